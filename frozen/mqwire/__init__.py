@@ -1,0 +1,98 @@
+"""What a board and the host agree on: topics, message headers, update records, status codes.
+
+One package for both ends: frozen into the firmware and installed for the host, so that no constant
+is written twice. It is pure: it imports only `struct` and itself, and allocates only what it returns.
+
+This module: the protocol version, the topics, and the two-byte header of every command and reply.
+Sources: docs/protocol.md; the command topics and the header are those of the first MQBoard.
+"""
+
+import struct
+
+PROTOCOL = 1
+
+# The largest payload either end sends in one message: one raw block record with room to spare.
+# A board's receive buffer is sized for it; longer commands travel as several messages.
+MAX_PAYLOAD = 4352
+
+# Header of every command and reply: u16, bit 15 = last message, bits 0-14 = sequence number.
+_HEADER = ">H"
+HEADER_SIZE = 2
+_LAST = 0x8000
+_SEQ = 0x7FFF
+MAX_SEQ = _SEQ
+# A reply that is one message may carry this instead of (last, 0).
+SINGLE = b"\xff\xff"
+
+# Status JSON, `state` key: the birth message says online, the will says offline.
+ONLINE = "online"
+OFFLINE = "offline"
+
+
+class WireError(Exception):
+    """What arrived is not what the protocol says."""
+
+
+def header(seq, last):
+    """Return the 2-byte header of message number `seq` (0 to 32767)."""
+    return struct.pack(_HEADER, (seq & _SEQ) | (_LAST if last else 0))
+
+
+def parse_header(payload):
+    """Return (seq, last) of a command or reply payload; raise WireError if it is too short.
+
+    0xFFFF, which single-message replies may carry, reads as (0, True).
+    """
+    if len(payload) < HEADER_SIZE:
+        raise WireError("payload has no header")
+    if payload[0] == 0xFF and payload[1] == 0xFF:
+        return 0, True
+    (word,) = struct.unpack_from(_HEADER, payload, 0)
+    return word & _SEQ, bool(word & _LAST)
+
+
+def command_filter(prefix):
+    """The filter a board subscribes to for its commands."""
+    return prefix + "/mqb/cmd/#"
+
+
+def command_topic(prefix, command, ident, tail=""):
+    """The topic of one command; `tail` is a file path or a hash."""
+    topic = prefix + "/mqb/cmd/" + command + "/" + ident
+    return topic + "/" + tail if tail else topic
+
+
+def parse_command_topic(prefix, topic):
+    """Return (command, id, tail) of a command topic, or None if `topic` is not one of `prefix`."""
+    start = prefix + "/mqb/cmd/"
+    if not topic.startswith(start):
+        return None
+    parts = topic[len(start) :].split("/", 2)
+    if len(parts) < 2 or not parts[0] or not parts[1]:
+        return None
+    return parts[0], parts[1], parts[2] if len(parts) > 2 else ""
+
+
+def reply_topic(prefix, ident):
+    """Where the replies to command `ident` go: header plus data."""
+    return prefix + "/mqb/reply/out/" + ident
+
+
+def error_topic(prefix, ident):
+    """Where the error of command `ident` goes: text without a header."""
+    return prefix + "/mqb/reply/err/" + ident
+
+
+def status_topic(prefix):
+    """Retained JSON: the board's birth, and its will."""
+    return prefix + "/mqb/status"
+
+
+def blocks_topic(prefix, ident):
+    """The default topic for the blocks of update command `ident`."""
+    return prefix + "/mqb/blocks/" + ident
+
+
+def log_topic(prefix):
+    """One log line per message."""
+    return prefix + "/log"

@@ -1,0 +1,43 @@
+"""The errors this package raises for people to read.
+
+A library function raises one of these with a message that says what, where, and what to do next;
+only the edge (cli.py, tasks.py) catches ToolError, prints it and exits with its `exit_code`.
+"""
+
+
+class ToolError(Exception):
+    """Something a person can act on. `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(ToolError):
+    """The request itself is wrong: an unknown board, a missing option, a bad file."""
+
+    exit_code = 2
+
+
+class BuildError(ToolError):
+    """The firmware could not be built."""
+
+
+class BoardError(ToolError):
+    """The board reported an error: a traceback, a failed or rolled back update."""
+
+
+class BrokerError(ToolError):
+    """The broker is unreachable or refused us."""
+
+    exit_code = 3
+
+
+class SilentBoardError(ToolError):
+    """The board is silent or offline."""
+
+    exit_code = 4
+
+
+class RefusedError(ToolError):
+    """The board refused what was asked."""
+
+    exit_code = 5

@@ -1,0 +1,18 @@
+"""Where things lie: the project's root, its build outputs, and the cache between builds."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = ROOT / "boards"
+FROZEN = ROOT / "frozen"
+BUILD = ROOT / "build"
+
+
+def cache_dir() -> Path:
+    """The cache folder: MQBOARD_CACHE, else `mqboard` in the XDG cache folder. Not created here."""
+    explicit = os.environ.get("MQBOARD_CACHE")
+    if explicit:
+        return Path(explicit).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().resolve() / "mqboard"
