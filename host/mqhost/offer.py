@@ -1,0 +1,160 @@
+"""The offer: what `image.json` says about an app image, and what a board decides by.
+
+`build` makes it from app.bin (`Offer.make`) and writes its bytes; `ota` loads it, checks that it
+still describes the app.bin beside it, and sends the same bytes to the board. The bytes are
+canonical (one spelling per offer) because they are what a signature covers.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
+
+from mqhost.errors import UsageError
+
+_ADVICE = "Build it again (invoke build)."
+
+
+def block_count(size: int) -> int:
+    """How many 4096-byte blocks an image of `size` bytes has."""
+    return -(-size // BLOCK_SIZE)
+
+
+def block_of(app: bytes, number: int) -> bytes:
+    """The 4096 bytes of block `number` as they will stand in flash (padded with 0xFF)."""
+    return app[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE].ljust(BLOCK_SIZE, b"\xff")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A description of one app image.
+
+    `seq` grows from release to release; `sha256` is the hex SHA-256 of the whole app.bin; `blocks`
+    is base64 of the first 4 bytes of the SHA-256 of each block, in order.
+    """
+
+    format: int
+    board: str
+    mcu: str
+    version: str
+    seq: int
+    size: int
+    sha256: str
+    block_size: int
+    blocks: str
+
+    @classmethod
+    def make(cls, app: bytes, *, board: str, mcu: str, version: str, seq: int) -> "Offer":
+        """Describe `app`, the bytes of app.bin."""
+        if not app:
+            raise UsageError(f"The app image for board {board} is empty. {_ADVICE}")
+        hashes = b"".join(
+            hashlib.sha256(block_of(app, number)).digest()[:HASH_SIZE]
+            for number in range(block_count(len(app)))
+        )
+        return cls(
+            format=OFFER_FORMAT,
+            board=board,
+            mcu=mcu,
+            version=version,
+            seq=seq,
+            size=len(app),
+            sha256=hashlib.sha256(app).hexdigest(),
+            block_size=BLOCK_SIZE,
+            blocks=base64.b64encode(hashes).decode("ascii"),
+        )
+
+    def to_bytes(self) -> bytes:
+        """The exact bytes of image.json: compact ASCII JSON, keys in the order of the fields."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "image.json") -> "Offer":
+        """Read an offer and check every field; `where` names the file in errors (UsageError)."""
+        try:
+            record = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{where} is not JSON: {error}. {_ADVICE}") from error
+        if not isinstance(record, dict):
+            raise UsageError(f"{where} is not an offer: it is no JSON object. {_ADVICE}")
+        offer = cls(**_typed(record, where))
+        offer._check(where)
+        if offer.to_bytes() != data:
+            raise UsageError(
+                f"{where} was edited or reformatted: its bytes are not those the build wrote. "
+                f"{_ADVICE}"
+            )
+        return offer
+
+    @classmethod
+    def load(cls, path: Path) -> "Offer":
+        """Read the offer in file `path`; UsageError if it is missing or wrong."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{path} is missing. It is the description that the build writes beside app.bin: "
+                "copy it there too, or build again (invoke build)."
+            ) from error
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        return cls.from_bytes(data, str(path))
+
+    def matches(self, app: bytes) -> bool:
+        """Whether `app` is, to the byte, the image that is described."""
+        return len(app) == self.size and hashlib.sha256(app).hexdigest() == self.sha256
+
+    @property
+    def count(self) -> int:
+        """The number of blocks."""
+        return block_count(self.size)
+
+    def _check(self, where: str) -> None:
+        """Raise UsageError unless the fields make sense, alone and together."""
+        if self.format != OFFER_FORMAT:
+            raise UsageError(
+                f"{where} has offer format {self.format}; this tool knows format {OFFER_FORMAT}. "
+                "Use the mqboard version that built it."
+            )
+        if self.block_size != BLOCK_SIZE:
+            raise UsageError(f"{where}: block_size is {self.block_size}, not {BLOCK_SIZE}.")
+        for name in ("board", "mcu", "version"):
+            if not getattr(self, name):
+                raise UsageError(f"{where}: {name} is empty. {_ADVICE}")
+        if self.size <= 0 or self.seq < 0:
+            raise UsageError(f"{where}: size {self.size}, seq {self.seq}: not possible. {_ADVICE}")
+        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
+            raise UsageError(f"{where}: sha256 is not 64 lower-case hex digits. {_ADVICE}")
+        try:
+            hashes = base64.b64decode(self.blocks, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise UsageError(f"{where}: blocks is not base64: {error}. {_ADVICE}") from error
+        if len(hashes) != self.count * HASH_SIZE:
+            raise UsageError(
+                f"{where}: blocks holds {len(hashes)} B of hashes; an image of {self.size} B has "
+                f"{self.count} blocks of {HASH_SIZE} B each. {_ADVICE}"
+            )
+
+
+def _typed(record: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return `record` if it has exactly an offer's keys with values of their types."""
+    types = {field.name: field.type for field in fields(Offer)}
+    unknown, missing = sorted(record.keys() - types.keys()), sorted(types.keys() - record.keys())
+    if unknown or missing:
+        parts = [
+            f"{word} {', '.join(names)}"
+            for word, names in (("unknown", unknown), ("missing", missing))
+            if names
+        ]
+        raise UsageError(f"{where} is not an offer: {'; '.join(parts)}. {_ADVICE}")
+    for name, kind in types.items():
+        if type(record[name]) is not kind:
+            raise UsageError(
+                f"{where}: {name} is {record[name]!r:.40}, not {kind.__name__}. {_ADVICE}"  # type: ignore[union-attr]
+            )
+    return record
