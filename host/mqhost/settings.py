@@ -1,0 +1,153 @@
+"""Where the broker is and which board is meant: the connection settings of the host tool.
+
+Resolved once, from the command line's options, then `MQBOARD_*` environment variables, then
+`mqboard.toml` in the current folder, then defaults; checked and frozen. The password has no option
+on purpose: a command line is visible to every user of the machine.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mqhost.errors import UsageError
+
+FILE = "mqboard.toml"
+PORT = 1883
+TLS_PORT = 8883
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_MAX_PREFIX = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to reach a board.
+
+    `tls` None means: TLS with verification, except to this very machine. `port` 0 means the usual
+    one. `ca` is a PEM file that replaces the system's certificates; `cert` and `key` are the
+    client's. `timeout` is in seconds: how long a silent board is waited for.
+    """
+
+    server: str = "127.0.0.1"
+    port: int = 0
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool | None = None
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    prefix: str = ""
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.tls is None:
+            object.__setattr__(self, "tls", self.server not in _LOOPBACK)
+        if not self.port:
+            object.__setattr__(self, "port", TLS_PORT if self.tls else PORT)
+        if not self.server:
+            raise UsageError(
+                "The server's name is empty: --server, MQBOARD_SERVER or mqboard.toml."
+            )
+        if not 0 < self.port < 65536:
+            raise UsageError(f"Port {self.port} is not between 1 and 65535.")
+        if not 0 < self.timeout < 1e6:
+            raise UsageError(f"A timeout of {self.timeout} s makes no sense.")
+        if bool(self.cert) != bool(self.key):
+            raise UsageError("A client certificate needs both: cert and key.")
+        if self.password and not self.username:
+            raise UsageError("A password without a username: MQTT has no such thing.")
+        if self.prefix:
+            check_prefix(self.prefix)
+
+    @property
+    def where(self) -> str:
+        """The broker, for sentences."""
+        return f"{self.server}:{self.port}" + (" (TLS)" if self.tls else "")
+
+    def need_prefix(self) -> str:
+        """The prefix; UsageError saying where to give one if there is none."""
+        if not self.prefix:
+            raise UsageError(
+                "Which board? Give its topic prefix: --prefix esp32/test, MQBOARD_PREFIX, or "
+                f'prefix = "esp32/test" in {FILE}.'
+            )
+        return self.prefix
+
+    @classmethod
+    def resolve(
+        cls,
+        options: Mapping[str, Any] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> "Settings":
+        """Settings from all sources, the first that has a value wins (None counts as no value)."""
+        values = _from_file((folder or Path.cwd()) / FILE)
+        values |= _from_environment(os.environ if environment is None else environment)
+        values |= {key: value for key, value in (options or {}).items() if value is not None}
+        return cls(**values)
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise UsageError unless `prefix` can be the root of a board's topics."""
+    if any(character in "+#\0" or not character.isprintable() for character in prefix):
+        raise UsageError(f"Prefix {prefix!r}: a prefix has no wildcards or control characters.")
+    if prefix.startswith(("/", "$")) or prefix.endswith("/") or "//" in prefix:
+        raise UsageError(f"Prefix {prefix!r}: write it like esp32/test, without slashes around it.")
+    if len(prefix) > _MAX_PREFIX:
+        raise UsageError(f"The prefix has {len(prefix)} characters; {_MAX_PREFIX} is the most.")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """What mqboard.toml says: flat keys named like the fields of Settings."""
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    known = [item.name for item in fields(Settings)]
+    for key, value in record.items():
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key}. Known: {', '.join(known)}.")
+        record[key] = _typed(key, value, f"{path}: {key}")
+    return record
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What MQBOARD_SERVER, MQBOARD_PORT, … say; empty variables count as not set."""
+    values = {}
+    for item in fields(Settings):
+        name = "MQBOARD_" + item.name.upper()
+        if environment.get(name):
+            values[item.name] = _parsed(item.name, environment[name], name)
+    return values
+
+
+def _parsed(key: str, text: str, where: str) -> Any:
+    """The value that `text` from the environment spells for field `key`."""
+    try:
+        if key == "port":
+            return int(text)
+        if key == "timeout":
+            return float(text)
+    except ValueError as error:
+        raise UsageError(f"{where} is {text!r}, which is not a number.") from error
+    if key == "tls":
+        truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if text.lower() not in truth:
+            raise UsageError(f"{where} is {text!r}; it can be true or false.")
+        return truth[text.lower()]
+    return text
+
+
+def _typed(key: str, value: Any, where: str) -> Any:
+    """`value` if it has the type of field `key`."""
+    kind: type | tuple[type, ...] = {"port": int, "timeout": (int, float), "tls": bool}.get(
+        key, str
+    )
+    if not isinstance(value, kind) or (isinstance(value, bool) and key != "tls"):
+        raise UsageError(f"{where} is {value!r}, which is of the wrong type.")
+    return value
