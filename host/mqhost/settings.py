@@ -145,9 +145,8 @@ def _parsed(key: str, text: str, where: str) -> Any:
 
 def _typed(key: str, value: Any, where: str) -> Any:
     """`value` if it has the type of field `key`."""
-    kind: type | tuple[type, ...] = {"port": int, "timeout": (int, float), "tls": bool}.get(
-        key, str
-    )
+    kinds: dict[str, tuple[type, ...]] = {"port": (int,), "timeout": (int, float), "tls": (bool,)}
+    kind = kinds.get(key, (str,))
     if not isinstance(value, kind) or (isinstance(value, bool) and key != "tls"):
         raise UsageError(f"{where} is {value!r}, which is of the wrong type.")
     return value
