@@ -1,0 +1,29 @@
+"""Storage first: mount the filesystem at /, whatever state it is in, and never hang.
+
+Run by the port before anything else. A filesystem that cannot be mounted is reported and made
+anew: the configuration's last good copy is in NVS, so the board still comes up on its network.
+"""
+
+import sys
+
+
+def _mount():
+    import vfs
+    from flashbdev import bdev
+
+    try:
+        vfs.mount(bdev, "/")
+        return
+    except OSError as error:
+        print("_boot: filesystem cannot be mounted (%s), making a new one" % error)
+    vfs.VfsLfs2.mkfs(bdev)
+    vfs.mount(bdev, "/")
+
+
+# Our frozen modules come before files of the same name.
+sys.path[:] = [".frozen", "", "/lib"]
+try:
+    _mount()
+except Exception as error:  # main.py must run all the same
+    print("_boot: no filesystem")
+    sys.print_exception(error)

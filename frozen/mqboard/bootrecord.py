@@ -1,0 +1,118 @@
+"""What a board must remember over a reset: unhealthy boots in RTC memory, update trials in NVS.
+
+RTC memory survives every reset but a power cut, which is just right for counting crashes. NVS
+survives that too: it holds which image is on trial, which failed last, and the last good
+configuration.
+"""
+
+import json
+
+from micropython import const
+
+SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
+
+_MAGIC = b"MQB1"
+_BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
+
+
+class Store:
+    """Text values by key in an esp32.NVS namespace. Keys have at most 15 characters."""
+
+    def __init__(self, nvs):
+        self._nvs = nvs
+
+    def get(self, key):
+        """The text kept under `key`, or None."""
+        buffer = bytearray(_BLOB_MAX)
+        try:
+            size = self._nvs.get_blob(key, buffer)
+        except OSError:
+            return None
+        return str(memoryview(buffer)[:size], "utf-8")
+
+    def set(self, key, text):
+        """Keep `text`, over resets and power cuts. Raises OSError when NVS is full or `text` too long."""
+        self._nvs.set_blob(key, text.encode())
+        self._nvs.commit()
+
+    def erase(self, key):
+        """Forget `key`; no error when there is none."""
+        try:
+            self._nvs.erase_key(key)
+            self._nvs.commit()
+        except OSError:
+            pass
+
+
+class BootRecord:
+    """Counts boots that did not become healthy. `memory` is machine.RTC().memory."""
+
+    def __init__(self, memory, power_on):
+        self._memory = memory
+        kept = memory()
+        known = len(kept) == len(_MAGIC) + 1 and kept[: len(_MAGIC)] == _MAGIC and not power_on
+        self.unhealthy = kept[len(_MAGIC)] if known else 0
+        self._write(min(self.unhealthy + 1, 255))
+
+    def safe_mode(self):
+        """Whether so many boots failed that no user code may run."""
+        return self.unhealthy >= SAFE_MODE_AFTER
+
+    def healthy(self):
+        """This boot is fine, or ends on purpose: count from zero again."""
+        self._write(0)
+
+    def _write(self, count):
+        self._memory(_MAGIC + bytes((count,)))
+
+
+class Trial:
+    """Remembers the image on trial, so that the one that comes back can say what became of it."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def begin(self, image, version):
+        """`image` (hex SHA-256) will be booted next for the first time."""
+        self._store.erase("why")
+        self._store.set("trial", json.dumps({"image": image, "version": version}))
+
+    def blame(self, reason):
+        """The image on trial gives up for `reason` and will be rolled back."""
+        self._store.set("why", reason[:200])
+
+    def confirmed(self):
+        """The running image proved good."""
+        for key in ("trial", "why", "failed"):
+            self._store.erase(key)
+
+    def resolve(self, image, other_state, reset_cause):
+        """Called at boot. Return the failed update as {"image", "version", "reason"}, or None.
+
+        `image` is the running one, `other_state` the other slot's state: "aborted" is how the
+        bootloader marks the image it rolled back.
+        """
+        trial = _parse(self._store.get("trial"))
+        if trial and trial.get("image") != image:
+            if other_state in ("aborted", "invalid"):
+                why = self._store.get("why") or _guess(reset_cause)
+                trial["reason"] = why
+                self._store.set("failed", json.dumps(trial))
+            self._store.erase("trial")
+        return _parse(self._store.get("failed"))
+
+
+def _parse(text):
+    try:
+        value = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _guess(reset_cause):
+    if reset_cause == "watchdog":
+        return "the watchdog reset it before it was confirmed"
+    if reset_cause == "power-on":
+        return "power was lost before it was confirmed"
+    return "it crashed or reset before it was confirmed"

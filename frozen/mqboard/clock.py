@@ -1,0 +1,19 @@
+"""Milliseconds that wrap, and randomness for backoff: MicroPython's own, or their equals elsewhere."""
+
+import random
+import time
+
+try:
+    from time import ticks_diff, ticks_ms
+except ImportError:  # CPython: the tests of the logic
+
+    def ticks_ms():
+        return int(time.monotonic() * 1000)
+
+    def ticks_diff(end, start):
+        return end - start
+
+
+def jitter(limit):
+    """A random number from 0 to `limit` - 1."""
+    return random.randrange(limit) if limit > 0 else 0

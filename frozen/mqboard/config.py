@@ -1,0 +1,95 @@
+"""The board's configuration: /config.json, data and never code, checked key by key.
+
+    {"prefix": "esp32/test",
+     "networks": [{"ssid": "...", "password": "..."}],
+     "broker": {"host": "...", "port": 1883, "user": null, "password": null, "keepalive": 60},
+     "update": {"health_s": 10, "confirm_s": 300},
+     "watchdog": {"timeout_s": 60},
+     "log": {"level": "info"},
+     "modules": {"name": {settings}}}
+
+Only prefix, networks and broker.host are required. The last configuration that reached the broker
+is kept in NVS as well, so that a damaged file or filesystem does not cut the board off.
+"""
+
+import json
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names the key."""
+
+
+_NUMBER = (int, float)
+
+
+class Config:
+    """A parsed configuration, its keys as attributes; `text` is the JSON it came from."""
+
+    def __init__(self, text):
+        self.text = text
+        try:
+            root = json.loads(text)
+        except ValueError:
+            raise ConfigError("not JSON")
+        _check(root, "configuration", dict)
+        self.prefix = _get(root, "prefix", str)
+        if not self.prefix or "+" in self.prefix or "#" in self.prefix:
+            raise ConfigError("prefix: must be a topic without wildcards")
+        self.networks = [
+            (_get(network, "ssid", str), _get(network, "password", str, ""))
+            for network in _get(root, "networks", list)
+        ]
+        if not self.networks:
+            raise ConfigError("networks: at least one is needed")
+        broker = _get(root, "broker", dict)
+        self.host = _get(broker, "host", str)
+        self.port = _get(broker, "port", int, 1883)
+        self.user = _get(broker, "user", str, None)
+        self.password = _get(broker, "password", str, None)
+        self.keepalive = _positive(broker, "keepalive", 60)
+        update = _get(root, "update", dict, {})
+        self.health_s = _positive(update, "health_s", 10)
+        self.confirm_s = _positive(update, "confirm_s", 300)
+        self.watchdog_s = _positive(_get(root, "watchdog", dict, {}), "timeout_s", 60)
+        self.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
+        self.modules = _get(root, "modules", dict, {})
+
+
+def load(path, store):
+    """Return (Config, complaint). The last good configuration of `store` stands in for a bad file.
+
+    `complaint` is "" or says what is wrong with the file. Raises ConfigError when neither serves.
+    """
+    try:
+        with open(path) as file:
+            return Config(file.read()), ""
+    except OSError:
+        complaint = "%s: cannot be read" % path
+    except ConfigError as error:
+        complaint = "%s: %s" % (path, error)
+    text = store.get("config")
+    if text is None:
+        raise ConfigError(complaint)
+    return Config(text), complaint + "; using the last good configuration"
+
+
+def _check(value, name, kind):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError("%s: wrong type" % name)
+    return value
+
+
+def _get(table, key, kind, *default):
+    _check(table, key, dict)
+    if key not in table or (table[key] is None and default):
+        if default:
+            return default[0]
+        raise ConfigError("%s: missing" % key)
+    return _check(table[key], key, kind)
+
+
+def _positive(table, key, default):
+    value = _get(table, key, _NUMBER, default)
+    if value <= 0:
+        raise ConfigError("%s: must be positive" % key)
+    return value

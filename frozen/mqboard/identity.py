@@ -1,0 +1,68 @@
+"""Who this board is and how it is doing: the birth message and the answer to `info`."""
+
+import gc
+import json
+import sys
+
+import mqwire
+from mqboard.clock import ticks_diff, ticks_ms
+
+RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
+
+
+class Identity:
+    """`build` is the generated module mqbuild. The other facts are set by the composition root."""
+
+    def __init__(self, build, boot_id):
+        self.board = build.BOARD
+        self.mcu = build.MCU
+        self.version = build.VERSION
+        self.commit = build.COMMIT
+        self.built = build.BUILD_TIME
+        self.boot_id = boot_id
+        self.image = ""
+        self.slot = ""
+        self.slot_state = ""
+        self.mode = "normal"
+        self.reset_cause = RESET_CAUSES[0]
+        self.failed = None  # the last failed update: {"image", "version", "reason"}
+        self._started = ticks_ms()
+
+    def facts(self):
+        """What the birth message says, as a dict."""
+        return {
+            "state": mqwire.ONLINE,
+            "protocol": mqwire.PROTOCOL,
+            "board": self.board,
+            "mcu": self.mcu,
+            "version": self.version,
+            "commit": self.commit,
+            "built": self.built,
+            "boot_id": self.boot_id,
+            "image": self.image,
+            "slot": self.slot,
+            "slot_state": self.slot_state,
+            "mode": self.mode,
+            "reset_cause": self.reset_cause,
+            "failed": self.failed,
+        }
+
+    def birth(self):
+        """The birth message, JSON in bytes."""
+        return json.dumps(self.facts()).encode()
+
+    def info(self, address):
+        """The answer to `info`: the birth's facts and the current state, JSON in bytes."""
+        gc.collect()
+        facts = self.facts()
+        facts["heap_free"] = gc.mem_free()
+        facts["heap_used"] = gc.mem_alloc()
+        facts["uptime_s"] = ticks_diff(ticks_ms(), self._started) // 1000
+        facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
+        facts["address"] = address
+        return json.dumps(facts).encode()
+
+
+def offline(reason):
+    """The will, or the last word before a reset on purpose, JSON in bytes."""
+    return json.dumps({"state": mqwire.OFFLINE, "reason": reason}).encode()

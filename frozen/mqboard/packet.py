@@ -1,0 +1,143 @@
+"""MQTT 3.1.1 packets: encoding into a caller's buffer, and the small parts of decoding.
+
+Pure functions without state, the same on CPython and MicroPython. Section numbers refer to the
+OASIS standard "MQTT Version 3.1.1" of 29 October 2014.
+"""
+
+import struct
+
+from micropython import const
+
+CONNECT = const(0x10)
+CONNACK = const(0x20)
+PUBLISH = const(0x30)
+PUBACK = const(0x40)
+SUBSCRIBE = const(0x82)
+SUBACK = const(0x90)
+UNSUBSCRIBE = const(0xA2)
+UNSUBACK = const(0xB0)
+PINGREQ = const(0xC0)
+PINGRESP = const(0xD0)
+DISCONNECT = const(0xE0)
+
+DUP = const(0x08)
+RETAIN = const(0x01)
+
+_MAX_STRING = const(65535)
+_MAX_REMAINING = const(268435455)
+
+# CONNACK return codes (3.2.2.3).
+REFUSALS = (
+    "",
+    "protocol version not accepted",
+    "client id rejected",
+    "server unavailable",
+    "bad user name or password",
+    "not authorised",
+)
+
+
+class PacketError(Exception):
+    """Bytes that are no MQTT packet, or arguments that make none."""
+
+
+def put_length(buffer, position, value):
+    """Write `value` as a remaining length (2.2.3) at `position`; return the position behind it."""
+    if not 0 <= value <= _MAX_REMAINING:
+        raise PacketError("packet too long")
+    while value > 127:
+        buffer[position] = (value & 127) | 128
+        position += 1
+        value >>= 7
+    buffer[position] = value
+    return position + 1
+
+
+def length_size(value):
+    """How many bytes the remaining length `value` takes."""
+    return 1 if value < 128 else 2 if value < 16384 else 3 if value < 2097152 else 4
+
+
+def get_length(buffer, position, end):
+    """Return (remaining length, position behind it), or (-1, position) when `end` cuts it off."""
+    value = 0
+    shift = 0
+    while position < end:
+        byte = buffer[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+        if shift > 21:
+            raise PacketError("malformed remaining length")
+    return -1, position
+
+
+def put_string(buffer, position, data):
+    """Write `data` (bytes) behind its u16 length (1.5.3); return the position behind it."""
+    length = len(data)
+    if length > _MAX_STRING:
+        raise PacketError("string too long")
+    struct.pack_into(">H", buffer, position, length)
+    position += 2
+    buffer[position : position + length] = data
+    return position + length
+
+
+def connect(client_id, keepalive, clean, will, user, password):
+    """A CONNECT packet (3.1). Strings are bytes; `will` is (topic, payload, qos, retain) or None."""
+    flags = 0x02 if clean else 0
+    parts = [client_id]
+    if will:
+        topic, payload, qos, retain = will
+        flags |= 0x04 | qos << 3 | (0x20 if retain else 0)
+        parts += [topic, payload]
+    if user is not None:
+        flags |= 0x80
+        parts.append(user)
+    if password is not None:
+        flags |= 0x40
+        parts.append(password)
+    remaining = 10 + sum([2 + len(part) for part in parts])
+    packet = bytearray(1 + length_size(remaining) + remaining)
+    packet[0] = CONNECT
+    position = put_length(packet, 1, remaining)
+    position = put_string(packet, position, b"MQTT")
+    struct.pack_into(">BBH", packet, position, 4, flags, keepalive)
+    position += 4
+    for part in parts:
+        position = put_string(packet, position, part)
+    return packet
+
+
+def subscribe(kind, packet_id, topic_filter, qos=None):
+    """A SUBSCRIBE (3.8) or, without `qos`, UNSUBSCRIBE (3.10) packet for one filter (bytes)."""
+    remaining = 4 + len(topic_filter) + (0 if qos is None else 1)
+    packet = bytearray(1 + length_size(remaining) + remaining)
+    packet[0] = kind
+    position = put_length(packet, 1, remaining)
+    struct.pack_into(">H", packet, position, packet_id)
+    position = put_string(packet, position + 2, topic_filter)
+    if qos is not None:
+        packet[position] = qos
+    return packet
+
+
+def matches(topic_filter, topic):
+    """Whether `topic` matches a filter with + and # (4.7). Topics that begin with $ need a $."""
+    if topic_filter == topic:
+        return True
+    if topic[:1] == "$" and topic_filter[:1] in ("+", "#"):
+        return False
+    if topic_filter[-2:] == "/#" and "+" not in topic_filter:
+        stem = topic_filter[:-2]
+        return topic == stem or topic.startswith(topic_filter[:-1])
+    wanted = topic_filter.split("/")
+    levels = topic.split("/")
+    for index, part in enumerate(wanted):
+        if part == "#":
+            return True
+        if index >= len(levels) or (part != "+" and part != levels[index]):
+            return False
+    return len(wanted) == len(levels)

@@ -1,0 +1,87 @@
+"""The REPL: evaluates an expression or executes statements, and sends back what they print.
+
+Output is collected in one buffer; whenever it is full it leaves as a reply message at once, so that
+a command may print more than the board has memory for.
+"""
+
+from micropython import const
+from mqboard import router
+
+_CHUNK = const(1400)  # bytes of output per reply message: with its headers one TCP segment
+
+
+class Output:
+    """Gathers bytes into reply messages. `send(view)` is called with each full buffer."""
+
+    def __init__(self, send):
+        self._buffer = memoryview(bytearray(_CHUNK))
+        self._used = 0
+        self._send = send
+        self.total = 0
+
+    def write(self, data):
+        """Take `data` (bytes-like); the protocol of mqboard.log.Console.capture."""
+        view = memoryview(data)
+        self.total += len(view)
+        while len(view):
+            count = min(len(view), _CHUNK - self._used)
+            self._buffer[self._used : self._used + count] = view[:count]
+            self._used += count
+            view = view[count:]
+            if self._used == _CHUNK:
+                self._used = 0
+                try:
+                    self._send(self._buffer)
+                except OSError:
+                    self._send = _forget  # the link is gone: the command runs on, unheard
+
+    def rest(self):
+        """The bytes not sent yet."""
+        return bytes(self._buffer[: self._used])
+
+
+class Repl:
+    """`console` is the mqboard.log.Console whose output is captured; `names` the globals."""
+
+    def __init__(self, console, names):
+        self._console = console
+        self._names = names
+
+    async def eval(self, request):
+        """The `eval` command: repr() of an expression, or the output of statements.
+
+        What an expression prints comes before its repr(), and instead of it when that is None.
+        """
+        output = Output(request.reply_now)
+        try:
+            self._run(str(request.body, "utf-8"), output)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, MemoryError):
+                raise
+            if output.total:
+                await request.reply(output.rest(), last=False)
+            await request.error(router.traceback(error))
+            return
+        await request.reply(output.rest())
+
+    def _run(self, source, output):
+        try:
+            code = compile(source, "<eval>", "eval")
+            expression = True
+        except SyntaxError:
+            code = compile(source, "<eval>", "exec")
+            expression = False
+        self._console.capture = output.write
+        try:
+            if expression:
+                value = eval(code, self._names)
+                if value is not None or not output.total:
+                    output.write(repr(value).encode())
+            else:
+                exec(code, self._names)
+        finally:
+            self._console.capture = None
+
+
+def _forget(data):
+    pass

@@ -1,0 +1,186 @@
+"""Commands: from a message on <prefix>/mqb/cmd/# to a handler, and its replies back.
+
+`on_message` runs inside the MQTT reader: it refuses retained commands, drops duplicates, puts the
+parts of a long command together, and queues the whole. `run()` executes one command after the
+other, so that a slow one holds up neither the reader nor the pings.
+"""
+
+import asyncio
+import gc
+import io
+import sys
+
+import mqwire
+from micropython import const
+
+_MAX_BODY = const(16_384)  # bytes of one command, all parts together
+_MAX_QUEUE = const(8)
+_MAX_PARTIAL = const(2)  # commands whose parts are still arriving
+_REMEMBERED = const(16)
+_KEPT_REPLY = const(512)
+_MAX_ERROR = const(2048)
+_NO_MEMORY = b"MemoryError: not enough memory for this command"
+
+
+class Request:
+    """One command as its handler sees it: `tail`, `body` (bytes-like), and the way back."""
+
+    def __init__(self, router, command, ident, tail):
+        self._router = router
+        self.command = command
+        self.ident = ident
+        self.tail = tail
+        self.body = bytearray()
+        self.parts = 0  # parts received so far
+        self.sequence = 0  # of the next reply message
+        self.answer = None  # (topic, payload) of a short final reply, to say it again
+
+    async def reply(self, data=b"", last=True, qos=1):
+        """Send one reply message; `data` at most mqwire.MAX_PAYLOAD - 2 bytes."""
+        payload = mqwire.header(self.sequence, last) + data
+        self.sequence += 1
+        topic = mqwire.reply_topic(self._router.prefix, self.ident)
+        if last and len(payload) <= _KEPT_REPLY:
+            self.answer = (topic, payload)
+        return await self._router.publish(topic, payload, qos)
+
+    def reply_now(self, data):
+        """Send one reply message, not the last, from code that cannot await; raises OSError."""
+        payload = mqwire.header(self.sequence, False) + data
+        self.sequence += 1
+        self._router.publish_now(mqwire.reply_topic(self._router.prefix, self.ident), payload)
+
+    async def error(self, text):
+        """Answer with an error: `text` is bytes for a person to read."""
+        topic = mqwire.error_topic(self._router.prefix, self.ident)
+        self.answer = (topic, text[:_MAX_ERROR])
+        await self._router.publish(topic, text[:_MAX_ERROR], 1)
+
+
+class Router:
+    """`publish(topic, payload, qos)` is awaited; `publish_now(topic, payload)` is not."""
+
+    def __init__(self, prefix, publish, publish_now, log):
+        self.prefix = prefix
+        self.publish = publish
+        self.publish_now = publish_now
+        self._log = log
+        self._handlers = {}
+        self._partial = []
+        self._queue = []
+        self._recent = []  # requests queued, running or done, newest last
+        self._wake = asyncio.Event()
+        self.on_ping = None  # called with the id of each `ping` command, ours among them
+
+    def register(self, command, handler):
+        """`await handler(request)` answers `command`."""
+        self._handlers[command] = handler
+
+    def on_message(self, topic, payload, retained):
+        """Take one command message; called by the MQTT client."""
+        parsed = mqwire.parse_command_topic(self.prefix, topic)
+        if not parsed:
+            return
+        command, ident, tail = parsed
+        if retained:
+            # It would be executed again at every boot; nobody waits for the answer.
+            self._log.warning("refused the retained command %s/%s", command, ident)
+            return
+        if command == "ping":
+            if self.on_ping:
+                self.on_ping(ident)
+            return
+        try:
+            sequence, last = mqwire.parse_header(payload)
+        except mqwire.WireError as error:
+            self._say_error(command, ident, str(error).encode())
+            return
+        if self._repeated(ident):
+            return
+        if command not in self._handlers:
+            self._say_error(command, ident, b"Command '%s' not supported" % command.encode())
+            return
+        self._collect(command, ident, tail, sequence, last, payload)
+
+    def _repeated(self, ident):
+        """Whether this id was taken before; its short answer is given again, if there is one."""
+        for request in self._recent:
+            if request.ident == ident:
+                if request.answer and len(self._queue) < _MAX_QUEUE:
+                    self._queue.append(request)
+                    self._wake.set()
+                return True
+        return False
+
+    def _collect(self, command, ident, tail, sequence, last, payload):
+        request = None
+        for partial in self._partial:
+            if partial.ident == ident:
+                request = partial
+        if request is None:
+            request = Request(self, command, ident, tail)
+            self._partial.append(request)
+            if len(self._partial) > _MAX_PARTIAL:
+                self._partial.pop(0)
+        if sequence < request.parts:
+            return  # a duplicate
+        fault = None
+        if sequence > request.parts:
+            fault = b"protocol error: part %d is missing" % request.parts
+        elif len(request.body) + len(payload) > _MAX_BODY:
+            fault = b"command is longer than %d bytes" % _MAX_BODY
+        elif len(self._queue) >= _MAX_QUEUE:
+            fault = b"busy: %d commands are waiting" % _MAX_QUEUE
+        if fault or last:
+            self._partial.remove(request)
+        if fault:
+            self._say_error(command, ident, fault)
+            return
+        request.body.extend(payload[mqwire.HEADER_SIZE :])
+        request.parts += 1
+        if last:
+            self._enqueue(request)
+
+    def _say_error(self, command, ident, text):
+        """Queue an error as if the command had run and failed with it."""
+        request = Request(self, command, ident, "")
+        request.answer = (mqwire.error_topic(self.prefix, ident), text)
+        if len(self._queue) < 2 * _MAX_QUEUE:
+            self._enqueue(request)
+
+    def _enqueue(self, request):
+        self._queue.append(request)
+        self._recent.append(request)
+        if len(self._recent) > _REMEMBERED:
+            self._recent.pop(0)
+        self._wake.set()
+
+    async def run(self):
+        """Execute the queued commands, for ever."""
+        while True:
+            while self._queue:
+                request = self._queue.pop(0)
+                if request.answer:
+                    await self.publish(request.answer[0], request.answer[1], 1)
+                else:
+                    await self._execute(request)
+                    request.body = b""
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _execute(self, request):
+        try:
+            await self._handlers[request.command](request)
+        except MemoryError:
+            request.body = b""
+            gc.collect()
+            await request.error(_NO_MEMORY)
+        except Exception as error:
+            await request.error(traceback(error))
+
+
+def traceback(error):
+    """The traceback of `error` as bytes, cut in front when it is long."""
+    text = io.BytesIO()
+    sys.print_exception(error, text)
+    return text.getvalue()[-_MAX_ERROR:]

@@ -1,0 +1,70 @@
+"""The two app slots: which runs, in which state, and writing the other one block by block.
+
+The ESP32 port has no call that tells a slot's state, so it is read from otadata, whose format is in
+mqwire.flash. Partitions come as arguments: esp32.Partition on a board, a fake in a test.
+"""
+
+import asyncio
+import binascii
+import hashlib
+
+from mqwire import WireError, flash
+
+_LABEL = 4  # index into Partition.info(): type, subtype, address, size, label, encrypted
+_SIZE = 3
+
+
+def label(partition):
+    """The partition's name, as "ota_0"."""
+    return partition.info()[_LABEL]
+
+
+def size(partition):
+    """The partition's size in bytes."""
+    return partition.info()[_SIZE]
+
+
+def state(otadata, slot):
+    """The state otadata gives a slot as a word of mqwire.flash; "undefined" when it gives none."""
+    record = bytearray(flash.OTADATA_SIZE)
+    best = 0
+    word = flash.UNDEFINED
+    for sector in (0, 1):
+        otadata.readblocks(sector, record, 0)
+        sequence, record_state, crc = flash.unpack_otadata(record)
+        if sequence in (0, flash.BLANK):
+            continue
+        if binascii.crc32(bytes(record[:4]), flash.CRC_START) & 0xFFFFFFFF != crc:
+            continue
+        if sequence > best and label(slot) == "ota_%d" % ((sequence - 1) % 2):
+            best = sequence
+            word = record_state
+    return flash.state_name(word)
+
+
+async def image_hash(partition):
+    """SHA-256 of the app image in `partition`, as hex text; "" when there is no image.
+
+    Reads it block by block and lets other tasks run in between.
+    """
+    block = bytearray(flash.SECTOR)
+    view = memoryview(block)
+
+    def read(offset, count):
+        partition.readblocks(0, view[:count], offset)
+        return view[:count]
+
+    try:
+        left = flash.image_size(read, size(partition))
+    except WireError:
+        return ""
+    digest = hashlib.sha256()
+    number = 0
+    while left > 0:
+        partition.readblocks(number, block)
+        digest.update(view[: min(left, flash.SECTOR)])
+        left -= flash.SECTOR
+        number += 1
+        if number % 8 == 0:
+            await asyncio.sleep(0)
+    return str(binascii.hexlify(digest.digest()), "ascii")

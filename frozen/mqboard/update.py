@@ -1,0 +1,306 @@
+"""The update receiver: takes an offer, says which blocks it needs, writes them, checks the whole.
+
+    offer -> scan the inactive slot -> receive blocks -> read back and hash -> install
+
+It is told of messages by `on_blocks` (inside the MQTT reader: a block is decoded straight from the
+receive buffer, checked against its hash and written) and speaks through the current request's
+replies, sent by `run()`. What is in the slot already is never written again, so that the same offer
+sent once more resumes after anything; nothing about a transfer is stored.
+"""
+
+import asyncio
+import binascii
+import hashlib
+import json
+
+import mqwire
+from micropython import const
+from mqboard.clock import ticks_diff, ticks_ms
+from mqwire import update as wire
+
+_CREDIT = const(16)  # block messages that may be in flight
+_REPORT_EVERY = const(4)  # block messages between two replies
+_ABANDONED_MS = const(60_000)  # without a message for so long, another offer may take over
+
+# Phases.
+_IDLE = const(0)
+_SCANNING = const(1)
+_RECEIVING = const(2)
+_VERIFYING = const(3)
+
+
+class Refusal(Exception):
+    """The receiver says no, or gives up: `code` of mqwire.update and a detail for a person."""
+
+    def __init__(self, code, detail=""):
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+
+class Offer:
+    """What image.json says, checked. Raises Refusal(MALFORMED) for anything that is not as it must be."""
+
+    def __init__(self, data):
+        try:
+            fields = json.loads(str(data, "utf-8"))
+            if fields["format"] != wire.OFFER_FORMAT or fields["block_size"] != wire.BLOCK_SIZE:
+                raise ValueError("unknown format or block size")
+            self.board = _typed(fields["board"], str)
+            self.mcu = _typed(fields["mcu"], str)
+            self.version = _typed(fields["version"], str)
+            self.size = _typed(fields["size"], int)
+            self.sha256 = _typed(fields["sha256"], str)
+            self.digest = binascii.unhexlify(self.sha256)
+            self.hashes = binascii.a2b_base64(_typed(fields["blocks"], str))
+            self.blocks = (self.size + wire.BLOCK_SIZE - 1) // wire.BLOCK_SIZE
+            if self.size <= 0 or len(self.digest) != 32:
+                raise ValueError("size or sha256")
+            if len(self.hashes) != self.blocks * wire.HASH_SIZE:
+                raise ValueError("number of blocks")
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refusal(wire.MALFORMED, str(error))
+
+    def block_hash(self, number):
+        """The first bytes of the SHA-256 of block `number`."""
+        return self.hashes[number * wire.HASH_SIZE : (number + 1) * wire.HASH_SIZE]
+
+
+class Receiver:
+    """`slot` is the inactive app partition (None: the board has none). `identity` has the
+    attributes board, mcu, image (hex SHA-256 of what runs) and slot_state. `inflate(data, out)`
+    fills `out` from raw deflate and returns the number of bytes, raising OSError or EOFError.
+    `install(offer)` makes the slot the one to boot, raising OSError; `await restart()` resets.
+    """
+
+    def __init__(self, slot, identity, inflate, subscribe, unsubscribe, install, restart, log):
+        self._slot = slot
+        self._identity = identity
+        self._inflate = inflate
+        self._subscribe = subscribe
+        self._unsubscribe = unsubscribe
+        self._install = install
+        self._restart = restart
+        self._log = log
+        self._wake = asyncio.Event()
+        self._fault = None
+        self._request = None
+        self._forget()
+
+    def _forget(self):
+        self._phase = _IDLE
+        self._offer = None
+        self._needed = None
+        self._left = 0
+        self._received = 0
+        self._unreported = 0
+        self._block = None
+        self._topic = None
+        self._touched = ticks_ms()
+
+    # The `update` and `cancel` commands.
+
+    async def update(self, request):
+        """Answer an offer: refuse it, or scan the slot and say which blocks are needed."""
+        try:
+            offer, topic = self._accept(request)
+            await self._begin(request, offer, topic)
+        except Refusal as refusal:
+            self._log.warning("update refused: code %d %s", refusal.code, refusal.detail)
+            await request.reply(wire.pack_reply(refusal.code, 0, 0, refusal.detail.encode()))
+        except MemoryError:
+            await self._stop()
+            await request.reply(wire.pack_reply(wire.NO_MEMORY))
+
+    async def cancel(self, request):
+        """Drop the transfer that is under way, if any; its blocks stay in the slot."""
+        if self._phase == _RECEIVING:
+            await self._finish(Refusal(wire.CANCELLED))
+        await request.reply(b"OK")
+
+    def _accept(self, request):
+        try:
+            data, _, options = wire.unpack_request(request.body)
+            topic = json.loads(str(options, "utf-8")).get("topic")
+        except (mqwire.WireError, ValueError, AttributeError) as error:
+            raise Refusal(wire.MALFORMED, str(error))
+        topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
+        if not isinstance(topic, str) or "#" in topic or "+" in topic:
+            raise Refusal(wire.MALFORMED, "topic")
+        offer = Offer(data)
+        mine = self._identity
+        if offer.board != mine.board:
+            raise Refusal(wire.WRONG_BOARD, "this board is " + mine.board)
+        if offer.mcu != mine.mcu:
+            raise Refusal(wire.WRONG_MCU, "this mcu is " + mine.mcu)
+        if offer.sha256 == mine.image:
+            raise Refusal(wire.ALREADY_RUNNING)
+        if self._slot is None:
+            raise Refusal(wire.TOO_LARGE, "there is no second slot")
+        room = self._slot.ioctl(4, 0) * wire.BLOCK_SIZE
+        if offer.size > room:
+            raise Refusal(wire.TOO_LARGE, "%d bytes do not fit the slot's %d" % (offer.size, room))
+        if mine.slot_state not in ("valid", "undefined"):
+            # The other slot is what the board goes back to if this image fails.
+            raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
+        if self._phase == _VERIFYING or (
+            self._phase != _IDLE
+            and self._offer.sha256 != offer.sha256
+            and ticks_diff(ticks_ms(), self._touched) < _ABANDONED_MS
+        ):
+            raise Refusal(wire.BUSY, "an update to %s is under way" % self._offer.version)
+        return offer, topic
+
+    async def _begin(self, request, offer, topic):
+        await self._stop()
+        self._phase = _SCANNING
+        self._offer = offer
+        self._request = request
+        self._block = bytearray(wire.BLOCK_SIZE)
+        self._needed = bytearray((offer.blocks + 7) // 8)
+        self._log.info("update to %s offered: %d bytes", offer.version, offer.size)
+        await self._scan()
+        self._log.info("update needs %d of %d blocks", self._left, offer.blocks)
+        self._topic = topic
+        self._phase = _RECEIVING
+        self._touched = ticks_ms()
+        await self._subscribe(topic, self.on_blocks)
+        self._unreported = _REPORT_EVERY
+        self._wake.set()
+
+    async def _scan(self):
+        """Compare what the slot holds with the offer, block by block."""
+        for number in range(self._offer.blocks):
+            self._slot.readblocks(number, self._block)
+            if self._block_is(number):
+                continue
+            wire.bitmap_put(self._needed, number, True)
+            self._left += 1
+            if number % 8 == 0:
+                await asyncio.sleep(0)
+
+    def _block_is(self, number):
+        """Whether the block buffer holds block `number` of the offer."""
+        digest = hashlib.sha256(self._block).digest()
+        return digest[: wire.HASH_SIZE] == self._offer.block_hash(number)
+
+    # Blocks, inside the MQTT reader.
+
+    def on_blocks(self, topic, message, retained):
+        """Take one block message: decode, check and write the records we still need."""
+        if self._phase != _RECEIVING or self._fault:
+            return
+        self._touched = ticks_ms()
+        self._received += 1
+        self._unreported += 1
+        position = 0
+        try:
+            while position < len(message):
+                number, encoding, start, position = wire.unpack_record(message, position)
+                self._take_block(number, encoding, message[start:position])
+        except mqwire.WireError as error:
+            self._log.warning("update: %s", error)
+        except OSError as error:
+            self._fault = Refusal(wire.FLASH_ERROR, str(error))
+        except MemoryError:
+            self._fault = Refusal(wire.NO_MEMORY)
+        if self._fault or self._left == 0 or self._unreported >= _REPORT_EVERY:
+            self._wake.set()
+
+    def _take_block(self, number, encoding, data):
+        """Write one block if it is needed and right; a wrong one stays needed."""
+        if number >= self._offer.blocks or not wire.bitmap_get(self._needed, number):
+            return
+        if not self._decode(number, encoding, data) or not self._block_is(number):
+            self._log.warning("update: block %d is not as offered", number)
+            return
+        self._slot.writeblocks(number, self._block)
+        wire.bitmap_put(self._needed, number, False)
+        self._left -= 1
+
+    def _decode(self, number, encoding, data):
+        """Fill the block buffer from a record; False when the record cannot be decoded."""
+        block = self._block
+        if encoding == wire.RAW:
+            count = len(data)
+            if count > len(block):
+                return False
+            block[:count] = data
+        elif encoding == wire.DEFLATE:
+            try:
+                count = self._inflate(data, block)
+            except (OSError, EOFError, ValueError):
+                return False
+        else:
+            return False
+        for index in range(count, len(block)):  # the image's last block
+            block[index] = 0xFF
+        return True
+
+    # Replies and the end.
+
+    async def run(self):
+        """Send the replies of the transfer under way, and end it, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._phase != _RECEIVING:
+                continue
+            if self._fault:
+                await self._finish(self._fault)
+            elif self._left == 0:
+                await self._verify()
+            elif self._unreported >= _REPORT_EVERY:
+                self._unreported = 0
+                reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
+                await self._request.reply(reply, last=False, qos=0)
+
+    async def _verify(self):
+        """Read the slot back, hash it against the offer, and install it."""
+        self._phase = _VERIFYING
+        offer = self._offer
+        digest = hashlib.sha256()
+        view = memoryview(self._block)
+        try:
+            for number in range(offer.blocks):
+                self._slot.readblocks(number, self._block)
+                digest.update(view[: min(wire.BLOCK_SIZE, offer.size - number * wire.BLOCK_SIZE)])
+                if number % 8 == 0:
+                    await asyncio.sleep(0)
+            if digest.digest() != offer.digest:
+                raise Refusal(wire.IMAGE_HASH, "the slot reads back as another image")
+            try:
+                self._install(offer)
+            except OSError as error:
+                raise Refusal(wire.IMAGE_INVALID, str(error))
+        except OSError as error:
+            await self._finish(Refusal(wire.FLASH_ERROR, str(error)))
+        except Refusal as refusal:
+            await self._finish(refusal)
+        else:
+            self._log.info("update to %s is in place", offer.version)
+            try:
+                await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, offer.version)), 10)
+            except asyncio.TimeoutError:
+                pass  # nobody heard it; the birth message of the new image will tell
+            await self._restart()
+
+    async def _finish(self, outcome):
+        request = self._request
+        if outcome.code != wire.INSTALLED:
+            self._log.warning("update failed: code %d %s", outcome.code, outcome.detail)
+        await self._stop()
+        await request.reply(wire.pack_reply(outcome.code, 0, 0, outcome.detail.encode()))
+
+    async def _stop(self):
+        topic = self._topic
+        self._fault = None
+        self._forget()
+        if topic:
+            await self._unsubscribe(topic)
+
+
+def _typed(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError("not a " + kind.__name__)
+    return value
