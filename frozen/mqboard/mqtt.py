@@ -61,7 +61,8 @@ class Client:
         log=None,
     ):
         self._opener = opener
-        self._keepalive = keepalive
+        self.keepalive = keepalive  # seconds
+        self.backoff_ms = _BACKOFF_MIN_MS  # before the first new attempt; doubles
         self._connect_packet = packet.connect(
             client_id.encode(),
             keepalive,
@@ -174,11 +175,11 @@ class Client:
 
     async def run(self):
         """Connect, serve, reconnect with backoff, for ever. Cancel it to stop."""
-        delay = _BACKOFF_MIN_MS
+        delay = self.backoff_ms
         while True:
             try:
                 await self._connect()
-                delay = _BACKOFF_MIN_MS
+                delay = self.backoff_ms
                 await self._serve()
                 why = self._lost_why
             except (OSError, EOFError, MqttError, packet.PacketError, asyncio.TimeoutError) as error:
@@ -237,7 +238,7 @@ class Client:
                     self.on_up()
             while not self._lost.is_set():
                 try:
-                    await asyncio.wait_for(self._lost.wait(), self._keepalive / 4)
+                    await asyncio.wait_for(self._lost.wait(), self.keepalive / 4)
                 except asyncio.TimeoutError:
                     await self._keep_alive()
         finally:
@@ -245,7 +246,7 @@ class Client:
 
     async def _keep_alive(self):
         """Ping a silent link; give a link up that stayed silent after the ping."""
-        quarter = self._keepalive * 250
+        quarter = self.keepalive * 250
         now = ticks_ms()
         silent = ticks_diff(now, self._last_rx)
         if silent > 5 * quarter:

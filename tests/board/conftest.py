@@ -1,0 +1,18 @@
+"""Makes the on-board modules importable on CPython: their paths, and what only MicroPython has."""
+
+import sys
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).parent
+for folder in (HERE.parents[1] / "frozen", HERE, HERE / "cpython"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _print_exception(error, file=None):
+    text = "".join(traceback.format_exception(error))
+    (file.write(text.encode()) if file is not None else sys.stdout.write(text))
+
+
+sys.print_exception = _print_exception

@@ -1,0 +1,136 @@
+"""Fakes with the real things' contracts, for both runtimes: partition, stream, log, clocks."""
+
+import asyncio
+
+BLOCK = 4096
+
+
+def run(coroutine, timeout=10):
+    """Run a coroutine to its end on a fresh event loop; leftover tasks are dropped."""
+
+    async def main():
+        return await asyncio.wait_for(coroutine, timeout)
+
+    try:
+        return asyncio.run(main())
+    finally:
+        if hasattr(asyncio, "new_event_loop") and hasattr(asyncio, "core"):
+            asyncio.new_event_loop()
+
+
+async def until(condition, timeout=5):
+    """Wait until `condition()` holds; fail when it does not in time."""
+    for _ in range(int(timeout / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("waited in vain")
+
+
+class FakeLog:
+    """Collects what is logged."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _log(self, message, *args):
+        self.lines.append(message % args if args else message)
+
+    debug = info = warning = error = _log
+
+    def exception(self, error, message, *args):
+        self._log(message, *args)
+        self.lines.append(repr(error))
+
+
+class FakePartition:
+    """An esp32.Partition in memory: erased 0xFF, three-argument writes erase first."""
+
+    def __init__(self, blocks, label="ota_1", address=0):
+        self.data = bytearray(b"\xff" * (blocks * BLOCK))
+        self.label = label
+        self.address = address
+        self.writes = 0
+        self.fail_after = None
+        self.booted = 0
+
+    def info(self):
+        return (0, 0x11, self.address, len(self.data), self.label, False)
+
+    def readblocks(self, number, buffer, offset=0):
+        start = number * BLOCK + offset
+        if start + len(buffer) > len(self.data):
+            raise OSError(-258, "ESP_ERR_INVALID_SIZE")
+        buffer[:] = self.data[start : start + len(buffer)]
+
+    def writeblocks(self, number, buffer):
+        if self.fail_after is not None and self.writes >= self.fail_after:
+            raise OSError(5)
+        self.writes += 1
+        self.data[number * BLOCK : number * BLOCK + len(buffer)] = buffer
+
+    def ioctl(self, command, argument):
+        return {4: len(self.data) // BLOCK, 5: BLOCK}.get(command, 0)
+
+
+class FakeStream:
+    """A stream for mqboard.mqtt.Client whose other end is the test."""
+
+    def __init__(self):
+        self.incoming = bytearray()
+        self.sent = bytearray()
+        self.writes = []
+        self.eof = False
+        self.closed = False
+        self.room = None  # bytes the "socket" still takes; None: all
+        self.chunk = None  # bytes per read at the most
+        self._news = asyncio.Event()
+
+    def feed(self, data):
+        self.incoming.extend(data)
+        self._news.set()
+
+    def end(self):
+        self.eof = True
+        self._news.set()
+
+    def drain(self, room=None):
+        self.room = room
+        self._news.set()
+
+    def readinto(self, view):
+        if not self.incoming:
+            return 0 if self.eof else None
+        count = min(len(view), len(self.incoming), self.chunk or len(view))
+        view[:count] = self.incoming[:count]
+        self.incoming = self.incoming[count:]
+        return count
+
+    def write(self, view):
+        count = len(view) if self.room is None else min(len(view), self.room)
+        if not count:
+            return None
+        if self.room is not None:
+            self.room -= count
+        self.sent.extend(view[:count])
+        self.writes.append(bytes(view[:count]))
+        return count
+
+    async def wait_readable(self):
+        while not self.incoming and not self.eof:
+            self._news.clear()
+            await self._news.wait()
+
+    async def wait_writable(self):
+        while self.room == 0:
+            self._news.clear()
+            await self._news.wait()
+
+    def wait_writable_now(self, timeout_ms):
+        self.drain()
+        return True
+
+    def close(self):
+        self.closed = True
+        self.eof = True
+        self._news.set()

@@ -1,0 +1,227 @@
+"""The router and the REPL: commands in, replies out, with a publish that only records."""
+
+import asyncio
+import unittest
+
+import mqwire
+from fakes import FakeLog, run, until
+from mqboard.repl import Repl
+from mqboard.router import Router
+
+PREFIX = "esp32/test"
+
+
+class Console:
+    capture = None
+
+
+class Bench:
+    def __init__(self):
+        self.sent = []
+        self.log = FakeLog()
+        self.console = Console()
+        self.router = Router(PREFIX, self.publish, self.publish_now, self.log)
+        self.names = {"write": lambda data: self.console.capture(data)}
+        self.router.register("eval", Repl(self.console, self.names).eval)
+        self.ran = []
+        self.router.register("slow", self.slow)
+        self.gate = asyncio.Event()
+
+    async def publish(self, topic, payload, qos=0):
+        self.sent.append((topic[len(PREFIX) + 5 :], bytes(payload)))
+        return True
+
+    def publish_now(self, topic, payload):
+        self.sent.append((topic[len(PREFIX) + 5 :], bytes(payload)))
+
+    async def slow(self, request):
+        self.ran.append(request.ident)
+        await self.gate.wait()
+        await request.reply(b"done")
+
+    def start(self):
+        self.task = asyncio.create_task(self.router.run())
+        return self
+
+    def send(self, command, ident, text, sequence=0, last=True, retained=False):
+        topic = mqwire.command_topic(PREFIX, command, ident)
+        payload = mqwire.header(sequence, last) + text
+        self.router.on_message(topic, memoryview(payload), retained)
+
+    async def eval(self, text, ident="abcdefgh"):
+        self.send("eval", ident, text)
+        await until(lambda: self.sent and self._ended())
+        return self.sent
+
+    def _ended(self):
+        topic, payload = self.sent[-1]
+        return "err" in topic or mqwire.parse_header(payload)[1]
+
+
+class EvalTest(unittest.TestCase):
+    def test_an_expression_answers_its_repr(self):
+        async def go():
+            for source, answer in (
+                (b"45+876", b"921"),
+                (b"'a'", b"'a'"),
+                (b"None", b"None"),
+                (b"len('\xc3\xa4' * 2)", b"4"),
+            ):
+                sent = await Bench().start().eval(source)
+                self.assertEqual(sent, [("reply/out/abcdefgh", b"\x80\x00" + answer)])
+
+        run(go())
+
+    def test_statements_answer_what_they_print(self):
+        async def go():
+            sent = await Bench().start().eval(b"x = 5\nwrite(b'%d' % x)")
+            self.assertEqual(sent[0][1], b"\x80\x005")
+
+        run(go())
+
+    def test_a_printing_expression_leaves_its_none_out(self):
+        async def go():
+            sent = await Bench().start().eval(b"write(b'hi')")
+            self.assertEqual(sent[0][1], b"\x80\x00hi")
+
+        run(go())
+
+    def test_output_larger_than_a_message_comes_in_sequence(self):
+        async def go():
+            for size in (1399, 1400, 1401, 2800, 10000):
+                bench = Bench().start()
+                sent = await bench.eval(b"for i in range(%d): write(b'x')" % size)
+                parts = [mqwire.parse_header(payload) for _, payload in sent]
+                self.assertEqual([part[0] for part in parts], list(range(len(parts))))
+                self.assertEqual(sum([len(payload) - 2 for _, payload in sent]), size)
+                bench.task.cancel()
+
+        run(go())
+
+    def test_a_traceback_goes_to_err_after_what_was_printed(self):
+        async def go():
+            sent = await Bench().start().eval(b"write(b'before')\n1/0")
+            self.assertEqual(sent[0], ("reply/out/abcdefgh", b"\x00\x00before"))
+            self.assertEqual(sent[1][0], "reply/err/abcdefgh")
+            self.assertIn(b"ZeroDivisionError", sent[1][1])
+
+        run(go())
+
+    def test_errors_of_every_kind_are_answered(self):
+        async def go():
+            for source, name in (
+                (b"(", b"SyntaxError"),
+                (b"\xff", b"Error"),
+                (b"raise SystemExit", b"SystemExit"),
+                (b"raise MemoryError", b"MemoryError"),
+                (b"undefined_name", b"NameError"),
+            ):
+                bench = Bench().start()
+                sent = await bench.eval(source)
+                self.assertEqual(sent[-1][0], "reply/err/abcdefgh")
+                self.assertIn(name, sent[-1][1])
+                self.assertIsNone(bench.console.capture)
+                bench.task.cancel()
+
+        run(go())
+
+    def test_names_stay_between_commands(self):
+        async def go():
+            bench = Bench().start()
+            await bench.eval(b"kept = 7", "11111111")
+            bench.sent.clear()
+            await bench.eval(b"kept", "22222222")
+            self.assertEqual(bench.sent[-1][1], b"\x80\x007")
+
+        run(go())
+
+
+class RouterTest(unittest.TestCase):
+    def test_a_retained_command_is_refused(self):
+        async def go():
+            bench = Bench().start()
+            bench.send("eval", "abcdefgh", b"1", retained=True)
+            self.assertIn("retained", bench.log.lines[0])
+            await bench.eval(b"2", "22222222")
+            self.assertEqual(len(bench.sent), 1)
+
+        run(go())
+
+    def test_a_repeated_id_is_answered_again_and_not_executed_again(self):
+        async def go():
+            bench = Bench().start()
+            await bench.eval(b"count = globals().get('count', 0) + 1\nwrite(b'%d' % count)")
+            bench.send("eval", "abcdefgh", b"raise ValueError")
+            await until(lambda: len(bench.sent) == 2)
+            self.assertEqual(bench.sent[0], bench.sent[1])
+
+        run(go())
+
+    def test_parts_are_put_together_and_duplicates_dropped(self):
+        async def go():
+            bench = Bench().start()
+            for sequence, text, last in ((0, b"1", False), (0, b"1", False), (1, b"+1", True)):
+                bench.send("eval", "abcdefgh", text, sequence, last)
+            await until(lambda: bench.sent)
+            self.assertEqual(bench.sent, [("reply/out/abcdefgh", b"\x80\x002")])
+
+        run(go())
+
+    def test_a_missing_part_is_an_error(self):
+        async def go():
+            bench = Bench().start()
+            bench.send("eval", "abcdefgh", b"1", 0, False)
+            bench.send("eval", "abcdefgh", b"2", 2, True)
+            await until(lambda: bench.sent)
+            self.assertIn(b"part 1 is missing", bench.sent[0][1])
+
+        run(go())
+
+    def test_a_command_that_is_too_long_is_an_error(self):
+        async def go():
+            bench = Bench().start()
+            for sequence in range(5):
+                bench.send("eval", "abcdefgh", b"#" * 4000, sequence, sequence == 4)
+            await until(lambda: bench.sent)
+            self.assertIn(b"longer than", bench.sent[0][1])
+            self.assertEqual(len(bench.sent), 1)
+
+        run(go())
+
+    def test_an_unknown_command_and_a_headless_payload_are_errors(self):
+        async def go():
+            bench = Bench().start()
+            bench.send("fly", "abcdefgh", b"")
+            topic = mqwire.command_topic(PREFIX, "eval", "22222222")
+            bench.router.on_message(topic, memoryview(b"1"), False)
+            await until(lambda: len(bench.sent) == 2)
+            self.assertIn(b"'fly' not supported", bench.sent[0][1])
+            self.assertIn(b"header", bench.sent[1][1])
+
+        run(go())
+
+    def test_a_full_queue_says_busy_and_loses_nothing_else(self):
+        async def go():
+            bench = Bench().start()
+            for number in range(12):
+                bench.send("slow", "%08d" % number, b"")
+            await until(lambda: bench.ran)
+            bench.gate.set()
+            await until(lambda: len(bench.sent) == 12)
+            busy = [topic for topic, payload in bench.sent if payload.startswith(b"busy")]
+            self.assertEqual(len(busy) + len(bench.ran), 12)
+            self.assertTrue(busy)
+
+        run(go())
+
+    def test_a_ping_is_passed_on(self):
+        bench = Bench()
+        seen = []
+        bench.router.on_ping = seen.append
+        topic = mqwire.command_topic(PREFIX, "ping", "12345678")
+        bench.router.on_message(topic, memoryview(b""), False)
+        self.assertEqual(seen, ["12345678"])
+
+
+if __name__ == "__main__":
+    unittest.main()

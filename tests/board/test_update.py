@@ -1,0 +1,342 @@
+"""The update receiver, with partitions in memory and a router's request in miniature."""
+
+import asyncio
+import binascii
+import hashlib
+import json
+import unittest
+
+from fakes import BLOCK, FakeLog, FakePartition, run, until
+from mqboard.update import Receiver
+from mqwire import update as wire
+
+try:
+    from mqboard.inflate import inflate
+except ImportError:  # CPython: the same contract on zlib
+    import zlib
+
+    def inflate(data, out):
+        decoder = zlib.decompressobj(-wire.WINDOW_BITS)
+        try:
+            found = decoder.decompress(bytes(data), len(out))
+        except zlib.error as error:
+            raise OSError(22) from error
+        if not decoder.eof and len(found) < len(out):
+            raise EOFError
+        out[: len(found)] = found
+        return len(found)
+
+
+def stored(data):
+    """Raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor."""
+    size = len(data)
+    return bytes((1, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255)) + data
+
+
+def image_of(size):
+    """`size` bytes in which every block is different."""
+    pattern = bytes(range(251))
+    return b"".join(
+        [bytes((n & 255, n >> 8)) + (pattern * 17)[: BLOCK - 2] for n in range(size // BLOCK + 1)]
+    )[:size]
+
+
+def blocks_of(image):
+    padded = image + b"\xff" * (-len(image) % BLOCK)
+    return [padded[n : n + BLOCK] for n in range(0, len(padded), BLOCK)]
+
+
+def offer_of(image, **changes):
+    hashes = b"".join([hashlib.sha256(b).digest()[: wire.HASH_SIZE] for b in blocks_of(image)])
+    fields = {
+        "format": 1,
+        "board": "sim",
+        "mcu": "esp32",
+        "version": "2.0",
+        "seq": 5,
+        "size": len(image),
+        "sha256": str(binascii.hexlify(hashlib.sha256(image).digest()), "ascii"),
+        "block_size": BLOCK,
+        "blocks": str(binascii.b2a_base64(hashes), "ascii").strip(),
+    }
+    fields.update(changes)
+    return json.dumps(fields).encode()
+
+
+class Request:
+    """What the receiver sees of a command: collects the replies as (code, credit, received, body)."""
+
+    prefix = "p"
+    ident = "12345678"
+
+    def __init__(self, offer, options=b"{}"):
+        self.body = wire.pack_request(offer, b"", options)
+        self.replies = []
+        self.ended = False
+
+    async def reply(self, data=b"", last=True, qos=1):
+        self.ended = last
+        self.replies.append(data if data == b"OK" else wire.unpack_reply(data))
+        return True
+
+    @property
+    def code(self):
+        return self.replies[-1][0]
+
+
+class Identity:
+    board = "sim"
+    mcu = "esp32"
+    image = "00"
+    slot_state = "valid"
+
+
+class Bench:
+    """A receiver with everything around it."""
+
+    def __init__(self, blocks=8):
+        self.slot = FakePartition(blocks)
+        self.topics = []
+        self.installed = []
+        self.restarts = 0
+        self.identity = Identity()
+        self.receiver = Receiver(
+            self.slot,
+            self.identity,
+            inflate,
+            self.subscribe,
+            self.unsubscribe,
+            self.install,
+            self.restart,
+            FakeLog(),
+        )
+        self.task = None
+
+    async def subscribe(self, topic, handler):
+        self.topics.append(topic)
+
+    async def unsubscribe(self, topic):
+        self.topics.remove(topic)
+
+    def install(self, offer):
+        self.installed.append(offer.version)
+
+    async def restart(self):
+        self.restarts += 1
+
+    async def offer(self, offer, options=b"{}"):
+        if not self.task:
+            self.task = asyncio.create_task(self.receiver.run())
+        request = Request(offer, options)
+        await self.receiver.update(request)
+        await until(lambda: request.replies)
+        return request
+
+    def send(self, *records):
+        message = b"".join([wire.pack_record(*record) for record in records])
+        self.receiver.on_blocks("t", memoryview(message), False)
+
+    async def push(self, image, **changes):
+        request = await self.offer(offer_of(image, **changes))
+        for number, block in enumerate(blocks_of(image)):
+            if request.code == wire.RECEIVING and wire.bitmap_get(request.replies[0][3], number):
+                self.send((number, wire.RAW, block))
+        await until(lambda: request.ended)
+        return request
+
+
+class UpdateTest(unittest.TestCase):
+    def test_images_of_every_size_around_a_block(self):
+        async def go():
+            for blocks in (1, 2, 8):
+                for size in (-1, 0, 1):
+                    length = blocks * BLOCK + size
+                    if length > 8 * BLOCK:
+                        continue
+                    bench = Bench()
+                    image = image_of(length)
+                    request = await bench.push(image)
+                    self.assertEqual(request.code, wire.INSTALLED, length)
+                    self.assertEqual(bytes(bench.slot.data[:length]), image)
+                    self.assertEqual(bench.installed, ["2.0"])
+                    await until(lambda bench=bench: bench.restarts == 1)
+                    self.assertEqual(bench.topics, [])
+                    bench.task.cancel()
+
+        run(go(), 30)
+
+    def test_deflate_blocks_of_full_and_partial_length(self):
+        async def go():
+            bench = Bench()
+            image = image_of(BLOCK + 100)
+            request = await bench.offer(offer_of(image))
+            bench.send(
+                (1, wire.DEFLATE, stored(image[BLOCK:])), (0, wire.DEFLATE, stored(image[:BLOCK]))
+            )
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+            self.assertEqual(bytes(bench.slot.data[: len(image)]), image)
+
+        run(go())
+
+    def test_only_missing_blocks_are_asked_for(self):
+        async def go():
+            bench = Bench()
+            image = image_of(5 * BLOCK)
+            bench.slot.data[BLOCK : 3 * BLOCK] = image[BLOCK : 3 * BLOCK]
+            request = await bench.offer(offer_of(image))
+            self.assertEqual(request.replies[0][0], wire.RECEIVING)
+            self.assertEqual(request.replies[0][3], b"\x98")
+            for number in (0, 3, 4):
+                bench.send((number, wire.RAW, blocks_of(image)[number]))
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+            self.assertEqual(bench.slot.writes, 3)
+
+        run(go())
+
+    def test_out_of_order_duplicated_and_wrong_blocks(self):
+        async def go():
+            bench = Bench()
+            image = image_of(3 * BLOCK)
+            first, second, third = blocks_of(image)
+            request = await bench.offer(offer_of(image))
+            bench.send((2, wire.RAW, third), (2, wire.RAW, third))
+            bench.send((0, wire.RAW, second))  # another block's bytes
+            bench.send((1, wire.RAW, b"\x00" + second[1:]))  # a flipped bit
+            bench.send((7, wire.RAW, first))  # no such block
+            bench.send((0, 99, first))  # no such encoding
+            bench.send((0, wire.DEFLATE, b"\xff\xff\xff"))
+            bench.receiver.on_blocks("t", memoryview(b"\x00\x00\x00\x10\x00abc"), False)  # cut
+            self.assertEqual(bench.slot.writes, 1)
+            await until(lambda: request.replies[-1][2] >= 4)
+            self.assertEqual(request.replies[-1][3], b"\xc0")
+            bench.send((1, wire.RAW, second), (0, wire.RAW, first))
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+            self.assertEqual(bench.slot.writes, 3)
+
+        run(go())
+
+    def test_what_does_not_belong_here_is_refused_before_a_write(self):
+        async def go():
+            image = image_of(BLOCK)
+            for changes, code in (
+                ({"board": "esp32c3"}, wire.WRONG_BOARD),
+                ({"mcu": "esp32c3"}, wire.WRONG_MCU),
+                ({"format": 2}, wire.MALFORMED),
+                ({"size": -1}, wire.MALFORMED),
+                ({"size": "4096"}, wire.MALFORMED),
+                ({"size": True}, wire.MALFORMED),
+                ({"size": 9000}, wire.MALFORMED),
+                ({"sha256": "zz"}, wire.MALFORMED),
+                ({"sha256": "abcd"}, wire.MALFORMED),
+                ({"blocks": ""}, wire.MALFORMED),
+                ({"blocks": None}, wire.MALFORMED),
+                ({"version": 3}, wire.MALFORMED),
+            ):
+                bench = Bench()
+                request = await bench.push(image, **changes)
+                self.assertEqual(request.code, code, changes)
+                self.assertEqual(bench.slot.writes, 0)
+                bench.task.cancel()
+            bench = Bench(blocks=2)
+            request = await bench.push(image_of(2 * BLOCK + 1))
+            self.assertEqual(request.code, wire.TOO_LARGE)
+
+        run(go())
+
+    def test_garbage_instead_of_an_offer_is_malformed(self):
+        async def go():
+            for data in (b"", b"{", b"[]", b"\xff\xfe", b"{}", b"null"):
+                bench = Bench()
+                self.assertEqual((await bench.offer(data)).code, wire.MALFORMED)
+                bench.task.cancel()
+            for options in (b"", b"[]", b'{"topic": 5}', b'{"topic": "a/#"}'):
+                bench = Bench()
+                request = await bench.offer(offer_of(image_of(10)), options)
+                self.assertEqual(request.code, wire.MALFORMED, options)
+                bench.task.cancel()
+
+        run(go())
+
+    def test_the_running_image_is_not_taken_again(self):
+        async def go():
+            bench = Bench()
+            image = image_of(10)
+            bench.identity.image = json.loads(offer_of(image))["sha256"]
+            self.assertEqual((await bench.push(image)).code, wire.ALREADY_RUNNING)
+
+        run(go())
+
+    def test_an_unconfirmed_board_keeps_its_way_back(self):
+        async def go():
+            bench = Bench()
+            bench.identity.slot_state = "pending"
+            self.assertEqual((await bench.push(image_of(10))).code, wire.UNCONFIRMED)
+            self.assertEqual(bench.slot.writes, 0)
+
+        run(go())
+
+    def test_another_image_meanwhile_is_told_busy_and_the_same_one_resumes(self):
+        async def go():
+            bench = Bench()
+            image = image_of(3 * BLOCK)
+            await bench.offer(offer_of(image))
+            self.assertEqual((await bench.offer(offer_of(image_of(100)))).code, wire.BUSY)
+            bench.send((1, wire.RAW, blocks_of(image)[1]))
+            again = await bench.offer(offer_of(image))
+            self.assertEqual(again.replies[0][3], b"\xa0")
+            self.assertEqual(again.replies[0][2], 0)
+
+        run(go())
+
+    def test_a_failing_flash_ends_the_update_with_its_code(self):
+        async def go():
+            bench = Bench()
+            bench.slot.fail_after = 1
+            request = await bench.push(image_of(3 * BLOCK))
+            self.assertEqual(request.code, wire.FLASH_ERROR)
+            self.assertEqual(bench.installed, [])
+            bench.slot.fail_after = None
+            self.assertEqual((await bench.push(image_of(3 * BLOCK))).code, wire.INSTALLED)
+
+        run(go())
+
+    def test_a_wrong_image_hash_is_found_on_reading_back(self):
+        async def go():
+            bench = Bench()
+            request = await bench.push(image_of(3 * BLOCK), sha256="ab" * 32)
+            self.assertEqual(request.code, wire.IMAGE_HASH)
+            self.assertEqual(bench.installed, [])
+
+        run(go())
+
+    def test_an_image_that_the_slot_refuses_is_reported(self):
+        async def go():
+            bench = Bench()
+
+            def refuse(offer):
+                raise OSError(-5379, "ESP_ERR_OTA_VALIDATE_FAILED")
+
+            bench.receiver._install = refuse
+            request = await bench.push(image_of(100))
+            self.assertEqual(request.code, wire.IMAGE_INVALID)
+            self.assertIn(b"VALIDATE", request.replies[-1][3])
+            self.assertEqual(bench.restarts, 0)
+
+        run(go())
+
+    def test_cancel_ends_the_transfer_and_tells_its_sender(self):
+        async def go():
+            bench = Bench()
+            request = await bench.offer(offer_of(image_of(2 * BLOCK)))
+            await bench.receiver.cancel(Request(b"{}"))
+            self.assertEqual(request.code, wire.CANCELLED)
+            self.assertEqual(bench.topics, [])
+
+        run(go())
+
+
+if __name__ == "__main__":
+    unittest.main()
