@@ -1,4 +1,4 @@
-"""The guard around everything: arms the watchdog, runs the board, and never ends at a prompt unasked.
+"""The guard around everything: arms the watchdog, runs the board, never ends at a prompt unasked.
 
 An image on trial that cannot even start is rolled back by the bootloader after the reset; a
 confirmed one counts its failed boots and ends in safe mode. mqboard.board is the composition root.
@@ -32,6 +32,7 @@ except BaseException as error:  # nobody is there to read a traceback at a promp
     sys.print_exception(error)
     try:
         from esp32 import NVS
+
         from mqboard.bootrecord import Store, Trial
 
         Trial(Store(NVS("mqboard"))).blame("it stopped with %r" % error)

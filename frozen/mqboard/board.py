@@ -9,10 +9,11 @@ import os
 import sys
 
 import machine
-import mqbuild
-import mqwire
 import network
 from esp32 import NVS, Partition
+
+import mqbuild
+import mqwire
 from mqboard import config, identity, link, log, net, slots
 from mqboard.bootrecord import BootRecord, Store, Trial
 from mqboard.clock import jitter, ticks_diff, ticks_ms
@@ -148,7 +149,8 @@ class Board:
         me.image = await slots.image_hash(self._running)
         other = self._state(self._spare) if self._spare else "undefined"
         me.failed = self._trial.resolve(me.image, other, me.reset_cause)
-        await self.client.subscribe(mqwire.command_filter(self.config.prefix), self.router.on_message)
+        commands = mqwire.command_filter(self.config.prefix)
+        await self.client.subscribe(commands, self.router.on_message)
         add = self.supervisor.add
         add("link", self.link.run)
         add("mqtt", self.client.run)
@@ -186,7 +188,7 @@ class Board:
             await self.client.up.wait()
             ident = "%08x" % jitter(1 << 30)
             back = asyncio.Event()
-            self.router.on_ping = lambda came: back.set() if came == ident else None
+            self.router.expect_ping(ident, back.set)
             topic = mqwire.command_topic(self.config.prefix, "ping", ident)
             try:
                 await asyncio.wait_for(self.client.publish(topic, qos=1), _PROOF_TIMEOUT_S)
@@ -251,4 +253,3 @@ class Board:
             sys.print_exception(error)
         self._record.healthy()
         machine.reset()
-

@@ -31,7 +31,7 @@ class Store:
         return str(memoryview(buffer)[:size], "utf-8")
 
     def set(self, key, text):
-        """Keep `text`, over resets and power cuts. Raises OSError when NVS is full or `text` too long."""
+        """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""
         self._nvs.set_blob(key, text.encode())
         self._nvs.commit()
 

@@ -1,4 +1,4 @@
-"""Milliseconds that wrap, and randomness for backoff: MicroPython's own, or their equals elsewhere."""
+"""Milliseconds that wrap, and randomness for backoff: MicroPython's own, or their equals."""
 
 import random
 import time

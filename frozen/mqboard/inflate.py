@@ -3,6 +3,7 @@
 import io
 
 from deflate import RAW, DeflateIO
+
 from mqwire.update import WINDOW_BITS
 
 

@@ -6,6 +6,7 @@
 import asyncio
 
 from micropython import const
+
 from mqboard.clock import ticks_diff, ticks_ms
 
 _ATTEMPT_MS = const(15_000)
@@ -42,7 +43,9 @@ class WifiLink:
                 self._log.info("on network %s as %s", ssid, self.address())
                 index -= 1
             else:
-                self._log.warning("network %s does not let us in (status %d)", ssid, self._wlan.status())
+                self._log.warning(
+                    "network %s does not let us in (status %d)", ssid, self._wlan.status()
+                )
                 await asyncio.sleep(_PAUSE_S)
 
     async def _attempt(self, ssid, password):

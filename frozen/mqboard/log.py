@@ -10,6 +10,7 @@ import io
 import sys
 
 from micropython import const
+
 from mqboard.clock import ticks_ms
 
 DEBUG = const(10)
@@ -94,7 +95,12 @@ class Logger:
         if level >= Logger.level:
             print(
                 "%s %d %s: %s"
-                % (_LETTERS[level // 10], ticks_ms(), self._name, message % args if args else message)
+                % (
+                    _LETTERS[level // 10],
+                    ticks_ms(),
+                    self._name,
+                    message % args if args else message,
+                )
             )
 
     def debug(self, message, *args):

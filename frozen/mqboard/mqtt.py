@@ -15,6 +15,7 @@ import asyncio
 import struct
 
 from micropython import const
+
 from mqboard import packet
 from mqboard.clock import jitter, ticks_diff, ticks_ms
 
@@ -182,7 +183,13 @@ class Client:
                 delay = self.backoff_ms
                 await self._serve()
                 why = self._lost_why
-            except (OSError, EOFError, MqttError, packet.PacketError, asyncio.TimeoutError) as error:
+            except (
+                OSError,
+                EOFError,
+                MqttError,
+                packet.PacketError,
+                asyncio.TimeoutError,
+            ) as error:
                 why = error
             finally:
                 self._close()

@@ -5,6 +5,7 @@ a command may print more than the board has memory for.
 """
 
 from micropython import const
+
 from mqboard import router
 
 _CHUNK = const(1400)  # bytes of output per reply message: with its headers one TCP segment

@@ -10,8 +10,9 @@ import gc
 import io
 import sys
 
-import mqwire
 from micropython import const
+
+import mqwire
 
 _MAX_BODY = const(16_384)  # bytes of one command, all parts together
 _MAX_QUEUE = const(8)
@@ -70,11 +71,15 @@ class Router:
         self._queue = []
         self._recent = []  # requests queued, running or done, newest last
         self._wake = asyncio.Event()
-        self.on_ping = None  # called with the id of each `ping` command, ours among them
+        self._ping = (None, None)
 
     def register(self, command, handler):
         """`await handler(request)` answers `command`."""
         self._handlers[command] = handler
+
+    def expect_ping(self, ident, arrived):
+        """Call `arrived()` when the command ping/`ident`, which the board sends itself, comes back."""
+        self._ping = (ident, arrived)
 
     def on_message(self, topic, payload, retained):
         """Take one command message; called by the MQTT client."""
@@ -87,8 +92,8 @@ class Router:
             self._log.warning("refused the retained command %s/%s", command, ident)
             return
         if command == "ping":
-            if self.on_ping:
-                self.on_ping(ident)
+            if ident == self._ping[0]:
+                self._ping[1]()
             return
         try:
             sequence, last = mqwire.parse_header(payload)

@@ -7,6 +7,7 @@ fed only while the management tasks stay alive.
 import asyncio
 
 from micropython import const
+
 from mqboard.clock import ticks_diff, ticks_ms
 
 _TURN_S = const(1)

@@ -13,8 +13,9 @@ import binascii
 import hashlib
 import json
 
-import mqwire
 from micropython import const
+
+import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
 from mqwire import update as wire
 
@@ -39,7 +40,7 @@ class Refusal(Exception):
 
 
 class Offer:
-    """What image.json says, checked. Raises Refusal(MALFORMED) for anything that is not as it must be."""
+    """What image.json says, checked. Raises Refusal(MALFORMED) for whatever is not as it must be."""
 
     def __init__(self, data):
         try:

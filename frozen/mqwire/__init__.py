@@ -1,7 +1,7 @@
 """What a board and the host agree on: topics, message headers, update records, status codes.
 
 One package for both ends: frozen into the firmware and installed for the host, so that no constant
-is written twice. It is pure: it imports only `struct` and itself, and allocates only what it returns.
+is written twice. It is pure: it imports only `struct` and itself.
 
 This module: the protocol version, the topics, and the two-byte header of every command and reply.
 Sources: docs/protocol.md; the command topics and the header are those of the first MQBoard.

@@ -4,7 +4,7 @@
     board -> reply/out/<id>       RECEIVING, credit, bitmap of needed blocks
     host  -> <blocks topic>       records (block number, encoding, length, data), no header
     board -> reply/out/<id>       RECEIVING again, as blocks are written
-    board -> reply/out/<id>       a code with the last bit: INSTALLED, ALREADY_RUNNING, refused, failed
+    board -> reply/out/<id>       with the last bit: INSTALLED, or why not
 
 Every reply says the whole truth (which blocks are still needed, how many block messages were
 received since the offer, how many more may be in flight), so that a lost one does no harm and a
@@ -75,13 +75,11 @@ def pack_request(offer, signature=b"", options=b"{}"):
     `offer` is image.json to the byte (the signature is over these bytes), `options` is a JSON
     object that concerns this transfer only: {"topic": where the blocks will arrive}.
     """
-    return b"".join(
-        [struct.pack(_PART, len(part)) + part for part in (offer, signature, options)]
-    )
+    return b"".join([struct.pack(_PART, len(part)) + part for part in (offer, signature, options)])
 
 
 def unpack_request(body):
-    """Return (offer, signature, options) as views into `body`; raise WireError if they don't fit."""
+    """Return (offer, signature, options) as views of `body`; raise WireError if cut."""
     view = memoryview(body)
     parts = []
     position = 0

@@ -2,7 +2,6 @@
 
 import gc
 import sys
-
 import unittest
 
 passed = failed = 0

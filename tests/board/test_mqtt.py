@@ -5,6 +5,7 @@ import struct
 import unittest
 
 from fakes import FakeLog, FakeStream, run, until
+
 from mqboard import packet
 from mqboard.mqtt import Client, MqttError
 
@@ -125,7 +126,9 @@ class ClientTest(unittest.TestCase):
                 peer.stream.feed(publish(b"a/c", b"%d" % size))
             await until(lambda: len(peer.got) >= 5)
             self.assertEqual(peer.client.oversized, 5)
-            self.assertEqual([got[1] for got in peer.got], [b"252", b"257", b"1000", b"300", b"20000"])
+            self.assertEqual(
+                [got[1] for got in peer.got], [b"252", b"257", b"1000", b"300", b"20000"]
+            )
             await until(lambda: len(peer.stream.sent) == before + 20)
 
         run(go())
@@ -244,7 +247,12 @@ class ClientTest(unittest.TestCase):
         async def go():
             peer = Peer()
             await peer.start()
-            for junk in (b"\xff\xff\xff\xff\xff", b"\x36\x02\x00\x00", b"\x32\x03\x00\x05a", b"\x40\x00"):
+            for junk in (
+                b"\xff\xff\xff\xff\xff",
+                b"\x36\x02\x00\x00",
+                b"\x32\x03\x00\x05a",
+                b"\x40\x00",
+            ):
                 count = len(peer.streams)
                 peer.stream.feed(junk)
                 await until(lambda count=count: len(peer.streams) == count + 1)

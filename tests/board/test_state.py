@@ -7,6 +7,7 @@ import json
 import unittest
 
 from fakes import BLOCK, FakeLog, FakePartition, run, until
+
 from mqboard import config, slots
 from mqboard.bootrecord import BootRecord, Store, Trial
 from mqboard.log import Console

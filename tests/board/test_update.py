@@ -7,6 +7,7 @@ import json
 import unittest
 
 from fakes import BLOCK, FakeLog, FakePartition, run, until
+
 from mqboard.update import Receiver
 from mqwire import update as wire
 
