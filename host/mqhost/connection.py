@@ -98,6 +98,11 @@ class Connection:
             stream.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
         self._client.loop_stop()
 
+    def wait_connected(self, timeout: float) -> bool:
+        """Whether the connection stands, or came back within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._connected, timeout)
+
     def debug(self, text: str, *values: object) -> None:
         """Say something about the traffic to whoever wants it."""
         if self._debug:
@@ -247,8 +252,10 @@ def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
             f"The broker {where} has a certificate we don't trust: {error.verify_message}. "
             "Give the CA that signed it (--ca FILE), or the name that is in it (--server)."
         )
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or error
+    if isinstance(error, ssl.SSLError) or (
+        settings.tls and isinstance(error, ConnectionResetError)
+    ):
+        reason = getattr(error, "reason", None) or error.strerror or error
         return (
             f"No TLS connection to the broker {where}: {reason}. "
             "If this port has no TLS, say so with --no-tls."

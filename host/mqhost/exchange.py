@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import mqwire
 from paho.mqtt.client import MQTTMessageInfo
 
+import mqwire
 from mqhost.connection import Subscription
 from mqhost.errors import BoardError, UsageError
 

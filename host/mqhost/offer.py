@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
-
 from mqhost.errors import UsageError
+from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
 
 _ADVICE = "Build it again (invoke build)."
 

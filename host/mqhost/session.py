@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import mqwire
-
 from mqhost.connection import Connection, Subscription
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.exchange import Exchange, Reply
@@ -37,6 +36,7 @@ class Session:
         self.settings = settings
         self.prefix = settings.need_prefix()
         self.connection = Connection(settings, debug)
+        self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
         self._watchers: list[Callable[[Status | None], None]] = []
@@ -137,7 +137,8 @@ class Session:
             )
         if status.get("state") == mqwire.OFFLINE:
             return SilentBoardError(
-                f"{text}: the board is offline, says the broker. Check its power and network."
+                f"{text}: the board is offline, says the broker "
+                f"({status.get('reason', 'no reason known')!s:.60}). Check its power and network."
             )
         return SilentBoardError(
             f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
@@ -163,6 +164,7 @@ class Session:
         status = _parse_status(payload)
         with self._changed:
             self._status = status
+            self.births += (status or {}).get("state") == mqwire.ONLINE
             self._changed.notify_all()
             exchanges = list(self._exchanges)
         for exchange in exchanges:

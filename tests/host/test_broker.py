@@ -6,10 +6,11 @@ import socket
 import threading
 
 import pytest
+from paho.mqtt import publish, subscribe
+
 from mqhost import broker as broker_module
 from mqhost.broker import Broker, configuration, find_mosquitto, free_port, run_foreground
 from mqhost.errors import BrokerError
-from paho.mqtt import publish, subscribe
 
 
 def test_it_carries_messages_and_ends_with_the_block():

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mqhost.errors import UsageError
 from mqhost.offer import Offer, block_of
 

@@ -1,6 +1,7 @@
 """Connection settings: which source wins, and what is refused."""
 
 import pytest
+
 from mqhost.errors import UsageError
 from mqhost.settings import Settings
 

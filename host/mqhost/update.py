@@ -1,0 +1,140 @@
+"""Push an app image to a board and stay until it runs, confirmed, or is known to have failed.
+
+`push` looks whether the image is for this board, transfers it (see transfer.py), and then only the
+board's own status counts: the new image, confirmed, or the old one back.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import mqwire
+from mqhost.errors import SilentBoardError, ToolError, UsageError
+from mqhost.offer import Offer
+from mqhost.session import Session, Status
+from mqhost.transfer import CONFIRM, RESTART, Progress, Transfer, differs
+from mqhost.verdict import rolled_back
+from mqwire.flash import CONFIRMED_STATES
+
+PATIENCE = 120.0  # seconds without any progress until the transfer is given up
+CONFIRM_TIMEOUT = 300.0  # seconds for restart and confirmation
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What an update did. `already`: the image was running before, nothing was sent.
+
+    `bytes_sent` counts the MQTT payloads of offers and blocks; `transfer_seconds` is the time to
+    the last block, `seconds` that to the confirmation; `offers` counts offers (1 without trouble).
+    """
+
+    old_version: str
+    new_version: str
+    slot: str
+    already: bool = False
+    bytes_sent: int = 0
+    seconds: float = 0.0
+    transfer_seconds: float = 0.0
+    blocks_sent: int = 0
+    blocks_total: int = 0
+    offers: int = 0
+
+
+def push(
+    session: Session,
+    offer: Offer,
+    app: bytes,
+    *,
+    force: bool = False,
+    patience: float = PATIENCE,
+    confirm_timeout: float = CONFIRM_TIMEOUT,
+    progress: Progress | None = None,
+) -> UpdateResult:
+    """Make the board of `session` run `app`, which `offer` describes.
+
+    `force` leaves the check for the right board to the board. Raises UsageError (wrong image),
+    RefusedError, BoardError (RolledBack among them), SilentBoardError or BrokerError.
+    """
+    start = time.monotonic()
+    if not offer.matches(app):
+        raise UsageError("The offer describes another image than the one given.")
+    before = session.request_json("info")
+    if not force:
+        check_board(offer, before, session.prefix)
+    old_version = str(before.get("version"))
+    transfer = Transfer(session, offer, app, before, patience, progress or _no_progress)
+    running = before.get("image") == offer.sha256
+    if running and before.get("slot_state") in CONFIRMED_STATES:
+        return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
+    if not running:
+        transfer.run()
+    transferred = time.monotonic()
+    status = _wait_confirmed(session, offer, transfer, confirm_timeout)
+    return UpdateResult(
+        old_version=old_version,
+        new_version=str(status.get("version")),
+        slot=str(status.get("slot")),
+        bytes_sent=transfer.bytes_sent,
+        seconds=time.monotonic() - start,
+        transfer_seconds=transferred - start,
+        blocks_sent=transfer.blocks_sent,
+        blocks_total=offer.count,
+        offers=transfer.offers,
+    )
+
+
+def check_board(offer: Offer, info: dict[str, Any], prefix: str) -> None:
+    """Raise UsageError if `info` says that the board is another than `offer` is for."""
+    for key, word in (("board", "board"), ("mcu", "chip")):
+        wanted, found = getattr(offer, key), info.get(key)
+        if found != wanted:
+            raise UsageError(
+                f"The image is for {word} {wanted}; {prefix} is {word} {found!s:.40}. Nothing was "
+                f"sent. Push the right image, or see whether the prefix is right."
+            )
+
+
+def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout: float) -> Status:
+    """Wait for the verdict of the board's status: return it confirmed, or raise."""
+    transfer.progress(RESTART, offer.count, offer.count)
+    deadline = time.monotonic() + timeout
+    seen = False
+
+    def news(status: Status) -> bool:
+        if status.get("state") != mqwire.ONLINE:
+            return False
+        if status.get("image") != offer.sha256:
+            return differs(status.get("boot_id"), transfer.boot_id)
+        return status.get("slot_state") in CONFIRMED_STATES or not seen
+
+    while True:
+        status = session.wait_status(news, max(0.0, deadline - time.monotonic()))
+        if status is None:
+            raise _unconfirmed(session, offer, timeout)
+        if status.get("image") != offer.sha256:
+            raise rolled_back(offer, status)
+        if status.get("slot_state") in CONFIRMED_STATES:
+            return status
+        seen = True
+        transfer.progress(CONFIRM, offer.count, offer.count)
+
+
+def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
+    """The error for a board whose verdict did not come in time, with what was last seen."""
+    if not session.connection.connected:
+        return session.silence(timeout)
+    status = session.last_status or {}
+    if status.get("state") != mqwire.ONLINE:
+        seen = "it is offline. If it does not start, its bootloader goes back by itself"
+    elif status.get("image") == offer.sha256:
+        seen = "it runs the new image and has not confirmed it yet"
+    else:
+        seen = "it has not restarted into the new image"
+    return SilentBoardError(
+        f"The image is installed, but {session.prefix} did not confirm it within {timeout:g} s: "
+        f"{seen}. Look again with: mqboard --prefix {session.prefix} info"
+    )
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,364 @@
+"""A board made of Python and paho-mqtt: a reference for the wire contract, with faults on request.
+
+`FakeBoard` answers `eval`, `info` and `update` as docs/protocol.md says: it decodes blocks, checks
+their hashes, writes them into its slot, reads the whole back, restarts, and confirms. One worker
+thread does everything in the order of arrival. The attributes under "faults" make it misbehave.
+"""
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import queue
+import threading
+import traceback
+import zlib
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+import mqwire
+from mqwire import update as wire
+
+PART = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
+
+
+class FakeBoard:
+    """A board on `port` with the topic root `prefix`; runs while the `with` block does."""
+
+    def __init__(self, port, prefix="esp32/test", *, image=b"old image", version="0.1.0"):
+        self.port = port
+        self.prefix = prefix
+        self.image = image
+        self.facts = {
+            "protocol": mqwire.PROTOCOL,
+            "board": "sim",
+            "mcu": "esp32",
+            "version": version,
+            "commit": "abc1234",
+            "slot": "ota_0",
+            "slot_state": "valid",
+            "mode": "normal",
+            "reset_cause": "power-on",
+            "failed": None,
+        }
+        self.boots = 0
+        self.slot = bytearray(b"\xff" * (64 * wire.BLOCK_SIZE))  # the inactive one
+        self.credit = 4
+        self.report_every = 1
+        self.requests = []  # (command, id) of every command executed
+        self.block_messages = 0  # received since the start
+        self.writes = []  # block numbers in the order of writing
+        self.evaluations = 0
+        # Faults.
+        self.silent = set()  # commands that get no answer
+        self.on_block = None  # called with (number of the message, payload); returns payloads
+        self.answer = None  # called with (command, body): replaces the answer by [(topic, bytes)]
+        self.refuse = None  # update code to answer an offer with
+        self.lose_installed = False
+        self.verify = True
+        self.outcome = "confirmed"  # or "rolled back", "never back", "never confirmed"
+        self.old = None
+        self._update = None
+        self._recent = {}
+        self._work = queue.SimpleQueue()
+        self._up = threading.Event()
+        self._client = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.power_on()
+        self._thread.start()
+        assert self._up.wait(10), "the fake board did not reach the broker"
+        return self
+
+    def __exit__(self, *_):
+        self._work.put(None)
+        self._thread.join(10)
+        self.power_off()
+
+    # Power and connection
+
+    def power_on(self):
+        """Boot and connect."""
+        self.boots += 1
+        self._update = None
+        self._up.clear()
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"fake-{self.prefix}")
+        client.reconnect_delay_set(0.1, 0.5)
+        client.will_set(self._status_topic, json.dumps({"state": mqwire.OFFLINE}), 1, True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = lambda *_: self._up.set()
+        client.on_message = lambda _, __, message: self._work.put(
+            (message.topic, message.payload, message.retain)
+        )
+        client.connect("127.0.0.1", self.port, 10)
+        client.loop_start()
+        self._client = client
+
+    def power_off(self, will=True):
+        """Vanish; the broker publishes the will."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if will:
+            client.publish(self._status_topic, json.dumps({"state": mqwire.OFFLINE}), 1, True)
+        client.disconnect()
+        client.loop_stop()
+
+    def power_cycle(self):
+        """Off and on again: what was in RAM is lost, flash stays."""
+        self.power_off()
+        self.power_on()
+        assert self._up.wait(10)
+
+    @property
+    def _status_topic(self):
+        return mqwire.status_topic(self.prefix)
+
+    @property
+    def boot_id(self):
+        return f"boot-{self.boots}"
+
+    def status(self):
+        return self.facts | {
+            "state": mqwire.ONLINE,
+            "image": hashlib.sha256(self.image).hexdigest(),
+            "boot_id": self.boot_id,
+        }
+
+    def announce(self):
+        """Publish the birth message."""
+        self._client.publish(self._status_topic, json.dumps(self.status()), 1, True)
+
+    def _on_connect(self, client, *_):
+        client.publish(self._status_topic, json.dumps(self.status()), 1, True)
+        topics = [mqwire.command_filter(self.prefix)]
+        if self._update:
+            topics.append(self._update["topic"])
+        client.subscribe([(topic, 1) for topic in topics])
+
+    # Work
+
+    def _run(self):
+        while (item := self._work.get()) is not None:
+            topic, payload, retained = item
+            if self._client is None:
+                continue
+            if self._update and topic == self._update["topic"]:
+                self._take_message(payload)
+            elif not retained:
+                self._command(topic, payload)
+
+    def _command(self, topic, payload):
+        parsed = mqwire.parse_command_topic(self.prefix, topic)
+        if parsed is None:
+            return
+        command, ident, _ = parsed
+        if ident in self._recent and self._recent[ident] is not None:
+            self._send(*self._recent[ident])
+            return
+        body, expected = self._recent.setdefault("parts " + ident, (bytearray(), 0))
+        seq, last = mqwire.parse_header(payload)
+        if seq != expected:
+            return
+        body += payload[2:]
+        self._recent["parts " + ident] = (body, expected + 1)
+        if not last:
+            return
+        self.requests.append((command, ident))
+        if command in self.silent:
+            return
+        if self.answer:
+            for reply in self.answer(command, ident, bytes(body)):
+                self._send(*reply)
+            return
+        handler = getattr(self, "_do_" + command, None)
+        if handler:
+            handler(ident, bytes(body))
+        else:
+            self.error(ident, f"Command '{command}' not supported")
+
+    def _do_info(self, ident, body):
+        self.reply(
+            ident, json.dumps(self.status() | {"heap_free": 100_000, "uptime_s": 5}).encode()
+        )
+
+    def _do_eval(self, ident, body):
+        self.evaluations += 1
+        output = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(output):
+                try:
+                    print(repr(eval(body, {})), end="")
+                except SyntaxError:
+                    exec(body, {})
+        except Exception:
+            self.error(ident, traceback.format_exc())
+        else:
+            self.reply(ident, output.getvalue().encode())
+
+    def reply(self, ident, data):
+        """Answer in as many messages as it takes."""
+        parts = [data[start : start + PART] for start in range(0, len(data), PART)] or [b""]
+        for seq, part in enumerate(parts):
+            last = seq == len(parts) - 1
+            self._answer(
+                ident, mqwire.reply_topic(self.prefix, ident), mqwire.header(seq, last) + part
+            )
+
+    def error(self, ident, text):
+        self._answer(ident, mqwire.error_topic(self.prefix, ident), text.encode())
+
+    def _answer(self, ident, topic, payload):
+        self._recent[ident] = (topic, payload)
+        self._send(topic, payload)
+
+    def _send(self, topic, payload, qos=1):
+        if self._client is not None:
+            self._client.publish(topic, payload, qos)
+
+    # Update
+
+    def _do_update(self, ident, body):
+        data, _, options = wire.unpack_request(body)
+        offer = json.loads(bytes(data))
+        topic = json.loads(bytes(options))["topic"]
+        if self._update:
+            self._client.unsubscribe(self._update["topic"])
+            self._update = None
+        code = self.refuse if self.refuse is not None else self._judge(offer)
+        if code is not None:
+            self._finish(ident, code, b"because")
+            return
+        hashes = base64.b64decode(offer["blocks"])
+        count = len(hashes) // wire.HASH_SIZE
+        needed = bytearray(-(-count // 8))
+        update = {
+            "ident": ident,
+            "offer": offer,
+            "hashes": hashes,
+            "topic": topic,
+            "needed": needed,
+            "received": 0,
+            "unreported": 0,
+            "seq": 0,
+            "count": count,
+        }
+        for number in range(count):
+            start = number * wire.BLOCK_SIZE
+            if not _is(update, number, self.slot[start : start + wire.BLOCK_SIZE]):
+                wire.bitmap_put(needed, number, True)
+        self._update = update
+        self._client.subscribe(topic, 0)
+        if any(needed):
+            self._report()
+        else:
+            self._complete()
+
+    def _judge(self, offer):
+        if offer["board"] != self.facts["board"]:
+            return wire.WRONG_BOARD
+        if offer["mcu"] != self.facts["mcu"]:
+            return wire.WRONG_MCU
+        if offer["sha256"] == hashlib.sha256(self.image).hexdigest():
+            return wire.ALREADY_RUNNING
+        if offer["size"] > len(self.slot):
+            return wire.TOO_LARGE
+        return None
+
+    def _take_message(self, payload):
+        self.block_messages += 1
+        payloads = [payload]
+        if self.on_block:
+            payloads = self.on_block(self.block_messages, payload)
+        for message in payloads:
+            if self._update:
+                self._take_blocks(message)
+
+    def _take_blocks(self, message):
+        update = self._update
+        assert len(message) <= mqwire.MAX_PAYLOAD
+        update["received"] += 1
+        update["unreported"] += 1
+        position = 0
+        while position < len(message):
+            number, encoding, start, position = wire.unpack_record(message, position)
+            data = message[start:position]
+            if encoding == wire.DEFLATE:
+                with contextlib.suppress(zlib.error):
+                    data = zlib.decompress(data, -wire.WINDOW_BITS)
+            if wire.bitmap_get(update["needed"], number) and _is(update, number, data):
+                begin = number * wire.BLOCK_SIZE
+                self.slot[begin : begin + wire.BLOCK_SIZE] = data
+                self.writes.append(number)
+                wire.bitmap_put(update["needed"], number, False)
+        if not any(update["needed"]):
+            self._complete()
+        elif update["unreported"] >= self.report_every:
+            self._report()
+
+    def _report(self):
+        update = self._update
+        update["unreported"] = 0
+        body = wire.pack_reply(
+            wire.RECEIVING, self.credit, update["received"], bytes(update["needed"])
+        )
+        self._send(
+            mqwire.reply_topic(self.prefix, update["ident"]),
+            mqwire.header(update["seq"], False) + body,
+            0,
+        )
+        update["seq"] += 1
+
+    def _complete(self):
+        update, self._update = self._update, None
+        offer = update["offer"]
+        image = bytes(self.slot[: offer["size"]])
+        self._client.unsubscribe(update["topic"])
+        if hashlib.sha256(image).hexdigest() != offer["sha256"]:
+            self._finish(update["ident"], wire.IMAGE_HASH, b"")
+            return
+        if not self.lose_installed:
+            self._finish(update["ident"], wire.INSTALLED, b"")
+        self._restart(image, offer)
+
+    def _finish(self, ident, code, detail):
+        self._answer(
+            ident,
+            mqwire.reply_topic(self.prefix, ident),
+            mqwire.header(0, True) + wire.pack_reply(code, 0, 0, detail),
+        )
+
+    def _restart(self, image, offer):
+        """What the bootloader and the new firmware do, as `outcome` says."""
+        self.power_off()
+        old_image, old_facts = self.image, dict(self.facts)
+        if self.outcome == "never back":
+            return
+        if self.outcome == "rolled back":
+            self.facts["failed"] = {
+                "image": offer["sha256"],
+                "version": offer["version"],
+                "reason": "it crashed",
+            }
+        else:
+            self.slot[: len(old_image)] = old_image
+            self.image = image
+            self.facts |= {
+                "version": offer["version"],
+                "slot_state": "pending",
+                "slot": "ota_1" if old_facts["slot"] == "ota_0" else "ota_0",
+            }
+        self.power_on()
+        assert self._up.wait(10)
+        if self.outcome == "confirmed":
+            self.facts["slot_state"] = "valid"
+            self.announce()
+
+
+def _is(update, number, block):
+    digest = hashlib.sha256(block).digest()[: wire.HASH_SIZE]
+    start = number * wire.HASH_SIZE
+    return len(block) == wire.BLOCK_SIZE and digest == update["hashes"][start : start + 4]

@@ -1,0 +1,385 @@
+"""The session against a real mosquitto and a fake board: requests, replies, silence, faults."""
+
+import socket
+import threading
+import time
+
+import pytest
+from fakeboard import FakeBoard
+
+import mqwire
+from mqhost.broker import Broker, free_port
+from mqhost.errors import BoardError, BrokerError, SilentBoardError, UsageError
+from mqhost.exchange import PART_SIZE, new_ident, split
+from mqhost.session import Session
+from mqhost.settings import Settings
+
+
+@pytest.fixture
+def session(settings, board):
+    with Session(settings) as opened:
+        yield opened
+
+
+def test_a_request_gets_its_reply(session):
+    assert session.request("eval", b"45+876").data == b"921"
+
+
+def test_ids_are_8_characters_that_fit_a_topic():
+    idents = {new_ident() for _ in range(200)}
+    assert len(idents) == 200
+    assert all(len(ident) == 8 and not set(ident) & set("/+#") for ident in idents)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_long_commands_and_replies_travel_in_parts(session, parts, extra):
+    text = "x" * (parts * PART_SIZE + extra - 2)
+    code = repr(text).encode()
+    reply = session.request("eval", code)
+    assert reply.data == code
+    assert reply.parts == len(split(code))
+
+
+def test_an_empty_command_is_one_message():
+    assert split(b"") == [mqwire.header(0, True)]
+
+
+def test_a_command_that_is_far_too_long_is_refused():
+    class Huge(bytes):
+        def __len__(self):
+            return PART_SIZE * (mqwire.MAX_SEQ + 1)
+
+    with pytest.raises(UsageError, match="too many for one command"):
+        split(Huge())
+
+
+def test_an_empty_reply_is_a_reply(session):
+    assert session.request("eval", b"pass").data == b""
+
+
+def test_a_traceback_is_a_board_error(session):
+    with pytest.raises(BoardError, match="ZeroDivisionError"):
+        session.request("eval", b"1/0")
+
+
+def test_an_unknown_command_is_a_board_error(session):
+    with pytest.raises(BoardError, match="not supported"):
+        session.request("nonsense")
+
+
+def answer_with(*replies):
+    """Answer any command with (sequence, last, data) messages; a string makes an error."""
+
+    def answer(command, ident, body):
+        for reply in replies:
+            if isinstance(reply, str):
+                yield "p/mqb/reply/err/" + ident, reply.encode()
+            elif isinstance(reply, bytes):
+                yield "p/mqb/reply/out/" + ident, reply
+            else:
+                seq, last, data = reply
+                yield "p/mqb/reply/out/" + ident, mqwire.header(seq, last) + data
+
+    return answer
+
+
+@pytest.fixture
+def scripted(session, board):
+    """A function that makes the board answer with given messages and returns the reply to one."""
+
+    def ask(*replies, **options):
+        script = answer_with(*replies)
+        board.answer = lambda command, ident, body: [
+            (board.prefix + topic[1:], payload) for topic, payload in script(command, ident, body)
+        ]
+        return session.request("eval", b"", **options).data
+
+    return ask
+
+
+def test_duplicates_are_dropped(scripted):
+    assert (
+        scripted(
+            (0, False, b"a"), (0, False, b"a"), (1, False, b"b"), (0, False, b"a"), (2, True, b"c")
+        )
+        == b"abc"
+    )
+
+
+def test_a_gap_is_an_error(scripted):
+    with pytest.raises(BoardError, match="Part 1 .* lost"):
+        scripted((0, False, b"a"), (2, True, b"c"))
+
+
+def test_the_single_message_header_is_understood(scripted):
+    assert scripted(mqwire.SINGLE + b"whole") == b"whole"
+
+
+def test_a_reply_without_a_header_is_not_a_reply(scripted):
+    assert scripted(b"", b"x", (0, True, b"good")) == b"good"
+
+
+def test_an_error_after_some_output_is_an_error(scripted):
+    with pytest.raises(BoardError, match="boom"):
+        scripted((0, False, b"a"), "boom")
+
+
+def test_an_error_without_a_text_still_says_something(scripted):
+    with pytest.raises(BoardError, match="without a word"):
+        scripted("")
+
+
+def test_a_stream_yields_parts_before_the_end(session, board):
+    arrived = threading.Event()
+
+    def answer(command, ident, body):
+        topic = mqwire.reply_topic(board.prefix, ident)
+        yield topic, mqwire.header(0, False) + b"first"
+        assert arrived.wait(5)
+        yield topic, mqwire.header(1, True) + b"second"
+
+    board.answer = answer
+    stream = session.stream("eval")
+    assert next(stream) == b"first"
+    arrived.set()
+    assert list(stream) == [b"second"]
+
+
+def test_json_is_parsed_and_never_evaluated(session, board):
+    assert session.request_json("info")["board"] == "sim"
+    for answer in (b"__import__('os')", b"[1]", b"{", b"[" * 4000, b"\xff"):
+        board.answer = lambda command, ident, body, answer=answer: [
+            (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + answer)
+        ]
+        with pytest.raises(BoardError, match="JSON"):
+            session.request_json("info")
+
+
+def test_several_hosts_do_not_mix_their_replies(settings, board):
+    def ask(number, results):
+        with Session(settings) as session:
+            for index in range(20):
+                results.append(session.request("eval", b"%d*1000+%d" % (number, index)).data)
+
+    results = [[] for _ in range(3)]
+    threads = [threading.Thread(target=ask, args=(number, results[number])) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for number, found in enumerate(results):
+        assert found == [b"%d" % (number * 1000 + index) for index in range(20)]
+
+
+# Silence
+
+
+def test_a_wrong_prefix_says_that_nobody_is_there(settings):
+    with Session(settings) as session, pytest.raises(SilentBoardError, match="Is the prefix right"):
+        session.request("eval", b"1", timeout=0.3)
+
+
+def test_an_offline_board_is_said_to_be_offline(settings, board):
+    board.power_off()
+    with Session(settings) as session:
+        assert session.status()["state"] == "offline"
+        with pytest.raises(SilentBoardError, match="the board is offline"):
+            session.request("eval", b"1", timeout=0.3)
+
+
+def test_a_busy_board_is_said_to_be_online(session, board):
+    board.silent.add("eval")
+    with pytest.raises(SilentBoardError, match="says online"):
+        session.request("eval", b"1", timeout=0.3)
+
+
+# Status
+
+
+def test_the_retained_status_is_there(session, board):
+    assert session.status() == board.status()
+
+
+def test_no_status_is_none(settings, monkeypatch):
+    monkeypatch.setattr("mqhost.session._RETAINED_TIMEOUT", 0.2)
+    with Session(settings) as session:
+        assert session.status() is None
+
+
+@pytest.mark.parametrize("payload", [b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_broken_status_is_no_status(session, board, payload):
+    session.status()
+    seen = threading.Event()
+    session.watch_status(lambda status: seen.set())
+    board._client.publish(mqwire.status_topic(board.prefix), payload, 1, True)
+    assert seen.wait(5)
+    assert session.last_status is None
+
+
+def test_waiting_for_a_status(session, board):
+    assert session.wait_status(lambda status: status.get("mode") == "safe", 0.05) is None
+    board.facts["mode"] = "safe"
+    board.announce()
+    assert session.wait_status(lambda status: status.get("mode") == "safe", 5)["mode"] == "safe"
+
+
+# The broker
+
+
+def test_no_broker_is_a_broker_error():
+    with pytest.raises(BrokerError, match="Nothing listens on 127.0.0.1"):
+        Session(Settings(port=free_port(), prefix="a", tls=False)).connection.connect()
+
+
+def test_an_unknown_server_is_named():
+    with pytest.raises(BrokerError, match="no server named nowhere.invalid"):
+        Session(Settings(server="nowhere.invalid", prefix="a")).connection.connect()
+
+
+def test_a_port_that_is_no_broker_is_said_to_be_none():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def hang_up():
+            listener.accept()[0].close()
+
+        threading.Thread(target=hang_up).start()
+        settings = Settings(port=listener.getsockname()[1], prefix="a")
+        with pytest.raises(BrokerError, match="closed the connection before"):
+            Session(settings).connection.connect()
+
+
+def test_tls_to_a_port_without_it_says_so(broker):
+    settings = Settings(port=broker.port, prefix="a", tls=True)
+    with pytest.raises(BrokerError, match="--no-tls"):
+        Session(settings).connection.connect()
+
+
+def test_a_ca_file_that_is_none_is_named(tmp_path):
+    with pytest.raises(BrokerError, match="CA file .*nothing.pem"):
+        Session(Settings(prefix="a", tls=True, ca=str(tmp_path / "nothing.pem")))
+
+
+def test_wrong_credentials_are_explained(tmp_path):
+    passwords = tmp_path / "passwords"
+    passwords.touch()
+    extra = ["allow_anonymous false", f"password_file {passwords}"]
+    with Broker(extra=extra) as closed:
+        settings = Settings(port=closed.port, prefix="a", username="me", password="wrong")
+        with pytest.raises(BrokerError, match="(not authorised|wrong username)"):
+            Session(settings).connection.connect()
+
+
+def test_a_refused_subscription_is_not_silence(tmp_path):
+    rules = tmp_path / "acl"
+    rules.write_text("topic read nothing/#\n")
+    # mosquitto 2.0 grants every subscription and only holds messages back, so this is silence.
+    with Broker(extra=[f"acl_file {rules}"]) as closed:
+        settings = Settings(port=closed.port, prefix="a")
+        with Session(settings) as session, pytest.raises((BrokerError, SilentBoardError)):
+            session.request("eval", timeout=0.3)
+
+
+@pytest.fixture
+def own():
+    """A broker of its own, for tests that stop it."""
+    with Broker(free_port()) as running:
+        yield running
+
+
+def wait_for(condition, timeout=10.0):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_the_session_survives_a_restart_of_the_broker(own):
+    with (
+        FakeBoard(own.port) as board,
+        Session(Settings(port=own.port, prefix=board.prefix, timeout=10)) as session,
+    ):
+        assert session.request("eval", b"1").data == b"1"
+        own.restart()
+        assert session.connection.wait_connected(10)
+        assert session.wait_status(lambda status: status["state"] == "online", 10)
+        assert session.request("eval", b"2").data == b"2"
+
+
+def test_a_command_lost_with_the_broker_is_sent_again_under_its_id(own):
+    with (
+        FakeBoard(own.port) as board,
+        Session(Settings(port=own.port, prefix=board.prefix, timeout=15)) as session,
+    ):
+        session.status()
+        board.silent.add("eval")
+        results = []
+        thread = threading.Thread(
+            target=lambda: results.append(session.request("eval", b"6*7").data)
+        )
+        thread.start()
+        wait_for(lambda: board.requests)
+        lost = board.requests[0]
+        board.silent.clear()
+        board._recent.clear()
+        board.requests.clear()
+        own.restart()
+        thread.join(20)
+        assert results == [b"42"]
+        assert set(board.requests) == {lost}
+
+
+def test_a_command_is_not_repeated_for_a_board_that_restarted(session, board):
+    session.status()
+    board.silent.add("eval")
+    with session.open("eval") as exchange:
+        exchange.send(b"1")
+        wait_for(lambda: board.requests)
+        board._recent.clear()
+        board.power_cycle()
+        assert session.wait_status(lambda status: status.get("boot_id") == "boot-2", 5)
+        assert exchange.receive(0.3) is None
+    assert len(board.requests) == 1
+
+
+def test_a_broker_that_stays_away_is_a_broker_error(own):
+    with (
+        FakeBoard(own.port) as board,
+        Session(Settings(port=own.port, prefix=board.prefix, timeout=0.5)) as session,
+    ):
+        board.silent.add("eval")
+        with session.open("eval") as exchange:
+            exchange.send(b"1")
+            own.stop()
+            with pytest.raises(BrokerError, match="lost"):
+                list(exchange.parts(0.5))
+
+
+def test_closing_twice_and_without_connecting_is_harmless(settings):
+    session = Session(settings)
+    session.connection.close()
+    with session:
+        pass
+    session.connection.close()
+
+
+def test_closing_does_not_wait_for_a_broker_that_hangs(own):
+    with Session(Settings(port=own.port, prefix="a")):
+        own._process.send_signal(19)
+        start = time.monotonic()
+    own._process.send_signal(18)
+    assert time.monotonic() - start < 4
+
+
+def test_tcp_delay_is_off(session):
+    stream = session.connection._client.socket()
+    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_traffic_can_be_watched(settings, board):
+    lines = []
+    with Session(settings, debug=lines.append) as session:
+        session.request("eval", b"1")
+    assert any("mqb/cmd/eval" in line for line in lines)
