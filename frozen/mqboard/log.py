@@ -66,7 +66,7 @@ class Console(io.IOBase):
         return b"\n".join(self._lines)[-limit:]
 
     async def run(self, publish):
-        """Publish line after line through `await publish(line)`, which returns False when it could not."""
+        """Publish line after line by `await publish(line)`, which returns whether it could."""
         while True:
             while self._lines:
                 if self.dropped:

@@ -86,7 +86,7 @@ def put_string(buffer, position, data):
 
 
 def connect(client_id, keepalive, clean, will, user, password):
-    """A CONNECT packet (3.1). Strings are bytes; `will` is (topic, payload, qos, retain) or None."""
+    """A CONNECT packet (3.1). Strings are bytes; `will` (topic, payload, qos, retain) or None."""
     flags = 0x02 if clean else 0
     parts = [client_id]
     if will:

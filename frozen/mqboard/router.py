@@ -78,7 +78,7 @@ class Router:
         self._handlers[command] = handler
 
     def expect_ping(self, ident, arrived):
-        """Call `arrived()` when the command ping/`ident`, which the board sends itself, comes back."""
+        """Call `arrived()` when the command ping/`ident`, which the board sends, comes back."""
         self._ping = (ident, arrived)
 
     def on_message(self, topic, payload, retained):

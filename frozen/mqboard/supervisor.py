@@ -65,10 +65,7 @@ class Supervisor:
 
     def trusty(self):
         """Whether no vital task has died too often."""
-        for entry in self._entries:
-            if entry.vital and entry.deaths >= _DEATHS_MAX:
-                return False
-        return True
+        return not any([entry.vital and entry.deaths >= _DEATHS_MAX for entry in self._entries])
 
     async def run(self):
         """Feed the watchdog while all is well, for ever; cancels its tasks when it ends."""

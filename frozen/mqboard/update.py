@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 
 class Offer:
-    """What image.json says, checked. Raises Refusal(MALFORMED) for whatever is not as it must be."""
+    """What image.json says, checked. Raises Refusal(MALFORMED) for what is not as it must be."""
 
     def __init__(self, data):
         try:

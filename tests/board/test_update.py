@@ -65,7 +65,7 @@ def offer_of(image, **changes):
 
 
 class Request:
-    """What the receiver sees of a command: collects the replies as (code, credit, received, body)."""
+    """What the receiver sees of a command: collects replies (code, credit, received, body)."""
 
     prefix = "p"
     ident = "12345678"
