@@ -1,0 +1,442 @@
+"""The update push against a real mosquitto and a fake board that loses, doubles, refuses, dies."""
+
+import random
+import threading
+import time
+import zlib
+
+import pytest
+from fakeboard import FakeBoard
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mqwire
+from mqhost import transfer as transfer_module
+from mqhost.blocks import block_messages, encode
+from mqhost.broker import Broker, free_port
+from mqhost.errors import (
+    BoardError,
+    BrokerError,
+    RefusedError,
+    SilentBoardError,
+    ToolError,
+    UsageError,
+)
+from mqhost.offer import Offer, block_of
+from mqhost.session import Session
+from mqhost.settings import Settings
+from mqhost.update import push
+from mqhost.verdict import SENTENCES, RolledBack, failure
+from mqwire import update as wire
+
+BLOCKS = 12
+
+
+def image(blocks=BLOCKS, extra=-100, seed=1):
+    """An app image of incompressible and of compressible blocks in turn."""
+    source = random.Random(seed)
+    parts = [
+        source.randbytes(4096) if number % 2 else source.randbytes(64) * 64
+        for number in range(blocks + 1)
+    ]
+    return b"".join(parts)[: blocks * 4096 + extra]
+
+
+def offer_for(app, **changes):
+    facts = {"board": "sim", "mcu": "esp32", "version": "0.2.0", "seq": 2} | changes
+    return Offer.make(app, **facts)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Short stalls: the tests lose things on purpose."""
+    for name in ("_STALL_COMPARE", "_STALL_SEND", "_STALL_SENT", "_STALL_VERIFY"):
+        monkeypatch.setattr(transfer_module, name, 0.3)
+    monkeypatch.setattr(transfer_module, "_STALL_REJECTED", 0.1)
+    monkeypatch.setattr(transfer_module, "_POLL", 0.02)
+    monkeypatch.setattr(transfer_module, "_BUSY_PAUSE", 0.05)
+
+
+@pytest.fixture
+def session(settings, board):
+    with Session(settings) as opened:
+        yield opened
+
+
+def push_new(session, app=None, **options):
+    app = image() if app is None else app
+    options.setdefault("patience", 20)
+    options.setdefault("confirm_timeout", 10)
+    return push(session, offer_for(app), app, **options)
+
+
+# Blocks
+
+
+@given(st.binary(min_size=0, max_size=300), st.integers(1, 40))
+def test_an_encoded_block_decodes_with_a_4_kib_window(data, times):
+    block = (data * times)[:4096].ljust(4096, b"\xff")
+    encoding, coded = encode(block)
+    if encoding == wire.DEFLATE:
+        assert len(coded) < 4096
+        assert zlib.decompress(coded, -wire.WINDOW_BITS) == block
+    else:
+        assert coded == block
+
+
+def test_incompressible_blocks_travel_raw():
+    assert encode(random.Random(3).randbytes(4096))[0] == wire.RAW
+
+
+@given(st.integers(1, 9), st.integers(-1, 1), st.randoms())
+def test_messages_hold_the_blocks_asked_for_within_their_size(blocks, extra, chance):
+    app = image(blocks, extra)
+    numbers = [number for number in range(-(-len(app) // 4096)) if chance.random() < 0.7]
+    found = []
+    for payload, count in block_messages(app, numbers):
+        assert len(payload) <= mqwire.MAX_PAYLOAD
+        position = records = 0
+        while position < len(payload):
+            number, encoding, start, position = wire.unpack_record(payload, position)
+            data = payload[start:position]
+            if encoding == wire.DEFLATE:
+                data = zlib.decompress(data, -wire.WINDOW_BITS)
+            assert data == block_of(app, number)
+            found.append(number)
+            records += 1
+        assert records == count
+    assert found == numbers
+
+
+# The plain case
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+@pytest.mark.parametrize("blocks", [1, 2, 7])
+def test_an_update_arrives_to_the_byte(session, board, blocks, extra):
+    app = image(blocks, extra)
+    result = push_new(session, app)
+    assert board.image == app
+    assert (result.old_version, result.new_version, result.slot) == ("0.1.0", "0.2.0", "ota_1")
+    assert result.blocks_sent == result.blocks_total == -(-len(app) // 4096)
+    assert (result.offers, result.already) == (1, False)
+    assert 0 < result.bytes_sent < len(app) + 2000
+
+
+def test_what_runs_already_is_not_sent(session, board):
+    result = push(session, offer_for(board.image), board.image)
+    assert (result.already, result.bytes_sent) == (True, 0)
+    assert [command for command, _ in board.requests] == ["info"]
+
+
+def test_what_runs_already_but_unconfirmed_is_waited_for(session, board):
+    board.facts["slot_state"] = "pending"
+    confirmer = threading.Timer(
+        0.2, lambda: (board.facts.update(slot_state="valid"), board.announce())
+    )
+    confirmer.start()
+    result = push(session, offer_for(board.image), board.image, confirm_timeout=10)
+    confirmer.join()
+    assert (result.already, result.bytes_sent) == (False, 0)
+
+
+def test_only_missing_blocks_are_sent(session, board):
+    app = image()
+    board.slot[: 4 * 4096] = app[: 4 * 4096]
+    result = push_new(session, app)
+    assert board.image == app
+    assert result.blocks_sent == BLOCKS - 4
+    assert sorted(board.writes) == list(range(4, BLOCKS))
+
+
+def test_a_slot_that_has_it_all_needs_no_block(session, board):
+    app = image()
+    board.slot[: len(app)] = app
+    assert push_new(session, app).blocks_sent == 0
+    assert board.image == app
+
+
+def test_progress_is_told_in_stages(session):
+    told = []
+    push_new(session, progress=lambda stage, done, total: told.append((stage, done, total)))
+    stages = [stage for stage, _, _ in told]
+    assert stages == sorted(stages, key=["compare", "send", "restart", "confirm"].index)
+    done = [done for stage, done, _ in told if stage == "send"]
+    assert done == sorted(done)
+    assert told[-1][1:] == (BLOCKS, BLOCKS)
+
+
+@pytest.mark.parametrize("credit", [1, 2, 16, 255])
+@pytest.mark.parametrize("report_every", [1, 2, 4])
+def test_credit_is_never_exceeded(session, board, credit, report_every):
+    board.credit = max(credit, report_every)
+    board.report_every = report_every
+    flying = []
+    publish = session.connection.publish
+    sent = 0
+
+    def count(topic, payload, qos=1):
+        nonlocal sent
+        if "/blocks/" in topic:
+            sent += 1
+            flying.append(sent - board.block_messages)
+        return publish(topic, payload, qos)
+
+    session.connection.publish = count
+    result = push_new(session)
+    assert max(flying) <= board.credit
+    assert result.offers == 1
+
+
+# Losses
+
+
+def test_a_lost_message_is_made_good(session, board):
+    board.on_block = lambda number, payload: [] if number == 3 else [payload]
+    result = push_new(session)
+    assert board.image == image()
+    assert result.offers == 2
+    assert len(board.writes) == BLOCKS == len(set(board.writes))
+
+
+def test_losing_the_last_messages_is_made_good(session, board):
+    last = len(list(block_messages(image(), range(BLOCKS))))
+    board.on_block = lambda number, payload: [] if number == last else [payload]
+    assert push_new(session).offers == 2
+    assert board.image == image()
+
+
+def test_doubled_messages_do_no_harm(session, board):
+    board.on_block = lambda number, payload: [payload, payload]
+    push_new(session)
+    assert board.image == image()
+
+
+def test_messages_in_another_order_do_no_harm(session, board):
+    held = []
+
+    def reorder(number, payload):
+        if number in (2, 5):
+            held.append(payload)
+            return []
+        return [payload, *[held.pop() for _ in range(len(held))]]
+
+    board.on_block = reorder
+    assert push_new(session).offers == 1
+    assert board.image == image()
+
+
+def test_a_flipped_bit_is_asked_for_again(session, board):
+    def flip(number, payload):
+        if number != 2:
+            return [payload]
+        return [payload[:200] + bytes([payload[200] ^ 1]) + payload[201:]]
+
+    board.on_block = flip
+    assert push_new(session).offers == 2
+    assert board.image == image()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bad_line_only_takes_longer(session, board, seed):
+    chance = random.Random(seed)
+
+    def spoil(number, payload):
+        dice = chance.random()
+        if dice < 0.2:
+            return []
+        return [payload, payload] if dice < 0.4 else [payload]
+
+    board.on_block = spoil
+    push_new(session)
+    assert board.image == image()
+
+
+def test_a_lost_first_answer_repeats_the_offer(session, board):
+    board.silent.add("update")
+
+    def wake():
+        while not any(command == "update" for command, _ in board.requests):
+            time.sleep(0.01)
+        board.silent.clear()
+
+    waker = threading.Thread(target=wake)
+    waker.start()
+    assert push_new(session).offers >= 2
+    waker.join()
+    assert len({ident for command, ident in board.requests if command == "update"}) >= 2
+
+
+def test_a_lost_goodbye_is_replaced_by_the_status(session, board):
+    board.lose_installed = True
+    push_new(session)
+    assert board.image == image()
+
+
+def test_a_power_cut_in_the_middle_resumes(session, board):
+    cut = []
+
+    def die(number, payload):
+        if number == 4 and not cut:
+            cut.append(number)
+            board.power_cycle()
+            return []
+        return [payload]
+
+    board.on_block = die
+    result = push_new(session)
+    assert board.image == image()
+    assert len(board.writes) == BLOCKS == len(set(board.writes))
+    assert result.offers == 2
+
+
+def test_a_broker_restart_in_the_middle_resumes():
+    with Broker(free_port()) as own, FakeBoard(own.port) as board:
+        restarter = []
+
+        def restart(number, payload):
+            if number == 3 and not restarter:
+                restarter.append(threading.Thread(target=own.restart))
+                restarter[0].start()
+            return [payload]
+
+        board.on_block = restart
+        with Session(Settings(port=own.port, prefix=board.prefix)) as session:
+            push_new(session)
+        restarter[0].join()
+        assert board.image == image()
+
+
+def test_an_interrupted_push_resumes_with_what_is_missing(session, board):
+    def interrupt(stage, done, total):
+        if stage == "send" and done >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push_new(session, progress=interrupt)
+    assert session.request("eval", b"1").data == b"1"
+    result = push_new(session)
+    assert board.image == image()
+    assert result.blocks_sent <= BLOCKS - 4
+
+
+# Refusals and failures
+
+
+def test_every_code_has_a_sentence():
+    assert set(SENTENCES) == set(wire.CODES)
+    assert all(sentence.endswith(".") for sentence in SENTENCES.values())
+
+
+@pytest.mark.parametrize("code", [code for code in wire.CODES if code >= wire.REFUSED])
+def test_every_refusal_and_failure_is_an_error_of_its_kind(session, board, code):
+    board.refuse = code
+    kind = RefusedError if code < wire.FAILED else BoardError
+    with pytest.raises(kind) as caught:
+        push_new(session)
+    assert str(caught.value) == SENTENCES[code] + " (because)"
+    assert caught.value.exit_code == (5 if code < wire.FAILED else 1)
+    assert board.block_messages == 0
+
+
+def test_an_unknown_code_is_named():
+    assert "code 31" in str(failure(31, b""))
+    assert isinstance(failure(255, b"\xff"), BoardError)
+
+
+@pytest.mark.parametrize(("key", "value"), [("board", "esp32"), ("mcu", "esp32s3")])
+def test_an_image_for_another_board_is_not_sent(session, board, key, value):
+    app = image()
+    with pytest.raises(UsageError, match=f"{value}; .* Nothing was sent"):
+        push(session, offer_for(app, **{key: value}), app)
+    assert [command for command, _ in board.requests] == ["info"]
+    with pytest.raises(RefusedError, match="for another"):
+        push(session, offer_for(app, **{key: value}), app, force=True)
+
+
+def test_an_offer_for_another_image_is_not_sent(session, board):
+    with pytest.raises(UsageError, match="another image"):
+        push(session, offer_for(image()), image(seed=2))
+    assert not board.requests
+
+
+def test_an_image_larger_than_the_slot_is_refused(session, board):
+    with pytest.raises(RefusedError, match="does not fit"):
+        push_new(session, image(len(board.slot) // 4096, 1))
+
+
+def test_a_rolled_back_update_is_a_board_error_with_the_reason(session, board):
+    board.outcome = "rolled back"
+    with pytest.raises(RolledBack, match=r"0\.2\.0 .*it crashed.* runs 0\.1\.0 again") as caught:
+        push_new(session)
+    assert caught.value.exit_code == 1
+
+
+def test_a_rollback_is_seen_without_the_goodbye_too(session, board):
+    board.outcome = "rolled back"
+    board.lose_installed = True
+    with pytest.raises(RolledBack):
+        push_new(session)
+
+
+def test_a_second_try_after_a_rollback_can_succeed(session, board):
+    board.outcome = "rolled back"
+    with pytest.raises(RolledBack):
+        push_new(session)
+    board.outcome = "confirmed"
+    push_new(session)
+    assert board.image == image()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seen"), [("never back", "is offline"), ("never confirmed", "has not confirmed")]
+)
+def test_a_verdict_that_does_not_come_says_what_was_seen(session, board, outcome, seen):
+    board.outcome = outcome
+    with pytest.raises(SilentBoardError, match=seen):
+        push_new(session, confirm_timeout=0.5)
+
+
+def test_a_silent_board_gets_nothing(settings):
+    impatient = Settings(port=settings.port, prefix=settings.prefix, timeout=0.3)
+    with Session(impatient) as session, pytest.raises(SilentBoardError, match="Is the prefix"):
+        push_new(session)
+
+
+def test_a_board_that_falls_silent_is_given_up(session, board):
+    board.on_block = lambda number, payload: (
+        [payload] if number < 4 else board.silent.add("update") or []
+    )
+    with pytest.raises(SilentBoardError, match=r"of 12 blocks are still missing.* resume"):
+        push_new(session, patience=1.0)
+
+
+def test_a_broker_that_goes_for_good_is_a_broker_error():
+    with Broker(free_port()) as own, FakeBoard(own.port) as board:
+        gone = []
+
+        def end(number, payload):
+            if not gone:
+                gone.append(threading.Thread(target=own.stop))
+                gone[0].start()
+            return []
+
+        board.on_block = end
+        session = Session(Settings(port=own.port, prefix=board.prefix, timeout=1))
+        with session, pytest.raises(BrokerError, match="lost"):
+            push_new(session, patience=1.5)
+        gone[0].join()
+
+
+@given(st.binary(max_size=40))
+def test_nonsense_from_the_board_is_survived(data):
+    attempt = transfer_module._Attempt(b"x" * 5000, 2)
+    try:
+        code, credit, received, body = wire.unpack_reply(data)
+    except mqwire.WireError:
+        return
+    if code == wire.RECEIVING:
+        attempt.update(credit, received, body)
+        list(attempt.sendable())
+    else:
+        assert isinstance(failure(code, body), ToolError)
