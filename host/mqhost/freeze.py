@@ -1,0 +1,116 @@
+"""What is frozen into a firmware: read a manifest, and lay its files ready in one folder.
+
+`read_manifest` asks MicroPython's own manifest reader which files a manifest names. `stage` copies
+them into the build tree, where a file's time changes only when its bytes do: MicroPython's build
+decides by times what to compile again, and a file replaced by an older one would not be noticed.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqhost.errors import BuildError
+
+# Runs MicroPython's reader in a process of its own: it changes the working directory, and a
+# manifest is code. Arguments: the folder of manifestfile.py, the manifest, path variables as JSON.
+_READER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import manifestfile
+reader = manifestfile.ManifestFile(manifestfile.MODE_FREEZE, json.loads(sys.argv[3]))
+try:
+    reader.execute(sys.argv[2])
+except manifestfile.ManifestFileError as error:
+    sys.exit(str(error))
+supported = manifestfile.KIND_FREEZE_AS_MPY
+files = [(f.target_path, f.full_path, f.opt, f.kind == supported) for f in reader.files()]
+json.dump(files, sys.stdout)
+"""
+
+
+@dataclass(frozen=True)
+class FrozenFile:
+    """A module to freeze: its path on the board ("mqwire/flash.py"), its bytes, and the
+    optimisation level its manifest asks for."""
+
+    target: str
+    content: bytes
+    opt: int | None = None
+
+
+def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFile]:
+    """The modules that `manifest` names, sorted; the first mention of a path counts.
+
+    `variables` are the manifest's path variables; MPY_DIR, the source tree, is required. Raises
+    BuildError with what the reader says.
+    """
+    tools = Path(variables["MPY_DIR"]) / "tools"
+    argv = [sys.executable, "-I", "-S", "-B", "-c", _READER]
+    argv += [str(tools), str(manifest), json.dumps({"MPY_LIB_DIR": ""} | dict(variables))]
+    result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        raise BuildError(f"{manifest} cannot be read: {result.stderr.strip()}")
+    files: dict[str, FrozenFile] = {}
+    for target, path, opt, supported in json.loads(result.stdout):
+        if not supported:
+            raise BuildError(f"{manifest}: {target} is not frozen from a .py file; only those are.")
+        if target not in files:
+            files[target] = FrozenFile(target, Path(path).read_bytes(), opt)
+    return [files[target] for target in sorted(files)]
+
+
+def replaced(files: Iterable[FrozenFile], folder: Path) -> list[FrozenFile]:
+    """`files`, and on top the modules in `folder`: one of the same path replaces ours."""
+    result = {file.target: file for file in files}
+    for path in folder.rglob("*.py"):
+        target = path.relative_to(folder).as_posix()
+        result[target] = FrozenFile(target, path.read_bytes())
+    return [result[target] for target in sorted(result)]
+
+
+def build_module(**constants: str | int) -> FrozenFile:
+    """The module `mqbuild` with these constants."""
+    lines = [f"{name} = {value!r}\n" for name, value in constants.items()]
+    text = '"""What this firmware is. Written by the build."""\n\n' + "".join(lines)
+    return FrozenFile("mqbuild.py", text.encode())
+
+
+def stage(files: Iterable[FrozenFile], tree: Path, compiled: Path, output: Path) -> Path:
+    """Make `tree`/frozen hold exactly `files`; return the manifest that freezes it.
+
+    `compiled` is the folder of .mpy files and `output` the C file that an earlier build left:
+    whatever in them is no longer right goes.
+    """
+    files = list(files)
+    folder = tree / "frozen"
+    wanted = {file.target for file in files}
+    for old in [path for path in folder.rglob("*.py") if _target(path, folder) not in wanted]:
+        old.unlink()
+    for file in files:
+        path = folder / file.target
+        if not path.is_file() or path.read_bytes() != file.content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
+    lines = [f'freeze("frozen", "{file.target}", opt={file.opt})\n' for file in files]
+    manifest = tree / "manifest.py"
+    text = "".join(lines)
+    if not manifest.is_file() or manifest.read_text() != text:
+        # Other modules, or other options: times alone would not tell.
+        shutil.rmtree(compiled, ignore_errors=True)
+        output.unlink(missing_ok=True)
+        manifest.write_text(text)
+    return manifest
+
+
+def compiled_sizes(files: Iterable[FrozenFile], compiled: Path) -> tuple[tuple[str, int], ...]:
+    """(module path, bytes of its .mpy) of each frozen module, as the build left them."""
+    sizes = ((file.target, compiled / file.target) for file in files)
+    return tuple((target, path.with_suffix(".mpy").stat().st_size) for target, path in sizes)
+
+
+def _target(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,24 @@
+"""One at a time: a lock between processes, held on a file while a `with` block runs.
+
+The kernel frees it when its holder ends, however that happens, so a lock is never left behind.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mqhost.progress import Progress, silent
+
+
+@contextmanager
+def locked(path: Path, progress: Progress = silent) -> Iterator[None]:
+    """Hold the lock of file `path` (made if missing); wait for another process to leave it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another run that uses the same folder", 0, 0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,93 @@
+"""Which state of the project a firmware is built from: version, git commit, and its time.
+
+The time is that of the commit, or of the newest change when files were changed since; it is the
+only clock in an image, so that the same sources give the same bytes whenever they are built.
+"""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqhost.errors import UsageError
+from mqhost.paths import ROOT
+
+UNKNOWN = "unknown"
+# What an app image's description holds: 31 bytes.
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,30}")
+_INPUTS = ("frozen", "manifest", "boards")
+_SHORT = 8
+
+
+@dataclass(frozen=True)
+class Revision:
+    """`version`: of the firmware; `commit`: short hash, "-dirty" when files differ from it, or
+    "unknown" without git; `time`: Unix seconds."""
+
+    version: str
+    commit: str
+    time: int
+
+
+def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
+    """The revision of the project in `root`; `version` replaces the version found there.
+
+    Found is the tag v1.2.3 that git describes, as 1.2.3 or 1.2.3+4.g<commit>, and without such a
+    tag the project's own version, as 0.1.0+g<commit>; ".dirty" at its end means changed files.
+    """
+    if version is not None and not _VERSION.fullmatch(version):
+        raise UsageError(
+            f"{version!r} cannot be a version: it has 1 to 31 letters, digits, or . + - _, "
+            "and begins with a letter or digit."
+        )
+    head = _git(root, "log", "-1", f"--abbrev={_SHORT}", "--format=%h %ct")
+    if not head:
+        files = (file for name in _INPUTS for file in (root / name).rglob("*.*"))
+        return Revision(version or _project_version(root), UNKNOWN, _newest(files))
+    commit, time_text = head.split()
+    time = int(time_text)
+    changed = _changed(root)
+    if changed:
+        time = max(time, _newest(changed))
+    found = version or _describe(root, commit) + (".dirty" if changed else "")
+    return Revision(found, commit + ("-dirty" if changed else ""), time)
+
+
+def _describe(root: Path, commit: str) -> str:
+    """The version that git's tags give, or the project's own with the commit."""
+    text = _git(root, "describe", "--tags", "--long", f"--abbrev={_SHORT}", "--match=v[0-9]*")
+    if not text:
+        return f"{_project_version(root)}+g{commit}"
+    tag, distance, node = text.rsplit("-", 2)
+    return tag[1:] + (f"+{distance}.{node}" if distance != "0" else "")
+
+
+def _project_version(root: Path) -> str:
+    with (root / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def _changed(root: Path) -> list[Path]:
+    """The files that differ from the commit, new ones included, ignored ones not."""
+    text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+    return [root / entry[3:] for entry in text.split("\0") if entry]
+
+
+def _newest(files: Iterable[Path]) -> int:
+    """The time of the newest of `files` in whole seconds; a deleted one tells none."""
+    return max((int(file.stat().st_mtime) for file in files if file.exists()), default=0)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git says about the checkout `root`; empty if there is no git, or it is none."""
+    # The project may belong to another user than the one who builds (a container, a CI job).
+    argv = ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return ""
+    return result.stdout.rstrip("\n") if result.returncode == 0 else ""
