@@ -18,6 +18,10 @@ from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
 
 _ADVICE = "Build it again (invoke build)."
 
+# Where ESP-IDF puts the partition table by default, and how its first entry begins.
+_TABLE_OFFSET = 0x8000
+_TABLE_MAGIC = b"\xaa\x50"
+
 
 def block_count(size: int) -> int:
     """How many 4096-byte blocks an image of `size` bytes has."""
@@ -138,6 +142,49 @@ class Offer:
                 f"{where}: blocks holds {len(hashes)} B of hashes; an image of {self.size} B has "
                 f"{self.count} blocks of {HASH_SIZE} B each. {_ADVICE}"
             )
+
+
+def load_image(path: Path) -> tuple[Offer, bytes]:
+    """Read app.bin and the image.json beside it; UsageError unless they belong together."""
+    try:
+        app = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path} is missing. Build it (invoke build --board NAME) or name another (--image)."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    beside = path.with_name("image.json")
+    if path.name == beside.name:
+        raise UsageError(f"{path} describes an image; name the image itself: app.bin beside it.")
+    if not beside.exists() and _is_flash_image(app):
+        raise UsageError(_flash_image_sentence(path))
+    offer = Offer.load(beside)
+    if offer.matches(app):
+        return offer, app
+    if _is_flash_image(app):
+        raise UsageError(_flash_image_sentence(path))
+    if len(app) != offer.size:
+        raise UsageError(
+            f"{path} has {len(app)} B, but {beside.name} beside it describes an image of "
+            f"{offer.size} B: it is cut short or of another build. {_ADVICE}"
+        )
+    raise UsageError(
+        f"{path} has SHA-256 {hashlib.sha256(app).hexdigest()[:16]}…, but {beside.name} beside it "
+        f"describes {offer.sha256[:16]}…: it was changed or is of another build. {_ADVICE}"
+    )
+
+
+def _is_flash_image(data: bytes) -> bool:
+    """Whether `data` looks like a whole flash: the partition table's magic is where it stands."""
+    return data[_TABLE_OFFSET : _TABLE_OFFSET + 2] == _TABLE_MAGIC
+
+
+def _flash_image_sentence(path: Path) -> str:
+    return (
+        f"{path} is a flash image (bootloader, partition table and app, for USB). Over MQTT goes "
+        "the app image: app.bin of the same build."
+    )
 
 
 def _typed(record: dict[str, Any], where: str) -> dict[str, Any]:

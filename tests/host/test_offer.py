@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqhost.errors import UsageError
-from mqhost.offer import Offer, block_of
+from mqhost.offer import Offer, block_of, load_image
 
 APP = bytes(range(256)) * 40
 
@@ -99,3 +99,60 @@ def test_a_reformatted_offer_is_refused():
     pretty = json.dumps(json.loads(make().to_bytes()), indent=1).encode()
     with pytest.raises(UsageError, match="reformatted"):
         Offer.from_bytes(pretty)
+
+
+# app.bin and image.json on disk
+
+
+@pytest.fixture
+def built(tmp_path):
+    (tmp_path / "app.bin").write_bytes(APP)
+    (tmp_path / "image.json").write_bytes(make().to_bytes())
+    return tmp_path / "app.bin"
+
+
+def test_an_image_loads_with_its_offer(built):
+    assert load_image(built) == (make(), APP)
+
+
+def test_a_truncated_image_names_both_sizes(built):
+    built.write_bytes(APP[:-1])
+    with pytest.raises(UsageError, match=f"has {len(APP) - 1} B.* {len(APP)} B"):
+        load_image(built)
+
+
+def test_a_changed_image_names_both_hashes(built):
+    built.write_bytes(b"x" + APP[1:])
+    with pytest.raises(UsageError, match=f"SHA-256 .*{make().sha256[:16]}"):
+        load_image(built)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_flash_image_is_recognised(built, described):
+    flash = built.with_name("flash.bin")
+    flash.write_bytes(b"\xff" * 0x8000 + b"\xaa\x50" + APP)
+    if not described:
+        built.with_name("image.json").unlink()
+    with pytest.raises(UsageError, match="flash image .* app.bin"):
+        load_image(flash)
+
+
+def test_a_missing_description_says_what_to_do(built):
+    built.with_name("image.json").unlink()
+    with pytest.raises(UsageError, match="image.json is missing.* invoke build"):
+        load_image(built)
+
+
+def test_a_missing_image_says_what_to_do(tmp_path):
+    with pytest.raises(UsageError, match="app.bin is missing. Build it"):
+        load_image(tmp_path / "app.bin")
+
+
+def test_the_description_is_not_the_image(built):
+    with pytest.raises(UsageError, match="name the image itself"):
+        load_image(built.with_name("image.json"))
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_image(tmp_path)

@@ -1,0 +1,174 @@
+"""The command line: `mqboard --prefix esp32/test eval '45+876'`.
+
+Options become Settings, each command calls its function in commands.py, and `main` is the edge:
+the one place where errors are printed (to stderr) and become exit codes.
+
+Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unreachable or refused
+us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mqhost import commands
+from mqhost.errors import ToolError
+from mqhost.settings import Settings
+from mqhost.update import CONFIRM_TIMEOUT, PATIENCE
+
+_INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every option of this list can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
+    'environment, or in mqboard.toml (server = "…"). The password only there: MQBOARD_PASSWORD.',
+)
+@click.option("--prefix", help="Topic prefix of the board, as esp32/test.")
+@click.option("-s", "--server", help="Host name or address of the MQTT broker.  [127.0.0.1]")
+@click.option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
+@click.option("--username", help="User name for the broker.")
+@click.option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
+@click.option("--ca", help="PEM file of the CA that signed the broker's certificate.")
+@click.option("--cert", help="PEM file of the client certificate.")
+@click.option("--key", help="PEM file of the client certificate's key.")
+@click.option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
+@click.option("-v", "--verbose", is_flag=True, help="Show the MQTT traffic on stderr.")
+@click.pass_context
+def cli(context: click.Context, verbose: bool, **options: Any) -> None:
+    """Manage MicroPython boards over MQTT."""
+    context.obj = _Edge(options, verbose)
+
+
+class _Edge:
+    """What the commands need of the command line; the settings are resolved when they are used."""
+
+    def __init__(self, options: dict[str, Any], verbose: bool) -> None:
+        self._options = options
+        self.debug = _to_stderr if verbose else None
+        self.console = Console()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.resolve(self._options)
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
+
+
+@cli.command("eval")
+@click.argument("code")
+@click.pass_obj
+def eval_command(edge: _Edge, code: str) -> None:
+    """Evaluate Python CODE on the board and print the answer.
+
+    An expression prints its value; statements print what they print. CODE - reads it from standard
+    input. A traceback goes to stderr, with exit code 1.
+    """
+    if code == "-":
+        code = sys.stdin.read()
+    commands.run_eval(edge.settings, code, sys.stdout.buffer, debug=edge.debug)
+
+
+@cli.command("info")
+@_json
+@click.pass_obj
+def info_command(edge: _Edge, as_json: bool) -> None:
+    """Ask the board for its version, image, slot, memory and uptime."""
+    commands.run_info(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
+
+
+@cli.command("status")
+@_json
+@click.pass_obj
+def status_command(edge: _Edge, as_json: bool) -> None:
+    """Print what the broker remembers of the board; exit code 4 if it is offline.
+
+    This asks the broker only, so it also works when the board is away.
+    """
+    commands.run_status(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
+
+
+@cli.command("log")
+@click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
+@click.pass_obj
+def log_command(edge: _Edge, lines: int | None) -> None:
+    """Follow the board's log until Ctrl-C."""
+    commands.run_log(edge.settings, edge.console, lines=lines or 0, debug=edge.debug)
+
+
+@cli.command("ota")
+@click.option("--board", help="Push the build of this board.  [what the device says it is]")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    help="App image to push, with its image.json beside it.  [build/BOARD/app.bin]",
+)
+@click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=1),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds without progress until the transfer is given up.",
+)
+@click.option(
+    "--confirm-timeout",
+    type=click.FloatRange(min=1),
+    default=CONFIRM_TIMEOUT,
+    show_default=True,
+    help="Seconds to wait for the new firmware to be confirmed.",
+)
+@click.pass_obj
+def ota_command(
+    edge: _Edge,
+    board: str | None,
+    image: Path | None,
+    force: bool,
+    patience: float,
+    confirm_timeout: float,
+) -> None:
+    """Push new firmware and wait until the board has confirmed it.
+
+    Interrupted or lost, it resumes when it is run again.
+    """
+    commands.run_ota(
+        edge.settings,
+        board,
+        image,
+        edge.console,
+        force=force,
+        patience=patience,
+        confirm_timeout=confirm_timeout,
+        debug=edge.debug,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; what the `mqboard` script calls."""
+    try:
+        cli.main(arguments, prog_name="mqboard", standalone_mode=False)
+    except ToolError as error:
+        click.echo(str(error), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""What the commands do: a session, a request, and the answer on the console.
+
+These are the functions behind `mqboard …` and behind the Invoke tasks of the same name. They print
+results to the console they are given and raise ToolError; the edge that called them prints that.
+"""
+
+import json
+import queue
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import mqwire
+from rich.console import Console
+
+from mqhost import transfer
+from mqhost.connection import Subscription
+from mqhost.display import Display
+from mqhost.errors import SilentBoardError, UsageError
+from mqhost.offer import load_image
+from mqhost.paths import BUILD
+from mqhost.session import Session
+from mqhost.settings import Settings
+from mqhost.update import CONFIRM_TIMEOUT, PATIENCE, UpdateResult, push
+
+Debug = Callable[[str], None] | None
+
+# The facts of a board that everybody wants to see, in this order, and how they are called.
+_FACTS = {
+    "state": "state",
+    "board": "board",
+    "mcu": "mcu",
+    "version": "version",
+    "commit": "commit",
+    "image": "image",
+    "slot": "slot",
+    "slot_state": "slot state",
+    "mode": "mode",
+    "reset_cause": "reset cause",
+    "micropython": "MicroPython",
+    "heap_free": "free heap",
+    "heap_used": "used heap",
+    "uptime_s": "uptime",
+    "address": "address",
+    "failed": "failed update",
+}
+_UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
+
+_STAGES = {
+    transfer.COMPARE: "The board compares what it has",
+    transfer.SEND: "Sending blocks",
+    transfer.VERIFY: "The board checks the whole image",
+    transfer.RESTART: "The board restarts",
+    transfer.CONFIRM: "The board proves the new firmware",
+}
+
+
+def run_eval(settings: Settings, code: str, output: BinaryIO, *, debug: Debug = None) -> None:
+    """Evaluate `code` on the board and write what comes back as it comes, bytes as they are."""
+    ending = b"\n"
+    with Session(settings, debug=debug) as session:
+        try:
+            for part in session.stream("eval", code.encode()):
+                output.write(part)
+                output.flush()
+                ending = part[-1:] or ending
+        finally:
+            if ending != b"\n":
+                output.write(b"\n")
+                output.flush()
+
+
+def run_info(
+    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
+) -> None:
+    """Ask the board who it is and how it is doing, and print it."""
+    with Session(settings, debug=debug) as session:
+        print_facts(console, session.request_json("info"), as_json)
+
+
+def run_status(
+    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
+) -> None:
+    """Print the board's retained status; SilentBoardError when there is none, or it is offline."""
+    with Session(settings, debug=debug) as session:
+        status = session.status()
+    if status is None:
+        raise SilentBoardError(
+            f"No board has announced itself at {session.prefix}. Is the prefix right, and does the "
+            f"board use this broker, {settings.where}?"
+        )
+    print_facts(console, status, as_json)
+    if status.get("state") != mqwire.ONLINE:
+        raise SilentBoardError(f"{session.prefix} is offline.")
+
+
+def run_log(settings: Settings, console: Console, *, lines: int = 0, debug: Debug = None) -> None:
+    """Print the board's log lines as they come; stop after `lines` of them (0: never)."""
+    arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with Session(settings, debug=debug) as session:
+        session.connection.subscribe(
+            Subscription(
+                {mqwire.log_topic(session.prefix): lambda payload, _: arrived.put(payload)}
+            )
+        )
+        count = 0
+        while not lines or count < lines:
+            text = arrived.get().decode("utf-8", "replace")
+            say(console, text.rstrip("\r\n"))
+            console.file.flush()
+            count += 1
+
+
+def run_ota(
+    settings: Settings,
+    board: str | None,
+    image: Path | None,
+    console: Console,
+    *,
+    force: bool = False,
+    patience: float = PATIENCE,
+    confirm_timeout: float = CONFIRM_TIMEOUT,
+    debug: Debug = None,
+) -> UpdateResult:
+    """Push an app image and stay until the board has confirmed it; print how it went.
+
+    `image` is an app.bin with its image.json beside it; None means the build of `board`, and with
+    `board` None that of the board which the device says it is.
+    """
+    with Session(settings, debug=debug) as session, Display(console, _STAGES) as display:
+        path = image or app_path(board or session.request_json("info").get("board"))
+        offer, app = load_image(path)
+        say(console, f"{session.prefix}: {path.name} {offer.version}, {offer.size:,} B")
+        try:
+            result = push(
+                session,
+                offer,
+                app,
+                force=force,
+                patience=patience,
+                confirm_timeout=confirm_timeout,
+                progress=display.show,
+            )
+        except KeyboardInterrupt:
+            say(console, _interrupted(session.prefix, display.stage, offer.version))
+            raise
+    say(console, _outcome(session.prefix, result))
+    return result
+
+
+def app_path(board: Any) -> Path:
+    """Where the build leaves the app image of `board`, a name that may come from a device."""
+    if not isinstance(board, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", board):
+        raise UsageError(
+            f"{board!r:.40} is no board's name. Say which image to push: --board or --image."
+        )
+    return BUILD / board / "app.bin"
+
+
+def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a board says of itself: aligned lines, or the JSON object as it came."""
+    if as_json:
+        say(console, json.dumps(facts, indent=2))
+        return
+    known = {key: _FACTS[key] for key in _FACTS if facts.get(key) is not None}
+    others = {key: key for key in facts if key not in _FACTS and facts[key] is not None}
+    for key, word in (known | others).items():
+        say(console, f"{clean(word):13} {_fact(key, facts[key])}")
+
+
+def say(console: Console, text: str) -> None:
+    """Print `text` as it is: no markup, no colours, no line breaks of the console's own."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def clean(text: str) -> str:
+    """`text` without control characters: it may come from a board, and goes to a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _fact(key: str, value: Any) -> str:
+    if key == "failed" and isinstance(value, dict):
+        value = f"{value.get('version')} ({value.get('reason')})"
+    elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
+        value = f"{value:,}{_UNITS[key]}"
+    elif not isinstance(value, str):
+        value = json.dumps(value)
+    return clean(value)
+
+
+def _outcome(prefix: str, result: UpdateResult) -> str:
+    """The last line of a successful `ota`."""
+    if result.already:
+        return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
+    slot = clean(result.slot)
+    return (
+        f"{prefix}: {clean(result.old_version)} → {clean(result.new_version)}, confirmed in slot "
+        f"{slot}. Sent {result.bytes_sent:,} B ({result.blocks_sent} of {result.blocks_total} "
+        f"blocks) in {result.transfer_seconds:.1f} s; {result.seconds:.1f} s in all."
+    )
+
+
+def _interrupted(prefix: str, stage: str, version: str) -> str:
+    """What Ctrl-C leaves behind."""
+    if stage in (transfer.RESTART, transfer.CONFIRM):
+        return (
+            f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
+            f"with: mqboard --prefix {prefix} info"
+        )
+    return (
+        f"Interrupted. {prefix} keeps running what it ran; the same command again sends only what "
+        "is still missing."
+    )
