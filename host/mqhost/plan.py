@@ -16,12 +16,12 @@ from mqhost.errors import UsageError
 
 @dataclass(frozen=True)
 class Tools:
-    """The programs a build uses. `python` and `mpy_cross` are paths; `compiler` says which
-    compiler and version runs as gcc; `jobs`: how many of it at once."""
+    """The programs a build uses. `python` and `mpy_cross` are paths; `versions` says which
+    compiler and which mpy-cross these are; `jobs`: how many compilers run at once."""
 
     python: str
     mpy_cross: str
-    compiler: str
+    versions: tuple[str, ...]
     jobs: int
 
 
@@ -84,15 +84,11 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         f"-ffile-prefix-map={board.folder}=board",
     ]
     link_flags = ["-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
-    make = (
-        "make",
+    options = (
         f"--directory={source / 'ports' / 'unix'}",
-        f"--jobs={tools.jobs}",
         f"VARIANT={board.based_on}",
         f"BUILD={output}",
         f"FROZEN_MANIFEST={tree / 'manifest.py'}",
-        f"PYTHON={tools.python}",
-        f"MICROPY_MPYCROSS={tools.mpy_cross}",
         "MICROPY_MPYCROSS_DEPENDENCY=",
         f"MPY_LIB_DIR={library}",
         "MICROPY_PY_BTREE=0",
@@ -102,6 +98,14 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         "MICROPY_SSL_AXTLS=0",
         f"CFLAGS_EXTRA={' '.join(compile_flags)}",
         f"LDFLAGS_EXTRA={' '.join(link_flags)}",
+    )
+    # Where these programs lie does not matter to what was built, only which they are.
+    make = (
+        "make",
+        *options,
+        f"--jobs={tools.jobs}",
+        f"PYTHON={tools.python}",
+        f"MICROPY_MPYCROSS={tools.mpy_cross}",
     )
     strip = ("strip", "--strip-all", "--remove-section=.comment")
     environment = {
@@ -113,7 +117,7 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         "GIT_OPTIONAL_LOCKS": "0",
         "PYTHONHASHSEED": "0",
     }
-    inputs = [make, strip, environment, tools.compiler, str(source)]
+    inputs = [options, strip, environment, tools.versions]
     return Plan(
         board=board.name,
         tree=tree,

@@ -1,0 +1,116 @@
+"""What the Invoke tasks print: tables, and progress as a bar on a terminal, as lines elsewhere."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from mqhost import packages
+from mqhost.board import Board
+from mqhost.build import BuildResult
+from mqhost.paths import ROOT, cache_dir
+from mqhost.progress import Progress
+from mqhost.source import DEBIAN
+
+
+@contextmanager
+def progress(console: Console | None = None) -> Iterator[Progress]:
+    """A progress callback that shows on stderr, while the `with` block runs."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Bars(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        current = bars.add_task("starting", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            bars.update(current, description=what, completed=done, total=total or None)
+
+        yield report
+
+
+def build_table(result: BuildResult) -> Table:
+    """What a build made: sizes, headroom, time, and each frozen module with its bytes."""
+    table = Table("", "", title=f"{result.board} {result.version}", show_header=False)
+    table.columns[1].justify = "right"
+    share = 100 * result.image_size / result.slot_size
+    for name, value in (
+        ("app image", f"{result.image_size:,} B"),
+        (f"slot {result.slot}", f"{result.slot_size:,} B"),
+        ("headroom", f"{result.headroom:,} B ({100 - share:.0f} %)"),
+        ("MicroPython", result.micropython),
+        ("built in", f"{result.seconds:.1f} s ({result.builder})"),
+        ("files", _short(result)),
+    ):
+        table.add_row(name, value)
+    table.add_section()
+    for module, size in result.modules:
+        table.add_row(module, f"{size:,} B")
+    table.add_row(f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B")
+    return table
+
+
+def board_table(boards: Iterable[Board]) -> Table:
+    """The boards there are."""
+    table = Table("board", "product", "mcu", "port", "MicroPython", "flash", "features")
+    for board in boards:
+        flash = f"{board.flash_size // 1024 // 1024} MiB"
+        features = ", ".join(board.features)
+        table.add_row(
+            board.name,
+            board.product,
+            board.mcu,
+            board.port,
+            board.micropython,
+            flash,
+            features,
+        )
+    return table
+
+
+def doctor_table() -> Table:
+    """What this machine has and lacks, and what each thing is needed for."""
+    table = Table("what", "there?", "needed for")
+    python = ".".join(map(str, sys.version_info[:3]))
+    table.add_row(f"Python {python}", "[green]yes[/]", "everything; 3.11 or newer")
+    for package in packages.PACKAGES:
+        there = "[green]yes[/]" if package.present else "[red]missing[/]"
+        table.add_row(package.name, there, package.reason)
+    for release in DEBIAN:
+        fetched = (cache_dir() / "source" / f"micropython-{release}").is_dir()
+        there = "[green]yes[/]" if fetched else "downloaded by the first build"
+        table.add_row(f"MicroPython {release}", there, "the simulated board's firmware")
+    return table
+
+
+def doctor_advice() -> str:
+    """The sentence after the table: nothing missing, or the command that gets what is."""
+    lacking = packages.missing()
+    if not lacking:
+        return "Nothing is missing."
+    command = packages.install_command(lacking)
+    return f"As root, what is missing is installed when it is needed, or now with: {command}"
+
+
+def _lines(console: Console) -> Progress:
+    """A progress callback that prints a line whenever something else is being done."""
+    said = ""
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if what != said:
+            said = what
+            console.print(f"{what} …", markup=False, highlight=False, soft_wrap=True)
+
+    return report
+
+
+def _short(result: BuildResult) -> str:
+    """The output folder, from the project's root where it lies within."""
+    folder = result.folder
+    return str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)

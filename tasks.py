@@ -1,0 +1,103 @@
+"""The Invoke tasks: each loads, calls and prints; what is done is in host/mqhost.
+
+A ToolError ends a task with its sentence on stderr and its exit code, Ctrl-C with 130.
+"""
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from invoke import task
+from rich.console import Console
+
+from mqhost import board as boards_
+from mqhost import broker as broker_
+from mqhost import build as build_
+from mqhost import packages, show
+from mqhost.errors import ToolError
+from mqhost.paths import BUILD, ROOT, cache_dir
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def edge(body):
+    """Make `body` end with a sentence and an exit code where it raised an error for people."""
+
+    @functools.wraps(body)
+    def run(*arguments, **options):
+        try:
+            return body(*arguments, **options)
+        except ToolError as error:
+            print(f"{body.__name__}: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            print(f"{body.__name__}: stopped", file=sys.stderr)
+            sys.exit(130)
+
+    return run
+
+
+@task(
+    help={
+        "board": "the board to build for; invoke boards lists them",
+        "micropython": "a MicroPython checkout (v1.25 or newer) to build instead of the release",
+        "builder": "native (this machine's compiler) or docker",
+        "version": "the firmware's version, instead of the one that git tells",
+    }
+)
+@edge
+def build(_, board="sim", micropython=None, builder=None, version=None):
+    """Build a board's firmware into build/<board>/."""
+    with show.progress() as progress:
+        result = build_.build(
+            boards_.find(board),
+            micropython=Path(micropython) if micropython else None,
+            builder=builder,
+            version=version,
+            progress=progress,
+        )
+    out.print(show.build_table(result))
+
+
+@task
+@edge
+def boards(_):
+    """List the boards."""
+    out.print(show.board_table(boards_.boards()))
+
+
+@task
+@edge
+def doctor(_):
+    """Say what this machine has, what is missing, and what each thing is needed for."""
+    out.print(show.doctor_table())
+    out.print(show.doctor_advice())
+
+
+@task(help={"cache": "also what is kept between builds: sources, downloads, build trees"})
+@edge
+def clean(_, cache=False):
+    """Remove what builds wrote."""
+    for folder in (BUILD, cache_dir()) if cache else (BUILD,):
+        shutil.rmtree(folder, ignore_errors=True)
+        out.print(f"Removed {folder}", markup=False)
+
+
+@task
+@edge
+def test(_):
+    """Run all tests; what follows -- goes to pytest, as in: invoke test -- -k board."""
+    packages.ensure("test", say=out.print)
+    # Not the context's remainder: it is one text, without the quotes there were.
+    extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
+
+
+@task(help={"port": "the TCP port to listen on, this machine only"})
+@edge
+def broker(_, port=1883):
+    """Run an MQTT broker in the foreground until Ctrl-C."""
+    packages.ensure("broker", say=out.print)
+    broker_.run_foreground(port, say=lambda line: out.print(line, markup=False))
