@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unre
 us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -160,9 +159,6 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

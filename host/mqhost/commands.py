@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import mqwire
 from rich.console import Console
 
+import mqwire
 from mqhost import transfer
 from mqhost.connection import Subscription
 from mqhost.display import Display
@@ -143,7 +143,7 @@ def run_ota(
                 progress=display.show,
             )
         except KeyboardInterrupt:
-            say(console, _interrupted(session.prefix, display.stage, offer.version))
+            say(console, _interrupted(session, display.stage, offer.version))
             raise
     say(console, _outcome(session.prefix, result))
     return result
@@ -201,14 +201,16 @@ def _outcome(prefix: str, result: UpdateResult) -> str:
     )
 
 
-def _interrupted(prefix: str, stage: str, version: str) -> str:
+def _interrupted(session: Session, stage: str, version: str) -> str:
     """What Ctrl-C leaves behind."""
+    prefix = session.prefix
     if stage in (transfer.RESTART, transfer.CONFIRM):
         return (
             f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
             f"with: mqboard --prefix {prefix} info"
         )
+    running = clean(str((session.last_status or {}).get("version", "what it ran")))
     return (
-        f"Interrupted. {prefix} keeps running what it ran; the same command again sends only what "
+        f"Interrupted. {prefix} keeps running {running}; the same command again sends only what "
         "is still missing."
     )

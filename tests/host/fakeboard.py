@@ -191,9 +191,12 @@ class FakeBoard:
         try:
             with contextlib.redirect_stdout(output):
                 try:
-                    print(repr(eval(body, {})), end="")
+                    value = eval(body, {})
                 except SyntaxError:
                     exec(body, {})
+                else:
+                    if value is not None or not output.getvalue():
+                        print(repr(value), end="")
         except Exception:
             self.error(ident, traceback.format_exc())
         else:

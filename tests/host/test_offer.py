@@ -139,7 +139,7 @@ def test_a_flash_image_is_recognised(built, described):
 
 def test_a_missing_description_says_what_to_do(built):
     built.with_name("image.json").unlink()
-    with pytest.raises(UsageError, match="image.json is missing.* invoke build"):
+    with pytest.raises(UsageError, match="image.json is missing.*invoke build"):
         load_image(built)
 
 

@@ -1,0 +1,310 @@
+"""The command line as a process of its own: what it prints, where, and how it exits."""
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+import pytest
+from fakeboard import FakeBoard
+from rich.console import Console
+
+import mqhost
+import mqwire
+from mqhost import commands
+from mqhost.broker import free_port
+from mqhost.cli import cli
+from mqhost.commands import app_path, clean, run_ota
+from mqhost.errors import UsageError
+from mqhost.offer import Offer
+
+APP = random.Random(1).randbytes(30_000)
+HOST = Path(mqhost.__file__).parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'frozen'}"}
+
+
+def command_line(port, prefix, *arguments):
+    options = ["--port", str(port), "--timeout", "5"]
+    if prefix:
+        options += ["--prefix", prefix]
+    return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
+
+
+@pytest.fixture
+def mqboard(broker, prefix, tmp_path):
+    """A function that runs the command line and returns the finished process."""
+
+    def run(*arguments, port=None, prefix=prefix, environment=None, text=True, **options):
+        return subprocess.run(
+            command_line(port or broker.port, prefix, *arguments),
+            capture_output=True,
+            text=text,
+            timeout=60,
+            cwd=tmp_path,
+            env=ENVIRONMENT | (environment or {}),
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def built(tmp_path):
+    """An app.bin with its image.json."""
+    (tmp_path / "app.bin").write_bytes(APP)
+    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
+    (tmp_path / "image.json").write_bytes(offer.to_bytes())
+    return tmp_path / "app.bin"
+
+
+def all_commands(command, path="mqboard"):
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from all_commands(child, f"{path} {name}")
+
+
+def test_every_command_and_option_has_help():
+    for path, command in all_commands(cli):
+        assert command.help, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{path} {parameter.name}"
+
+
+def assert_fails(process, code, *words):
+    """The exit code, the words on stderr, and no Python traceback."""
+    assert process.returncode == code, process.stderr
+    assert "Traceback" not in process.stderr
+    assert len(process.stderr.strip().splitlines()) <= 4
+    for word in words:
+        assert word in process.stderr
+
+
+# eval
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [("45+876", "921\n"), ("print('a')", "a\n"), ("pass", ""), ("'[red]ä'", "'[red]ä'\n")],
+)
+def test_eval_prints_the_answer(mqboard, board, code, answer):
+    process = mqboard("eval", code)
+    assert (process.returncode, process.stdout, process.stderr) == (0, answer, "")
+
+
+def test_eval_prints_bytes_as_they_are(mqboard, board):
+    board.answer = lambda command, ident, body: [
+        (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + b"\xff\x00\r\n")
+    ]
+    assert mqboard("eval", "x", text=False).stdout == b"\xff\x00\r\n"
+
+
+def test_a_long_answer_arrives_whole(mqboard, board):
+    assert mqboard("eval", "'x'*20000").stdout == repr("x" * 20000) + "\n"
+
+
+def test_code_can_come_from_standard_input(mqboard, board):
+    assert mqboard("eval", "-", input="a = 5\nprint(a)\n").stdout == "5\n"
+
+
+def test_a_traceback_goes_to_stderr_with_exit_code_1(mqboard, board):
+    process = mqboard("eval", "1/0")
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.count("ZeroDivisionError") == 1
+    assert "mqhost" not in process.stderr
+
+
+# info, status, log
+
+
+def test_info_prints_the_facts(mqboard, board):
+    process = mqboard("info")
+    assert process.returncode == 0
+    lines = dict(line.split(maxsplit=1) for line in process.stdout.splitlines())
+    assert lines["version"] == "0.1.0"
+    assert "free heap     100,000 B" in process.stdout
+
+
+def test_info_as_json_is_json(mqboard, board):
+    assert json.loads(mqboard("info", "--json").stdout)["board"] == "sim"
+
+
+def test_status_works_when_the_board_is_away(mqboard, board):
+    assert json.loads(mqboard("status", "--json").stdout) == board.status()
+    board.power_off()
+    process = mqboard("status")
+    assert_fails(process, 4, "is offline")
+    assert process.stdout.split() == ["state", "offline"]
+
+
+def test_status_of_nobody_says_so(mqboard):
+    assert_fails(mqboard("-T", "0.3", "status"), 4, "Is the prefix right")
+
+
+def test_what_a_board_says_cannot_control_the_terminal(mqboard, board):
+    board.facts["version"] = "1\x1b[2J[red]"
+    assert "1\ufffd[2J[red]" in mqboard("info").stdout
+    assert clean("a\x1b\nb") == "a\ufffd\ufffdb"
+
+
+def test_the_log_is_followed(mqboard, board):
+    stop = threading.Event()
+
+    def talk():
+        number = 0
+        while not stop.wait(0.05):
+            number += 1
+            board._client.publish(mqwire.log_topic(board.prefix), f"line [b]{number}\n")
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        process = mqboard("log", "--lines", "3")
+    finally:
+        stop.set()
+        talker.join()
+    assert process.returncode == 0
+    assert len(process.stdout.splitlines()) == 3
+    assert all(line.startswith("line [b]") for line in process.stdout.splitlines())
+
+
+# Errors
+
+
+def test_no_prefix_is_a_usage_error(mqboard):
+    assert_fails(mqboard("info", prefix=None), 2, "Which board?", "--prefix")
+
+
+def test_an_unknown_command_is_a_usage_error(mqboard):
+    assert mqboard("nonsense").returncode == 2
+
+
+def test_no_broker_is_exit_code_3(mqboard):
+    assert_fails(mqboard("info", port=free_port()), 3, "Nothing listens on 127.0.0.1")
+
+
+def test_a_wrong_prefix_is_exit_code_4(mqboard, board):
+    process = mqboard("-T", "0.3", "eval", "1", prefix="nobody/here")
+    assert_fails(process, 4, "nobody/here", "Is the prefix right")
+
+
+def test_settings_come_from_the_environment_and_the_file(mqboard, board, tmp_path):
+    environment = {"MQBOARD_PREFIX": board.prefix}
+    assert mqboard("eval", "1", prefix=None, environment=environment).stdout == "1\n"
+    (tmp_path / "mqboard.toml").write_text(f'prefix = "{board.prefix}"\n')
+    assert mqboard("eval", "2", prefix=None).stdout == "2\n"
+
+
+def test_verbose_shows_the_traffic_on_stderr(mqboard, board):
+    process = mqboard("-v", "eval", "1")
+    assert process.stdout == "1\n"
+    assert "mqb/cmd/eval" in process.stderr
+
+
+def test_output_that_nobody_reads_ends_quietly(broker, board):
+    line = command_line(broker.port, board.prefix, "eval", "'x'*200000")
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 1
+    process.stderr.close()
+
+
+# ota
+
+
+def test_ota_pushes_and_reports(mqboard, board, built):
+    process = mqboard("ota", "--image", str(built))
+    assert process.returncode == 0, process.stderr
+    assert board.image == APP
+    last = process.stdout.splitlines()[-1]
+    assert "0.1.0 → 0.2.0, confirmed in slot ota_1" in last
+    assert "Sending blocks" in process.stdout
+
+
+def test_ota_of_what_runs_says_so(mqboard, board, built):
+    board.image = APP
+    process = mqboard("ota", "--image", str(built))
+    assert process.returncode == 0
+    assert "already runs this image (0.2.0). Nothing was sent." in process.stdout
+
+
+def test_ota_names_the_board_by_what_the_device_says(settings, board, built, monkeypatch):
+    monkeypatch.setattr(commands, "BUILD", built.parent / "build")
+    (built.parent / "build").mkdir()
+    folder = built.parent / "build" / "sim"
+    folder.mkdir()
+    for name in ("app.bin", "image.json"):
+        (built.parent / name).rename(folder / name)
+    run_ota(settings, None, None, Console(file=io.StringIO()))
+    assert board.image == APP
+
+
+@pytest.mark.parametrize("name", ["../sim", "", "a/b", None, 5, ".", "a b", "-x"])
+def test_a_name_that_is_no_board_makes_no_path(name):
+    with pytest.raises(UsageError, match="no board's name"):
+        app_path(name)
+
+
+def test_ota_of_the_wrong_board_is_a_usage_error(mqboard, board, built):
+    board.facts["board"] = "other"
+    assert_fails(mqboard("ota", "--image", str(built)), 2, "is board other", "Nothing was sent")
+    assert_fails(mqboard("ota", "--image", str(built), "--force"), 5, "for another board")
+
+
+def test_ota_of_a_truncated_image_is_a_usage_error(mqboard, board, built):
+    built.write_bytes(APP[:-1])
+    assert_fails(mqboard("ota", "--image", str(built)), 2, str(len(APP)), str(len(APP) - 1))
+    assert not board.block_messages
+
+
+def test_a_rollback_is_exit_code_1(mqboard, board, built):
+    board.outcome = "rolled back"
+    assert_fails(mqboard("ota", "--image", str(built)), 1, "Rolled back", "it crashed")
+
+
+def test_an_update_that_is_never_confirmed_is_exit_code_4(mqboard, board, built):
+    board.outcome = "never confirmed"
+    process = mqboard("ota", "--image", str(built), "--confirm-timeout", "1")
+    assert_fails(process, 4, "has not confirmed")
+
+
+def test_ctrl_c_says_how_things_stand_and_the_next_ota_succeeds(mqboard, broker, board, built):
+    reached = threading.Event()
+
+    def block(number, payload):
+        if number == 2:
+            reached.set()
+        return [payload] if number < 3 else []
+
+    board.on_block = block
+    line = command_line(broker.port, board.prefix, "ota", "--image", str(built))
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    assert reached.wait(30)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.strip()) == (130, "")
+    assert "keeps running 0.1.0" in output
+    board.on_block = None
+    assert mqboard("eval", "1").stdout == "1\n"
+    assert mqboard("ota", "--image", str(built)).returncode == 0
+    assert board.image == APP
+
+
+def test_a_board_of_the_first_mqboard_can_be_evaluated_on(mqboard, broker, prefix):
+    with FakeBoard(broker.port, prefix) as old:
+        old._client.publish(mqwire.status_topic(prefix), b"", 1, True)
+        old.answer = lambda command, ident, body: [
+            (mqwire.reply_topic(prefix, ident), mqwire.SINGLE + b"921")
+        ]
+        assert mqboard("eval", "45+876").stdout == "921\n"
