@@ -8,6 +8,7 @@ into the error when it dies.
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -76,7 +77,7 @@ class Broker:
 
     `port`: a given port, or None for a free one. `log`: called with each line of its log (from a
     thread). `persistence`: a folder that keeps retained messages over a restart. `extra`: more
-    lines for mosquitto.conf.
+    lines for mosquitto.conf. `tls`: these lines make the listener a TLS one (certfile, keyfile).
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Broker:
         log: Callable[[str], None] | None = None,
         persistence: Path | None = None,
         extra: Sequence[str] = (),
+        tls: bool = False,
     ) -> None:
         self.host = HOST
         self.port = port or 0
@@ -93,6 +95,7 @@ class Broker:
         self._log = log
         self._persistence = persistence
         self._extra = extra
+        self._tls = tls
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -202,7 +205,7 @@ class Broker:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        while not _accepts(self.port):
+        while not _accepts(self.port, self._tls):
             ended = self._process is None or self._process.poll() is not None
             if not ended and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -225,10 +228,10 @@ class Broker:
                     self._log(line.rstrip())
 
 
-def _accepts(port: int) -> bool:
+def _accepts(port: int, tls: bool) -> bool:
     """Whether a broker on `port` accepts an MQTT connection."""
     try:
-        with socket.create_connection((HOST, port), timeout=1) as connection:
+        with _connect(port, tls) as connection:
             connection.sendall(_CONNECT)
             answer = connection.recv(4)
             connection.sendall(_DISCONNECT)
@@ -236,6 +239,18 @@ def _accepts(port: int) -> bool:
             return answer[:2] == _CONNACK[:2]
     except OSError:
         return False
+
+
+def _connect(port: int, tls: bool) -> socket.socket:
+    connection = socket.create_connection((HOST, port), timeout=1)
+    if not tls:
+        return connection
+    # Only to see whether it is up: nothing is trusted, nothing is said.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with connection:
+        return context.wrap_socket(connection)
 
 
 def run_foreground(port: int = 1883, say: Callable[[str], None] = print) -> None:

@@ -248,8 +248,9 @@ def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
     """What went wrong on the way to the broker, and what to do."""
     where = settings.where
     if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
         return (
-            f"The broker {where} has a certificate we don't trust: {error.verify_message}. "
+            f"The broker {where} has a certificate we don't trust: {reason}. "
             "Give the CA that signed it (--ca FILE), or the name that is in it (--server)."
         )
     if isinstance(error, ssl.SSLError) or (

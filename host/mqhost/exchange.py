@@ -163,7 +163,7 @@ class Exchange:
         away = not retained or self._session.connection.generation != self._generation
         self._generation = self._session.connection.generation
         # What paho has no acknowledgement for it sends again itself.
-        acknowledged = all(info.is_published() for info in self._published)
+        acknowledged = all(_acknowledged(info) for info in self._published)
         if away and acknowledged and not self._answered and boot_id == self._boot_id is not None:
             self._session.connection.debug("sending %s again", self.ident)
             self._publish()
@@ -181,3 +181,11 @@ class Exchange:
     def _on_error(self, payload: bytes, retained: bool) -> None:
         if not retained:
             self._arrived.put((True, payload))
+
+
+def _acknowledged(info: MQTTMessageInfo) -> bool:
+    """Whether the broker has the message; paho raises for one that waits for a connection."""
+    try:
+        return info.is_published()
+    except (RuntimeError, ValueError):
+        return False

@@ -7,7 +7,7 @@ restarted board) has one remedy: the same offer again under a new id. The contra
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import mqwire
@@ -15,6 +15,7 @@ from mqhost.blocks import block_messages
 from mqhost.errors import BrokerError, SilentBoardError, ToolError, UsageError
 from mqhost.exchange import Exchange
 from mqhost.offer import Offer
+from mqhost.progress import Progress
 from mqhost.session import Session
 from mqhost.verdict import failed_image, failure, rolled_back
 from mqwire import update as wire
@@ -22,7 +23,6 @@ from mqwire import update as wire
 # What `progress` is told: the board compares its slot, takes blocks, checks the whole image,
 # restarts, and proves the new image good.
 COMPARE, SEND, VERIFY, RESTART, CONFIRM = "compare", "send", "verify", "restart", "confirm"
-Progress = Callable[[str, int, int], None]
 
 # Seconds of silence after which the offer is sent again; they double until there is progress.
 _STALL_COMPARE = 5.0
@@ -193,7 +193,8 @@ class _Attempt:
         """Take a RECEIVING reply; False if it is older than the last, or nonsense, or no news."""
         if len(bitmap) != -(-self._count // 8) or (received - self._received) & 0x8000:
             return False
-        missing = sum(wire.bitmap_get(bitmap, number) for number in range(self._count))
+        # The bits after the last block mean nothing.
+        missing = (int.from_bytes(bitmap, "big") >> (-self._count % 8)).bit_count()
         news = self.needed is None or received != self._received or missing != self.missing
         self.needed, self.missing = bitmap, missing
         self._credit, self._received = credit, received

@@ -11,8 +11,9 @@ from typing import Any
 import mqwire
 from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.offer import Offer
+from mqhost.progress import Progress, silent
 from mqhost.session import Session, Status
-from mqhost.transfer import CONFIRM, RESTART, Progress, Transfer, differs
+from mqhost.transfer import CONFIRM, RESTART, Transfer, differs
 from mqhost.verdict import rolled_back
 from mqwire.flash import CONFIRMED_STATES
 
@@ -48,7 +49,7 @@ def push(
     force: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float = CONFIRM_TIMEOUT,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> UpdateResult:
     """Make the board of `session` run `app`, which `offer` describes.
 
@@ -62,7 +63,7 @@ def push(
     if not force:
         check_board(offer, before, session.prefix)
     old_version = str(before.get("version"))
-    transfer = Transfer(session, offer, app, before, patience, progress or _no_progress)
+    transfer = Transfer(session, offer, app, before, patience, progress)
     running = before.get("image") == offer.sha256
     if running and before.get("slot_state") in CONFIRMED_STATES:
         return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
@@ -134,7 +135,3 @@ def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
         f"The image is installed, but {session.prefix} did not confirm it within {timeout:g} s: "
         f"{seen}. Look again with: mqboard --prefix {session.prefix} info"
     )
-
-
-def _no_progress(stage: str, done: int, total: int) -> None:
-    pass

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import queue
+import socket
 import threading
 import traceback
 import zlib
@@ -88,6 +89,9 @@ class FakeBoard:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"fake-{self.prefix}")
         client.reconnect_delay_set(0.1, 0.5)
         client.will_set(self._status_topic, json.dumps({"state": mqwire.OFFLINE}), 1, True)
+        client.on_socket_open = lambda _, __, stream: stream.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
         client.on_connect = self._on_connect
         client.on_subscribe = lambda *_: self._up.set()
         client.on_message = lambda _, __, message: self._work.put(

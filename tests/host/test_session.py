@@ -1,6 +1,8 @@
 """The session against a real mosquitto and a fake board: requests, replies, silence, faults."""
 
+import shutil
 import socket
+import subprocess
 import threading
 import time
 
@@ -257,6 +259,55 @@ def test_tls_to_a_port_without_it_says_so(broker):
         Session(settings).connection.connect()
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A self-signed certificate for localhost: (certificate, key)."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        + ["-out", str(files[0]), "-keyout", str(files[1])],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+@pytest.fixture
+def secure(certificates):
+    with Broker(extra=[f"certfile {certificates[0]}", f"keyfile {certificates[1]}"], tls=True) as b:
+        yield b
+
+
+def test_tls_works_with_the_right_ca_and_name(secure, certificates):
+    settings = Settings(
+        server="localhost", port=secure.port, prefix="a", tls=True, ca=str(certificates[0])
+    )
+    with Session(settings) as session:
+        assert session.connection.connected
+
+
+def test_a_certificate_nobody_signed_is_not_trusted(secure):
+    settings = Settings(server="localhost", port=secure.port, prefix="a", tls=True)
+    with pytest.raises(BrokerError, match="certificate we don't trust.*--ca"):
+        Session(settings).connection.connect()
+
+
+def test_a_certificate_for_another_name_is_not_trusted(secure, certificates):
+    settings = Settings(port=secure.port, prefix="a", tls=True, ca=str(certificates[0]))
+    with pytest.raises(BrokerError, match="certificate we don't trust.*--server"):
+        Session(settings).connection.connect()
+
+
+def test_no_tls_to_a_port_with_it_says_so(secure):
+    settings = Settings(port=secure.port, prefix="a")
+    with pytest.raises(BrokerError, match="--tls"):
+        Session(settings).connection.connect()
+
+
 def test_a_ca_file_that_is_none_is_named(tmp_path):
     with pytest.raises(BrokerError, match="CA file .*nothing.pem"):
         Session(Settings(prefix="a", tls=True, ca=str(tmp_path / "nothing.pem")))
@@ -329,6 +380,21 @@ def test_a_command_lost_with_the_broker_is_sent_again_under_its_id(own):
         thread.join(20)
         assert results == [b"42"]
         assert set(board.requests) == {lost}
+
+
+def test_a_command_given_while_the_broker_is_away_is_carried_out_later(own):
+    with (
+        FakeBoard(own.port) as board,
+        Session(Settings(port=own.port, prefix=board.prefix, timeout=15)) as session,
+    ):
+        session.status()
+        with session.open("eval") as exchange:
+            own.stop()
+            wait_for(lambda: not session.connection.connected)
+            exchange.send(b"6*7")
+            own.start()
+            assert list(exchange.parts(15)) == [b"42"]
+        assert session.request("eval", b"1").data == b"1"
 
 
 def test_a_command_is_not_repeated_for_a_board_that_restarted(session, board):
