@@ -256,9 +256,9 @@ def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
     if isinstance(error, ssl.SSLError) or (
         settings.tls and isinstance(error, ConnectionResetError)
     ):
-        reason = getattr(error, "reason", None) or error.strerror or error
+        detail = getattr(error, "reason", None) or error.strerror or error
         return (
-            f"No TLS connection to the broker {where}: {reason}. "
+            f"No TLS connection to the broker {where}: {detail}. "
             "If this port has no TLS, say so with --no-tls."
         )
     if isinstance(error, (socket.gaierror, UnicodeError)):
