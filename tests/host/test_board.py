@@ -1,0 +1,96 @@
+"""The board definitions: what is read, and what is refused with which words."""
+
+from pathlib import Path
+
+import pytest
+
+from mqhost.board import Board, boards, find
+from mqhost.errors import UsageError
+
+GOOD = """
+port = "unix"
+mcu = "esp32"
+chip_id = 0
+product = "A board"
+based_on = "standard"
+micropython = "1.25.0+ds-1"
+flash_size = "4MiB"
+manifest = "manifest/sim.py"
+partitions = "partitions.csv"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "board.toml").write_text(text)
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UsageError) as caught:
+        Board.load(folder)
+    assert str(folder / "board.toml") in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_board_of_the_project_loads_and_has_its_files():
+    found = boards()
+    assert "sim" in [board.name for board in found]
+    for board in found:
+        assert board.manifest.is_file()
+        assert board.partitions.is_file()
+
+
+def test_a_definition_becomes_a_board(tmp_path):
+    board = Board.load(write(tmp_path / "shed", GOOD + 'features = ["wifi", "ble"]\n'))
+    assert board.name == "shed"
+    assert board.flash_size == 4 * 1024 * 1024
+    assert board.features == ("wifi", "ble")
+    assert board.toolchain == ""
+    assert board.partitions == tmp_path / "shed" / "partitions.csv"
+
+
+def test_an_unknown_key_is_named(tmp_path):
+    assert "unknown key flashsize" in refusal(write(tmp_path / "b", GOOD + "flashsize = 4\n"))
+
+
+@pytest.mark.parametrize("line", GOOD.split("\n")[1:-1])
+def test_a_missing_key_is_named(tmp_path, line):
+    folder = write(tmp_path / "b", GOOD.replace(line + "\n", ""))
+    assert f"missing key {line.split()[0]}" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("chip_id = 0", "chip_id = true", "chip_id is True; it must be a whole number"),
+        ("chip_id = 0", 'chip_id = "0"', "chip_id is '0'; it must be a whole number"),
+        ("chip_id = 0", "chip_id = 65536", "chip_id is 65536"),
+        ('mcu = "esp32"', "mcu = 32", "mcu is 32; it must be a text"),
+        ('"4MiB"', '"4MB"', "flash_size is '4MB'; write it as '4MiB'"),
+        ('"4MiB"', '"0MiB"', "flash_size is '0MiB'"),
+        ('"unix"', '"linux"', "known ports: unix, esp32"),
+        ('port = "unix"', 'features = [1]\nport = "unix"', "a list of texts"),
+        ("chip_id = 0", "chip_id = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path, old, new, words):
+    assert words in refusal(write(tmp_path / "b", GOOD.replace(old, new)))
+
+
+def test_a_folder_without_a_definition_is_an_error(tmp_path):
+    assert "cannot read" in refusal(tmp_path)
+
+
+def test_a_board_is_found_by_name(tmp_path):
+    write(tmp_path / "shed", GOOD)
+    assert find("shed", tmp_path).name == "shed"
+
+
+@pytest.mark.parametrize("name", ["nope", "", "../shed", "shed/", "."])
+def test_an_unknown_board_names_the_known_ones(tmp_path, name):
+    write(tmp_path / "shed", GOOD)
+    write(tmp_path / "attic", GOOD)
+    with pytest.raises(UsageError, match="Known boards: attic, shed") as caught:
+        find(name, tmp_path)
+    assert caught.value.exit_code == 2

@@ -1,0 +1,177 @@
+"""The build, for real: MicroPython with our frozen modules becomes images, reproducibly."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mqhost import build as build_module
+from mqhost.board import find
+from mqhost.build import BuildResult, build, check_fit
+from mqhost.errors import BuildError, UsageError
+from mqhost.espimage import executable_of, verify
+from mqhost.offer import Offer
+from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.revision import Revision
+from mqhost.source import find_source
+
+BOARD = find("sim")
+REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
+
+
+@pytest.fixture(autouse=True)
+def one_revision(monkeypatch):
+    """Files may change while the tests run; what is built must not."""
+
+    def revision(version: str | None = None) -> Revision:
+        return replace(REVISION, version=version or REVISION.version)
+
+    monkeypatch.setattr(build_module, "read_revision", revision)
+
+
+@pytest.fixture
+def make(tmp_path) -> Callable[..., BuildResult]:
+    """Build the sim board into a folder of this test, from the ordinary build tree."""
+    return lambda **options: build(BOARD, **{"output": tmp_path / "out"} | options)
+
+
+def run(result: BuildResult, code: str) -> str:
+    """What the firmware's executable prints for `code`, with nothing but frozen modules."""
+    program = result.folder / "program"
+    program.write_bytes(executable_of(result.app.read_bytes()))
+    program.chmod(0o755)
+    text = f"import sys; sys.path[:] = ['.frozen']\n{code}"
+    answer = subprocess.run(
+        [program, "-c", text], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout.strip()
+
+
+def test_the_outputs_fit_together(make):
+    result = make()
+    app = result.app.read_bytes()
+    info = verify(app, BOARD.chip_id)
+    assert (info.version, info.project) == ("1.2.3", "mqboard-sim")
+    offer = Offer.load(result.offer)
+    assert offer.matches(app)
+    assert (offer.board, offer.mcu, offer.seq) == ("sim", "esp32", REVISION.time)
+    table = PartitionTable.load(BOARD.partitions, BOARD.flash_size)
+    flash = result.flash.read_bytes()
+    assert flash[:TABLE_OFFSET] == b"\xff" * TABLE_OFFSET
+    assert PartitionTable.from_bytes(flash[TABLE_OFFSET:]) == table
+    assert flash[table.slots[0].offset :] == app
+    report = json.loads(result.report.read_text())
+    assert report["sha256"] == result.sha256 == offer.sha256
+    assert report["headroom"] == table.slots[0].size - len(app)
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        "app.bin",
+        "build.json",
+        "build.log",
+        "flash.bin",
+        "image.json",
+    ]
+
+
+def test_the_firmware_knows_what_it_is(make):
+    names = ("BOARD", "MCU", "VERSION", "SEQ", "BUILD_TIME", "COMMIT")
+    code = "import mqbuild; print([" + ", ".join(f"mqbuild.{name}" for name in names) + "])"
+    time = REVISION.time
+    assert run(make(), code) == repr(["sim", "esp32", "1.2.3", time, time, "abcdef12"])
+
+
+def test_the_firmware_has_what_the_board_needs(make):
+    code = "import mqwire.update; sys.path.clear()\n"  # built in, not the sim's stand-ins
+    code += "import tls, hashlib, cryptolib, deflate, _thread, os\n"
+    code += "print(callable(os.dupterm), hasattr(tls, 'SSLContext'))"
+    assert run(make(), code) == "True True"
+
+
+def test_each_frozen_module_is_listed_with_its_bytes(make):
+    modules = dict(make().modules)
+    assert {"main.py", "_boot.py", "mqbuild.py", "mqwire/__init__.py"} <= modules.keys()
+    assert all(size > 0 for size in modules.values())
+
+
+def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
+    extra = tmp_path / "extra" / "mqwire"
+    extra.mkdir(parents=True)
+    (extra / "update.py").write_text("CODES = 'ours no more'\n")
+    (extra.parent / "addition.py").write_text("X = 1\n")
+    code = "import mqwire.update as u; print(u.CODES)"
+    before = make()
+    changed = make(extra_frozen=extra.parent, output=tmp_path / "changed")
+    assert run(changed, code + "; import addition") == "ours no more"
+    after = make()
+    assert after.sha256 == before.sha256 != changed.sha256
+    assert "addition.py" not in dict(after.modules)
+
+
+def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(make, tmp_path, monkeypatch):
+    """Another source folder and another cache; and the source folder stays as it was."""
+    here = make()
+    copy = tmp_path / "elsewhere" / "micropython"
+    shutil.copytree(find_source(BOARD.micropython).path, copy, symlinks=True)
+    before = _state(copy)
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "other-cache"))
+    there = make(micropython=copy, output=tmp_path / "there")
+    assert there.app.read_bytes() == here.app.read_bytes()
+    assert there.flash.read_bytes() == here.flash.read_bytes()
+    assert there.offer.read_bytes() == here.offer.read_bytes()
+    assert str(tmp_path).encode() not in there.app.read_bytes()
+    assert _state(copy) == before
+
+
+def test_a_rebuild_compiles_only_what_changed(make):
+    make()
+    result = make(version="1.2.4")
+    lines = result.log.read_text().splitlines()
+    assert [line for line in lines if line.startswith("MPY ")] == ["MPY mqbuild.py"]
+    assert len([line for line in lines if line.startswith("CC ")]) == 1
+    assert run(result, "import mqbuild; print(mqbuild.VERSION)") == "1.2.4"
+
+
+def test_a_module_that_does_not_compile_is_named(make, tmp_path):
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "broken.py").write_text("def (:\n")
+    with pytest.raises(BuildError, match=r"(?s)build\.log ends with:.*broken\.py.*SyntaxError"):
+        make(extra_frozen=tmp_path / "extra")
+    assert not (tmp_path / "out" / "app.bin").exists()
+    make()  # and the build tree is none the worse
+
+
+def test_an_image_that_does_not_fit_says_the_numbers_and_what_to_do(make, tmp_path):
+    slots = "nvs,data,nvs,0x9000,0x4000\notadata,data,ota,0xd000,0x2000\n"
+    slots += "ota_0,app,ota_0,,64K\nota_1,app,ota_1,,64K\n"
+    small = tmp_path / "partitions.csv"
+    small.write_text(slots)
+    with pytest.raises(BuildError) as caught:
+        build(replace(BOARD, partitions=small), output=tmp_path / "out")
+    text = str(caught.value)
+    assert "slot ota_0 holds 65,536 B" in text
+    assert f"Remove modules from {BOARD.manifest}" in text
+    assert not (tmp_path / "out" / "app.bin").exists()
+
+
+def test_an_image_may_fill_its_slot_to_the_last_byte():
+    slot = PartitionTable.load(BOARD.partitions, BOARD.flash_size).slots[0]
+    check_fit(BOARD, slot.size, slot)
+    with pytest.raises(BuildError, match="1 B too few"):
+        check_fit(BOARD, slot.size + 1, slot)
+
+
+def test_a_wrong_request_is_refused_before_anything_is_done(make, tmp_path):
+    with pytest.raises(UsageError, match="docker"):
+        make(builder="docker")
+    with pytest.raises(UsageError, match="no MicroPython checkout"):
+        make(micropython=tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def _state(folder: Path) -> list[tuple[str, int]]:
+    """Every path below `folder` with its time."""
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))

@@ -1,0 +1,125 @@
+"""./invoke: makes .venv when it must, only then, and hands everything else to Invoke.
+
+The script is the real one, in a folder of its own; python and pip are stand-ins that note their
+calls, so that no test needs a package index.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mqhost.paths import ROOT
+
+# Answers version questions with yes; "-m venv" makes a .venv whose python notes pip's calls.
+PYTHON = """#!/bin/sh
+case "$1" in
+-c) exec python3 "$@" ;;
+-m) mkdir -p .venv/bin && cp pip-stub .venv/bin/python && echo venv >>calls ;;
+esac
+"""
+PIP = """#!/bin/sh
+echo "pip" >>calls
+[ -e no-network ] && { echo "ERROR: no route to the index" >&2; exit 1; }
+cp invoke-stub .venv/bin/invoke
+"""
+INVOKE = """#!/bin/sh
+pwd
+for argument in "$@"; do echo "[$argument]"; done
+exit 7
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    shutil.copy(ROOT / "invoke", folder / "invoke")
+    (folder / "pyproject.toml").write_text("[project]\n")
+    stubs = {"python-stub": PYTHON, "pip-stub": PIP, "invoke-stub": INVOKE}
+    for name, text in stubs.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def invoke(project: Path, *arguments: str, cwd: Path | None = None, python: str = "python-stub"):
+    return subprocess.run(
+        [project / "invoke", *arguments],
+        cwd=cwd or project,
+        env={"PATH": "/usr/bin:/bin", "MQBOARD_PYTHON": str(project / python)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def calls(project: Path) -> list[str]:
+    return (project / "calls").read_text().split()
+
+
+def test_the_first_run_makes_the_venv_and_says_so_in_one_line(project):
+    result = invoke(project, "build", "--board", "a b")
+    assert result.returncode == 7
+    assert result.stdout.splitlines() == [str(project), "[build]", "[--board]", "[a b]"]
+    (line,) = result.stderr.splitlines()
+    assert "making .venv" in line
+    assert calls(project) == ["venv", "pip"]
+
+
+def test_later_runs_use_it_silently(project):
+    invoke(project)
+    result = invoke(project)
+    assert result.stderr == ""
+    assert calls(project) == ["venv", "pip"]
+
+
+def test_it_works_from_any_folder_and_through_a_link(project, tmp_path):
+    (tmp_path / "link").symlink_to(project / "invoke")
+    invoke(project)
+    result = subprocess.run([tmp_path / "link"], cwd="/", capture_output=True, text=True)
+    assert result.stdout.splitlines() == [str(project)]
+
+
+def test_changed_dependencies_make_it_again(project):
+    invoke(project)
+    (project / "pyproject.toml").write_text("[project]\n# changed\n")
+    invoke(project)
+    assert calls(project) == ["venv", "pip"] * 2
+
+
+def test_a_moved_project_makes_it_again(project, tmp_path):
+    invoke(project)
+    moved = project.rename(tmp_path / "moved")
+    assert invoke(moved).returncode == 7
+    assert calls(moved) == ["venv", "pip"] * 2
+
+
+def test_a_failed_first_run_is_done_again(project):
+    (project / "no-network").touch()
+    result = invoke(project)
+    assert result.returncode == 2
+    assert "no route to the index" in result.stderr
+    assert "Check the network, then run it again" in result.stderr
+    (project / "no-network").unlink()
+    assert invoke(project).returncode == 7
+
+
+def test_a_first_run_that_was_killed_is_done_again(project):
+    invoke(project)
+    (project / ".venv" / "mqboard-stamp").unlink()  # what is written last
+    assert invoke(project).returncode == 7
+    assert calls(project) == ["venv", "pip"] * 2
+
+
+def test_two_first_runs_at_once_make_it_once(project):
+    argv = [project / "invoke"]
+    environment = {"PATH": "/usr/bin:/bin", "MQBOARD_PYTHON": str(project / "python-stub")}
+    runs = [subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [run.wait(30) for run in runs] == [7, 7, 7]
+    assert calls(project) == ["venv", "pip"]
+
+
+def test_the_script_is_clean_posix_sh():
+    assert subprocess.run(["dash", "-n", ROOT / "invoke"]).returncode == 0
+    assert (ROOT / "invoke").stat().st_mode & 0o111

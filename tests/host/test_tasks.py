@@ -1,0 +1,75 @@
+"""The Invoke tasks, run as a user runs them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from mqhost.broker import free_port
+from mqhost.paths import ROOT
+
+INVOKE = [sys.executable, "-m", "invoke"]
+
+
+def invoke(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*INVOKE, *arguments], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
+def task_names() -> list[str]:
+    return re.findall(r"^  (\S+)   ", invoke("--list").stdout, re.MULTILINE)
+
+
+def test_every_task_has_a_line_of_help():
+    assert {"build", "boards", "broker", "clean", "doctor", "test"} <= set(task_names())
+
+
+def test_every_option_has_a_help_text():
+    for name in task_names():
+        text = invoke("--help", name).stdout
+        options = re.findall(r"^  -.*\n(?!  -)*", text, re.MULTILINE)
+        for option in options:
+            assert re.search(r"--[\w\[\]=-]+  +\S", option), f"{name}: {option!r}"
+
+
+def test_the_boards_are_listed():
+    assert "sim" in invoke("boards").stdout
+
+
+def test_the_doctor_names_what_things_are_for():
+    result = invoke("doctor")
+    assert result.returncode == 0
+    assert "mosquitto" in result.stdout and "the MQTT broker" in result.stdout
+
+
+def test_a_wrong_board_is_one_line_and_exit_2():
+    result = invoke("build", "--board", "nope")
+    assert result.returncode == 2
+    assert re.fullmatch(r"build: There is no board 'nope'\. Known boards: .*sim.*\n", result.stderr)
+
+
+def test_the_broker_task_serves_until_ctrl_c():
+    port = free_port()
+    argv = [*INVOKE, "broker", "--port", str(port)]
+    with subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        while f"127.0.0.1:{port}" not in line:
+            assert line, "the broker ended early"
+            line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 10
+        rest = process.stdout.read()
+        # 130 where the signal came before the task had settled down to wait for it.
+        assert process.wait(max(0.1, deadline - time.monotonic())) in (0, 130)
+    assert "Traceback" not in rest
