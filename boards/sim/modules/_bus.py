@@ -1,0 +1,114 @@
+"""The CPU's end of the bus to the simulated chip; host/mqhost/sim/bus.py documents it.
+
+`call` makes one request and waits for its reply. What goes through the mailbox must lie there before
+the request and be taken before the next, so there is one exchange at a time. Ctrl-C may break in
+anywhere: the next exchange then waits for the chip to have finished with the old one.
+"""
+
+import _thread
+import struct
+
+from micropython import const
+
+PING = const(0)
+BOOT_INFO = const(1)
+RESET = const(2)
+DEEP_SLEEP = const(3)
+WATCHDOG = const(4)
+ERASE = const(5)
+PROGRAM = const(6)
+BOOT_SLOT = const(7)
+SET_BOOT = const(8)
+MARK_VALID = const(9)
+NVS_GET = const(10)
+NVS_SET = const(11)
+NVS_ERASE = const(12)
+RTC_READ = const(13)
+RTC_WRITE = const(14)
+CLOCK_SET = const(15)
+WIFI_ACTIVE = const(16)
+WIFI_CONNECT = const(17)
+WIFI_DISCONNECT = const(18)
+WIFI_STATUS = const(19)
+WIFI_SCAN = const(20)
+
+FOREVER = const(0xFFFFFFFF)
+
+_REQUEST = "<BBHII"
+_REPLY = "<iBxH"
+_BOOT_INFO = "<IBB6sq"
+
+_bus = open(3, "r+b")
+_flash = open(4, "rb")
+_mailbox = open(5, "r+b")
+_lock = _thread.allocate_lock()
+# Allocated once: flash is written often, and always through here.
+_request = bytearray(12)
+_reply = bytearray(8)
+_number = 0
+_broken = False
+
+
+def call(op, x=0, y=0, data=None, into=None):
+    """Make a request; return its result.
+
+    That is a number; or the bytes that the chip answers with; or, when `into` is a buffer that they
+    fit in, their count. Raises OSError(-code, name) as the ESP32 port does.
+    """
+    global _broken
+    with _lock:
+        if _broken:
+            _exchange(PING, 0, 0, 0)
+        _broken = True
+        if data is not None:
+            _mailbox.seek(0)
+            _mailbox.write(data)
+        result, size = _exchange(op, x, y, 0 if data is None else len(data))
+        if size:
+            _mailbox.seek(0)
+            if into is None or result < 0:
+                answer = _mailbox.read(size)
+            elif size <= len(into):
+                answer = _mailbox.readinto(into if size == len(into) else memoryview(into)[:size])
+            else:
+                answer = None
+        else:
+            answer = result
+        _broken = False
+    if result < 0:
+        raise OSError(result, str(answer, "utf-8"))
+    if answer is None:
+        raise OSError(-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
+    return answer
+
+
+def read_flash(address, buffer):
+    """Fill `buffer` from flash."""
+    with _lock:
+        _flash.seek(address)
+        _flash.readinto(buffer)
+
+
+def _exchange(op, x, y, size):
+    """Send a request and wait for its reply, over stale ones; return (result, size)."""
+    global _number
+    _number = _number + 1 & 0xFF
+    struct.pack_into(_REQUEST, _request, 0, op, _number, size, x, y)
+    _bus.write(_request)
+    while True:
+        if _bus.readinto(_reply) != len(_reply):
+            raise SystemExit  # the chip is gone
+        result, number, size = struct.unpack(_REPLY, _reply)
+        if number == _number:
+            return result, size
+
+
+# The slot that runs (its address), why the CPU was reset and woken, who it is, and by how many
+# microseconds the board's clock is ahead of the host's.
+running, reset_cause, wake_cause, mac, clock_lead = struct.unpack(_BOOT_INFO, call(BOOT_INFO))
+
+
+def set_clock(microseconds):
+    """Set the board's clock to microseconds since 1970."""
+    global clock_lead
+    (clock_lead,) = struct.unpack("<q", call(CLOCK_SET, data=struct.pack("<q", microseconds)))

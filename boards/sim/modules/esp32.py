@@ -1,0 +1,224 @@
+"""The ESP32 port's `esp32` module: Partition and NVS, on the simulated chip.
+
+Signatures, results and errors are those of the port's esp32_partition.c and esp32_nvs.c. The
+partitions are read from the table in flash, as ESP-IDF does.
+"""
+
+import struct
+
+import _bus
+from micropython import const
+
+_TABLE = const(0x8000)
+_ROW = "<HBBII16sI"
+_ROW_SIZE = const(32)
+_ROW_MAGIC = const(0x50AA)
+_MAX_ROWS = const(95)
+_SECTOR = const(4096)
+_PIECE = const(4096)  # the most that one request to the chip programs
+_ANY = const(0xFF)
+_FIRST_SLOT = const(0x10)
+_LAST_SLOT = const(0x1F)
+
+
+class Partition:
+    """A partition of flash: a block device, and the app slots' part in updates."""
+
+    BOOT = const(0)
+    RUNNING = const(1)
+    TYPE_APP = const(0)
+    TYPE_DATA = const(1)
+
+    def __init__(self, which, block_size=_SECTOR):
+        if isinstance(which, str):
+            rows = _rows(0, _ANY, which) or _rows(1, _ANY, which)
+        elif which == self.RUNNING:
+            rows = _rows_at(_bus.running)
+        elif which == self.BOOT:
+            rows = _rows_at(_bus.call(_bus.BOOT_SLOT))
+        else:
+            raise ValueError
+        self._set(rows, block_size)
+
+    def _set(self, rows, block_size):
+        if not rows:
+            raise OSError(2)  # ENOENT
+        self._info = rows[0]
+        self._offset = rows[0][2]
+        self._size = rows[0][3]
+        self._block_size = block_size
+        self._cache = bytearray(_SECTOR) if block_size < _SECTOR else None
+
+    @staticmethod
+    def find(type=TYPE_APP, subtype=_ANY, label=None, block_size=_SECTOR):
+        """All partitions that fit, as a list."""
+        return [_partition((row,), block_size) for row in _rows(type, subtype, label)]
+
+    def info(self):
+        """(type, subtype, address, size, label, encrypted)."""
+        return self._info
+
+    def readblocks(self, block, buffer, offset=0):
+        """Fill `buffer` from a block on."""
+        address = block * self._block_size + offset
+        self._check(address, len(buffer))
+        _bus.read_flash(self._offset + address, buffer)
+
+    def writeblocks(self, block, buffer, offset=None):
+        """Write `buffer` from a block on; without an offset its blocks are erased first."""
+        address = block * self._block_size
+        if offset is not None:
+            self._program(address + offset, buffer)
+        elif self._cache:
+            self._rewrite(address, buffer)
+        else:
+            self._erase(address, len(buffer))
+            self._program(address, buffer)
+
+    def ioctl(self, operation, argument):
+        """The block device protocol's control call."""
+        if operation in (1, 2, 3):  # begin, end, sync
+            return 0
+        if operation == 4:
+            return self._size // self._block_size
+        if operation == 5:
+            return self._block_size
+        if operation == 6:
+            if self._cache:
+                return -22  # EINVAL
+            self._erase(argument * _SECTOR, _SECTOR)
+            return 0
+        return None
+
+    def set_boot(self):
+        """Make this slot the one to boot next, if it holds a valid image."""
+        _bus.call(_bus.SET_BOOT, self._offset)
+
+    def get_next_update(self):
+        """The slot after this one, going round: the one to write an update to."""
+        slots = [row for row in _rows(0, _ANY, None) if _FIRST_SLOT <= row[1] <= _LAST_SLOT]
+        index = 0
+        for number, row in enumerate(slots):
+            if row[2] == self._offset:
+                index = (number + 1) % len(slots)
+        return _partition(slots[index:], _SECTOR)
+
+    @classmethod
+    def mark_app_valid_cancel_rollback(cls):
+        """Confirm the running image."""
+        _bus.call(_bus.MARK_VALID)
+
+    def __repr__(self):
+        return (
+            "<Partition type=%u, subtype=%u, address=%u, size=%u, label=%s, encrypted=%u>"
+            % self._info
+        )
+
+    def _check(self, address, size):
+        if address < 0 or address > self._size:
+            raise OSError(-0x102, "ESP_ERR_INVALID_ARG")
+        if address + size > self._size:
+            raise OSError(-0x104, "ESP_ERR_INVALID_SIZE")
+
+    def _erase(self, address, size):
+        self._check(address, size)
+        _bus.call(_bus.ERASE, self._offset + address, size)
+
+    def _program(self, address, buffer):
+        size = len(buffer)
+        self._check(address, size)
+        address += self._offset
+        if size <= _PIECE:
+            _bus.call(_bus.PROGRAM, address, 0, buffer)
+            return
+        view = memoryview(buffer)
+        for start in range(0, size, _PIECE):
+            _bus.call(_bus.PROGRAM, address + start, 0, view[start : start + _PIECE])
+
+    def _rewrite(self, address, buffer):
+        """Erase and write blocks smaller than a sector, keeping the rest of their sectors."""
+        view = memoryview(buffer)
+        cache = memoryview(self._cache)
+        while view:
+            start = address % _SECTOR
+            count = min(len(view), _SECTOR - start)
+            sector = address - start
+            self.readblocks(0, self._cache, sector)
+            cache[start : start + count] = view[:count]
+            self._erase(sector, _SECTOR)
+            self._program(sector, self._cache)
+            view = view[count:]
+            address += count
+
+
+def _partition(rows, block_size):
+    partition = object.__new__(Partition)
+    partition._set(rows, block_size)
+    return partition
+
+
+def _rows(type, subtype, label):
+    """The rows of the partition table that fit, as `Partition.info` tuples."""
+    found = []
+    row = bytearray(_ROW_SIZE)
+    for number in range(_MAX_ROWS):
+        _bus.read_flash(_TABLE + number * _ROW_SIZE, row)
+        magic, kind, kind2, offset, size, name, flags = struct.unpack(_ROW, row)
+        if magic != _ROW_MAGIC:
+            break
+        if kind == type and subtype in (_ANY, kind2):
+            name = str(name.rstrip(b"\0"), "utf-8")
+            if label is None or label == name:
+                found.append((kind, kind2, offset, size, name, bool(flags & 1)))
+    return found
+
+
+def _rows_at(address):
+    return [row for row in _rows(0, _ANY, None) if row[2] == address]
+
+
+_I32 = const(1)
+_BLOB = const(2)
+
+
+class NVS:
+    """A namespace of the key/value store in the nvs partition."""
+
+    def __init__(self, namespace):
+        if not 0 < len(namespace) <= 15:
+            raise OSError(-0x1106, "ESP_ERR_NVS_INVALID_NAME")
+        self._namespace = namespace
+
+    def set_i32(self, key, value):
+        """Keep an integer."""
+        self._set(_I32, key, struct.pack("<i", value))
+
+    def get_i32(self, key):
+        """The integer kept under `key`."""
+        return struct.unpack("<i", _bus.call(_bus.NVS_GET, _I32, 0, self._name(key)))[0]
+
+    def set_blob(self, key, value):
+        """Keep bytes."""
+        self._set(_BLOB, key, value)
+
+    def get_blob(self, key, buffer):
+        """Copy the bytes kept under `key` into `buffer`; return how many they are."""
+        return _bus.call(_bus.NVS_GET, _BLOB, 0, self._name(key), buffer)
+
+    def erase_key(self, key):
+        """Forget `key`."""
+        _bus.call(_bus.NVS_ERASE, 0, 0, self._name(key))
+
+    def commit(self):
+        """Nothing is left to do: the chip has written it."""
+
+    def __repr__(self):
+        return "<NVS namespace>"
+
+    def _name(self, key):
+        return ("%s\0%s" % (self._namespace, key)).encode()
+
+    def _set(self, kind, key, value):
+        if len(value) > 8000:
+            raise OSError(-0x1105, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
+        _bus.call(_bus.NVS_SET, kind, 0, self._name(key) + b"\0" + value)

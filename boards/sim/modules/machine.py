@@ -1,0 +1,232 @@
+"""The ESP32 port's `machine` module on the simulated chip: resets, watchdog, clock, timers, pins.
+
+What the unix port's own module has (Signal, idle, ...) is here as well. Signatures and errors are
+those of the port's modmachine.c, machine_wdt.c, machine_rtc.c, machine_timer.c and machine_pin.c.
+"""
+
+import _thread
+import time
+
+import _bus
+import micropython
+from micropython import const
+from umachine import *
+
+PWRON_RESET = const(1)
+HARD_RESET = const(2)
+WDT_RESET = const(3)
+DEEPSLEEP_RESET = const(4)
+SOFT_RESET = const(5)
+SLEEP = const(2)
+DEEPSLEEP = const(4)
+PIN_WAKE = const(2)
+EXT0_WAKE = const(2)
+EXT1_WAKE = const(3)
+TIMER_WAKE = const(4)
+TOUCHPAD_WAKE = const(5)
+ULP_WAKE = const(6)
+
+_EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
+_RTC_MEMORY = const(2048)
+_frequency = 160000000
+
+
+def reset():
+    """Reset the board. Does not return."""
+    _bus.call(_bus.RESET, 0)
+
+
+def reset_cause():
+    """Why the board started: one of the *_RESET constants."""
+    return _bus.reset_cause
+
+
+def wake_reason():
+    """Why it woke from deep sleep: one of the *_WAKE constants, or 0."""
+    return _bus.wake_cause
+
+
+def deepsleep(time_ms=_bus.FOREVER):
+    """Sleep for `time_ms`, or until a reset; waking is a boot. Does not return."""
+    _bus.call(_bus.DEEP_SLEEP, time_ms)
+
+
+def lightsleep(time_ms=0):
+    """Sleep, and go on."""
+    time.sleep_ms(time_ms)
+
+
+sleep = lightsleep
+
+
+def unique_id():
+    """The board's MAC address, 6 bytes."""
+    return _bus.mac
+
+
+def freq(hz=None):
+    """The CPU's frequency in Hz; settable to those an ESP32 has."""
+    global _frequency
+    if hz is None:
+        return _frequency
+    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
+        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+    _frequency = hz
+
+
+class WDT:
+    """The watchdog: not fed for `timeout` milliseconds, it resets the board. There is one."""
+
+    def __init__(self, id=0, timeout=5000):
+        if id != 0:
+            raise ValueError
+        if timeout <= 0:
+            raise ValueError("WDT timeout too short")
+        _bus.call(_bus.WATCHDOG, timeout)
+
+    def feed(self):
+        """Start the time anew."""
+        _bus.call(_bus.WATCHDOG, 0)
+
+
+class RTC:
+    """The real-time clock, and the memory that a reset leaves alone."""
+
+    def datetime(self, value=None):
+        """(year, month, day, weekday, hour, minute, second, microsecond); sets it when given."""
+        if value is None:
+            seconds, microseconds = divmod(time.time_ns() // 1000, 1000000)
+            year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
+            return year, month, day, weekday, hour, minute, second, microseconds
+        if len(value) != 8:
+            raise ValueError("requested length 8 but object has length %d" % len(value))
+        self._set(value, 4)
+
+    def init(self, value):
+        """Set the clock to (year, month, day, hour, minute, second, ignored, microsecond)."""
+        self._set(value, 3)
+
+    def memory(self, data=None):
+        """The memory's bytes; sets them when given, at most 2048."""
+        if data is None:
+            return _bus.call(_bus.RTC_READ) or b""
+        if len(data) > _RTC_MEMORY:
+            raise ValueError("buffer too long")
+        _bus.call(_bus.RTC_WRITE, 0, 0, data)
+
+    def _set(self, value, hour):
+        seconds = time.mktime(tuple(value[:3]) + tuple(value[hour : hour + 3]) + (0, 0))
+        _bus.set_clock((seconds + _EPOCH) * 1000000 + value[7])
+
+
+class Timer:
+    """A timer. Its callback runs between two bytecodes of the main thread, like the port's.
+
+    One thing differs: while the interactive prompt waits for a key, callbacks wait too.
+    """
+
+    ONE_SHOT = const(0)
+    PERIODIC = const(1)
+
+    def __init__(self, id, **settings):
+        if not 0 <= id <= 3:
+            raise ValueError("invalid Timer number")
+        self._generation = 0
+        self._since = 0
+        if settings:
+            self.init(**settings)
+
+    def init(
+        self, *, mode=PERIODIC, callback=None, period=0xFFFFFFFF, tick_hz=1000, freq=None, hard=False
+    ):
+        """Start, with a period in ticks or a frequency in Hz."""
+        if hard:
+            raise ValueError("hard Timers are not implemented")
+        period = 1 / freq if freq else period / tick_hz
+        self._generation += 1
+        self._since = time.ticks_ms()
+        if callback:
+            _thread.start_new_thread(self._run, (self._generation, mode, callback, period))
+
+    def deinit(self):
+        """Stop."""
+        self._generation += 1
+
+    def value(self):
+        """Milliseconds since the period began."""
+        return time.ticks_diff(time.ticks_ms(), self._since)
+
+    def _run(self, generation, mode, callback, period):
+        while True:
+            time.sleep(period)
+            if generation != self._generation:
+                return
+            self._since = time.ticks_ms()
+            try:
+                micropython.schedule(callback, self)
+            except RuntimeError:
+                pass  # the queue is full: this turn is lost, as on the port
+            if mode == self.ONE_SHOT:
+                return
+
+
+class Pin:
+    """A pin that is connected to nothing: it reads as what was written, or as it is pulled."""
+
+    IN = const(1)
+    OUT = const(3)
+    OPEN_DRAIN = const(7)
+    PULL_DOWN = const(1)
+    PULL_UP = const(2)
+    IRQ_RISING = const(1)
+    IRQ_FALLING = const(2)
+    WAKE_LOW = const(4)
+    WAKE_HIGH = const(5)
+    DRIVE_0 = const(0)
+    DRIVE_1 = const(1)
+    DRIVE_2 = const(2)
+    DRIVE_3 = const(3)
+
+    _levels = bytearray(40)
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        if not isinstance(id, int) or not 0 <= id < 40:
+            raise ValueError("invalid pin")
+        self._id = id
+        self.init(mode, pull, value=value, drive=drive, hold=hold)
+
+    def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        """Set it up."""
+        if mode not in (-1, None, self.IN, self.OUT, self.OPEN_DRAIN):
+            raise ValueError("invalid pin mode")
+        if value is not None:
+            self.value(value)
+        elif pull in (self.PULL_UP, self.PULL_DOWN):
+            self._levels[self._id] = pull == self.PULL_UP
+
+    def value(self, value=None):
+        """The level, 0 or 1; sets it when given."""
+        if value is None:
+            return self._levels[self._id]
+        self._levels[self._id] = bool(value)
+
+    __call__ = value
+
+    def on(self):
+        """Set it to 1."""
+        self.value(1)
+
+    def off(self):
+        """Set it to 0."""
+        self.value(0)
+
+    def toggle(self):
+        """Change it."""
+        self.value(not self.value())
+
+    def irq(self, handler=None, trigger=IRQ_RISING | IRQ_FALLING, **_):
+        """Nothing ever happens on an unconnected pin."""
+        return self
+
+    def __repr__(self):
+        return "Pin(%d)" % self._id

@@ -1,0 +1,34 @@
+"""The ESP32 port's `time`: the board's own clock, in whole seconds since 2000, and no time zone.
+
+Everything else is the unix port's module.
+"""
+
+import _bus
+import utime
+from micropython import const
+from utime import *
+
+_EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
+
+
+def time_ns():
+    """Nanoseconds since 2000."""
+    return utime.time_ns() + (_bus.clock_lead - _EPOCH * 1000000) * 1000
+
+
+def time():
+    """Seconds since 2000."""
+    return time_ns() // 1000000000
+
+
+def gmtime(seconds=None):
+    """(year, month, day, hour, minute, second, weekday, day of the year)."""
+    return utime.gmtime((time() if seconds is None else seconds) + _EPOCH)[:8]
+
+
+localtime = gmtime
+
+
+def mktime(date):
+    """The inverse of localtime."""
+    return int(utime.mktime(tuple(date[:8]) + (0,))) - _EPOCH

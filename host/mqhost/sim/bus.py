@@ -1,0 +1,104 @@
+"""The bus between the CPU (a MicroPython process) and the chip (this process).
+
+The CPU asks and waits; the chip answers. A request and a reply are one small record each, so that a
+single write or read moves it whole; data goes through a shared memory, the mailbox, at its start.
+The CPU puts data there before its request, the chip before its reply. A reply repeats the number
+of its request: when Ctrl-C breaks into an exchange, the CPU passes over the stale reply and no data
+is mixed up. The other end is boards/sim/modules/_bus.py.
+
+The CPU process inherits: the bus (a socket) as file descriptor 3, the flash file, read-only, as 4,
+the mailbox as 5, and a terminal as 0, 1 and 2. Reading flash needs no request; changing it does.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+BUS_FD = 3
+FLASH_FD = 4
+MAILBOX_FD = 5
+MAILBOX_SIZE = 8192
+
+# Operation, number, bytes in the mailbox, two arguments.
+_REQUEST = "<BBHII"
+REQUEST_SIZE = struct.calcsize(_REQUEST)
+# Result (negative: a negated esp_err_t, its name is in the mailbox), number, bytes in the mailbox.
+_REPLY = "<iBxH"
+
+# What BOOT_INFO answers: address of the running slot, reset cause, wake cause, MAC address,
+# microseconds that the board's clock is ahead of the host's.
+_BOOT_INFO = "<IBB6sq"
+
+
+class Op(IntEnum):
+    """The operations. `x` and `y` are the arguments, `data` is what goes through the mailbox."""
+
+    PING = 0  # answers 0
+    BOOT_INFO = 1  # answers data: see _BOOT_INFO
+    RESET = 2  # x: 1 = soft; never answered
+    DEEP_SLEEP = 3  # x: milliseconds, FOREVER = until reset; never answered
+    WATCHDOG = 4  # x: new timeout in milliseconds, 0 = feed
+    ERASE = 5  # x: address, y: size
+    PROGRAM = 6  # x: address, data
+    BOOT_SLOT = 7  # answers the address of the slot that otadata selects
+    SET_BOOT = 8  # x: address of the slot
+    MARK_VALID = 9
+    NVS_GET = 10  # x: kind, data: namespace NUL key; answers data
+    NVS_SET = 11  # x: kind, data: namespace NUL key NUL value
+    NVS_ERASE = 12  # data: namespace NUL key
+    RTC_READ = 13  # answers data
+    RTC_WRITE = 14  # data
+    CLOCK_SET = 15  # data: microseconds since 1970, 8 bytes; answers data: the new lead, 8 bytes
+    WIFI_ACTIVE = 16  # x: 0 or 1
+    WIFI_CONNECT = 17  # data: SSID NUL password, or none for the same again
+    WIFI_DISCONNECT = 18
+    WIFI_STATUS = 19  # answers the port's status number
+    WIFI_SCAN = 20  # answers data: SSIDs, each followed by NUL
+
+
+FOREVER = 0xFFFFFFFF
+CLOCK = struct.Struct("<q")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the CPU."""
+
+    op: Op
+    number: int
+    size: int
+    x: int
+    y: int
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Request":
+        """Read the REQUEST_SIZE bytes; ValueError if the operation is unknown."""
+        op, number, size, x, y = struct.unpack(_REQUEST, data)
+        return cls(Op(op), number, min(size, MAILBOX_SIZE), x, y)
+
+    def to_bytes(self) -> bytes:
+        """The bytes as the CPU sends them."""
+        return struct.pack(_REQUEST, self.op, self.number, self.size, self.x, self.y)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to request `number`: a result, and `size` bytes of data in the mailbox."""
+
+    result: int
+    number: int
+    size: int = 0
+
+    def to_bytes(self) -> bytes:
+        """The bytes as the chip sends them."""
+        return struct.pack(_REPLY, self.result, self.number, self.size)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Reply":
+        """Read a reply."""
+        return cls(*struct.unpack(_REPLY, data))
+
+
+def boot_info(address: int, reset_cause: int, wake_cause: int, mac: bytes, lead: int) -> bytes:
+    """The data that BOOT_INFO answers; `lead` in microseconds."""
+    return struct.pack(_BOOT_INFO, address, reset_cause, wake_cause, mac, lead)

@@ -1,0 +1,54 @@
+"""What a board has printed: kept, bounded, and found again by the tests."""
+
+import threading
+from collections.abc import Callable
+
+_KEPT = 1024 * 1024
+
+
+class Console:
+    """Collects a board's output. `changed` is notified and `listener` called with each piece.
+
+    Positions count the bytes printed since the beginning, carriage returns left out.
+    """
+
+    def __init__(self, changed: threading.Condition, listener: Callable[[bytes], None] | None):
+        self._changed = changed
+        self._listener = listener
+        self._kept = bytearray()
+        self._dropped = 0
+
+    @property
+    def position(self) -> int:
+        """How much was printed until now."""
+        with self._changed:
+            return self._dropped + len(self._kept)
+
+    def feed(self, data: bytes) -> None:
+        """Take what the board printed."""
+        if not data:
+            return
+        with self._changed:
+            self._kept += data.replace(b"\r", b"")
+            excess = max(0, len(self._kept) - _KEPT)
+            del self._kept[:excess]
+            self._dropped += excess
+            self._changed.notify_all()
+        if self._listener:
+            self._listener(data)
+
+    def text(self, since: int = 0) -> str:
+        """What was printed from position `since` on, as far as it is kept."""
+        with self._changed:
+            return self._kept[max(0, since - self._dropped) :].decode(errors="replace")
+
+    def find(self, text: str, since: int = 0) -> int:
+        """The position right behind the first `text` from `since` on, or -1."""
+        wanted = text.encode()
+        with self._changed:
+            found = self._kept.find(wanted, max(0, since - self._dropped))
+            return -1 if found < 0 else self._dropped + found + len(wanted)
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines."""
+        return "\n".join(self.text().splitlines()[-lines:])

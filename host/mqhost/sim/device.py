@@ -1,0 +1,188 @@
+"""The simulated board, as tests and commands use it: put it to power, watch it, break it.
+
+    with Device(path, table=table) as device:
+        device.wait_console(">>> ")
+        device.cut_power_after(3)
+        device.wait_for(lambda device: device.state is State.OFF)
+
+Its life goes on in a thread (life.py). All public members may be used from any thread.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mqhost.errors import ToolError
+from mqhost.partition import PartitionTable
+from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
+from mqhost.sim.console import Console
+from mqhost.sim.flash import Flash
+from mqhost.sim.life import Boot, Life, State
+from mqhost.sim.radio import Radio
+
+__all__ = ["Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
+
+HEAP = "192k"
+NETWORKS = {"simnet": "simpassword"}
+MAC = b"\x24\x0a\xc4\x00\x00\x01"
+
+# How often `wait_for` looks, apart from when it is told: a condition may look at the flash.
+_LOOK_SECONDS = 0.05
+
+
+class DeviceTimeout(ToolError):
+    """What was waited for did not happen in time. The text ends with the console's last lines."""
+
+
+class Device:
+    """A board with the flash in file `flash_path` (see `filesystem.provision_flash`).
+
+    `heap` is MicroPython's; `networks` maps SSIDs to passwords; `console` is called with what the
+    board prints, on the board's thread; `mac` (6 bytes) tells boards apart; `name` is for messages.
+    The constructor opens the flash and raises UsageError if it cannot.
+    """
+
+    def __init__(
+        self,
+        flash_path: Path,
+        *,
+        table: PartitionTable,
+        heap: str = HEAP,
+        networks: dict[str, str] | None = None,
+        console: Callable[[bytes], None] | None = None,
+        mac: bytes = MAC,
+        name: str = "board",
+    ):
+        self.name = name
+        self.flash = Flash(flash_path)
+        self._changed = threading.Condition(threading.RLock())
+        self.console = Console(self._changed, console)
+        self._radio = Radio(NETWORKS if networks is None else networks)
+        self._thread: threading.Thread | None = None
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self.flash.close)
+            chip = Chip(self.flash, table, self._radio, mac)
+            self._life = Life(chip, heap, self._changed, self.console)
+            self.clock(None)
+            cleanup.callback(self._life.close)
+            self._cleanup = cleanup.pop_all()
+
+    def start(self) -> "Device":
+        """Put the board to power; returns at once."""
+        if not self._thread:
+            self._thread = threading.Thread(
+                target=self._life.run, name=f"sim-{self.name}", daemon=True
+            )
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the board and free its flash file. Nothing is left; stopping again does nothing."""
+        self._life.ask(stop=True)
+        if self._thread:
+            self._thread.join()
+        self._cleanup.close()
+
+    def __enter__(self) -> "Device":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # What it does.
+
+    @property
+    def state(self) -> State:
+        """What the board is doing."""
+        return self._life.state
+
+    @property
+    def boots(self) -> list[Boot]:
+        """Every start of the CPU, the first one first."""
+        with self._changed:
+            return list(self._life.boots)
+
+    @property
+    def ends(self) -> list[End]:
+        """How each of them ended."""
+        with self._changed:
+            return list(self._life.ends)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is the CPU; None when there is none."""
+        with self._changed:
+            return self._life.cpu.pid if self._life.cpu else None
+
+    def wait_for(
+        self, condition: Callable[["Device"], object], timeout: float = 10.0, what: str = "an event"
+    ) -> None:
+        """Return once `condition(device)` is true. Raises DeviceTimeout, or what broke it."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not condition(self):
+                if self._life.error:
+                    raise self._life.error
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise DeviceTimeout(
+                        f"{self.name} is {self.state.value} after {timeout:g} s of waiting for "
+                        f"{what}; it booted {len(self.boots)} times. Its console ends with:\n"
+                        + self.console.tail()
+                    )
+                self._changed.wait(min(left, _LOOK_SECONDS))
+
+    def wait_boots(self, count: int, timeout: float = 10.0) -> Boot:
+        """Wait for boot number `count`, counted from 1, and return it."""
+        self.wait_for(lambda _: len(self._life.boots) >= count, timeout, f"boot {count}")
+        return self.boots[count - 1]
+
+    def wait_console(self, text: str, timeout: float = 10.0, since: int = 0) -> int:
+        """Wait until `text` is printed; return the position behind it, for the next `since`."""
+        self.wait_for(lambda _: self.console.find(text, since) >= 0, timeout, repr(text))
+        return self.console.find(text, since)
+
+    # What a hand does to it.
+
+    def power_off(self) -> None:
+        """Cut the power; returns when the board is dark."""
+        self._life.ask(power=False)
+        self.wait_for(lambda _: self.state in (State.OFF, State.STOPPED), what="power off")
+
+    def power_on(self) -> None:
+        """Give power again; returns at once."""
+        self._life.ask(power=True)
+
+    def press_reset(self) -> None:
+        """Press the EN button, which for an ESP32 is like power-on: RTC memory is lost."""
+        self._life.ask(press=True)
+
+    def type(self, data: bytes) -> None:
+        """Type at the console; b"\\x03" is Ctrl-C."""
+        with self._changed:
+            if self._life.cpu:
+                self._life.cpu.type(data)
+
+    # What the world does to it.
+
+    def wifi(self, in_reach: bool) -> None:
+        """Take the access points away, which breaks the connections, or bring them back."""
+        with self._changed:
+            self._radio.set_in_reach(in_reach)
+            if not in_reach and self._life.cpu:
+                self._life.cpu.drop_connections()
+
+    def cut_power_after(self, operations: int | None, partial: float = 0.0) -> None:
+        """Lose power at a flash operation to come; see `Flash.cut_power_after`."""
+        with self._changed:
+            self.flash.cut_power_after(operations, partial)
+
+    def latency(self, real: bool) -> None:
+        """Whether flash operations take the time that they take on an ESP32."""
+        self.flash.latency = real
+
+    def clock(self, seconds: float | None) -> None:
+        """Where the clock begins at each power-on, in seconds since 1970 (None: 2000-01-01)."""
+        self._life.clock = CLOCK_START if seconds is None else seconds
