@@ -47,7 +47,8 @@ _FACTS = {
 }
 _UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
 
-_STAGES = {
+# The stages of an update, for people (see Display).
+STAGES = {
     transfer.COMPARE: "The board compares what it has",
     transfer.SEND: "Sending blocks",
     transfer.VERIFY: "The board checks the whole image",
@@ -128,7 +129,7 @@ def run_ota(
     `image` is an app.bin with its image.json beside it; None means the build of `board`, and with
     `board` None that of the board which the device says it is.
     """
-    with Session(settings, debug=debug) as session, Display(console, _STAGES) as display:
+    with Session(settings, debug=debug) as session, Display(console, STAGES) as display:
         path = image or app_path(board or session.request_json("info").get("board"))
         offer, app = load_image(path)
         say(console, f"{session.prefix}: {path.name} {offer.version}, {offer.size:,} B")
