@@ -1,8 +1,8 @@
 """The CPU's end of the bus to the simulated chip; host/mqhost/sim/bus.py documents it.
 
-`call` makes one request and waits for its reply. What goes through the mailbox must lie there before
-the request and be taken before the next, so there is one exchange at a time. Ctrl-C may break in
-anywhere: the next exchange then waits for the chip to have finished with the old one.
+`call` makes one request and waits for its reply. What goes through the mailbox must lie there
+before the request and be taken before the next, so there is one exchange at a time. Ctrl-C may
+break in anywhere: the next exchange then waits for the chip to have finished with the old one.
 """
 
 import _thread
@@ -38,9 +38,9 @@ _REQUEST = "<BBHII"
 _REPLY = "<iBxH"
 _BOOT_INFO = "<IBB6sq"
 
-_bus = open(3, "r+b")
-_flash = open(4, "rb")
-_mailbox = open(5, "r+b")
+_bus = open(3, "r+b")  # noqa: SIM115 (these three are for ever)
+_flash = open(4, "rb")  # noqa: SIM115
+_mailbox = open(5, "r+b")  # noqa: SIM115
 _lock = _thread.allocate_lock()
 # Allocated once: flash is written often, and always through here.
 _request = bytearray(12)

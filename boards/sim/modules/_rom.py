@@ -1,8 +1,9 @@
 """What the ESP32 port does around Python code: boot scripts in their order, then the prompt.
 
-The process begins here. `start` takes the host's files away, then runs _boot.py, boot.py and main.py,
-each from the frozen modules or else from the board's filesystem, as the port's main.c does. When it
-returns, the interactive prompt follows. SystemExit is a soft reset, and so is leaving the prompt.
+The process begins here. `start` takes the host's files away, then runs _boot.py, boot.py and
+main.py, each from the frozen modules or else from the board's filesystem, as the port's main.c
+does. When it returns, the interactive prompt follows. SystemExit is a soft reset, and so is leaving
+the prompt.
 """
 
 import sys

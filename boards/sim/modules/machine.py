@@ -10,7 +10,7 @@ import time
 import _bus
 import micropython
 from micropython import const
-from umachine import *
+from umachine import *  # noqa: F403
 
 PWRON_RESET = const(1)
 HARD_RESET = const(2)
@@ -137,7 +137,14 @@ class Timer:
             self.init(**settings)
 
     def init(
-        self, *, mode=PERIODIC, callback=None, period=0xFFFFFFFF, tick_hz=1000, freq=None, hard=False
+        self,
+        *,
+        mode=PERIODIC,
+        callback=None,
+        period=0xFFFFFFFF,
+        tick_hz=1000,
+        freq=None,
+        hard=False,
     ):
         """Start, with a period in ticks or a frequency in Hz."""
         if hard:

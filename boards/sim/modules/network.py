@@ -1,7 +1,7 @@
-"""The ESP32 port's `network`: a WLAN station (and an access point in name), on the simulated radio.
+"""The ESP32 port's `network`: a WLAN station on the simulated radio, and an access point in name.
 
-Signatures and states are those of the port's network_wlan.c. The station reaches the host's loopback
-interface and whatever else the host reaches.
+Signatures and states are those of the port's network_wlan.c. The station reaches the host's
+loopback interface and whatever else the host reaches.
 """
 
 import _bus

@@ -1,12 +1,12 @@
 """The unix port's `socket`, which works only while the station is on its network.
 
-Without one a name does not resolve and a socket cannot be had: the errors are those of an ESP32 that
+Without it a name does not resolve and a socket cannot be had; the errors are those of an ESP32 that
 has no route. When the network goes, the chip breaks the connections that there are.
 """
 
 import _bus
 import usocket
-from usocket import *
+from usocket import *  # noqa: F403
 
 _GOT_IP = 1010
 _EAI_FAIL = -202

@@ -6,7 +6,7 @@ Everything else is the unix port's module.
 import _bus
 import utime
 from micropython import const
-from utime import *
+from utime import *  # noqa: F403
 
 _EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
 

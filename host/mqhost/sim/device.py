@@ -9,6 +9,7 @@ Its life goes on in a thread (life.py). All public members may be used from any 
 """
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +27,8 @@ __all__ = ["Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
 
 HEAP = "192k"
 NETWORKS = {"simnet": "simpassword"}
-MAC = b"\x24\x0a\xc4\x00\x00\x01"
+# The first three bytes of Espressif's MAC addresses.
+_VENDOR = b"\x24\x0a\xc4"
 
 # How often `wait_for` looks, apart from when it is told: a condition may look at the flash.
 _LOOK_SECONDS = 0.05
@@ -40,7 +42,8 @@ class Device:
     """A board with the flash in file `flash_path` (see `filesystem.provision_flash`).
 
     `heap` is MicroPython's; `networks` maps SSIDs to passwords; `console` is called with what the
-    board prints, on the board's thread; `mac` (6 bytes) tells boards apart; `name` is for messages.
+    board prints, on the board's thread; `mac` (6 bytes) tells boards apart, and is made from the
+    flash file's path when not given; `name` is for messages.
     The constructor opens the flash and raises UsageError if it cannot.
     """
 
@@ -52,7 +55,7 @@ class Device:
         heap: str = HEAP,
         networks: dict[str, str] | None = None,
         console: Callable[[bytes], None] | None = None,
-        mac: bytes = MAC,
+        mac: bytes | None = None,
         name: str = "board",
     ):
         self.name = name
@@ -63,7 +66,7 @@ class Device:
         self._thread: threading.Thread | None = None
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self.flash.close)
-            chip = Chip(self.flash, table, self._radio, mac)
+            chip = Chip(self.flash, table, self._radio, mac or mac_of(flash_path))
             self._life = Life(chip, heap, self._changed, self.console)
             self.clock(None)
             cleanup.callback(self._life.close)
@@ -186,3 +189,8 @@ class Device:
     def clock(self, seconds: float | None) -> None:
         """Where the clock begins at each power-on, in seconds since 1970 (None: 2000-01-01)."""
         self._life.clock = CLOCK_START if seconds is None else seconds
+
+
+def mac_of(flash_path: Path) -> bytes:
+    """A MAC address that a board with this flash file keeps, and no other is likely to have."""
+    return _VENDOR + hashlib.sha256(str(flash_path.resolve()).encode()).digest()[:3]

@@ -1,4 +1,4 @@
-"""The board's flash before its first boot: the flash image, and a filesystem with its configuration.
+"""The board's flash before its first boot: the flash image, and a filesystem with /config.json.
 
 `provision_flash` puts both into a new flash file. The filesystem is LittleFS with the parameters
 that MicroPython's VfsLfs2 has on a Partition, so that the board mounts it as its own.
@@ -79,30 +79,41 @@ def default_config(
     }
 
 
-def config_files(config: dict) -> dict[str, bytes]:
-    """The files of a board with that configuration."""
-    return {"/config.json": json.dumps(config, indent=1).encode()}
-
-
 def provision_flash(
     path: Path,
-    flash_image: bytes,
+    flash_image: bytes | Path,
     table: PartitionTable,
-    files: dict[str, bytes],
+    config: dict,
+    *,
+    files: dict[str, bytes] | None = None,
     size: int = FLASH_SIZE,
 ) -> bool:
     """Make the flash file `path` unless there is one; return whether it was made.
 
-    `flash_image` stands at address 0 (the build's flash.bin), `files` in the vfs partition.
+    `flash_image` (the build's flash.bin, or its bytes) stands at address 0; the filesystem in the
+    vfs partition gets `config` as /config.json, and `files` (absolute paths to contents).
     """
     if path.exists():
         return False
+    if isinstance(flash_image, Path):
+        flash_image = _read(flash_image)
     vfs = table.find("vfs")
     if len(flash_image) > vfs.offset:
         raise UsageError(
             f"The flash image has {len(flash_image):,} B and reaches into the filesystem, which "
             f"begins at {vfs.offset:,}."
         )
-    image = flash_image.ljust(vfs.offset, b"\xff") + make_filesystem(vfs.size, files)
+    content = {"/config.json": json.dumps(config, indent=1).encode()} | (files or {})
+    image = flash_image.ljust(vfs.offset, b"\xff") + make_filesystem(vfs.size, content)
     Flash.create(path, size, image)
     return True
+
+
+def _read(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{image} is missing: there is no firmware for the simulated board yet. "
+            "Build it: run invoke build --board sim."
+        ) from error
