@@ -1,10 +1,16 @@
-"""Storage first: mount the filesystem at /, whatever state it is in, and never hang.
+"""Watchdog, then storage: mount the filesystem at /, whatever state it is in, and never hang.
 
-Run by the port before anything else. A filesystem that cannot be mounted is reported and made
-anew: the configuration's last good copy is in NVS, so the board still comes up on its network.
+Run by the port before anything else. Armed here, the watchdog also saves a board whose main.py is
+broken and would leave it at a prompt that nobody sees. A filesystem that cannot be mounted is
+reported and made anew: the configuration's last good copy is in NVS, so the board still comes up
+on its network.
 """
 
 import sys
+
+import machine
+
+_BRINGUP_MS = 30_000  # until the supervisor feeds the watchdog
 
 
 def _mount():
@@ -20,6 +26,7 @@ def _mount():
     vfs.mount(bdev, "/")
 
 
+machine.WDT(timeout=_BRINGUP_MS)  # first of all: from here on the board comes back
 # Our frozen modules come before files of the same name.
 sys.path[:] = [".frozen", "", "/lib"]
 try:

@@ -1,4 +1,4 @@
-"""The guard around everything: arms the watchdog, runs the board, never ends at a prompt unasked.
+"""The guard around everything: runs the board, and never ends at a prompt unasked.
 
 An image on trial that cannot even start is rolled back by the bootloader after the reset; a
 confirmed one counts its failed boots and ends in safe mode. mqboard.board is the composition root.
@@ -6,12 +6,10 @@ confirmed one counts its failed boots and ends in safe mode. mqboard.board is th
 
 import machine
 
-_BRINGUP_MS = 60_000
 _PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
 
 
 def _start():
-    machine.WDT(timeout=_BRINGUP_MS)  # first of all: from here on the board comes back
     from mqboard.board import Board, Unprovisioned
 
     try:

@@ -17,12 +17,10 @@ import mqwire
 from mqboard import config, identity, link, log, net, slots
 from mqboard.bootrecord import BootRecord, Store, Trial
 from mqboard.clock import jitter, ticks_diff, ticks_ms
-from mqboard.inflate import inflate
 from mqboard.mqtt import Client
 from mqboard.repl import Repl
 from mqboard.router import Router
 from mqboard.supervisor import Supervisor
-from mqboard.update import Receiver
 
 _CONFIG = "/config.json"
 _OTADATA = 0  # the subtype of the otadata partition
@@ -122,25 +120,15 @@ class Board:
         )
         repl = Repl(self.console, {"__name__": "__main__", "board": self})
         try:
-            spare = self._running.get_next_update()
+            self._spare = self._running.get_next_update()
         except OSError:
-            spare = None
-        self._receiver = receiver = Receiver(
-            spare,
-            self.identity,
-            inflate,
-            client.subscribe,
-            client.unsubscribe,
-            self._install,
-            lambda: self.restart("update"),
-            log.Logger("update"),
-        )
-        self._spare = spare
+            self._spare = None
+        self._receiver = None
         router.register("eval", repl.eval)
         router.register("info", self._info)
         router.register("reset", self._reset)
-        router.register("update", receiver.update)
-        router.register("cancel", receiver.cancel)
+        router.register("update", self._update)
+        router.register("cancel", self._cancel)
 
     # The tasks.
 
@@ -155,7 +143,6 @@ class Board:
         add("link", self.link.run)
         add("mqtt", self.client.run)
         add("commands", self.router.run)
-        add("update", self._receiver.run)
         add("birth", self._announce)
         add("log", lambda: self.console.run(self._publish_line))
         add("proof", self._prove)
@@ -236,6 +223,30 @@ class Board:
         """Reset on purpose; leaves safe mode."""
         await request.reply(b"OK")
         await self.restart("reset command")
+
+    async def _update(self, request):
+        """The receiver comes into being with the first offer: an idle board has 6 KB more."""
+        if not self._receiver:
+            from mqboard.inflate import inflate
+            from mqboard.update import Receiver
+
+            self._receiver = Receiver(
+                self._spare,
+                self.identity,
+                inflate,
+                self.client.subscribe,
+                self.client.unsubscribe,
+                self._install,
+                lambda: self.restart("update"),
+                log.Logger("update"),
+            )
+            self.supervisor.add("update", self._receiver.run)
+        await self._receiver.update(request)
+
+    async def _cancel(self, request):
+        if self._receiver:
+            await self._receiver.cancel()
+        await request.reply(b"OK")
 
     def _install(self, offer):
         self._spare.set_boot()

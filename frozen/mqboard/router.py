@@ -17,8 +17,8 @@ import mqwire
 _MAX_BODY = const(16_384)  # bytes of one command, all parts together
 _MAX_QUEUE = const(8)
 _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
-_REMEMBERED = const(16)
-_KEPT_REPLY = const(512)
+_REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
+_KEPT_ANSWER = const(128)
 _MAX_ERROR = const(2048)
 _NO_MEMORY = b"MemoryError: not enough memory for this command"
 
@@ -34,15 +34,15 @@ class Request:
         self.body = bytearray()
         self.parts = 0  # parts received so far
         self.sequence = 0  # of the next reply message
-        self.answer = None  # (topic, payload) of a short final reply, to say it again
+        self.answer = None  # (topic, payload) when there is nothing to execute, only this to say
 
     async def reply(self, data=b"", last=True, qos=1):
         """Send one reply message; `data` at most mqwire.MAX_PAYLOAD - 2 bytes."""
         payload = mqwire.header(self.sequence, last) + data
         self.sequence += 1
         topic = mqwire.reply_topic(self._router.prefix, self.ident)
-        if last and len(payload) <= _KEPT_REPLY:
-            self.answer = (topic, payload)
+        if last:
+            self._router.remember(self.ident, topic, payload)
         return await self._router.publish(topic, payload, qos)
 
     def reply_now(self, data):
@@ -54,7 +54,7 @@ class Request:
     async def error(self, text):
         """Answer with an error: `text` is bytes for a person to read."""
         topic = mqwire.error_topic(self._router.prefix, self.ident)
-        self.answer = (topic, text[:_MAX_ERROR])
+        self._router.remember(self.ident, topic, text)
         await self._router.publish(topic, text[:_MAX_ERROR], 1)
 
 
@@ -69,7 +69,9 @@ class Router:
         self._handlers = {}
         self._partial = []
         self._queue = []
-        self._recent = []  # requests queued, running or done, newest last
+        self._idents = [""] * _REMEMBERED  # of commands queued, running or done: a ring
+        self._answers = [None] * _REMEMBERED  # (topic, payload) or None
+        self._oldest = 0
         self._wake = asyncio.Event()
         self._ping = (None, None)
 
@@ -100,22 +102,26 @@ class Router:
         except mqwire.WireError as error:
             self._say_error(command, ident, str(error).encode())
             return
-        if self._repeated(ident):
+        if self._repeated(command, ident):
             return
         if command not in self._handlers:
             self._say_error(command, ident, b"Command '%s' not supported" % command.encode())
             return
         self._collect(command, ident, tail, sequence, last, payload)
 
-    def _repeated(self, ident):
+    def remember(self, ident, topic, payload):
+        """Keep the answer of command `ident`, if it is short, for when the command is repeated."""
+        if ident in self._idents and len(payload) <= _KEPT_ANSWER:
+            self._answers[self._idents.index(ident)] = (topic, payload)
+
+    def _repeated(self, command, ident):
         """Whether this id was taken before; its short answer is given again, if there is one."""
-        for request in self._recent:
-            if request.ident == ident:
-                if request.answer and len(self._queue) < _MAX_QUEUE:
-                    self._queue.append(request)
-                    self._wake.set()
-                return True
-        return False
+        if ident not in self._idents:
+            return False
+        answer = self._answers[self._idents.index(ident)]
+        if answer:
+            self._say(command, ident, answer)
+        return True
 
     def _collect(self, command, ident, tail, sequence, last, payload):
         request = None
@@ -144,20 +150,28 @@ class Router:
         request.body.extend(payload[mqwire.HEADER_SIZE :])
         request.parts += 1
         if last:
+            self._take_ident(ident)
             self._enqueue(request)
 
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
-        request = Request(self, command, ident, "")
-        request.answer = (mqwire.error_topic(self.prefix, ident), text)
+        self._take_ident(ident)
+        self._say(command, ident, (mqwire.error_topic(self.prefix, ident), text))
+
+    def _say(self, command, ident, answer):
         if len(self._queue) < 2 * _MAX_QUEUE:
+            request = Request(self, command, ident, "")
+            request.answer = answer
             self._enqueue(request)
+
+    def _take_ident(self, ident):
+        """Put `ident` into the ring of those that are not executed again."""
+        self._idents[self._oldest] = ident
+        self._answers[self._oldest] = None
+        self._oldest = (self._oldest + 1) % _REMEMBERED
 
     def _enqueue(self, request):
         self._queue.append(request)
-        self._recent.append(request)
-        if len(self._recent) > _REMEMBERED:
-            self._recent.pop(0)
         self._wake.set()
 
     async def run(self):
@@ -169,7 +183,7 @@ class Router:
                     await self.publish(request.answer[0], request.answer[1], 1)
                 else:
                     await self._execute(request)
-                    request.body = b""
+                request = None  # nothing is kept while waiting
             self._wake.clear()
             await self._wake.wait()
 

@@ -12,6 +12,7 @@ from mqwire import WireError, flash
 
 _LABEL = 4  # index into Partition.info(): type, subtype, address, size, label, encrypted
 _SIZE = 3
+_PIECE = 1024  # bytes read at a time: it is done at boot, when the heap should stay in one piece
 
 
 def label(partition):
@@ -45,10 +46,9 @@ def state(otadata, slot):
 async def image_hash(partition):
     """SHA-256 of the app image in `partition`, as hex text; "" when there is no image.
 
-    Reads it block by block and lets other tasks run in between.
+    Reads it piece by piece and lets other tasks run in between.
     """
-    block = bytearray(flash.SECTOR)
-    view = memoryview(block)
+    view = memoryview(bytearray(_PIECE))
 
     def read(offset, count):
         partition.readblocks(0, view[:count], offset)
@@ -59,12 +59,13 @@ async def image_hash(partition):
     except WireError:
         return ""
     digest = hashlib.sha256()
-    number = 0
+    offset = 0
     while left > 0:
-        partition.readblocks(number, block)
-        digest.update(view[: min(left, flash.SECTOR)])
-        left -= flash.SECTOR
-        number += 1
-        if number % 8 == 0:
+        piece = view[: min(left, _PIECE)]
+        partition.readblocks(0, piece, offset)
+        digest.update(piece)
+        left -= _PIECE
+        offset += _PIECE
+        if offset % (32 * _PIECE) == 0:
             await asyncio.sleep(0)
     return str(binascii.hexlify(digest.digest()), "ascii")

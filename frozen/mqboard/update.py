@@ -113,11 +113,10 @@ class Receiver:
             await self._stop()
             await request.reply(wire.pack_reply(wire.NO_MEMORY))
 
-    async def cancel(self, request):
+    async def cancel(self):
         """Drop the transfer that is under way, if any; its blocks stay in the slot."""
         if self._phase == _RECEIVING:
             await self._finish(Refusal(wire.CANCELLED))
-        await request.reply(b"OK")
 
     def _accept(self, request):
         try:
@@ -260,6 +259,9 @@ class Receiver:
         """Read the slot back, hash it against the offer, and install it."""
         self._phase = _VERIFYING
         offer = self._offer
+        # Nothing is needed any more: the host need not send anything again while we read.
+        reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
+        await self._request.reply(reply, last=False, qos=0)
         digest = hashlib.sha256()
         view = memoryview(self._block)
         try:

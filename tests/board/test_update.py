@@ -332,7 +332,7 @@ class UpdateTest(unittest.TestCase):
         async def go():
             bench = Bench()
             request = await bench.offer(offer_of(image_of(2 * BLOCK)))
-            await bench.receiver.cancel(Request(b"{}"))
+            await bench.receiver.cancel()
             self.assertEqual(request.code, wire.CANCELLED)
             self.assertEqual(bench.topics, [])
 

@@ -1,0 +1,155 @@
+"""Real parts for the end-to-end tests: firmware built here, a mosquitto, simulated boards.
+
+Firmware is built once per variant and session; boards get a flash, a prefix and a MAC of their own
+and are stopped at the end of the test.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mqhost import board as boards
+from mqhost.broker import Broker
+from mqhost.build import build
+from mqhost.partition import PartitionTable
+from mqhost.session import Session
+from mqhost.settings import Settings
+from mqhost.sim.device import Device
+from mqhost.sim.filesystem import default_config, provision_flash
+
+BIN = Path(sys.executable).parent
+BOOT = 30.0  # seconds a board may take to be there on a slow, noisy machine
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def sim():
+    return boards.find("sim")
+
+
+@pytest.fixture(scope="session")
+def firmware(sim):
+    """The build of the tree as it is, in build/sim."""
+    return build(sim)
+
+
+@pytest.fixture(scope="session")
+def variant(sim, firmware, tmp_path_factory):
+    """Build other firmware: variant("2.0", {"mqboard/net.py": "..."}) -> BuildResult."""
+    made = {}
+
+    def make(version, modules=None):
+        key = json.dumps([version, modules])
+        if key not in made:
+            folder = tmp_path_factory.mktemp("variant")
+            extra = None
+            for name, text in (modules or {}).items():
+                extra = folder / "extra"
+                (extra / name).parent.mkdir(parents=True, exist_ok=True)
+                (extra / name).write_text(text)
+            made[key] = build(sim, version=version, output=folder / "build", extra_frozen=extra)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def broker():
+    with Broker() as running:
+        yield running
+
+
+class Board:
+    """A simulated board with its flash file, and ways to talk to it."""
+
+    def __init__(self, folder, sim, firmware, broker, **changes):
+        number = next(_numbers)
+        self.prefix = f"e2e/{number}"
+        self.broker = broker
+        self.path = folder / f"flash-{number}.bin"
+        self.table = PartitionTable.load(sim.partitions, sim.flash_size)
+        config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
+        provision_flash(self.path, firmware.flash, self.table, config | changes)
+        self.device = Device(self.path, table=self.table, name=self.prefix)
+
+    def settings(self, **changes):
+        values = {"server": self.broker.host, "port": self.broker.port, "tls": False}
+        return Settings(**values | {"prefix": self.prefix, "timeout": 10} | changes)
+
+    def session(self, **changes):
+        return Session(self.settings(**changes))
+
+    def wait_online(self, timeout=BOOT):
+        """Wait for a birth message and return it."""
+        with self.session() as session:
+            return self.wait_status(session, lambda status: True, timeout)
+
+    def wait_status(self, session, condition, timeout=BOOT):
+        """Wait for an online status that meets `condition`; fails with the console's end."""
+        found = session.wait_status(
+            lambda status: status.get("state") == "online" and condition(status), timeout
+        )
+        assert found, f"no such status from {self.prefix}:\n{self.device.console.tail()}"
+        return found
+
+    def wait_confirmed(self, timeout=BOOT):
+        with self.session() as session:
+            ok = ("valid", "undefined")
+            return self.wait_status(session, lambda status: status["slot_state"] in ok, timeout)
+
+    def eval(self, code):
+        """Evaluate and return the answer as text."""
+        with self.session() as session:
+            return session.request("eval", code.encode()).data.decode()
+
+    def command(self, *arguments, **options):
+        """Start `mqboard --prefix …`; returns the process."""
+        argv = [BIN / "mqboard", "--prefix", self.prefix, "--server", self.broker.host]
+        argv += ["--port", str(self.broker.port), "--timeout", "10", *arguments]
+        environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
+        return subprocess.Popen(
+            [str(word) for word in argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment | {"COLUMNS": "200"},
+            **options,
+        )
+
+    def mqboard(self, *arguments, timeout=120):
+        """Run `mqboard --prefix …` to its end; returns (exit code, stdout, stderr)."""
+        process = self.command(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return process.returncode, out, err
+
+
+@pytest.fixture
+def make_board(tmp_path, sim, firmware, broker):
+    """make_board(firmware=…, update={…}) -> Board with power, not yet online."""
+    made = []
+
+    def make(image=firmware, **changes):
+        board = Board(tmp_path, sim, image, broker, **changes)
+        made.append(board)
+        board.device.start()
+        return board
+
+    yield make
+    for board in made:
+        board.device.stop()
+
+
+@pytest.fixture
+def board(make_board):
+    """One board, online."""
+    made = make_board()
+    made.wait_online()
+    return made

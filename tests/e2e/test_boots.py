@@ -1,0 +1,132 @@
+"""Resets, hangs and crashes of a real board lead to the right next boot."""
+
+import json
+
+
+def other_boot(board, session, boot_id):
+    return board.wait_status(session, lambda status: status["boot_id"] != boot_id)
+
+
+def boot_by(board, code):
+    """Run code that ends the boot; return the next birth message."""
+    with board.session() as session:
+        boot_id = session.status()["boot_id"]
+        with session.open("eval") as exchange:
+            exchange.send(code.encode())
+            return other_boot(board, session, boot_id)
+
+
+def test_a_reset_a_crash_and_a_soft_reset(board):
+    assert boot_by(board, "import machine; machine.reset()")["reset_cause"] == "reset"
+    # A null pointer: as good as any panic.
+    birth = boot_by(board, "import uctypes; uctypes.bytearray_at(0, 8)[0]")
+    assert birth["reset_cause"] == "reset"
+    assert birth["slot"] == "ota_0"
+
+
+def test_a_hang_is_ended_by_the_watchdog(make_board):
+    board = make_board(watchdog={"timeout_s": 3})
+    board.wait_online()
+    birth = boot_by(board, "while True: pass")
+    assert birth["reset_cause"] == "watchdog"
+
+
+def test_the_reset_command_says_goodbye(board):
+    with board.session() as session:
+        boot_id = session.status()["boot_id"]
+        assert session.request("reset").data == b"OK"
+        assert other_boot(board, session, boot_id)["reset_cause"] == "reset"
+
+
+def test_three_boots_that_crash_end_in_safe_mode_and_reset_leaves_it(make_board):
+    board = make_board(modules={"crasher": {}}, update={"health_s": 600, "confirm_s": 600})
+    board.wait_online()
+    board.eval(
+        "f = open('/crasher.py', 'w'); f.write('''import machine\\n"
+        "async def start(board, settings):\\n    machine.reset()\\n'''); f.close()"
+    )
+    with board.session() as session:
+        with session.open("eval") as exchange:
+            exchange.send(b"import machine; machine.reset()")
+            safe = board.wait_status(session, lambda status: status["mode"] == "safe")
+        assert safe["slot"] == "ota_0"
+        session.request("eval", b"import os; os.remove('/crasher.py')")
+        session.request("reset")
+        board.wait_status(session, lambda status: status["mode"] == "normal")
+
+
+def test_a_module_that_dies_stops_nothing(make_board):
+    board = make_board(modules={"absent": {}})
+    board.wait_online()
+    board.device.wait_console("task module absent died")
+    assert board.eval("1+1") == "2"
+
+
+def test_a_power_cycle_is_no_crash(board):
+    for count in range(2, 7):
+        board.device.power_off()
+        board.device.power_on()
+        board.device.wait_boots(count)
+    birth = board.wait_online()
+    assert (birth["mode"], birth["reset_cause"]) == ("normal", "power-on")
+
+
+def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
+    with board.session() as session:
+        board.device.wait_for(
+            lambda _: b"prefix" in session.request("eval", b"board._store.get('config')").data,
+            what="the configuration in NVS",
+        )
+        board.device.power_off()
+        offset = board.table.find("vfs").offset
+        with open(board.path, "r+b") as file:
+            file.seek(offset)
+            file.write(b"\xa5" * 0x2000)
+        boots = len(board.device.boots)
+        board.device.power_on()
+        board.device.wait_boots(boots + 1)
+        board.device.wait_console("making a new one")
+        board.wait_status(session, lambda status: True)
+        assert session.request("eval", b"import os; print(os.listdir('/'))").data == b"[]\n"
+
+
+def test_ctrl_c_gives_the_prompt_and_the_watchdog_waits(make_board):
+    board = make_board(watchdog={"timeout_s": 2})
+    board.wait_online()
+    board.device.type(b"\x03")
+    end = board.device.wait_console(">>> ")
+    board.device.type(b"import time; time.sleep(4); print(6*7)\r\n")
+    board.device.wait_console("\n42", 20, since=end)
+    assert len(board.device.boots) == 1
+
+
+def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
+    with board.session() as session:
+        board.device.wait_for(
+            lambda _: b"prefix" in session.request("eval", b"board._store.get('config')").data,
+            what="the configuration in NVS",
+        )
+        session.request("eval", b"f = open('/config.json', 'w'); f.write('{'); f.close()")
+        boot_id = session.status()["boot_id"]
+        session.request("reset")
+        other_boot(board, session, boot_id)
+    assert json.loads(board.mqboard("info", "--json")[1])["mode"] == "normal"
+
+
+def test_a_broker_that_comes_back_finds_the_board(make_board, broker):
+    board = make_board()
+    board.wait_online()
+    broker.restart()
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+    assert board.eval("1+1") == "2"
+    assert len(board.device.boots) == 1
+
+
+def test_wifi_that_goes_and_comes_back(board):
+    board.device.wifi(False)
+    with board.session() as session:
+        assert session.wait_status(lambda status: status["state"] == "offline", 30)
+        board.device.wifi(True)
+        board.wait_status(session, lambda status: True)
+    assert len(board.device.boots) == 1

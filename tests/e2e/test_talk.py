@@ -1,0 +1,169 @@
+"""Talking to a real board: the command line, a real broker, real MicroPython."""
+
+import json
+import re
+import signal
+
+import paho.mqtt.client as paho
+
+import mqwire
+
+
+def test_eval_prints_the_value(board):
+    assert board.mqboard("eval", "45+876") == (0, "921\n", "")
+
+
+def test_eval_prints_what_the_board_printed(board):
+    code, out, _ = board.mqboard("eval", "import sys; print(sys.implementation)")
+    assert code == 0
+    assert out.startswith("(name='micropython', version=(1, ")
+    assert out.count("\n") == 1
+
+
+def test_a_traceback_goes_to_stderr_with_exit_code_1(board):
+    code, out, err = board.mqboard("eval", "print('before'); 1/0")
+    assert (code, out) == (1, "before\n")
+    assert "Traceback" in err and "ZeroDivisionError" in err
+
+
+def test_output_larger_than_a_message_and_than_memory(board):
+    code, out, _ = board.mqboard("eval", "for i in range(4000): print('%099d' % i)")
+    assert code == 0
+    assert out == "".join(f"{number:099d}\n" for number in range(4000))
+
+
+def test_a_large_command_travels_in_parts(board):
+    text = "#" * 9000 + "\nprint('end')"
+    with board.session() as session:
+        assert session.request("eval", text.encode()).data == b"end\n"
+
+
+def test_memory_errors_are_answered_and_survived(board):
+    code, _, err = board.mqboard("eval", "bytearray(10_000_000)")
+    assert code == 1 and "MemoryError" in err
+    code, _, err = board.mqboard("eval", "l = []\nwhile True: l.append(bytearray(100))")
+    assert code == 1 and "MemoryError" in err
+    board.mqboard("eval", "del l")
+    assert board.eval("1+1") == "2"
+
+
+def test_info_names_what_runs(board, firmware):
+    code, out, _ = board.mqboard("info", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["board"] == "sim"
+    assert facts["version"] == firmware.version
+    assert facts["image"] == firmware.sha256
+    assert (facts["slot"], facts["slot_state"]) == ("ota_0", "undefined")
+    assert (facts["mode"], facts["reset_cause"]) == ("normal", "power-on")
+    assert 0 < facts["heap_free"] < 192 * 1024
+    assert facts["uptime_s"] >= 0
+    code, out, _ = board.mqboard("info")
+    for word in ("sim", firmware.version, firmware.sha256, "ota_0", "normal", "power-on"):
+        assert word in out
+
+
+def test_log_follows_what_the_board_prints(board):
+    process = board.command("log", "--lines", "1")
+    try:
+        with board.session() as session:
+            for _ in range(100):  # until the follower has subscribed
+                session.request("eval", b"board.log.info('hello %d', 42)")
+                if process.poll() is not None:
+                    break
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert re.search(r"I \d+ board: hello 42", out)
+
+
+def test_log_stops_at_ctrl_c_without_a_traceback(board):
+    process = board.command("log")
+    try:
+        with board.session() as session:
+            session.request(
+                "eval",
+                b"import asyncio\nasync def chat():\n while 1:\n  print('tick')\n"
+                b"  await asyncio.sleep(0.05)\nt = asyncio.create_task(chat())",
+            )
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_a_silent_board_is_reported_after_the_timeout(board):
+    board.prefix = "no/such/board"
+    code, _, err = board.mqboard("--timeout", "1", "eval", "1")
+    assert code == 4
+    assert "prefix" in err
+
+
+def test_a_stopped_board_is_reported_offline(board):
+    board.device.power_off()
+    with board.session() as session:
+        assert session.wait_status(lambda status: status["state"] == "offline", 20)
+    code, _, err = board.mqboard("--timeout", "1", "eval", "1")
+    assert code == 4
+    assert "offline" in err
+
+
+def test_the_first_mqboards_tool_can_talk_to_it(board):
+    """Its messages, byte by byte: an eval with a trailing slash in the topic, QoS 1."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    replies = []
+    client.on_message = lambda client, data, message: replies.append(message)
+    client.connect(board.broker.host, board.broker.port)
+    client.subscribe(f"{board.prefix}/mqb/reply/+/ab12CD_-/#", 1)
+    client.publish(f"{board.prefix}/mqb/cmd/eval/ab12CD_-/", b"\x80\x0045+876", 1)
+    for _ in range(1000):
+        client.loop(0.01)
+        if replies:
+            break
+    client.disconnect()
+    assert replies[0].topic == f"{board.prefix}/mqb/reply/out/ab12CD_-"
+    assert mqwire.parse_header(replies[0].payload) == (0, True)
+    assert replies[0].payload[2:] == b"921"
+
+
+def test_a_retained_command_is_not_executed_at_boot(board):
+    with board.session() as session:
+        topic = mqwire.command_topic(board.prefix, "eval", "retained")
+        payload = mqwire.header(0, True) + b"open('/executed', 'w').close()"
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        board.device.power_off()
+        client.connect(board.broker.host, board.broker.port)
+        client.loop_start()
+        client.publish(topic, payload, 1, retain=True).wait_for_publish(10)
+        board.device.power_on()
+        board.device.wait_console("refused the retained command", 30)
+        board.wait_status(session, lambda status: True)
+        assert (
+            "executed"
+            not in session.request("eval", b"import os; print(os.listdir('/'))").data.decode()
+        )
+        client.publish(topic, b"", 1, retain=True).wait_for_publish(10)
+        client.loop_stop()
+
+
+def test_several_boards_side_by_side(make_board):
+    boards = [make_board() for _ in range(3)]
+    for number, board in enumerate(boards):
+        board.wait_online()
+        board.eval(f"me = {number}")
+    assert [board.eval("me") for board in boards] == ["0", "1", "2"]
+    assert len({board.eval("__import__('machine').unique_id()") for board in boards}) == 3
+
+
+def test_nothing_on_board_comes_from_a_filesystem_copy(board):
+    board.eval("import os; os.mkdir('/mqboard'); open('/mqboard/__init__.py', 'w').close()")
+    for name in ("main.py", "boot.py", "mqbuild.py", "asyncio.py"):
+        board.eval(f"f = open('/{name}', 'w'); f.write('raise SystemError'); f.close()")
+    board.device.press_reset()
+    board.device.wait_boots(2)
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        assert session.request("eval", b"1+1").data == b"2"
