@@ -28,6 +28,9 @@ if "user.py" in os.listdir("/"):
         exec(file.read())
 answer = 42
 """
+SET_BOOT_AND_RESET = (
+    b"import esp32, machine; esp32.Partition('ota_1').set_boot(); machine.reset()\r"
+)
 WAIT = 30.0
 
 
@@ -75,6 +78,14 @@ def enter(device, code):
     return device.console.text(start)[: end - start - 5].split("\n", 1)[-1].strip()
 
 
+def prompt_after(device, action):
+    """Do something that reboots the board; return when its prompt is back."""
+    boots, start = len(device.boots), device.console.position
+    action()
+    device.wait_boots(boots + 1, WAIT)
+    device.wait_console("\n>>> ", WAIT, since=start)
+
+
 def causes(device):
     return [boot.reset_cause for boot in device.boots]
 
@@ -103,16 +114,12 @@ def test_files_survive_a_power_cycle(device):
     device.power_off()
     assert device.state is State.OFF
     assert device.pid is None
-    device.power_on()
-    device.wait_boots(2, WAIT)
-    device.wait_console(">>> ", WAIT, since=device.console.find("main: cause 1", 0))
-    device.wait_for(lambda _: device.console.text().count(">>> ") >= 2, WAIT)
+    prompt_after(device, device.power_on)
     assert enter(device, "open('/note').read()") == "'kept'"
 
 
 def test_the_heap_is_small(device):
-    free = int(enter(device, "import gc; gc.collect(); gc.mem_free() + gc.mem_alloc()"))
-    assert 180_000 < free <= 192 * 1024
+    assert 180_000 < int(enter(device, "import gc; gc.mem_free() + gc.mem_alloc()")) <= 192 * 1024
 
 
 def test_blank_slots_are_a_state_and_not_a_crash(tmp_path, table, make_device, bare):
@@ -205,27 +212,19 @@ def test_deep_sleep_lasts_and_a_reset_ends_it(device):
 def test_rtc_memory_survives_all_but_the_loss_of_power(device):
     enter(device, "from machine import RTC; RTC().memory(b'kept')")
     for code in (b"import machine; machine.reset()\r", b"\x04"):
-        boots, start = len(device.boots), device.console.position
-        device.type(code)
-        device.wait_boots(boots + 1, WAIT)
-        device.wait_console("\n>>> ", WAIT, since=start)
+        prompt_after(device, lambda code=code: device.type(code))
         assert enter(device, "import machine; machine.RTC().memory()") == "b'kept'"
     device.power_off()
-    start = device.console.position
-    device.power_on()
-    device.wait_console("\n>>> ", WAIT, since=start)
+    prompt_after(device, device.power_on)
     assert enter(device, "import machine; machine.RTC().memory()") == "b''"
 
 
 def test_nvs_keeps_values_and_raises_what_the_port_raises(device):
     enter(device, "from esp32 import NVS; n = NVS('test'); n.set_i32('i', -5)")
     enter(device, "n.set_blob('b', bytes(range(256)) * 15); n.commit()")
-    device.press_reset()
-    device.wait_boots(2, WAIT)
-    device.wait_for(lambda _: device.console.text().count("\n>>> ") > 2, WAIT)
-    assert "ESP_ERR_NVS_NOT_FOUND" in enter(
-        device, "from esp32 import NVS; n = NVS('test'); n.get_i32('x')"
-    )
+    prompt_after(device, device.press_reset)
+    enter(device, "from esp32 import NVS; n = NVS('test')")
+    assert "ESP_ERR_NVS_NOT_FOUND" in enter(device, "n.get_i32('x')")
     assert enter(device, "n.get_i32('i')") == "-5"
     assert enter(device, "b = bytearray(4000); n.get_blob('b', b), b[255], b[3839]") == (
         "(3840, 255, 255)"
@@ -239,17 +238,12 @@ def test_nvs_keeps_values_and_raises_what_the_port_raises(device):
 def test_the_clock_starts_where_told_and_survives_a_reset(device):
     assert enter(device, "import time; time.localtime()[:3]") == "(2000, 1, 1)"
     enter(device, "import machine; machine.RTC().datetime((2031, 5, 6, 0, 7, 8, 9, 0))")
-    device.type(b"machine.reset()\r")
-    start = device.console.position
-    device.wait_boots(2, WAIT)
-    device.wait_console("\n>>> ", WAIT, since=start)
+    prompt_after(device, lambda: device.type(b"machine.reset()\r"))
     assert enter(device, "import time; time.localtime()[:5]") == "(2031, 5, 6, 7, 8)"
     assert enter(device, "time.mktime(time.gmtime(12345)) == 12345") == "True"
     device.clock(1_800_000_000)
     device.power_off()
-    start = device.console.position
-    device.power_on()
-    device.wait_console("\n>>> ", WAIT, since=start)
+    prompt_after(device, device.power_on)
     assert enter(device, "import time; time.gmtime()[:3]") == "(2027, 1, 15)"
     assert enter(device, "import machine; machine.RTC().datetime()[:4]") == "(2027, 1, 15, 4)"
 
@@ -283,9 +277,7 @@ def test_blocks_are_written_erased_and_read(device, table):
     enter(device, "p.writeblocks(1, b'\\x07' * 4096); p.writeblocks(0, b'\\xfe', 1)")
     assert device.flash.read(slot.offset, 2) == b"\x01\x00", "programming only clears bits"
     assert device.flash.read(slot.offset + SECTOR, SECTOR) == b"\x07" * SECTOR
-    assert (
-        enter(device, "c = bytearray(2); p.readblocks(1, c, 10); c") == "bytearray(b'\\x07\\x07')"
-    )
+    assert enter(device, "c = bytearray(2); p.readblocks(1, c, 10); sum(c)") == "14"
     small = "q = P.find(P.TYPE_APP, label='ota_1', block_size=512)[0]"
     enter(device, f"{small}; q.writeblocks(9, b'\\x55' * 512)")
     assert device.flash.read(slot.offset + SECTOR, 1024) == b"\x07" * 512 + b"\x55" * 512
@@ -294,10 +286,8 @@ def test_blocks_are_written_erased_and_read(device, table):
 def test_an_image_on_trial_runs_from_the_other_slot_and_is_rolled_back(device, table, bare):
     slot = table.find("ota_1")
     device.flash.program(slot.offset, bare.app.read_bytes())
-    device.type(b"import esp32, machine; esp32.Partition('ota_1').set_boot(); machine.reset()\r")
-    assert device.wait_boots(2, WAIT).slot == "ota_1"
-    start = device.console.position
-    device.wait_console("\n>>> ", WAIT, since=start)
+    prompt_after(device, lambda: device.type(SET_BOOT_AND_RESET))
+    assert device.boots[1].slot == "ota_1"
     device.type(b"\x04")
     assert device.wait_boots(3, WAIT).slot == "ota_1", "a soft reset goes past the bootloader"
     os.kill(device.pid, signal.SIGKILL)
@@ -306,10 +296,7 @@ def test_an_image_on_trial_runs_from_the_other_slot_and_is_rolled_back(device, t
 
 def test_a_confirmed_image_stays(device, table, bare):
     device.flash.program(table.find("ota_1").offset, bare.app.read_bytes())
-    device.type(b"import esp32, machine; esp32.Partition('ota_1').set_boot(); machine.reset()\r")
-    start = device.console.position
-    device.wait_boots(2, WAIT)
-    device.wait_console("\n>>> ", WAIT, since=start)
+    prompt_after(device, lambda: device.type(SET_BOOT_AND_RESET))
     enter(device, "from esp32 import Partition as P; P.mark_app_valid_cancel_rollback()")
     device.press_reset()
     assert device.wait_boots(3, WAIT).slot == "ota_1"
@@ -333,9 +320,8 @@ def test_wifi_takes_a_moment_and_a_wrong_password_says_so(device):
     enter(device, "import network, time; w = network.WLAN(network.STA_IF)")
     assert "Wifi Not Started" in enter(device, "w.connect('simnet', 'simpassword')")
     enter(device, "w.active(True); w.connect('simnet', 'wrong'); time.sleep_ms(200)")
-    assert (
-        enter(device, "w.isconnected(), w.status(), w.ifconfig()[0]") == "(False, 202, '0.0.0.0')"
-    )
+    assert enter(device, "w.isconnected(), w.status()") == "(False, 202)"
+    assert enter(device, "w.ifconfig()[0]") == "'0.0.0.0'"
     enter(device, "w.disconnect(); w.connect('nowhere', ''); time.sleep_ms(200)")
     assert enter(device, "w.status()") == "201"
     enter(device, "w.disconnect()")
@@ -376,7 +362,7 @@ def test_without_wifi_connections_break_and_come_back_with_it(device):
 def test_latency_is_that_of_real_flash(device):
     device.latency(True)
     enter(device, "from esp32 import Partition as P; import time; p = P('ota_1')")
-    erase = "t = time.ticks_ms(); p.ioctl(6, 0); time.ticks_diff(time.ticks_ms(), t) >= 45"
+    erase = "t = time.ticks_ms(); _ = p.ioctl(6, 0); time.ticks_diff(time.ticks_ms(), t) >= 45"
     assert enter(device, erase) == "True"
 
 
@@ -484,9 +470,8 @@ def test_the_cpu_dies_with_its_host(tmp_path, bare, table):
 
 
 def test_waiting_in_vain_says_what_was_seen(device):
-    with pytest.raises(
-        DeviceTimeout, match="(?s)board is running .* 'never'.*booted 1.*main: cause"
-    ):
+    seen = "(?s)board is running .* 'never'.*booted 1 times.*main: cause"
+    with pytest.raises(DeviceTimeout, match=seen):
         device.wait_console("never", 0.1)
 
 

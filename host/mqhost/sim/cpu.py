@@ -83,7 +83,7 @@ class Cpu:
         """The next request with its data; None when there is none (any more)."""
         try:
             record = self.bus.recv(REQUEST_SIZE, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):  # nothing yet, or dead with a reply unread
             return None
         if len(record) < REQUEST_SIZE:
             return None
@@ -93,7 +93,7 @@ class Cpu:
     def answer(self, request: Request, result: int, data: bytes = b"") -> None:
         """Send the reply to `request`."""
         self.mailbox[: len(data)] = data
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self.bus.send(Reply(result, request.number, len(data)).to_bytes())
 
     def read_console(self) -> bytes:
