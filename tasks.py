@@ -12,6 +12,7 @@ from pathlib import Path
 from invoke import task
 from rich.console import Console
 
+from ci import bench as bench_
 from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
@@ -101,3 +102,10 @@ def broker(_, port=1883):
     """Run an MQTT broker in the foreground until Ctrl-C."""
     packages.ensure("broker", say=out.print)
     broker_.run_foreground(port, say=lambda line: out.print(line, markup=False))
+
+
+@task(help={"only": "the groups to measure, as in build,eval", "quick": "fewer runs"})
+@edge
+def bench(_, only=None, quick=False):
+    """Measure how fast and how small everything is; also into build/bench.json."""
+    bench_.run(only, quick, out)

@@ -92,8 +92,8 @@ def build(
     packages.ensure("build", say=lambda line: progress(line, 0, 0))
     source = find_source(board.micropython, micropython, progress)
     folder = output or BUILD / board.name
-    tree = cache_dir() / "build" / f"{board.name}-{_key(source.path, board.folder)}"
-    work = plan(board, source.path, tree, _tools(), revision.time)
+    work = plan_build(board, source, revision)
+    tree = work.tree
     with locked(tree.with_name(tree.name + ".lock"), progress):
         files = _frozen_files(board, source, revision, extra_frozen)
         make_seconds = _compile(work, files, chosen, folder / "build.log", progress)
@@ -132,6 +132,12 @@ def build(
         )
         _write_outputs(result, board, revision, app, table)
     return result
+
+
+def plan_build(board: Board, source: Source, revision: Revision) -> Plan:
+    """The plan that `build` carries out, in the build tree that belongs to `board` and `source`."""
+    tree = cache_dir() / "build" / f"{board.name}-{_key(source.path, board.folder)}"
+    return plan(board, source.path, tree, _tools(), revision.time)
 
 
 def check_fit(board: Board, size: int, slot: Partition) -> None:

@@ -1,0 +1,113 @@
+"""The benchmarks: groups of figures, measured on this machine, as a table and as JSON.
+
+    ./invoke bench [--only GROUP,…] [--quick]
+
+Each group is a module here whose `measure(rig)` returns its figures by name. A figure is a median
+of runs; where the machine itself sets a limit (a bare make, a raw MQTT client), that is measured in
+the same run, taking turns, because machines are noisy. A missed aim is marked, and is no failure.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mqhost import show
+from mqhost.errors import UsageError
+from mqhost.paths import BUILD
+
+GROUPS = ("build", "eval", "idle", "update")
+RESULT = BUILD / "bench.json"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    `value` is in `unit`, the median of `runs` runs (or a percentile of so many samples). `limit` is
+    what was measured in the same run for the bare thing, in the same unit; `aim` is what the value
+    should reach: at most that, or with `at_least` no less. Either is None where there is none.
+    """
+
+    value: float
+    unit: str
+    runs: int
+    limit: float | None = None
+    aim: float | None = None
+    at_least: bool = field(default=False, kw_only=True)
+
+    @property
+    def missed(self) -> bool:
+        """Whether the value is on the wrong side of its aim."""
+        if self.aim is None:
+            return False
+        return self.value < self.aim if self.at_least else self.value > self.aim
+
+    def record(self) -> dict:
+        """What stands in bench.json."""
+        fields = asdict(self)
+        del fields["at_least"]
+        return fields
+
+
+def median(samples: Iterable[float], digits: int = 3) -> float:
+    """The median of `samples`, rounded."""
+    return round(statistics.median(samples), digits)
+
+
+def chosen(only: str | None) -> tuple[str, ...]:
+    """The groups that `only` names, in their own order; all if it is empty. Raises UsageError."""
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    for name in names:
+        if name not in GROUPS:
+            raise UsageError(f"There is no group {name!r}. Known groups: {', '.join(GROUPS)}.")
+    return tuple(group for group in GROUPS if not names or group in names)
+
+
+def run(only: str | None, quick: bool, console: Console) -> dict[str, Figure]:
+    """Measure the groups in `only`, print the table on `console`, write build/bench.json.
+
+    `quick`: fewer runs. Progress shows on stderr.
+    """
+    figures: dict[str, Figure] = {}
+    # A broker, simulated boards and the compiler: only loaded when they are used.
+    from ci.bench.rig import Rig
+
+    with show.progress() as progress, Rig(quick, progress) as rig:
+        for group in chosen(only):
+            progress(f"measuring {group}", 0, 0)
+            measured = import_module(f"ci.bench.{group}").measure(rig)
+            figures |= {f"{group}.{name}": figure for name, figure in measured.items()}
+    report(figures, console)
+    return figures
+
+
+def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT) -> None:
+    """Print the table of `figures`, and write them to `path`."""
+    console.print(table(figures))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {name: figure.record() for name, figure in figures.items()}
+    path.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def table(figures: Mapping[str, Figure]) -> Table:
+    """The figures as people read them; a missed aim is red and says so."""
+    result = Table("figure", "value", "unit", "runs", "limit", "aim", "", title="Benchmarks")
+    for column in result.columns[1:2] + result.columns[3:6]:
+        column.justify = "right"
+    for name, figure in figures.items():
+        aim = "" if figure.aim is None else ("≥ " if figure.at_least else "≤ ") + _text(figure.aim)
+        limit = "" if figure.limit is None else _text(figure.limit)
+        verdict = "" if figure.aim is None else "[red]missed[/]" if figure.missed else "ok"
+        value = _text(figure.value)
+        result.add_row(name, value, figure.unit, str(figure.runs), limit, aim, verdict)
+    return result
+
+
+def _text(number: float) -> str:
+    return f"{number:,.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,119 @@
+"""How long a build takes: from nothing, and after one frozen module changed.
+
+All in a cache of its own, with the sources that the machine's cache has already: downloads are not
+measured, and nobody's build tree is touched.
+"""
+
+import contextlib
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ci.bench import Figure, median
+from ci.bench.rig import Rig
+from mqhost import packages
+from mqhost.build import build, plan_build
+from mqhost.errors import ToolError
+from mqhost.paths import FROZEN
+from mqhost.plan import Plan
+from mqhost.revision import read_revision
+from mqhost.source import Source, find_source
+
+_MODULE = "mqboard/identity.py"  # the frozen module that changes
+_VERSION = "bench.1"
+_CACHE = "MQBOARD_CACHE"
+_INHERITED = ("PATH", "HOME", "TMPDIR")
+
+_numbers = itertools.count()
+
+
+def measure(rig: Rig) -> dict[str, Figure]:
+    """cold_s: the whole build() into an empty cache, sources at hand.
+    rebuild_s: the whole build() after one frozen module changed, up to the written images; its
+    limit is the bare make.
+    rebuild_ratio: that over the same make (same argv and environment, same build tree, the same
+    kind of change), run by hand right before; the median of the runs' ratios.
+    """
+    packages.ensure("build", say=lambda line: rig.progress(line, 0, 0))
+    source = find_source(rig.definition.micropython, None, rig.progress)
+    colds, rebuilds, makes = [], [], []
+    for number in range(1 if rig.quick else 3):
+        rig.progress("measuring build: from nothing", 0, 0)
+        with _cache(rig.folder / f"cache-{number}"):
+            colds.append(_build(rig, source, None))
+            if number:
+                continue
+            # In the first tree, which is as good as any other.
+            _build(rig, source, _changed(rig))
+            work = plan_build(rig.definition, source, read_revision(_VERSION))
+            for done in range(3 if rig.quick else 5):
+                rig.progress("measuring build: one module changed", done, 0)
+                makes.append(_bare_make(work))
+                rebuilds.append(_build(rig, source, _changed(rig)))
+    ratio = median(whole / bare for whole, bare in zip(rebuilds, makes, strict=True))
+    runs = len(rebuilds)
+    return {
+        "cold_s": Figure(median(colds), "s", len(colds)),
+        "rebuild_s": Figure(median(rebuilds), "s", runs, median(makes), aim=5),
+        "rebuild_ratio": Figure(ratio, "of make", runs, 1.0, aim=2),
+    }
+
+
+@contextlib.contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Let `folder` be the cache folder in the `with` block."""
+    before = os.environ.get(_CACHE)
+    os.environ[_CACHE] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(_CACHE)
+        if before is not None:
+            os.environ[_CACHE] = before
+
+
+def _build(rig: Rig, source: Source, extra: Path | None) -> float:
+    """The seconds that a build takes."""
+    started = time.monotonic()
+    build(
+        rig.definition,
+        micropython=source.path,
+        version=_VERSION,
+        output=rig.folder / "output",
+        extra_frozen=extra,
+    )
+    return time.monotonic() - started
+
+
+def _changed(rig: Rig) -> Path:
+    """A folder with the module, changed, to freeze on top."""
+    module = rig.folder / "frozen" / _MODULE
+    module.parent.mkdir(parents=True, exist_ok=True)
+    module.write_text(_module_text())
+    return rig.folder / "frozen"
+
+
+def _bare_make(work: Plan) -> float:
+    """The seconds that the plan's make takes after the module was changed where it is staged."""
+    (work.tree / "frozen" / _MODULE).write_text(_module_text())
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    started = time.monotonic()
+    result = subprocess.run(
+        work.steps[0].argv,
+        env=environment | dict(work.environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if result.returncode:
+        raise ToolError(f"The bare make failed:\n{(result.stdout + result.stderr)[-1500:]}")
+    return time.monotonic() - started
+
+
+def _module_text() -> str:
+    """The module with a constant that it never had before."""
+    return (FROZEN / _MODULE).read_text() + f"\nBENCH = {next(_numbers)}\n"

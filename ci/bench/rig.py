@@ -1,0 +1,130 @@
+"""What the groups measure on: firmware, a broker, and boards, each made when it is first wanted.
+
+A board lives in a process of its own (simboard.py), as a real one would: what it does takes no time
+from the host's Python, whose part is measured too.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mqhost import board as boards
+from mqhost import packages
+from mqhost.broker import Broker
+from mqhost.build import BuildResult, build
+from mqhost.errors import SilentBoardError, ToolError
+from mqhost.partition import PartitionTable
+from mqhost.paths import BUILD, ROOT
+from mqhost.progress import Progress
+from mqhost.session import Session
+from mqhost.settings import Settings
+from mqhost.sim.filesystem import default_config, provision_flash
+
+VERSION, NEXT_VERSION = "bench.1", "bench.2"
+PREFIX = "bench/board"
+_OUTPUT = BUILD / "bench"
+_BOOT_SECONDS = 60.0
+_TAIL = 1500
+
+
+@dataclass
+class Running:
+    """A board that is up: the `session` with it, and once it is off what its process `saw`: the
+    `last_write` into a slot (nanoseconds since 1970) and how many `writes` into slots there were.
+    """
+
+    session: Session
+    saw: dict = field(default_factory=dict)
+
+
+class Rig:
+    """Use it as a context manager. `quick`: fewer runs."""
+
+    def __init__(self, quick: bool, progress: Progress) -> None:
+        self.quick = quick
+        self.progress = progress
+        self.definition = boards.find("sim")
+        self.table = PartitionTable.load(self.definition.partitions, self.definition.flash_size)
+        self._built: dict[str, BuildResult] = {}
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> "Rig":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    @cached_property
+    def folder(self) -> Path:
+        """A folder for what is needed only now."""
+        return Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="mqb-bench-")))
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The broker that all boards and raw clients use."""
+        packages.ensure("broker", say=lambda line: self.progress(line, 0, 0))
+        return self._cleanup.enter_context(Broker())
+
+    @property
+    def settings(self) -> Settings:
+        """How a session finds the board."""
+        return Settings(
+            server=self.broker.host, port=self.broker.port, tls=False, prefix=PREFIX, timeout=20
+        )
+
+    def firmware(self, version: str = VERSION) -> BuildResult:
+        """The simulated board's firmware, as it is now, calling itself `version`."""
+        if version not in self._built:
+            self._built[version] = build(
+                self.definition,
+                version=version,
+                output=_OUTPUT / version,
+                progress=self.progress,
+            )
+        return self._built[version]
+
+    @contextlib.contextmanager
+    def board(self) -> Iterator[Running]:
+        """A new board with the firmware in its first slot, nothing in the second; it is up."""
+        flash = self.folder / "flash.bin"
+        flash.unlink(missing_ok=True)
+        config = default_config(PREFIX, self.broker.host, self.broker.port)
+        provision_flash(flash, self.firmware().flash, self.table, config)
+        console = _OUTPUT / "console.log"
+        with console.open("wb") as log, Session(self.settings) as session:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ci.bench.simboard", str(flash)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+            running = Running(session)
+            # The board ends when its process sees the end of its input, also if we are killed.
+            with process:
+                online = session.births
+                if not _wait_birth(session, online):
+                    process.kill()
+                    tail = console.read_text(errors="replace")[-_TAIL:]
+                    raise SilentBoardError(
+                        f"The simulated board did not come up within {_BOOT_SECONDS:.0f} s. Its "
+                        f"console ends with:\n{tail}"
+                    )
+                try:
+                    yield running
+                finally:
+                    output, _ = process.communicate()
+            if process.returncode:
+                raise ToolError(f"The simulated board failed; see {console}.")
+            running.saw.update(json.loads(output))
+
+
+def _wait_birth(session: Session, births: int) -> bool:
+    """Whether a board announced itself, after the `births` that are old news."""
+    return bool(session.wait_status(lambda _: session.births > births, _BOOT_SECONDS))
