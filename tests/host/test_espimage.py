@@ -8,6 +8,7 @@ from operator import xor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mqhost.errors import ToolError
 from mqhost.espimage import ImageError, _xor, build_app_image, executable_of, verify
 from mqwire.flash import image_size

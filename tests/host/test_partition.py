@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from mqhost.errors import UsageError
 from mqhost.partition import Partition, PartitionTable
 from mqhost.paths import BOARDS

@@ -1,0 +1,143 @@
+"""The simulated board's small parts: bus records, radio, console, filesystem image, MAC address."""
+
+import threading
+import time
+
+import pytest
+from littlefs import LittleFS
+
+from mqhost.errors import UsageError
+from mqhost.partition import PartitionTable
+from mqhost.paths import BOARDS
+from mqhost.sim import radio
+from mqhost.sim.bus import Op, Reply, Request
+from mqhost.sim.console import Console
+from mqhost.sim.device import mac_of
+from mqhost.sim.filesystem import default_config, make_filesystem, provision_flash
+from mqhost.sim.radio import Radio
+
+TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
+MODULE = BOARDS / "sim" / "modules" / "_bus.py"
+KNOWN = ("simnet", "simpassword")
+
+
+def test_bus_records_read_back():
+    request = Request(Op.PROGRAM, 200, 4096, 0x10000, 0xFFFFFFFF)
+    assert Request.from_bytes(request.to_bytes()) == request
+    reply = Reply(-0x1102, 255, 21)
+    assert Reply.from_bytes(reply.to_bytes()) == reply
+
+
+def test_both_ends_of_the_bus_number_the_operations_alike():
+    text = MODULE.read_text()
+    for op in Op:
+        assert f"\n{op.name} = const({op.value})\n" in text
+
+
+def settled(station: Radio) -> int:
+    """The status once the attempt is over."""
+    deadline = time.monotonic() + 5
+    while station.status == radio.CONNECTING and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return station.status
+
+
+@pytest.mark.parametrize(
+    ("network", "status"),
+    [
+        (KNOWN, radio.GOT_IP),
+        (("simnet", "wrong"), radio.AUTH_FAIL),
+        (("nowhere", ""), radio.NO_AP_FOUND),
+    ],
+)
+def test_connecting_takes_time_and_ends_as_it_must(network, status):
+    station = Radio({"simnet": "simpassword"})
+    station.set_active(True)
+    assert station.status == radio.IDLE
+    station.connect(network)
+    assert station.status == radio.CONNECTING
+    assert settled(station) == status
+    station.disconnect()
+    assert station.status == radio.IDLE
+
+
+def test_the_station_comes_back_by_itself():
+    station = Radio({"simnet": "simpassword"})
+    station.set_active(True)
+    station.connect(KNOWN)
+    assert settled(station) == radio.GOT_IP
+    station.set_in_reach(False)
+    assert not station.connected
+    assert settled(station) == radio.NO_AP_FOUND
+    assert station.scan() == []
+    station.set_in_reach(True)
+    deadline = time.monotonic() + 5
+    while not station.connected and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert station.status == radio.GOT_IP
+
+
+def test_the_station_forgets_when_switched_off():
+    station = Radio({"simnet": "simpassword"})
+    station.set_active(True)
+    station.connect(KNOWN)
+    station.set_active(False)
+    station.set_active(True)
+    assert settled(station) == radio.IDLE
+
+
+def test_the_console_finds_behind_a_position_and_stays_bounded():
+    heard = []
+    console = Console(threading.Condition(threading.RLock()), heard.append)
+    console.feed(b"one\r\ntwo\r\none\r\n")
+    first = console.find("one")
+    assert console.text()[:first] == "one"
+    assert console.find("one", first) == 11
+    assert console.find("three") == -1
+    assert heard == [b"one\r\ntwo\r\none\r\n"]
+    console.feed(b"x" * 2_000_000 + b"end")
+    assert console.find("end", first) == console.position
+    assert console.find("two", first) == -1
+    assert len(console.text()) <= 1024 * 1024
+
+
+def test_the_filesystem_holds_the_files():
+    files = {"/config.json": b"{}", "/lib/deep/module.py": b"x" * 10_000, "/empty": b""}
+    image = make_filesystem(0xF0000, files)
+    assert len(image) == 0xF0000
+    read = LittleFS(block_size=4096, block_count=0xF0, mount=False)
+    read.context.buffer = bytearray(image)
+    read.mount()
+    for path, content in files.items():
+        with read.open(path, "rb") as file:
+            assert file.read() == content
+
+
+def test_files_that_do_not_fit_are_named():
+    with pytest.raises(UsageError, match=r"/large cannot be put .* 65,536 B.*100,000 B together"):
+        make_filesystem(0x10000, {"/large": bytes(100_000)})
+
+
+def test_a_flash_is_provisioned_once(tmp_path):
+    path = tmp_path / "flash"
+    config = default_config("a/b", "broker", 1883)
+    assert provision_flash(path, b"flash image", TABLE, config)
+    before = path.read_bytes()
+    assert before.startswith(b"flash image") and len(before) == 4 << 20
+    assert b'"a/b"' in before[TABLE.find("vfs").offset :]
+    assert not provision_flash(path, b"another", TABLE, config)
+    assert path.read_bytes() == before
+
+
+def test_a_missing_or_too_large_flash_image_is_named(tmp_path):
+    path, config = tmp_path / "flash", default_config("a/b", "broker", 1883)
+    with pytest.raises(UsageError, match=r"flash\.bin is missing.*invoke build --board sim"):
+        provision_flash(path, tmp_path / "flash.bin", TABLE, config)
+    with pytest.raises(UsageError, match="reaches into the filesystem"):
+        provision_flash(path, bytes(0x310001), TABLE, config)
+    assert not path.exists()
+
+
+def test_each_flash_has_its_own_mac(tmp_path):
+    assert mac_of(tmp_path / "a") == mac_of(tmp_path / "a")
+    assert mac_of(tmp_path / "a") != mac_of(tmp_path / "b")
