@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ def sim():
 
 
 @pytest.fixture(scope="session")
-def firmware(sim):
-    """The build of the tree as it is, in build/sim."""
-    return build(sim)
+def firmware(sim, tmp_path_factory):
+    """The build of the tree as it is."""
+    return build(sim, output=tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +107,20 @@ class Board:
         """Evaluate and return the answer as text."""
         with self.session() as session:
             return session.request("eval", code.encode()).data.decode()
+
+    def slot_is_blank(self):
+        """Whether nothing was written to the second slot."""
+        slot = self.table.slots[1]
+        with self.path.open("rb") as file:
+            file.seek(slot.offset)
+            return file.read(slot.size) == b"\xff" * slot.size
+
+    def wait_settled(self, timeout=BOOT):
+        """Wait until the board is healthy and keeps its configuration as a good one."""
+        deadline = time.monotonic() + timeout
+        with self.session() as session:
+            while session.request("eval", b"board._store.get('config') is None").data != b"False":
+                assert time.monotonic() < deadline, self.device.console.tail()
 
     def command(self, *arguments, **options):
         """Start `mqboard --prefix …`; returns the process."""

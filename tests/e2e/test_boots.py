@@ -73,10 +73,7 @@ def test_a_power_cycle_is_no_crash(board):
 
 def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
     with board.session() as session:
-        board.device.wait_for(
-            lambda _: b"prefix" in session.request("eval", b"board._store.get('config')").data,
-            what="the configuration in NVS",
-        )
+        board.wait_settled()
         board.device.power_off()
         offset = board.table.find("vfs").offset
         with open(board.path, "r+b") as file:
@@ -102,10 +99,7 @@ def test_ctrl_c_gives_the_prompt_and_the_watchdog_waits(make_board):
 
 def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
     with board.session() as session:
-        board.device.wait_for(
-            lambda _: b"prefix" in session.request("eval", b"board._store.get('config')").data,
-            what="the configuration in NVS",
-        )
+        board.wait_settled()
         session.request("eval", b"f = open('/config.json', 'w'); f.write('{'); f.close()")
         boot_id = session.status()["boot_id"]
         session.request("reset")
