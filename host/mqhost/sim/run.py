@@ -27,17 +27,20 @@ def run_foreground(
     port: int = 1883,
     *,
     flash: Path | None = None,
+    image: Path | None = None,
     heap: str = HEAP,
     say: Callable[[str], None] = print,
 ) -> None:
     """Run the board until Ctrl-C; its console goes to standard output, what we do to `say`.
 
-    Raises UsageError when the firmware is not built or the flash file is in use.
+    `flash` is its flash file (default: one for the prefix), made from `image` (default: the build's
+    flash.bin) and a configuration with `prefix`, `server` and `port` when it is not there. Raises
+    UsageError when the firmware is not built or the flash file is in use.
     """
     board = find("sim")
     table = PartitionTable.load(board.partitions, board.flash_size)
     path = flash or flash_file(prefix)
-    image = BUILD / board.name / "flash.bin"
+    image = image or BUILD / board.name / "flash.bin"
     if provision_flash(path, image, table, default_config(prefix, server, port)):
         say(f"New board {prefix}; its flash is {path}.")
     else:
