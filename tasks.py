@@ -16,11 +16,17 @@ from ci import bench as bench_
 from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
+from mqhost import demo as demo_
 from mqhost import packages, show
+from mqhost.commands import run_ota
 from mqhost.errors import ToolError
 from mqhost.paths import BUILD, ROOT, cache_dir
+from mqhost.settings import Settings
+from mqhost.sim.device import HEAP
+from mqhost.sim.run import run_foreground
 
 out = Console(highlight=False, soft_wrap=True)
+say = functools.partial(out.print, markup=False)
 
 
 def edge(body):
@@ -90,18 +96,61 @@ def clean(_, cache=False):
 @edge
 def test(_):
     """Run all tests; what follows -- goes to pytest, as in: invoke test -- -k board."""
-    packages.ensure("test", say=out.print)
+    packages.ensure("test", say=say)
     # Not the context's remainder: it is one text, without the quotes there were.
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
 
 
-@task(help={"port": "the TCP port to listen on, this machine only"})
+@task(help={"port": "the TCP port to listen on, this machine only; 1883 by default"})
 @edge
-def broker(_, port=1883):
+def broker(_, port=0):
     """Run an MQTT broker in the foreground until Ctrl-C."""
-    packages.ensure("broker", say=out.print)
-    broker_.run_foreground(port, say=lambda line: out.print(line, markup=False))
+    packages.ensure("broker", say=say)
+    broker_.run_foreground(Settings.resolve({"port": port or None, "tls": False}).port, say=say)
+
+
+@task(
+    help={
+        "prefix": "the board's topic prefix, as esp32/test",
+        "server": "the broker's address; 127.0.0.1 by default",
+        "port": "the broker's port; 1883 by default",
+        "flash": "the board's flash file, made when it is not there; by default in build/sim",
+        "heap": "MicroPython's heap",
+    }
+)
+@edge
+def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
+    """Run a simulated board in the foreground until Ctrl-C."""
+    wanted = {"prefix": prefix, "server": server, "port": port or None, "tls": False}
+    settings = Settings.resolve(wanted)
+    path = Path(flash) if flash else None
+    run_foreground(
+        settings.need_prefix(), settings.server, settings.port, flash=path, heap=heap, say=say
+    )
+
+
+@task(
+    help={
+        "prefix": "the board's topic prefix, as esp32/test",
+        "board": "push the build of this board; by default of the one the device says it is",
+        "image": "push this app image, with its image.json beside it",
+        "server": "the broker's address; 127.0.0.1 by default",
+        "port": "the broker's port; 1883 by default",
+    }
+)
+@edge
+def ota(_, prefix=None, board=None, image=None, server=None, port=0):
+    """Push new firmware over MQTT and wait until the board has confirmed it."""
+    settings = Settings.resolve({"prefix": prefix, "server": server, "port": port or None})
+    run_ota(settings, board, Path(image) if image else None, Console())
+
+
+@task
+@edge
+def demo(_):
+    """Show the main job: build, boot a simulated board, talk to it, update it."""
+    demo_.run(out)
 
 
 @task(help={"only": "the groups to measure, as in build,eval", "quick": "fewer runs"})

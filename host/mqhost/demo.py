@@ -60,7 +60,7 @@ def run(console: Console) -> None:
 def _build(console: Console, why: str, version: str | None) -> BuildResult:
     say(console, why)
     output = BUILD / "demo" if version else None
-    with show.progress() as progress:
+    with show.progress(console) as progress:
         result = build(boards.find("sim"), version=version, output=output, progress=progress)
     say(console, f"Built {result.version}: {result.image_size:,} B in {result.seconds:.1f} s.")
     return result

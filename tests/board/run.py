@@ -1,14 +1,19 @@
-"""Runs the test modules named on the command line under MicroPython; the last line counts."""
+"""Runs test modules under MicroPython; the last line it prints counts them."""
 
 import gc
-import sys
 import unittest
 
-passed = failed = 0
-for name in sys.argv[1:]:
-    good, bad = unittest.run(__import__(name))
-    passed += good
-    failed += bad
-    gc.collect()
-print("%d passed, %d failed" % (passed, failed))
-sys.exit(1 if failed else 0)
+
+def main(names):
+    """Import and run the modules of these names."""
+    passed = failed = 0
+    for name in names:
+        try:
+            good, bad = unittest.run(__import__(name))
+        except Exception as error:
+            print("FAILED to import %s: %r" % (name, error))
+            good, bad = 0, 1
+        passed += good
+        failed += bad
+        gc.collect()
+    print("%d passed, %d failed." % (passed, failed))

@@ -20,7 +20,7 @@ from mqhost.build import build
 from mqhost.partition import PartitionTable
 from mqhost.session import Session
 from mqhost.settings import Settings
-from mqhost.sim.device import Device
+from mqhost.sim.device import HEAP, Device
 from mqhost.sim.filesystem import default_config, provision_flash
 
 BIN = Path(sys.executable).parent
@@ -68,15 +68,15 @@ def broker():
 class Board:
     """A simulated board with its flash file, and ways to talk to it."""
 
-    def __init__(self, folder, sim, firmware, broker, **changes):
+    def __init__(self, folder, sim, firmware, broker, files=None, heap=HEAP, **changes):
         number = next(_numbers)
         self.prefix = f"e2e/{number}"
         self.broker = broker
         self.path = folder / f"flash-{number}.bin"
         self.table = PartitionTable.load(sim.partitions, sim.flash_size)
         config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
-        provision_flash(self.path, firmware.flash, self.table, config | changes)
-        self.device = Device(self.path, table=self.table, name=self.prefix)
+        provision_flash(self.path, firmware.flash, self.table, config | changes, files=files)
+        self.device = Device(self.path, table=self.table, heap=heap, name=self.prefix)
 
     def settings(self, **changes):
         values = {"server": self.broker.host, "port": self.broker.port, "tls": False}

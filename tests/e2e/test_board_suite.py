@@ -1,0 +1,31 @@
+"""The tests of tests/board once more: on a simulated board, with its frozen modules.
+
+The suite lies on the board's filesystem; a firmware whose main.py runs it prints the count.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).resolve().parents[1] / "board"
+MODULES = sorted(path.stem for path in SUITE.glob("test_*.py"))
+MAIN = """
+import sys
+import machine
+machine.WDT(timeout=600_000)
+sys.path.append("/suite")
+import run
+run.main(open("/modules").read().split())
+"""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_passes_on_the_board(make_board, variant, module):
+    sources = [*SUITE.glob("*.py"), SUITE / "micropython" / "unittest.py"]
+    files = {f"/suite/{path.name}": path.read_bytes() for path in sources}
+    image = variant("suite", {"main.py": MAIN})
+    board = make_board(image, files=files | {"/modules": module.encode()}, heap="4m")
+    board.device.wait_console(" failed.", timeout=120)
+    counts = re.search(r"(\d+) passed, (\d+) failed\.", board.device.console.text())
+    assert counts and int(counts[1]) > 0 and int(counts[2]) == 0, board.device.console.text()
