@@ -113,7 +113,10 @@ class Cpu:
             os.write(self.console, data)
 
     def drop_connections(self) -> None:
-        """Break the process's network connections, as the loss of the network would."""
+        """Break the process's network connections, as the loss of the network would.
+
+        Raises ToolError where this system does not let us have another process's sockets.
+        """
         libc = ctypes.CDLL(None, use_errno=True)
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for entry in os.listdir(f"/proc/{self.pid}/fd"):
@@ -122,6 +125,11 @@ class Cpu:
                 copy = libc.syscall(_PIDFD_GETFD, self.ended, int(entry), 0)
                 if copy >= 0:
                     _shut_down(copy)
+                elif ctypes.get_errno() in (errno.EPERM, errno.ENOSYS):
+                    raise ToolError(
+                        "Cannot break the board's connections: this system does not permit "
+                        "pidfd_getfd. In a container, add the capability SYS_PTRACE."
+                    )
 
     def kill(self) -> bytes:
         """End the process at once; return what it had still printed."""
