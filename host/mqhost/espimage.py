@@ -14,6 +14,8 @@ import struct
 import time
 from dataclasses import dataclass
 
+from mqhost.errors import ToolError
+from mqhost.partition import TABLE_OFFSET
 from mqwire import WireError
 from mqwire.flash import (
     DIGEST_SIZE,
@@ -24,9 +26,6 @@ from mqwire.flash import (
     image_header,
     image_size,
 )
-
-from mqhost.errors import ToolError
-from mqhost.partition import TABLE_OFFSET
 
 # Magic, segments, SPI mode (DIO), SPI speed (40 MHz) and flash size (4 MB), entry point, WP pin
 # (disabled), drive settings, chip, minimal revision (old, new), maximal revision, reserved, hash.
