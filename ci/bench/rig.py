@@ -96,7 +96,7 @@ class Rig:
         flash.unlink(missing_ok=True)
         config = default_config(PREFIX, self.broker.host, self.broker.port)
         provision_flash(flash, self.firmware().flash, self.table, config)
-        console = _OUTPUT / "console.log"
+        console = self.folder / "console.log"
         with console.open("wb") as log, Session(self.settings) as session:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ci.bench.simboard", str(flash)],
@@ -111,20 +111,23 @@ class Rig:
                 online = session.births
                 if not _wait_birth(session, online):
                     process.kill()
-                    tail = console.read_text(errors="replace")[-_TAIL:]
                     raise SilentBoardError(
                         f"The simulated board did not come up within {_BOOT_SECONDS:.0f} s. Its "
-                        f"console ends with:\n{tail}"
+                        f"console ends with:\n{_tail(console)}"
                     )
                 try:
                     yield running
                 finally:
                     output, _ = process.communicate()
             if process.returncode:
-                raise ToolError(f"The simulated board failed; see {console}.")
+                raise ToolError(f"The simulated board failed:\n{_tail(console)}")
             running.saw.update(json.loads(output))
 
 
 def _wait_birth(session: Session, births: int) -> bool:
     """Whether a board announced itself, after the `births` that are old news."""
     return bool(session.wait_status(lambda _: session.births > births, _BOOT_SECONDS))
+
+
+def _tail(console: Path) -> str:
+    return console.read_text(errors="replace")[-_TAIL:]

@@ -1,0 +1,84 @@
+"""The benchmark's frame: groups, the table, the JSON; from made-up figures."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from ci import bench
+from ci.bench import Figure
+from mqhost.errors import UsageError
+
+FIGURES = {
+    "eval.p50_ms": Figure(1.25, "ms", 300, 0.5, aim=5),
+    "idle.heap_bytes": Figure(45_000, "B", 3, aim=40_000),
+    "update.throughput_ratio": Figure(0.7, "of raw", 5, 1.0, aim=0.6, at_least=True),
+    "update.bytes": Figure(326_487, "B", 5),
+}
+
+
+def printed(tmp_path) -> list[str]:
+    output = io.StringIO()
+    bench.report(FIGURES, Console(file=output, width=120), tmp_path / "build" / "bench.json")
+    return output.getvalue().splitlines()
+
+
+def row(lines: list[str], name: str) -> str:
+    return next(line for line in lines if name in line)
+
+
+def test_only_chooses_groups_in_their_own_order():
+    assert bench.chosen("idle, eval") == ("eval", "idle")
+
+
+@pytest.mark.parametrize("only", [None, "", " , "])
+def test_without_only_all_groups_are_chosen(only):
+    assert bench.chosen(only) == bench.GROUPS
+
+
+def test_an_unknown_group_names_the_known_ones():
+    with pytest.raises(UsageError, match="'evil'.*build, eval, idle, update"):
+        bench.chosen("eval,evil")
+
+
+def test_the_table_shows_values_limits_and_aims(tmp_path):
+    line = row(printed(tmp_path), "eval.p50_ms")
+    for text in ("1.25", "ms", "300", "0.5", "≤ 5", "ok"):
+        assert text in line
+
+
+def test_a_missed_aim_is_marked(tmp_path):
+    lines = printed(tmp_path)
+    assert "missed" in row(lines, "idle.heap_bytes")
+    assert "missed" not in row(lines, "eval.p50_ms")
+
+
+def test_some_aims_are_to_be_reached_from_below(tmp_path):
+    assert "≥ 0.6" in row(printed(tmp_path), "update.throughput_ratio")
+    assert not FIGURES["update.throughput_ratio"].missed
+    assert Figure(0.5, "of raw", 5, aim=0.6, at_least=True).missed
+
+
+def test_a_figure_without_an_aim_is_neither_missed_nor_ok(tmp_path):
+    line = row(printed(tmp_path), "update.bytes")
+    assert "326,487" in line and "ok" not in line and "missed" not in line
+
+
+def test_the_json_has_the_figures_by_name(tmp_path):
+    printed(tmp_path)
+    record = json.loads((tmp_path / "build" / "bench.json").read_text())
+    assert list(record) == list(FIGURES)
+    assert record["eval.p50_ms"] == {
+        "value": 1.25,
+        "unit": "ms",
+        "runs": 300,
+        "limit": 0.5,
+        "aim": 5,
+    }
+    assert record["update.bytes"]["limit"] is None
+    assert record["update.bytes"]["aim"] is None
+
+
+def test_a_median_is_rounded():
+    assert bench.median([3.00049, 1, 9]) == 3.0
