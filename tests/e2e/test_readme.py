@@ -1,0 +1,137 @@
+"""README.md, followed word for word in a copy of the tree, as a newcomer would.
+
+Every command line in its console blocks is run, in order, with a port and a cache of the test's
+choosing; the lines under a command must be what it prints.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from mqhost.broker import free_port
+from mqhost.paths import ROOT
+
+# Commands that stay in the foreground, and what shows that they are ready ("": nothing).
+FOREGROUND = {
+    "./invoke broker": "MQTT broker on",
+    "./invoke sim --prefix esp32/test": "mode, reset cause",
+    "mqboard --prefix esp32/test log": "",
+}
+# Running this very test inside itself would never end: the command, but for collecting only.
+STAND_IN = {"./invoke test": "./invoke test -- --collect-only -q tests/board"}
+
+
+@dataclass
+class Step:
+    """A command line and what the README shows under it."""
+
+    line: str
+    shown: list[str] = field(default_factory=list)
+
+
+def steps_of(text):
+    steps = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append(Step(line[2:]))
+            else:
+                steps[-1].shown.append(line)
+    return steps
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the files that git knows or would add."""
+    folder = tmp_path_factory.mktemp("clone") / "mqboard"
+    argv = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(argv, capture_output=True, check=True).stdout.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+def start(line, folder, environment, log):
+    """Start a command in a shell of its own session; its output goes to `log`."""
+    if (folder / ".venv/bin/activate").exists():
+        line = f"source .venv/bin/activate && {line}"
+    return subprocess.Popen(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def stop(process):
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(path, text, timeout=60):
+    deadline = time.monotonic() + timeout
+    while text not in path.read_text(errors="replace"):
+        assert time.monotonic() < deadline, path.read_text(errors="replace")
+        time.sleep(0.05)
+
+
+def test_every_command_of_the_readme_works(clone, tmp_path):
+    steps = steps_of((clone / "README.md").read_text())
+    assert {"./invoke demo", "./invoke test"} <= {step.line for step in steps}
+    environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
+    environment.pop("VIRTUAL_ENV", None)
+    environment |= {"MQBOARD_PORT": str(free_port()), "COLUMNS": "120"}
+    with ExitStack() as running:
+        for number, step in enumerate(steps):
+            path = tmp_path / f"{number}.txt"
+            with path.open("w") as log:
+                process = start(STAND_IN.get(step.line, step.line), clone, environment, log)
+            running.callback(stop, process)
+            if step.line in FOREGROUND:
+                wait_for(path, FOREGROUND[step.line])
+                continue
+            assert process.wait(300) == 0, f"{step.line}\n{path.read_text()}"
+            for line in step.shown:
+                assert line in path.read_text().splitlines(), step.line
+        printed = {step.line: tmp_path / f"{number}.txt" for number, step in enumerate(steps)}
+        wait_for(printed["mqboard --prefix esp32/test log"], "update to 0.2.0 is in place")
+    assert "Nothing is left running" in printed["./invoke demo"].read_text()
+
+
+def test_every_task_and_command_is_in_the_readme():
+    from mqhost.cli import cli
+
+    text = (ROOT / "README.md").read_text()
+    listing = subprocess.run(
+        [ROOT / "invoke", "--list"], capture_output=True, text=True, check=True
+    ).stdout
+    tasks = re.findall(r"^  (\w+)  ", listing, re.MULTILINE)
+    assert len(tasks) >= 10
+    for task in tasks:
+        assert f"`invoke {task}" in text, task
+    for command in cli.commands:
+        assert f"`mqboard --prefix P {command}" in text, command
+
+
+def test_every_linked_file_exists():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
