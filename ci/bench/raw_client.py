@@ -1,16 +1,25 @@
 """The least an MQTT client can do, for MicroPython: what a board's client is measured against.
 
     micropython raw_client.py PORT count TOPIC BYTES    takes BYTES bytes of packets, unseen
+    micropython raw_client.py PORT decode TOPIC BYTES   and inflates and hashes the blocks in them
     micropython raw_client.py PORT echo TOPIC REPLY     sends each packet's payload back on REPLY
 
-It prints "ready" when it is subscribed. `count` then prints when it had them all, in nanoseconds
-since 1970. `echo` goes on until it is killed; it expects one short packet at a time.
+It prints "ready" when it is subscribed. `count` and `decode` then print when they were done, in
+nanoseconds since 1970. `echo` goes on until it is killed; it expects one short packet at a time.
 """
 
+import hashlib
+import io
 import socket
 import struct
 import sys
 import time
+
+from deflate import RAW, DeflateIO
+
+_PACKET = 5120  # more than any packet with blocks
+_BLOCK = 4096
+_WINDOW_BITS = 12
 
 
 def connect(port, topic):
@@ -31,13 +40,37 @@ def connect(port, topic):
 
 
 def count(stream, left):
-    """Receive `left` bytes."""
+    """Receive `left` bytes. A blocking socket's readinto returns only when the buffer is full."""
     buffer = memoryview(bytearray(16384))
     while left >= len(buffer):
         left -= stream.readinto(buffer)
     if left:
         stream.readinto(buffer[:left])
-    print(time.time_ns())
+
+
+def decode(stream, left):
+    """Receive `left` bytes of block messages; inflate and hash every block."""
+    packet = memoryview(bytearray(_PACKET))
+    block = bytearray(_BLOCK)
+    while left > 0:
+        stream.readinto(packet[:2])
+        size = packet[1]
+        left -= 2
+        if size > 127:  # the remaining length has a second byte
+            stream.readinto(packet[:1])
+            size += (packet[0] - 1) << 7
+            left -= 1
+        left -= stream.readinto(packet[:size])
+        (topic_size,) = struct.unpack_from(">H", packet, 0)
+        position = 2 + topic_size
+        while position < size:
+            _, encoding, length = struct.unpack_from(">HBH", packet, position)
+            position += 5 + length
+            data = packet[position - length : position]
+            if encoding:
+                DeflateIO(io.BytesIO(data), RAW, _WINDOW_BITS).readinto(block)
+                data = block
+            hashlib.sha256(data).digest()
 
 
 def echo(stream, reply):
@@ -53,11 +86,13 @@ def echo(stream, reply):
 
 
 def main(port, kind, topic, argument):
+    """Do what the module's docstring says."""
     stream = connect(int(port), topic)
-    if kind == "count":
-        count(stream, int(argument))
-    else:
+    if kind == "echo":
         echo(stream, argument.encode())
+    else:
+        (count if kind == "count" else decode)(stream, int(argument))
+        print(time.time_ns())
 
 
 main(*sys.argv[1:])

@@ -1,8 +1,9 @@
 """What an update costs: bytes, seconds, and how near its throughput comes to the machine's own.
 
 Each run takes a new board: the image goes into an empty slot, so that every block is sent. The raw
-limit takes turns with it: the very same block messages, published through the same connection class
-to the same broker, into a MicroPython client that only counts bytes.
+limit takes turns with it: the very same block messages, made before, published through the same
+connection class to the same broker, into a MicroPython client that only counts bytes. A second raw
+client also inflates and hashes every block, which no receiver of blocks can do without.
 """
 
 import time
@@ -37,7 +38,8 @@ def measure(rig: Rig) -> dict[str, Figure]:
     throughput_mb_s: the block messages' payload bytes over the seconds from the first one published
     to the last block written into flash; its limit is that of the raw client, to the last byte
     received.
-    throughput_ratio: the one over the other, the median of the runs' ratios.
+    throughput_ratio: the one over the other, the median of the runs' ratios; its limit is the
+    ratio that the raw client reaches when it decodes: nothing is written, no credit is waited for.
     """
     runs = 3 if rig.quick else 7
     image = rig.firmware(NEXT_VERSION)
@@ -45,20 +47,22 @@ def measure(rig: Rig) -> dict[str, Figure]:
     count = -(-len(app) // 4096)
     messages = [payload for payload, _ in block_messages(app, range(count))]
     size = sum(map(len, messages))
-    updates, limits = [], []
+    updates, limits, decodes = [], [], []
     for done in range(runs):
         rig.progress("measuring update", done, runs)
-        limits.append(_raw_seconds(rig, messages))
+        limits.append(_raw_seconds(rig, "count", messages))
+        decodes.append(_raw_seconds(rig, "decode", messages))
         updates.append(_update(rig, image, app))
     megabytes = size / 1e6
     speed = median(megabytes / run.transfer for run in updates)
     limit = median(megabytes / seconds for seconds in limits)
     ratio = median(raw / run.transfer for raw, run in zip(limits, updates, strict=True))
+    bound = median(raw / decode for raw, decode in zip(limits, decodes, strict=True))
     return {
         "bytes": Figure(median(run.result.bytes_sent for run in updates), "B", runs),
         "seconds": Figure(median(run.result.seconds for run in updates), "s", runs),
         "throughput_mb_s": Figure(speed, "MB/s", runs, limit),
-        "throughput_ratio": Figure(ratio, "of raw", runs, 1.0, aim=0.6, at_least=True),
+        "throughput_ratio": Figure(ratio, "of raw", runs, bound, aim=0.6, at_least=True),
     }
 
 
@@ -88,15 +92,18 @@ def _note_first_block(session: Session) -> list[int]:
     return times
 
 
-def _raw_seconds(rig: Rig, messages: list[bytes]) -> float:
-    """The seconds from the first of `messages` published until the raw client has them all."""
+def _raw_seconds(rig: Rig, kind: str, messages: list[bytes]) -> float:
+    """The seconds from the first of `messages` published until the raw client is done with all.
+
+    `kind` is what it does with them: "count" or "decode".
+    """
     topic = blocks_topic(PREFIX, _IDENT)
     program = extract(rig.firmware().app, rig.folder)
     size = sum(_packet_size(topic, message) for message in messages)
     connection = Connection(rig.settings)
     connection.connect()
     try:
-        with client(program, str(rig.broker.port), "count", topic, str(size)) as process:
+        with client(program, str(rig.broker.port), kind, topic, str(size)) as process:
             started = time.time_ns()
             for message in messages:
                 connection.publish(topic, message, qos=0)
