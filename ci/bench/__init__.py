@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -97,7 +98,8 @@ def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT)
 
 def table(figures: Mapping[str, Figure]) -> Table:
     """The figures as people read them; a missed aim is red and says so."""
-    result = Table("figure", "value", "unit", "runs", "limit", "aim", "", title="Benchmarks")
+    # Without lines between the columns it fits a terminal of 80.
+    result = Table("figure", "value", "unit", "runs", "limit", "aim", "", box=SIMPLE_HEAD)
     for column in result.columns[1:2] + result.columns[3:6]:
         column.justify = "right"
     for name, figure in figures.items():
