@@ -98,8 +98,9 @@ def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT)
 
 def table(figures: Mapping[str, Figure]) -> Table:
     """The figures as people read them; a missed aim is red and says so."""
-    # Without lines between the columns it fits a terminal of 80.
-    result = Table("figure", "value", "unit", "runs", "limit", "aim", "", box=SIMPLE_HEAD)
+    # Without lines between the columns, and little space, it fits a terminal of 80.
+    columns = "figure", "value", "unit", "runs", "limit", "aim", ""
+    result = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in result.columns[1:2] + result.columns[3:6]:
         column.justify = "right"
     for name, figure in figures.items():
