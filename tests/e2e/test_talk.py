@@ -76,7 +76,7 @@ chatter = asyncio.create_task(chat())
 def test_log_follows_what_the_board_prints(board):
     with board.session() as session:
         session.request("eval", CHAT)
-    code, out, _ = board.mqboard("log", "--lines", "2")
+    code, out, _ = board.mqboard("log", "--lines", "12")
     assert code == 0
     assert re.search(r"I \d+ board: hello 42\n", out)
 

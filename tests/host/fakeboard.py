@@ -97,7 +97,7 @@ class FakeBoard:
         client.on_message = lambda _, __, message: self._work.put(
             (message.topic, message.payload, message.retain)
         )
-        client.connect("127.0.0.1", self.port, 10)
+        client.connect_async("127.0.0.1", self.port, 10)  # and again, until a broker is there
         client.loop_start()
         self._client = client
 
