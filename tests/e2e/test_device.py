@@ -412,7 +412,13 @@ def test_timers_call_back_in_the_main_thread(device):
 
 
 def test_pins_and_identity(device):
-    assert enter(device, "from machine import Pin; p = Pin(5, Pin.OUT, value=1); p.value()") == "1"
+    assert (
+        enter(
+            device,
+            "from machine import Pin, WDT, unique_id; p = Pin(5, Pin.OUT, value=1); p.value()",
+        )
+        == "1"
+    )
     assert enter(device, "p.off(); p()") == "0"
     assert enter(device, "len(unique_id()), unique_id()[:3]") == "(6, b'$\\n\\xc4')"
     assert "invalid pin" in enter(device, "Pin(99)")
