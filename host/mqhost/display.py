@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 _LINES_PER_STAGE = 4  # away from a terminal: a line for each such part of a stage
 
@@ -21,7 +28,7 @@ class Display:
         self._console = console
         self._words = words
         self._part = 0
-        self._task: int | None = None
+        self._task: TaskID | None = None
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -55,9 +62,15 @@ class Display:
     def _draw(self, new: bool, done: int, total: int) -> None:
         if new:
             if self._task is not None:
-                self._bar.stop_task(self._task)  # type: ignore[arg-type]
+                self._finish(self._task)
             self._task = self._bar.add_task(self._word(), total=total or None)
         self._bar.update(self._task, completed=done, total=total or None)  # type: ignore[arg-type]
+
+    def _finish(self, task: TaskID) -> None:
+        """Show a stage that the next one has followed as done."""
+        total = next(known.total for known in self._bar.tasks if known.id == task) or 1
+        self._bar.update(task, completed=total, total=total)
+        self._bar.stop_task(task)
 
     def _write(self, new: bool, done: int, total: int) -> None:
         part = done * _LINES_PER_STAGE // total if total else 0

@@ -1,17 +1,16 @@
-"""What the Invoke tasks print: tables, and progress as a bar on a terminal, as lines elsewhere."""
+"""What the Invoke tasks print: tables, and the progress of a build."""
 
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from mqhost import packages
 from mqhost.board import Board
 from mqhost.build import BuildResult
+from mqhost.display import Display
 from mqhost.paths import ROOT, cache_dir
 from mqhost.progress import Progress
 from mqhost.source import DEBIAN
@@ -19,19 +18,9 @@ from mqhost.source import DEBIAN
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Progress]:
-    """A progress callback that shows on stderr, while the `with` block runs."""
-    console = console or Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(console)
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Bars(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
-        current = bars.add_task("starting", total=None)
-
-        def report(what: str, done: int, total: int) -> None:
-            bars.update(current, description=what, completed=done, total=total or None)
-
-        yield report
+    """A progress callback that shows on `console` (stderr), while the `with` block runs."""
+    with Display(console or Console(stderr=True), {}) as display:
+        yield display.show
 
 
 def build_table(result: BuildResult) -> Table:
@@ -95,19 +84,6 @@ def doctor_advice() -> str:
         return "Nothing is missing."
     command = packages.install_command(lacking)
     return f"As root, what is missing is installed when it is needed, or now with: {command}"
-
-
-def _lines(console: Console) -> Progress:
-    """A progress callback that prints a line whenever something else is being done."""
-    said = ""
-
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal said
-        if what != said:
-            said = what
-            console.print(f"{what} …", markup=False, highlight=False, soft_wrap=True)
-
-    return report
 
 
 def _short(result: BuildResult) -> str:
