@@ -4,7 +4,6 @@ import threading
 import time
 
 import pytest
-from littlefs import LittleFS
 
 from mqhost.errors import UsageError
 from mqhost.partition import PartitionTable
@@ -13,7 +12,7 @@ from mqhost.sim import radio
 from mqhost.sim.bus import Op, Reply, Request
 from mqhost.sim.console import Console
 from mqhost.sim.device import mac_of
-from mqhost.sim.filesystem import default_config, make_filesystem, provision_flash
+from mqhost.sim.filesystem import default_config, provision_flash
 from mqhost.sim.radio import Radio
 
 TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
@@ -99,23 +98,6 @@ def test_the_console_finds_behind_a_position_and_stays_bounded():
     assert console.find("end", first) == console.position
     assert console.find("two", first) == -1
     assert len(console.text()) <= 1024 * 1024
-
-
-def test_the_filesystem_holds_the_files():
-    files = {"/config.json": b"{}", "/lib/deep/module.py": b"x" * 10_000, "/empty": b""}
-    image = make_filesystem(0xF0000, files)
-    assert len(image) == 0xF0000
-    read = LittleFS(block_size=4096, block_count=0xF0, mount=False)
-    read.context.buffer = bytearray(image)
-    read.mount()
-    for path, content in files.items():
-        with read.open(path, "rb") as file:
-            assert file.read() == content
-
-
-def test_files_that_do_not_fit_are_named():
-    with pytest.raises(UsageError, match=r"/large cannot be put .* 65,536 B.*100,000 B together"):
-        make_filesystem(0x10000, {"/large": bytes(100_000)})
 
 
 def test_a_flash_is_provisioned_once(tmp_path):

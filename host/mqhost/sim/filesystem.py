@@ -1,58 +1,17 @@
 """The board's flash before its first boot: the flash image, and a filesystem with /config.json.
 
-`provision_flash` puts both into a new flash file. The filesystem is LittleFS with the parameters
-that MicroPython's VfsLfs2 has on a Partition, so that the board mounts it as its own.
+`provision_flash` puts both into a new flash file.
 """
 
 import json
 from pathlib import Path
 
-from littlefs import LittleFS
-from littlefs.errors import LittleFSError
-
 from mqhost.errors import UsageError
+from mqhost.filesystem import make_filesystem
 from mqhost.partition import PartitionTable
 from mqhost.sim.flash import Flash
 
 FLASH_SIZE = 4 * 1024 * 1024
-
-_BLOCK = 4096
-# VfsLfs2's defaults for readsize and progsize; with them its caches have 4 * 32 bytes.
-_ACCESS = 32
-_LOOKAHEAD = 32
-# The oldest layout that LittleFS 2 has: every MicroPython since 1.12 mounts it.
-_DISK_VERSION = 0x00020000
-
-
-def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
-    """A LittleFS image of `size` bytes with `files`, a dict of absolute paths to contents.
-
-    Raises UsageError when they do not fit.
-    """
-    filesystem = LittleFS(
-        block_size=_BLOCK,
-        block_count=size // _BLOCK,
-        read_size=_ACCESS,
-        prog_size=_ACCESS,
-        cache_size=4 * _ACCESS,
-        lookahead_size=_LOOKAHEAD,
-        disk_version=_DISK_VERSION,
-    )
-    path = ""
-    try:
-        for path, content in files.items():
-            parent = str(Path(path).parent)
-            if parent != "/":
-                filesystem.makedirs(parent, exist_ok=True)
-            with filesystem.open(path, "wb") as file:
-                file.write(content)
-    except LittleFSError as error:
-        total = sum(map(len, files.values()))
-        raise UsageError(
-            f"{path} cannot be put into the board's filesystem of {size:,} B ({error}); "
-            f"the files have {total:,} B together."
-        ) from error
-    return bytes(filesystem.context.buffer)
 
 
 def default_config(
