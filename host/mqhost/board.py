@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
+from mqhost.partition import TABLE_OFFSET
 from mqhost.paths import BOARDS, ROOT
 
 PORTS = ("unix", "esp32")
@@ -28,7 +29,7 @@ _REQUIRED: dict[str, type] = {
     "manifest": str,
     "partitions": str,
 }
-_OPTIONAL: dict[str, type] = {"toolchain": str, "features": list}
+_OPTIONAL: dict[str, type] = {"toolchain": str, "flash_offset": int, "features": list}
 _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 
 
@@ -39,7 +40,8 @@ class Board:
     `folder` holds its files and `name` is that folder's name. `port`: the MicroPython port;
     `based_on`: the upstream board (on the unix port: the variant); `micropython`: the release it is
     built from; `toolchain`: the image with the compiler, empty where the machine's own is used;
-    `flash_size` in bytes; `manifest` and `partitions`: files.
+    `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
+    where this chip expects its bootloader; `manifest` and `partitions`: files.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Board:
     manifest: Path
     partitions: Path
     toolchain: str = ""
+    flash_offset: int = 0
     features: tuple[str, ...] = ()
 
     @classmethod
@@ -72,6 +75,11 @@ class Board:
             raise UsageError(f"{file}: port is {record['port']!r}; known ports: {known}.")
         if not 0 <= record["chip_id"] <= 0xFFFF:
             raise UsageError(f"{file}: chip_id is {record['chip_id']}; it is a number of 16 bits.")
+        if not 0 <= record.get("flash_offset", 0) < TABLE_OFFSET:
+            raise UsageError(
+                f"{file}: flash_offset is {record['flash_offset']:#x}; the bootloader stands before "
+                f"the partition table at {TABLE_OFFSET:#x}."
+            )
         size = _SIZE.fullmatch(record["flash_size"])
         if not size:
             raise UsageError(f"{file}: flash_size is {record['flash_size']!r}; write it as '4MiB'.")

@@ -1,0 +1,9 @@
+# MicroPython's side of this board; docs/boards.md says what each file here is for.
+set(IDF_TARGET esp32s3)
+
+set(SDKCONFIG_DEFAULTS
+    boards/sdkconfig.base
+    boards/sdkconfig.spiram_sx
+)
+
+include(${MICROPY_BOARD_DIR}/../common/mqboard.cmake)
