@@ -15,7 +15,10 @@ import click
 from rich.console import Console
 
 from mqhost import commands
+from mqhost.adopt import BIRTH_TIMEOUT, Adoption, adopt
+from mqhost.boardconfig import Wish
 from mqhost.errors import ToolError
+from mqhost.questions import Questions
 from mqhost.settings import Settings
 from mqhost.update import CONFIRM_TIMEOUT, PATIENCE
 
@@ -56,6 +59,7 @@ class _Edge:
         return Settings.resolve(self._options)
 
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
 
 
@@ -145,6 +149,37 @@ def ota_command(
         confirm_timeout=confirm_timeout,
         debug=edge.debug,
     )
+
+
+@cli.command("adopt")
+@click.option("--board", help="The board's definition, as esp32.  [asked for]")
+@click.option("--port", help="Serial port, or sim:PATH.  [the only serial port]")
+@click.option("--ssid", help="Name of the Wi-Fi network.  [asked for]")
+@click.option("--broker", help="The broker as the board reaches it: HOST or HOST:PORT.")
+@click.option("--broker-user", help="The board's user name at the broker.  [none]")
+@click.option("--config", type=_FILE, help="A whole configuration, instead of the questions.")
+@click.option("--ca", type=_FILE, help="PEM file of the CA for the board.")
+@click.option("--baud", type=int, help="Speed of the transfer.  [460800]")
+@click.option("--force", is_flag=True, help="Replace the files that are on the board.")
+@click.option(
+    "--birth-timeout",
+    type=click.FloatRange(min=1),
+    default=BIRTH_TIMEOUT,
+    show_default=True,
+    help="Seconds to wait for the board to announce itself.",
+)
+@click.pass_obj
+def adopt_command(
+    edge: _Edge, ssid: str | None, broker: str | None, broker_user: str | None, **options: Any
+) -> None:
+    """Flash a board over USB, give it its configuration, and meet it over MQTT.
+
+    What no option says is asked for. The Wi-Fi password is always asked for, or taken from
+    MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD.
+    """
+    settings = edge.settings
+    wish = Wish(ssid, broker, settings.prefix or None, broker_user)
+    adopt(Adoption(wish=wish, **options), settings, Questions.at_terminal(), edge.console)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,77 @@
+"""Ask the person at the terminal what no option said; passwords are asked for, never options.
+
+Where nobody can answer (no terminal), a question is a UsageError that names the option or the
+environment variable which answers it.
+"""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from mqhost.errors import UsageError
+
+WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
+BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
+
+
+class Questions:
+    """Asks with `ask` and, without showing the answer, `ask_secret`; None: with nobody there."""
+
+    def __init__(
+        self,
+        ask: Callable[[str], str] | None,
+        ask_secret: Callable[[str], str] | None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._ask = ask
+        self._ask_secret = ask_secret
+        self._environment = os.environ if environment is None else environment
+
+    @classmethod
+    def at_terminal(cls) -> "Questions":
+        """For the person at this process's terminal, if there is one."""
+        if sys.stdin.isatty():
+            return cls(_or_stop(input), _or_stop(getpass.getpass))
+        return cls(None, None)
+
+    def text(self, question: str, option: str, default: str = "") -> str:
+        """The answer to `question`; an empty one means `default`.
+
+        Nobody there: UsageError, for `option` should have said it.
+        """
+        if self._ask is None:
+            raise UsageError(f"{question}? Nobody is there to ask; give {option}.")
+        hint = f" [{default}]" if default else ""
+        while not (answer := self._ask(f"{question}{hint}: ").strip() or default):
+            continue
+        return answer
+
+    def secret(self, question: str, variable: str) -> str:
+        """A password, from the environment's `variable` or asked for; it may be empty."""
+        if variable in self._environment:
+            return self._environment[variable]
+        if self._ask_secret is None:
+            raise UsageError(
+                f"{question}? Nobody is there to ask; set {variable} (empty for none). A password "
+                "has no option: command lines are visible to all users of a machine."
+            )
+        return self._ask_secret(f"{question} (empty for none): ")
+
+    def agree(self, question: str) -> bool:
+        """Whether somebody is there and says yes."""
+        if self._ask is None:
+            return False
+        return self._ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _or_stop(ask: Callable[[str], str]) -> Callable[[str], str]:
+    """`ask`, where the end of the input (Ctrl-D) stops everything, as Ctrl-C does."""
+
+    def asking(question: str) -> str:
+        try:
+            return ask(question)
+        except EOFError:
+            raise KeyboardInterrupt from None
+
+    return asking
