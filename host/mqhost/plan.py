@@ -13,6 +13,24 @@ from pathlib import Path
 
 from mqhost.board import Board
 from mqhost.errors import UsageError
+from mqhost.paths import ROOT
+
+# Enters the toolchain's environment and runs the command it is given; in a container just so.
+SCRIPT = ROOT / "docker" / "build.sh"
+
+# What ESP-IDF's programs take from the environment: where IDF and its tools are, and the network.
+_IDF_ENVIRONMENT = (
+    "IDF_*",
+    "ESP_*",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +53,27 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine that the programs need; a container sees it under the same
+    path, and may write into it only where that is said."""
+
+    path: Path
+    writable: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to run for one board, and where its results will be.
 
     `tree` is the build tree that later builds go on from, as long as `fingerprint` stays the same.
-    `dry_run` lists the commands of the first step without running them; `environment` is set on
-    top of a bare one.
+    Steps run in `tree`, and write nowhere else but `caches`; `reads` are the files and folders
+    outside of it that they read. `dry_run` lists the commands of the first step without running
+    them (empty where that cannot be had); `environment` is set on top of a bare one that holds the
+    `inherited` variables (names, or patterns as of fnmatch).
+
+    `executable` is what is compiled: the program that goes into an app image, or the app image
+    itself when `flash` names the flash image made with it. `port_copy`: where the steps expect
+    MicroPython's source laid out with a copy of the port's folder, beside which they write.
     """
 
     board: str
@@ -53,30 +86,38 @@ class Plan:
     compiled: Path
     frozen_content: Path
     library: Path
+    reads: tuple[Path, ...] = ()
+    caches: tuple[Path, ...] = ()
+    inherited: tuple[str, ...] = ()
+    flash: Path | None = None
+    port_copy: Path | None = None
 
 
-def plan(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
+def plan(
+    board: Board,
+    source: Path,
+    tree: Path,
+    tools: Tools,
+    epoch: int,
+    *,
+    release: str = "",
+    settings: str = "",
+) -> Plan:
     """The plan that builds `board` from MicroPython's `source` in `tree`.
 
-    `epoch`: the time, in Unix seconds, that stands for "now" in the image. The manifest of what is
-    frozen is expected in `tree`/manifest.py.
+    `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the ESP32 port,
+    `release` is what MicroPython calls itself, and `settings` stands for what the build tree is
+    configured from: with others it is made anew. The manifest of what is frozen is expected in
+    `tree`/manifest.py, local sdkconfig options in `tree`/sdkconfig.local.
     """
-    if board.port != "unix":
-        raise UsageError(
-            f"Board {board.name} needs the {board.port} port; building for it arrives with the "
-            "docker builder. Build the simulated board: invoke build --board sim"
-        )
+    if board.port == "esp32":
+        return _plan_esp32(board, source, tree, tools, epoch, release, settings)
     return _plan_unix(board, source, tree, tools, epoch)
 
 
 def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
     """MicroPython's unix port, linked with the system's mbedTLS whatever the source tree says."""
-    for path in (tree, source):
-        if len(str(path).split()) != 1:
-            raise UsageError(
-                f"make cannot work in a folder with a space in its path: {path}. "
-                "Set MQBOARD_CACHE to another folder, or move the checkout."
-            )
+    _refuse_spaces(tree, source)
     output = tree / "make"
     library = tree / "library"
     executable = tree / "firmware"
@@ -139,4 +180,73 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         compiled=output / "frozen_mpy",
         frozen_content=output / "frozen_content.c",
         library=library,
+        reads=(source, board.folder, Path(tools.python), Path(tools.mpy_cross)),
     )
+
+
+def _plan_esp32(
+    board: Board,
+    source: Path,
+    tree: Path,
+    tools: Tools,
+    epoch: int,
+    release: str,
+    settings: str,
+) -> Plan:
+    """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
+    downloads, and their lock file, into the folder of the project that it builds."""
+    _refuse_spaces(tree, source, board.folder)
+    output = tree / "make"
+    library = tree / "library"
+    copy = tree / "micropython"
+    caches = tree.parents[1] / "ccache", tree.parents[1] / "components"
+    options = (
+        f"--directory={copy / 'ports' / 'esp32'}",
+        f"BOARD={board.name}",
+        f"BOARD_DIR={board.folder}",
+        f"BUILD={output}",
+        f"FROZEN_MANIFEST={tree / 'manifest.py'}",
+        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={library} -DMQBOARD_SDKCONFIG={tree / 'sdkconfig.local'}",
+    )
+    environment = {
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        # Else asked of git, whose answer depends on who asks and how the source was cloned.
+        "MICROPY_GIT_TAG": release,
+        "CFLAGS_EXTRA": f"-ffile-prefix-map={tree}=build",
+        "PYTHONPYCACHEPREFIX": str(tree / "pycache"),
+        "GIT_CEILING_DIRECTORIES": str(tree),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "PYTHONHASHSEED": "0",
+        "CCACHE_DIR": str(caches[0]),
+        "IDF_COMPONENT_CACHE_PATH": str(caches[1]),
+    }
+    inputs = [options, environment, tools.versions, board.toolchain, settings]
+    return Plan(
+        board=board.name,
+        tree=tree,
+        steps=(Step("compiling", ("bash", str(SCRIPT), board.port, "make", *options)),),
+        dry_run=(),
+        environment=environment
+        | {"MICROPY_MPYCROSS": tools.mpy_cross, "SOURCE_DATE_EPOCH": str(epoch)},
+        fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
+        executable=output / "micropython.bin",
+        compiled=output / "frozen_mpy",
+        frozen_content=output / "frozen_content.c",
+        library=library,
+        reads=(source, board.folder.parent, SCRIPT, Path(tools.mpy_cross)),
+        caches=caches,
+        inherited=_IDF_ENVIRONMENT,
+        flash=output / "firmware.bin",
+        port_copy=copy,
+    )
+
+
+def _refuse_spaces(*paths: Path) -> None:
+    """Raise UsageError if a path has a space in it, where make would take it for two."""
+    for path in paths:
+        if len(str(path).split()) != 1:
+            raise UsageError(
+                f"make cannot work in a folder with a space in its path: {path}. "
+                "Set MQBOARD_CACHE to another folder, or move the checkout."
+            )

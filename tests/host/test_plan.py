@@ -66,9 +66,3 @@ def test_a_space_in_the_path_of_the_project_is_quoted_elsewhere_refused():
     assert "-I'/my project/boards/sim'" in text
     with pytest.raises(UsageError, match="MQBOARD_CACHE"):
         of(tree=Path("/my cache/build"))
-
-
-def test_a_port_without_a_plan_says_so():
-    board = replace(find("sim"), name="shed", port="esp32")
-    with pytest.raises(UsageError, match="docker builder"):
-        plan(board, SOURCE, TREE, TOOLS, 1000)
