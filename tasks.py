@@ -17,7 +17,9 @@ from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
 from mqhost import demo as demo_
-from mqhost import packages, show
+from mqhost import monitor as monitor_
+from mqhost import packages, show, usb
+from mqhost.boardconfig import Wish
 from mqhost.commands import run_ota
 from mqhost.errors import ToolError
 from mqhost.paths import BUILD, ROOT, cache_dir
@@ -158,3 +160,53 @@ def demo(_):
 def bench(_, only=None, quick=False):
     """Measure how fast and how small everything is; also into build/bench.json."""
     bench_.run(only, quick, out)
+
+
+@task(
+    help={
+        "board": "the board to flash, as built by invoke build",
+        "port": "the serial port, or sim:PATH for a simulated board's flash file; by default the "
+        "only serial port",
+        "erase": "erase everything first, with the files and the configuration on the board",
+        "baud": "the speed of the transfer; 460800 by default",
+    }
+)
+@edge
+def flash(_, board="esp32", port="", erase=False, baud=0):
+    """Write a board's firmware over USB, the first time or after all else failed."""
+    usb.run_flash(board, port, out, erase=erase, baud=baud)
+
+
+@task(
+    help={
+        "board": "the board's definition: it says where the filesystem is",
+        "port": "the serial port, or sim:PATH; by default the only serial port",
+        "config": "a configuration file (docs/board.md); the options below change it",
+        "ssid": "the Wi-Fi network's name; its password is asked for, or in MQBOARD_WIFI_PASSWORD",
+        "server": "the broker as the board reaches it: HOST or HOST:PORT",
+        "prefix": "the board's topic prefix, as esp32/test",
+        "username": "the board's name at the broker; password asked, or MQBOARD_BROKER_PASSWORD",
+        "ca": "PEM file of the CA that signed the broker's certificate",
+        "output": "write the image into this file instead of onto a chip",
+        "firmware": "write the firmware with it",
+        "force": "replace the files that are on the board",
+        "baud": "the speed of the transfer; 460800 by default",
+    }
+)
+@edge
+def provision(
+    _, board="esp32", port="", config="", ssid=None, server=None, prefix=None, username=None, ca="",
+    output="", firmware=False, force=False, baud=0,
+):  # fmt: skip
+    """Give a board its configuration over USB: network, broker, prefix."""
+    usb.run_provision(
+        board, port, Wish(ssid, server, prefix, username), out, config=config, ca=ca,
+        output=output, firmware=firmware, force=force, baud=baud,
+    )  # fmt: skip
+
+
+@task(help={"port": "the serial port; by default the only one", "baud": "115200 by default"})
+@edge
+def monitor(_, port="", baud=0):
+    """Show a board's console at a serial port until Ctrl-]."""
+    sys.exit(monitor_.monitor(port, baud))

@@ -21,10 +21,6 @@ from mqhost.serial_port import SIM, find_port
 from mqhost.sim.target import SimulatedTarget
 from mqhost.target import Piece, Target
 
-# Where the chip's ROM looks for the bootloader, with which a flash image begins; 0 on all others.
-# Source: ESP-IDF programming guide, "Bootloader", per chip.
-_BOOTLOADER = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32c5": 0x2000, "esp32p4": 0x2000}
-
 
 @dataclass(frozen=True)
 class Firmware:
@@ -55,8 +51,7 @@ class Firmware:
             ) from error
         except ValueError as error:
             raise UsageError(f"{folder / 'build.json'} is not JSON. Build again.") from error
-        usual = _BOOTLOADER.get(board.mcu, 0) if board.port == "esp32" else 0
-        offset = report.get("flash_offset", usual)
+        offset = report.get("flash_offset", board.flash_offset)
         table = PartitionTable.load(board.partitions, board.flash_size)
         _check(data, offset, board, table, path)
         return cls(board, table, path, offset, data, report.get("version", "of unknown version"))
