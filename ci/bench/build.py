@@ -16,6 +16,7 @@ from ci.bench import Figure, median
 from ci.bench.rig import Rig
 from mqhost import packages
 from mqhost.build import build, plan_build
+from mqhost.builder import NativeBuilder
 from mqhost.errors import ToolError
 from mqhost.paths import FROZEN
 from mqhost.plan import Plan
@@ -50,7 +51,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
                 continue
             # In the first tree, which is as good as any other.
             _build(rig, source, _changed(rig))
-            work = plan_build(rig.definition, source, read_revision(_VERSION))
+            work = _plan(rig, source)
             for done in range(3 if rig.quick else 5):
                 rig.progress("measuring build: one module changed", done, 0)
                 makes.append(_bare_make(work))
@@ -83,11 +84,19 @@ def _build(rig: Rig, source: Source, extra: Path | None) -> float:
     build(
         rig.definition,
         micropython=source.path,
+        builder=NativeBuilder.name,
         version=_VERSION,
         output=rig.folder / "output",
         extra_frozen=extra,
     )
     return time.monotonic() - started
+
+
+def _plan(rig: Rig, source: Source) -> Plan:
+    """What the native builder carries out."""
+    native = NativeBuilder()
+    tools = native.prepare(rig.definition)
+    return plan_build(rig.definition, source, read_revision(_VERSION), tools, native.name)
 
 
 def _changed(rig: Rig) -> Path:

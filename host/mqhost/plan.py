@@ -53,15 +53,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Mount:
-    """A file or folder of this machine that the programs need; a container sees it under the same
-    path, and may write into it only where that is said."""
-
-    path: Path
-    writable: bool = False
-
-
-@dataclass(frozen=True)
 class Plan:
     """What to run for one board, and where its results will be.
 
@@ -211,6 +202,7 @@ def _plan_esp32(
     environment = {
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
+        "IDF_TARGET": board.mcu,  # ESP-IDF stops if somebody's shell names another one
         # Else asked of git, whose answer depends on who asks and how the source was cloned.
         "MICROPY_GIT_TAG": release,
         "CFLAGS_EXTRA": f"-ffile-prefix-map={tree}=build",

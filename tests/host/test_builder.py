@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.builder import choose_builder
+from mqhost.board import find
+from mqhost.builder import NativeBuilder
+from mqhost.builders import choose_builder
 from mqhost.errors import BuildError, UsageError
 from mqhost.plan import Plan, Step
 
@@ -28,7 +30,7 @@ def work(tmp_path: Path, *scripts: str, dry_run: str = "true") -> Plan:
 
 def run(plan: Plan, log: Path) -> list[tuple[str, int, int]]:
     heard: list[tuple[str, int, int]] = []
-    choose_builder().run(plan, log, lambda *report: heard.append(report))
+    NativeBuilder().run(plan, log, lambda *report: heard.append(report))
     return heard
 
 
@@ -81,7 +83,7 @@ def test_an_interrupted_build_leaves_no_process(tmp_path):
     child = tmp_path / "child"
     script = f"sleep 60 & echo $! > {child}; echo CC x.c; wait"
     with pytest.raises(KeyboardInterrupt):
-        choose_builder().run(
+        NativeBuilder().run(
             work(tmp_path, script, dry_run="echo CC x.c"), tmp_path / "log", interrupt
         )
     deadline = time.monotonic() + 10
@@ -101,9 +103,13 @@ def _runs(process: int) -> bool:
         return False
 
 
+def test_every_line_is_echoed(tmp_path):
+    heard: list[str] = []
+    NativeBuilder().run(work(tmp_path, "echo one; echo two"), tmp_path / "log", echo=heard.append)
+    assert heard == ["one", "two"]
+
+
 def test_the_builders_are_chosen_by_name():
-    assert choose_builder("native").name == choose_builder(None).name == "native"
-    with pytest.raises(UsageError, match="arrives with the ESP32 boards"):
-        choose_builder("docker")
+    assert choose_builder("native", find("sim")).name == "native"
     with pytest.raises(UsageError, match="Known builders: native, docker"):
-        choose_builder("magic")
+        choose_builder("magic", find("sim"))
