@@ -3,7 +3,6 @@ set(IDF_TARGET esp32c3)
 
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
-    boards/sdkconfig.riscv
     boards/ESP32_GENERIC_C3/sdkconfig.c3usb
 )
 

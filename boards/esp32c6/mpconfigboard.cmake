@@ -3,7 +3,6 @@ set(IDF_TARGET esp32c6)
 
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
-    boards/sdkconfig.riscv
     boards/sdkconfig.c6
 )
 

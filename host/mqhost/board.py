@@ -77,8 +77,8 @@ class Board:
             raise UsageError(f"{file}: chip_id is {record['chip_id']}; it is a number of 16 bits.")
         if not 0 <= record.get("flash_offset", 0) < TABLE_OFFSET:
             raise UsageError(
-                f"{file}: flash_offset is {record['flash_offset']:#x}; the bootloader stands before "
-                f"the partition table at {TABLE_OFFSET:#x}."
+                f"{file}: flash_offset is {record['flash_offset']:#x}; the bootloader stands "
+                f"before the partition table at {TABLE_OFFSET:#x}."
             )
         size = _SIZE.fullmatch(record["flash_size"])
         if not size:

@@ -1,9 +1,10 @@
-"""Where a build gets MicroPython from: Debian's source package, or a checkout at hand.
+"""Where a build gets MicroPython from: a release, Debian's source package, or a checkout at hand.
 
-`find_source` returns a folder with MicroPython's sources. Debian's package is downloaded through
-apt from the mirror that the machine itself uses, checked against the hashes below, unpacked into a
-temporary folder and renamed: an interrupted run leaves nothing half done, and whatever is damaged
-in the download folder is fetched again. A folder given by the user is only read.
+`find_source` returns a folder with MicroPython's sources. A release ("v1.28.0") is cloned, see
+upstream.py. Debian's package ("1.25.0+ds-1") is downloaded through apt from the mirror that the
+machine itself uses, checked against the hashes below, unpacked into a temporary folder and renamed:
+an interrupted run leaves nothing half done, and whatever is damaged in the download folder is
+fetched again. A folder given by the user is only read.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mqhost import packages
+from mqhost import packages, upstream
 from mqhost.errors import ToolError, UsageError
 from mqhost.lock import locked
 from mqhost.paths import cache_dir
@@ -57,13 +58,16 @@ class Source:
 def find_source(
     release: str, micropython: Path | None = None, progress: Progress = silent
 ) -> Source:
-    """The sources to build: `micropython` if given, else Debian's source package `release`.
+    """The sources to build: `micropython` if given, else MicroPython's or Debian's `release`.
 
-    Raises UsageError if the folder is no MicroPython of a known kind, ToolError if the package
+    Raises UsageError if the folder is no MicroPython of a known kind, ToolError if the release
     cannot be had.
     """
     if micropython is not None:
         return Source(micropython.resolve(), check_checkout(micropython), "checkout")
+    if release.startswith("v"):
+        path = upstream.release_source(release, progress)
+        return Source(path, check_checkout(path), release)
     path = debian_source(release, progress)
     return Source(path, check_checkout(path), f"Debian {release}")
 

@@ -1,0 +1,195 @@
+"""The ESP32 boards' files: whole, in step with each other, and of options that exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mqhost.board import Board, boards, find
+from mqhost.errors import UsageError
+from mqhost.espimage import CHIP_NAMES
+from mqhost.freeze import read_manifest
+from mqhost.partition import DATA, NVS, PartitionTable
+from mqhost.paths import BOARDS
+from mqhost.source import find_source
+
+KIB = 1024
+ALL = boards()
+REAL = [board for board in ALL if board.port == "esp32"]
+COMMON = BOARDS / "common"
+# Of the upstream build's output, what one more board must not need.
+FILES = {
+    "board.json",
+    "board.toml",
+    "mpconfigboard.cmake",
+    "mpconfigboard.h",
+    "partitions.csv",
+    "sdkconfig.board",
+}
+each = pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
+
+
+def options(path: Path) -> dict[str, str]:
+    """The options that a fragment sets."""
+    lines = [
+        line.split("=", 1) for line in path.read_text().splitlines() if line[:1] not in ("#", "")
+    ]
+    return {name: value for name, value in lines}
+
+
+def known_options() -> set[str]:
+    lines = (COMMON / "options.txt").read_text().splitlines()
+    return {line.split()[0] for line in lines if not line.startswith("#")}
+
+
+def partitions_fragment() -> set[str]:
+    """The options that mqboard.cmake writes by itself."""
+    return set(re.findall(r'"(CONFIG_\w+)=', (COMMON / "mqboard.cmake").read_text()))
+
+
+def test_the_boards_that_people_have_are_there():
+    assert [board.name for board in REAL] == [
+        "esp32",
+        "esp32-spiram",
+        "esp32c3",
+        "esp32c6",
+        "esp32s3",
+    ]
+    assert {board.flash_size // KIB // KIB for board in REAL} == {4, 8}
+
+
+@each
+def test_a_board_is_these_files_and_no_others(board):
+    assert {path.name for path in board.folder.iterdir()} == FILES
+
+
+@each
+def test_the_chip_is_the_one_the_mcu_names(board):
+    assert CHIP_NAMES[board.chip_id].replace("-", "").lower() == board.mcu
+    assert board.flash_offset == (0x1000 if board.mcu == "esp32" else 0)
+    assert (board.micropython, board.toolchain) == ("v1.28.0", "espressif/idf:v5.5.1")
+
+
+@each
+def test_the_layout_has_equal_slots_and_room_for_files(board):
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    first, second = table.slots
+    assert first.size == second.size
+    assert first.offset == 0x10000
+    assert first.size >= 1536 * KIB
+    vfs = table.find("vfs")  # without it the port would make one of whatever is left
+    assert vfs.type == DATA
+    assert vfs.size >= 960 * KIB
+    assert vfs.end == board.flash_size
+    assert table.find_type(DATA, NVS).size >= 16 * KIB
+
+
+def test_boards_of_4_mib_have_the_layout_of_the_simulated_board():
+    sim = PartitionTable.load(find("sim").partitions, find("sim").flash_size)
+    for board in REAL:
+        if board.flash_size == find("sim").flash_size:
+            assert PartitionTable.load(board.partitions, board.flash_size) == sim
+
+
+@each
+def test_micropythons_side_names_chip_and_fragments(board):
+    text = (board.folder / "mpconfigboard.cmake").read_text()
+    assert f"set(IDF_TARGET {board.mcu})\n" in text
+    assert "boards/sdkconfig.base\n" in text
+    assert "sdkconfig.ble" not in text
+    assert text.index("SDKCONFIG_DEFAULTS") < text.index("../common/mqboard.cmake")
+    header = (board.folder / "mpconfigboard.h").read_text()
+    assert re.search(r'^#define MICROPY_HW_BOARD_NAME "', header, re.MULTILINE)
+    mcu_name = re.search(r'^#define MICROPY_HW_MCU_NAME "(\w+)"', header, re.MULTILINE)
+    assert mcu_name and mcu_name[1] == board.mcu.upper()
+    assert re.search(r"^#define MICROPY_PY_BLUETOOTH \(0\)$", header, re.MULTILINE)
+
+
+@each
+def test_the_upstream_fragments_exist(board):
+    port = find_source(find("sim").micropython, None).path / "ports" / "esp32"
+    text = (board.folder / "mpconfigboard.cmake").read_text()
+    named = re.findall(r"^    (boards/\S+)$", text, re.MULTILINE)
+    assert named
+    assert [name for name in named if not (port / name).is_file()] == []
+
+
+def test_only_options_that_exist_are_set_and_all_that_are_listed():
+    fragments = [COMMON / "sdkconfig.common", *(b.folder / "sdkconfig.board" for b in REAL)]
+    used = {name for path in fragments for name in options(path)} | partitions_fragment()
+    assert used == known_options()
+
+
+@pytest.mark.parametrize(
+    "path", [COMMON / "sdkconfig.common", *(b.folder / "sdkconfig.board" for b in REAL)], ids=str
+)
+def test_a_fragment_is_lines_that_end(path):
+    text = path.read_text()
+    assert text.endswith("\n")  # the next fragment is put right behind it
+    for line in text.splitlines():
+        assert re.fullmatch(r'(#.*|CONFIG_[A-Z0-9_]+=(y|n|\d+|".*"))?', line), line
+
+
+def test_what_brings_a_board_back_is_on():
+    common = options(COMMON / "sdkconfig.common")
+    for name in (
+        "BOOTLOADER_APP_ROLLBACK_ENABLE",
+        "BOOTLOADER_WDT_ENABLE",
+        "ESP_INT_WDT",
+        "ESP_TASK_WDT_EN",
+        "ESP_TASK_WDT_INIT",
+        "ESP_SYSTEM_PANIC_PRINT_REBOOT",
+        "APP_REPRODUCIBLE_BUILD",
+    ):
+        assert common[f"CONFIG_{name}"] == "y"
+
+
+@each
+def test_the_flash_size_is_the_one_in_the_bootloaders_header(board):
+    mebibytes = board.flash_size // KIB // KIB
+    own = options(board.folder / "sdkconfig.board")
+    if mebibytes != 4:  # what sdkconfig.base sets
+        assert own["CONFIG_ESPTOOLPY_FLASHSIZE_4MB"] == "n"
+        assert own[f"CONFIG_ESPTOOLPY_FLASHSIZE_{mebibytes}MB"] == "y"
+
+
+@each
+def test_board_json_is_as_upstreams_and_agrees(board):
+    record = json.loads((board.folder / "board.json").read_text())
+    texts = {"docs", "mcu", "product", "thumbnail", "url", "vendor"}
+    lists = {"deploy", "features", "images"}
+    assert set(record) == texts | lists | {"deploy_options"}
+    assert all(isinstance(record[key], str) for key in texts)
+    assert all(isinstance(item, str) for key in lists for item in record[key])
+    assert (record["mcu"], record["product"]) == (board.mcu, board.product)
+    assert int(record["deploy_options"]["flash_offset"], 0) == board.flash_offset
+    assert ("External RAM" in record["features"]) == ("psram" in board.features)
+
+
+@pytest.mark.parametrize("board", ALL, ids=lambda board: board.name)
+def test_the_manifest_resolves_and_no_names_collide(board):
+    source = find_source(find("sim").micropython, None).path
+    variables = {"MPY_DIR": str(source), "PORT_DIR": str(source / "ports" / board.port)}
+    targets = [file.target for file in read_manifest(board.manifest, variables)]
+    assert len(targets) == len(set(targets))
+    assert {"_boot.py", "boot.py", "main.py", "mqboard/board.py", "mqwire/__init__.py"} <= {
+        *targets
+    }
+    assert {"asyncio/core.py", "flashbdev.py"} <= {*targets}
+    assert not {"inisetup.py"} & {*targets}
+    if board.port == "esp32":  # built in, and a frozen module would hide them
+        assert not {"esp32.py", "machine.py", "network.py", "socket.py", "time.py"} & {*targets}
+
+
+def broken(tmp_path: Path, **values: str) -> Board:
+    text = (find("esp32").folder / "board.toml").read_text()
+    for key, value in values.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+    (tmp_path / "board.toml").write_text(text)
+    return Board.load(tmp_path)
+
+
+def test_a_flash_offset_behind_the_partition_table_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="flash_offset is 0x8000"):
+        broken(tmp_path, flash_offset="0x8000")
