@@ -295,10 +295,10 @@ def test_a_redirect_in_a_circle_ends(hub):
         get()
 
 
-@pytest.mark.parametrize("location", ["ftp://host/x", "file:///etc/passwd", "https:///x"])
+@pytest.mark.parametrize("location", ["ftp://host/x", "file:///etc/passwd"])
 def test_a_redirect_to_what_is_no_web_address_is_not_followed(hub, location):
     hub.location = location
-    with pytest.raises(ToolError, match="GitHub redirects|Invalid URL"):
+    with pytest.raises(ToolError, match="GitHub redirects"):
         get()
 
 
