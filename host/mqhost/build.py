@@ -10,31 +10,37 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mqhost import freeze
 from mqhost.board import Board
-from mqhost.builder import Builder, Echo, mute
+from mqhost.builder import Builder, Echo, cores, mpy_cross_program, mpy_cross_version, mute
 from mqhost.builders import choose_builder
 from mqhost.errors import BuildError
-from mqhost.espimage import build_app_image
+from mqhost.images import Images, check_failed_fit, make_images
 from mqhost.lock import locked
 from mqhost.offer import Offer
-from mqhost.partition import TABLE_OFFSET, Partition, PartitionTable
+from mqhost.partition import PartitionTable
 from mqhost.paths import BUILD, cache_dir
 from mqhost.plan import Plan, Tools, plan
+from mqhost.portcopy import lay_out
 from mqhost.progress import Progress, silent
 from mqhost.revision import Revision, read_revision
-from mqhost.source import Source, find_source
+from mqhost.sdkconfig import LocalOptions, fragment, read_local, settings
+from mqhost.source import Source, find_source, planned_source
+from mqhost.toolchain import check_bytecode
 
 
 @dataclass(frozen=True)
 class BuildResult:
     """What a build made. Sizes are in bytes; `modules` are the frozen ones with the bytes of their
-    compiled code; `seconds` is the whole build, `make_seconds` the part of the builder."""
+    compiled code; `flash_offset` is the address at which `flash` begins; `sdkconfig` are the local
+    options; `seconds` is the whole build, `make_seconds` the part of the builder."""
 
     board: str
     version: str
@@ -51,7 +57,9 @@ class BuildResult:
     image_size: int
     slot: str
     slot_size: int
+    flash_offset: int
     modules: tuple[tuple[str, int], ...]
+    sdkconfig: tuple[LocalOptions, ...]
     seconds: float
     make_seconds: float
 
@@ -71,45 +79,47 @@ def build(
     *,
     micropython: Path | None = None,
     builder: str | None = None,
+    base_image: str | None = None,
     version: str | None = None,
     output: Path | None = None,
     extra_frozen: Path | None = None,
+    sdkconfig: Iterable[Path] = (),
     progress: Progress = silent,
     echo: Echo = mute,
 ) -> BuildResult:
     """Build the firmware of `board` and return what was made.
 
-    `micropython`: a checkout to build instead of the board's release. `version`: replaces the one
+    `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`: as
+    for choose_builder. `version`: replaces the one
     that git tells. `output`: where the files go, by default build/<board>. `extra_frozen`: a folder
-    of modules that are frozen on top; one of the same path replaces ours. `echo` hears every line
-    that the compiler says. Raises ToolError: what is missing on the machine, what is wrong in the
-    board's files, what did not compile or fit.
+    of modules that are frozen on top; one of the same path replaces ours. `sdkconfig`: files of
+    ESP-IDF options that replace the board's. `echo` hears every line that the compiler says.
+    Raises ToolError: what is missing on the machine, what is wrong in the board's files, what did
+    not compile or fit.
     """
     started = time.monotonic()
-    chosen = choose_builder(builder, board)
+    local = read_local(board, sdkconfig)
+    chosen = choose_builder(builder, board, base_image, progress)
     table = PartitionTable.load(board.partitions, board.flash_size)
     revision = read_revision(version)
     tools = chosen.prepare(board, progress)
     source = find_source(board.micropython, micropython, progress)
+    check_bytecode(source.path, mpy_cross_program())
     folder = output or BUILD / board.name
-    work = plan_build(board, source, revision, tools, chosen.name)
+    work = plan_build(board, source, revision, tools, chosen.name, local)
     tree = work.tree
     with locked(tree.with_name(tree.name + ".lock"), progress):
         files = _frozen_files(board, source, revision, extra_frozen)
-        make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
-        executable = work.executable.read_bytes()
+        since = time.time()
+        try:
+            make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
+        except BuildError:
+            check_failed_fit(board, work, table, since)
+            raise
         modules = freeze.compiled_sizes(files, work.compiled)
         progress("making the images", 0, 0)
-        app = build_app_image(
-            executable,
-            chip_id=board.chip_id,
-            project=f"mqboard-{board.name}",
-            version=revision.version,
-            build_time=revision.time,
-            idf_version=f"MicroPython {source.version}",
-        )
+        images = make_images(board, work, table, revision, source)
         slot = table.slots[0]
-        check_fit(board, len(app), slot)
         result = BuildResult(
             board=board.name,
             version=revision.version,
@@ -122,42 +132,58 @@ def build(
             offer=folder / "image.json",
             report=folder / "build.json",
             log=folder / "build.log",
-            sha256=hashlib.sha256(app).hexdigest(),
-            image_size=len(app),
+            sha256=hashlib.sha256(images.app).hexdigest(),
+            image_size=len(images.app),
+            flash_offset=board.flash_offset,
             slot=slot.label,
             slot_size=slot.size,
             modules=modules,
+            sdkconfig=local,
             seconds=round(time.monotonic() - started, 3),
             make_seconds=round(make_seconds, 3),
         )
-        _write_outputs(result, board, revision, app, table, tools, chosen.toolchain)
+        _write_outputs(result, board, revision, images, tools, chosen.toolchain)
     return result
 
 
 def plan_build(
-    board: Board, source: Source, revision: Revision, tools: Tools, builder: str
+    board: Board,
+    source: Source,
+    revision: Revision,
+    tools: Tools,
+    builder: str,
+    local: Iterable[LocalOptions] = (),
 ) -> Plan:
     """The plan that `build` carries out, in the build tree that belongs to `board`, `source` and
-    the builder of that name."""
-    tree = cache_dir() / "build" / f"{board.name}-{builder}-{_key(source.path, board.folder)}"
-    return plan(board, source.path, tree, tools, revision.time)
+    the builder of that name. `local`: options of ESP-IDF that replace the board's."""
+    return plan(
+        board,
+        source.path,
+        cache_dir() / "build" / f"{board.name}-{builder}-{_key(source.path, board.folder)}",
+        tools,
+        revision.time,
+        release=f"v{source.version}",
+        settings=settings(board, source.path),
+        sdkconfig=fragment(local),
+    )
 
 
-def check_fit(board: Board, size: int, slot: Partition) -> None:
-    """Raise BuildError, with the numbers and what to do, if `size` bytes do not fit `slot`."""
-    if size > slot.size:
-        raise BuildError(
-            f"app.bin is {size:,} B; slot {slot.label} holds {slot.size:,} B, "
-            f"{size - slot.size:,} B too few. Remove modules from {board.manifest} or use a board "
-            f"with larger slots ({board.partitions})."
-        )
-
-
-def flash_image(app: bytes, table: PartitionTable) -> bytes:
-    """The flash from address 0 to the end of `app` in the first slot, erased where nothing is."""
-    start = table.slots[0].offset
-    before = b"\xff" * TABLE_OFFSET + table.to_bytes()
-    return before.ljust(start, b"\xff") + app
+def dry_run(
+    board: Board,
+    *,
+    micropython: Path | None = None,
+    builder: str | None = None,
+    base_image: str | None = None,
+    version: str | None = None,
+    sdkconfig: Iterable[Path] = (),
+) -> Plan:
+    """The plan that `build` would carry out. Needs no compiler, engine or network, and makes
+    nothing; what only those can tell is left out of it."""
+    local = read_local(board, sdkconfig)
+    source = planned_source(board.micropython, micropython)
+    tools = Tools(sys.executable, mpy_cross_program(), (mpy_cross_version(),), cores())
+    name = builder or ("docker" if board.toolchain else "native")
+    return plan_build(board, source, read_revision(version), tools, name, local)
 
 
 def _frozen_files(
@@ -201,6 +227,10 @@ def _compile(
     work.library.mkdir(parents=True, exist_ok=True)
     # The build asks for this file to see that the submodule is there; we freeze nothing from it.
     (work.library / "README.md").touch()
+    for path, text in work.texts.items():
+        path.write_text(text)
+    if work.layout:
+        lay_out(*work.layout)
     stamp.write_text(work.fingerprint)
     freeze.stage(files, work.tree, work.compiled, work.frozen_content)
     busy.touch()
@@ -216,14 +246,13 @@ def _write_outputs(
     result: BuildResult,
     board: Board,
     revision: Revision,
-    app: bytes,
-    table: PartitionTable,
+    images: Images,
     tools: Tools,
     toolchain: str,
 ) -> None:
     """Write the four files. The offer comes last: it tells whether app.bin is the one it means."""
     offer = Offer.make(
-        app, board=board.name, mcu=board.mcu, version=revision.version, seq=revision.time
+        images.app, board=board.name, mcu=board.mcu, version=revision.version, seq=revision.time
     )
     report = asdict(result) | {
         "seq": revision.time,
@@ -235,8 +264,8 @@ def _write_outputs(
     }
     for name in ("folder", "app", "flash", "offer", "report", "log"):
         del report[name]
-    _write(result.app, app)
-    _write(result.flash, flash_image(app, table))
+    _write(result.app, images.app)
+    _write(result.flash, images.flash)
     _write(result.report, json.dumps(report, indent=2).encode() + b"\n")
     _write(result.offer, offer.to_bytes())
 

@@ -8,6 +8,7 @@ files are compiled; a failure is a BuildError with the last lines and the log's 
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from mqhost import packages
 from mqhost.board import Board
 from mqhost.errors import BuildError
-from mqhost.plan import Plan, Tools
+from mqhost.plan import Plan, Step, Tools
 from mqhost.progress import Progress, silent
+from mqhost.toolchain import check_idf
 
 _TAIL_LINES = 15
 _INHERITED = ("PATH", "HOME", "TMPDIR")
@@ -60,7 +62,11 @@ class NativeBuilder:
     toolchain = ""
 
     def prepare(self, board: Board, progress: Progress = silent) -> Tools:
-        """Install the missing packages; the programs of this machine."""
+        """Install the missing packages, or look for ESP-IDF; the programs of this machine."""
+        if board.port == "esp32":
+            check_idf(board)
+            versions = board.toolchain, mpy_cross_version()
+            return Tools(sys.executable, mpy_cross_program(), versions, cores())
         packages.ensure("build", say=lambda line: progress(line, 0, 0))
         compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True)
         versions = compiler.stdout.partition("\n")[0], mpy_cross_version()
@@ -76,24 +82,67 @@ class NativeBuilder:
             if any(fnmatchcase(name, pattern) for pattern in names)
         }
         environment |= plan.environment
-        fresh = plan.dry_run and not plan.executable.exists()
-        total = _count_compiles(plan.dry_run, environment) if fresh else 0
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as file:
+        with Listener(plan, log, progress, echo) as listener:
+            if listener.wants_total:
+                listener.count(_output(plan.dry_run, environment))
             for step in plan.steps:
-                done = 0
-                progress(step.title, done, total)
+                listener.start(step)
+                listener.end(_run(step.argv, plan.tree, environment, listener.hear))
 
-                def hear(line: str, title: str = step.title) -> None:
-                    nonlocal done, total
-                    echo(line.rstrip("\n"))
-                    counted = _COUNTED.match(line)
-                    if counted and int(counted[2]) >= total:
-                        done, total = int(counted[1]), int(counted[2])
-                    done += bool(_COMPILES.match(line))
-                    progress(title, min(done, total), total)
 
-                _run(step.argv, plan.tree, environment, file, hear, log)
+class Listener:
+    """What becomes of what the programs say: lines of the log, echo, and progress.
+
+    A context manager, in which each step is started, heard line by line, and ended.
+    """
+
+    def __init__(self, plan: Plan, log: Path, progress: Progress, echo: Echo) -> None:
+        self.wants_total = bool(plan.dry_run) and not plan.executable.exists()
+        self._log = log
+        self._progress = progress
+        self._echo = echo
+        self._step = Step("", ())
+        self._done = self._total = 0
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+
+    def __enter__(self) -> "Listener":
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._log.open("w")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def count(self, dry_run: str) -> None:
+        """Learn how many files there are to compile from what a make's dry run said."""
+        self._total = len(_COMPILES.findall(dry_run))
+
+    def start(self, step: Step) -> None:
+        """What is heard from now on comes from `step`."""
+        self._step = step
+        self._done = 0
+        self._tail.clear()
+        self._file.write(f"$ {shlex.join(step.argv)}\n")
+        self._progress(step.title, 0, self._total)
+
+    def hear(self, line: str) -> None:
+        """Take one line that the step's program said."""
+        line = line.rstrip("\r\n")
+        self._file.write(line + "\n")
+        self._tail.append(line)
+        self._echo(line)
+        counted = _COUNTED.match(line)
+        if counted and int(counted[2]) >= self._total:
+            self._done, self._total = int(counted[1]), int(counted[2])
+        self._done += bool(_COMPILES.match(line))
+        self._progress(self._step.title, min(self._done, self._total), self._total)
+
+    def end(self, status: int) -> None:
+        """The step's program ended with `status`; BuildError if that is a failure."""
+        if status:
+            lines = "\n".join(self._tail)
+            failed = f"The build failed ({self._step.argv[0]}, status {status})."
+            raise BuildError(f"{failed} {self._log} ends with:\n{lines}")
 
 
 def mpy_cross_program() -> str:
@@ -114,23 +163,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _count_compiles(argv: Sequence[str], environment: Mapping[str, str]) -> int:
-    """How many C files a make that was asked for a dry run would compile."""
+def _output(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What a program prints."""
     result = subprocess.run(argv, env=environment, capture_output=True, text=True, errors="replace")
-    return len(_COMPILES.findall(result.stdout))
+    return result.stdout
 
 
 def _run(
-    argv: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str],
-    file: TextIO,
-    hear: Callable[[str], None],
-    log: Path,
-) -> None:
-    """Run one program in `folder`; its lines go to `file` and `hear`. It never outlives us."""
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    file.write(f"$ {' '.join(argv)}\n")
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str], hear: Callable[[str], None]
+) -> int:
+    """Run one program in `folder`; `hear` gets its lines. Its status; it never outlives us."""
     try:
         process = subprocess.Popen(
             argv,
@@ -148,16 +190,9 @@ def _run(
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            file.write(line)
-            tail.append(line.rstrip())
             hear(line)
-        status = process.wait()
+        return process.wait()
     except BaseException:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
-    if status:
-        file.flush()
-        lines = "\n".join(tail)
-        failed = f"The build failed ({argv[0]}, status {status})."
-        raise BuildError(f"{failed} {log} ends with:\n{lines}")

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mqhost.board import Board
@@ -63,8 +63,8 @@ class Plan:
     `inherited` variables (names, or patterns as of fnmatch).
 
     `executable` is what is compiled: the program that goes into an app image, or the app image
-    itself when `flash` names the flash image made with it. `port_copy`: where the steps expect
-    MicroPython's source laid out with a copy of the port's folder, beside which they write.
+    itself when `flash` names the flash image made with it. Before the steps run, the files `texts`
+    are written, and MicroPython's source is laid out as `layout` says (portcopy.lay_out).
     """
 
     board: str
@@ -81,7 +81,8 @@ class Plan:
     caches: tuple[Path, ...] = ()
     inherited: tuple[str, ...] = ()
     flash: Path | None = None
-    port_copy: Path | None = None
+    texts: Mapping[Path, str] = field(default_factory=dict)
+    layout: tuple[Path, str, Path] | None = None
 
 
 def plan(
@@ -93,16 +94,17 @@ def plan(
     *,
     release: str = "",
     settings: str = "",
+    sdkconfig: str = "",
 ) -> Plan:
     """The plan that builds `board` from MicroPython's `source` in `tree`.
 
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the ESP32 port,
-    `release` is what MicroPython calls itself, and `settings` stands for what the build tree is
-    configured from: with others it is made anew. The manifest of what is frozen is expected in
-    `tree`/manifest.py, local sdkconfig options in `tree`/sdkconfig.local.
+    `release` is what MicroPython calls itself, `settings` stands for what the build tree is
+    configured from, and `sdkconfig` are options that come last: with others it is made anew. The
+    manifest of what is frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
-        return _plan_esp32(board, source, tree, tools, epoch, release, settings)
+        return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
     return _plan_unix(board, source, tree, tools, epoch)
 
 
@@ -183,6 +185,7 @@ def _plan_esp32(
     epoch: int,
     release: str,
     settings: str,
+    sdkconfig: str,
 ) -> Plan:
     """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
     downloads, and their lock file, into the folder of the project that it builds."""
@@ -213,7 +216,7 @@ def _plan_esp32(
         "CCACHE_DIR": str(caches[0]),
         "IDF_COMPONENT_CACHE_PATH": str(caches[1]),
     }
-    inputs = [options, environment, tools.versions, board.toolchain, settings]
+    inputs = [options, environment, tools.versions, board.toolchain, settings, sdkconfig]
     return Plan(
         board=board.name,
         tree=tree,
@@ -230,7 +233,8 @@ def _plan_esp32(
         caches=caches,
         inherited=_IDF_ENVIRONMENT,
         flash=output / "firmware.bin",
-        port_copy=copy,
+        texts={tree / "sdkconfig.local": sdkconfig},
+        layout=(source, board.port, copy),
     )
 
 

