@@ -131,6 +131,7 @@ class Wish:
         broker = config.get("broker")
         broker = broker if isinstance(broker, dict) else {}
         if self.server is not None:
+            broker.pop("port", None)
             broker |= split_server(self.server)
         if self.username is not None:
             broker |= {"user": self.username, "password": broker_password or ""}
@@ -148,7 +149,7 @@ def split_server(text: str) -> dict[str, Any]:
     """{"host": …} or {"host": …, "port": …} of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT."""
     if text.startswith("["):
         host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
+        port = port[1:] or "?" if port.startswith(":") else port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
         port = port or "?"

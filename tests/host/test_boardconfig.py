@@ -1,0 +1,183 @@
+"""The host's rules for a board's configuration, held against the board's own."""
+
+import copy
+import importlib
+import json
+import sys
+import tempfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqhost import boardconfig
+from mqhost.boardconfig import Wish, check, split_server
+from mqhost.errors import UsageError
+from mqhost.paths import FROZEN, ROOT
+
+FULL = {
+    "prefix": "esp32/test",
+    "networks": [{"ssid": "name", "password": "long secret"}, {"ssid": "open"}],
+    "broker": {
+        "host": "192.168.1.5",
+        "port": 1884,
+        "user": "u",
+        "password": "p",
+        "keepalive": 60,
+        "ca": "/certs/ca.pem",
+    },
+    "update": {"health_s": 10, "confirm_s": 300.5},
+    "watchdog": {"timeout_s": 60},
+    "log": {"level": "info"},
+    "modules": {"blink": {"pin": 2}},
+}
+SMALL = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h"}}
+# The board's own module, with what it finds on CPython in tests/board.
+sys.path += [str(FROZEN), str(ROOT / "tests" / "board" / "cpython")]
+on_board = importlib.import_module("mqboard.config")
+
+
+def places(value, path=()):
+    """The paths of everything in `value`."""
+    yield path
+    tables = {dict: lambda: value.items(), list: lambda: enumerate(value)}
+    for key, item in tables.get(type(value), tuple)():
+        yield from places(item, (*path, key))
+
+
+def changed(record, path, change):
+    """A copy of `record` in which `change(table, key)` was done at `path`."""
+    record = copy.deepcopy(record)
+    table = record
+    for key in path[:-1]:
+        table = table[key]
+    change(table, path[-1])
+    return record
+
+
+def board_takes(record):
+    with tempfile.NamedTemporaryFile("w") as file:
+        json.dump(record, file)
+        file.flush()
+        try:
+            return on_board.load(file.name, {})[1] == ""
+        except on_board.ConfigError:
+            return False
+
+
+def host_takes(record):
+    try:
+        check(record)
+    except UsageError:
+        return False
+    return True
+
+
+PLACES = [path for path in places(FULL) if path and path[0] != "modules"]
+OPTIONAL = {"port", "user", "password", "keepalive", "update", "watchdog", "log", "level"}
+ODD = [None, True, False, 0, -1, 1.5, "", "x", [], {}, ["x"], {"x": 1}, 10**9]
+
+
+def test_both_take_what_is_documented():
+    for record in (FULL, SMALL):
+        assert board_takes(record) and host_takes(record)
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
+def test_what_a_board_refuses_the_host_refuses(path):
+    def put(value):
+        return lambda table, key: table.__setitem__(key, value)
+
+    cases = [changed(FULL, path, put(value)) for value in ODD]
+    cases.append(changed(FULL, path, lambda table, key: table.pop(key)))
+    for record in cases:
+        assert board_takes(record) or not host_takes(record), record
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+                    lambda inner: st.lists(inner, max_size=3)
+                    | st.dictionaries(st.sampled_from(["ssid", "host", "port"]), inner)),
+       st.sampled_from(PLACES))  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_no_value_passes_the_host_that_a_board_refuses(value, path):
+    record = changed(FULL, path, lambda table, key: table.__setitem__(key, value))
+    assert board_takes(record) or not host_takes(record)
+
+
+@pytest.mark.parametrize("optional", [path for path in PLACES if path[-1] in OPTIONAL])
+def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
+    for change in (lambda t, k: t.pop(k), lambda t, k: t.__setitem__(k, None)):
+        record = changed(FULL, optional, change)
+        assert board_takes(record) and host_takes(record)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"modlues": {}}, "unknown key modlues"),
+        ({"prefix": "/a"}, "without slashes"),
+        ({"networks": [{"ssid": "x" * 33}]}, "33 bytes"),
+        ({"networks": [{"ssid": "x", "password": "1234567"}]}, "7 bytes; Wi-Fi takes 8 to 63"),
+        ({"networks": [{"ssid": "x", "pasword": "12345678"}]}, "unknown key networks.pasword"),
+        ({"broker": {"host": "h", "port": 70000}}, "broker.port is 70000"),
+        ({"broker": {"host": ""}}, "broker.host is empty"),
+        ({"log": {"level": "loud"}}, "known: debug, info"),
+    ],
+)
+def test_the_host_finds_mistakes_that_a_board_would_not(change, words):
+    with pytest.raises(UsageError, match=words):
+        check(SMALL | change)
+
+
+def test_no_error_shows_a_password():
+    for secret in ("s3cret", "s3cret" * 20, ["s3cret-in-a-list"]):
+        for record in (
+            SMALL | {"networks": [{"ssid": "x", "password": secret}]},
+            SMALL | {"broker": {"host": "h", "password": [secret]}},
+        ):
+            with pytest.raises(UsageError) as error:
+                check(record)
+            assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1]", '{"prefix": NaN}', "{'a': 1}"])
+def test_a_file_that_is_no_json_object_is_named(tmp_path, text):
+    (tmp_path / "board.json").write_text(text)
+    with pytest.raises(UsageError, match=r"board\.json"):
+        boardconfig.load(tmp_path / "board.json")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"board\.json"):
+        boardconfig.load(tmp_path / "board.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("host", {"host": "host"}),
+        ("10.0.0.1:1884", {"host": "10.0.0.1", "port": 1884}),
+        ("[fe80::1]", {"host": "fe80::1"}),
+        ("[fe80::1]:1883", {"host": "fe80::1", "port": 1883}),
+        ("fe80::1", {"host": "fe80::1"}),
+    ],
+)
+def test_a_server_is_a_host_with_or_without_a_port(text, server):
+    assert split_server(text) == server
+
+
+@pytest.mark.parametrize("text", ["host:", "host:x", "host:-1", "[fe80::1]x"])
+def test_a_server_with_a_wrong_port_is_refused(text):
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        split_server(text)
+
+
+def test_options_lie_over_a_file():
+    config = Wish(prefix="other", server="h2:1").config(FULL)
+    assert config["prefix"] == "other" and config["networks"] == FULL["networks"]
+    assert config["broker"] == FULL["broker"] | {"host": "h2", "port": 1}
+    assert FULL["prefix"] == "esp32/test"
+
+
+def test_a_server_without_a_port_keeps_no_port_of_another():
+    assert "port" not in Wish(server="h2").config(FULL)["broker"]
