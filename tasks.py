@@ -13,6 +13,7 @@ from invoke import task
 from rich.console import Console
 
 from ci import bench as bench_
+from mqhost import artifact as artifact_
 from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
@@ -136,7 +137,7 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
     help={
         "prefix": "the board's topic prefix, as esp32/test",
         "board": "push the build of this board; by default of the one the device says it is",
-        "image": "push this app image, with its image.json beside it",
+        "image": "push this app.bin, or the one kept whose SHA-256 begins so",
         "server": "the broker's address; 127.0.0.1 by default",
         "port": "the broker's port; 1883 by default",
     }
@@ -146,6 +147,24 @@ def ota(_, prefix=None, board=None, image=None, server=None, port=0):
     """Push new firmware over MQTT and wait until the board has confirmed it."""
     settings = Settings.resolve({"prefix": prefix, "server": server, "port": port or None})
     run_ota(settings, board, Path(image) if image else None, Console())
+
+
+@task(
+    help={
+        "board": "the board whose firmware to download",
+        "run": "latest (the last good one on the default branch), a run's ID, or a release's tag",
+        "repo": "the GitHub repository as OWNER/NAME; by default that of the git remote",
+        "output": "the folder for the files; build/<board> by default",
+    }
+)
+@edge
+def artifact(_, board="esp32", run="latest", repo=None, output=None):
+    """Download firmware that CI built, check it, and keep it for ota and flash."""
+    folder = Path(output) if output else None
+    with show.progress() as progress:
+        found = artifact_.fetch(board, run, repo, folder, progress=progress)
+    offer = found.offer
+    say(f"{offer.board} {offer.version} ({offer.sha256[:12]}) of {found.origin}: {found.folder}")
 
 
 @task

@@ -109,7 +109,8 @@ def log_command(edge: _Edge, lines: int | None) -> None:
 @click.option(
     "--image",
     type=click.Path(path_type=Path),
-    help="App image to push, with its image.json beside it.  [build/BOARD/app.bin]",
+    help="App image to push, with its image.json beside it, or the first digits of the SHA-256 of "
+    "one that was built or downloaded.  [build/BOARD/app.bin]",
 )
 @click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
 @click.option(

@@ -22,6 +22,7 @@ from mqhost.offer import load_image
 from mqhost.paths import BUILD
 from mqhost.session import Session
 from mqhost.settings import Settings
+from mqhost.store import ImageStore, remember
 from mqhost.update import CONFIRM_TIMEOUT, PATIENCE, UpdateResult, push
 
 Debug = Callable[[str], None] | None
@@ -126,12 +127,14 @@ def run_ota(
 ) -> UpdateResult:
     """Push an app image and stay until the board has confirmed it; print how it went.
 
-    `image` is an app.bin with its image.json beside it; None means the build of `board`, and with
-    `board` None that of the board which the device says it is.
+    `image` is an app.bin with its image.json beside it, or the first digits of the SHA-256 of one
+    in the local image store; None means the build of `board`, and with `board` None that of the
+    board which the device says it is.
     """
     with Session(settings, debug=debug) as session, Display(console, STAGES) as display:
-        path = image or app_path(board or session.request_json("info").get("board"))
+        path = image_path(image) if image else app_path(board or _board_of(session))
         offer, app = load_image(path)
+        remember(app, offer)
         say(console, f"{session.prefix}: {path.name} {offer.version}, {offer.size:,} B")
         try:
             result = push(
@@ -159,6 +162,13 @@ def app_path(board: Any) -> Path:
     return BUILD / board / "app.bin"
 
 
+def image_path(image: Path) -> Path:
+    """`image`, or the app.bin in the local image store if it is the beginning of its hash."""
+    if image.exists() or not re.fullmatch("[0-9A-Fa-f]{6,64}", str(image)):
+        return image
+    return ImageStore().find(str(image))
+
+
 def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> None:
     """Print what a board says of itself: aligned lines, or the JSON object as it came."""
     if as_json:
@@ -178,6 +188,11 @@ def say(console: Console, text: str) -> None:
 def clean(text: str) -> str:
     """`text` without control characters: it may come from a board, and goes to a terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _board_of(session: Session) -> Any:
+    """The board that the device says it is."""
+    return session.request_json("info").get("board")
 
 
 def _fact(key: str, value: Any) -> str:

@@ -4,9 +4,11 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mqhost.commands import image_path
 from mqhost.errors import UsageError
 from mqhost.offer import Offer, load_image
 from mqhost.store import ImageStore, remember
@@ -171,3 +173,16 @@ def test_the_store_is_in_the_cache(tmp_path, monkeypatch):
     remember(app, offer)
     assert (tmp_path / "images" / offer.sha256 / "app.bin").read_bytes() == app
     assert hashlib.sha256(app).hexdigest() == offer.sha256
+
+
+def test_an_image_is_named_by_its_path_or_its_hash(tmp_path, monkeypatch):
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    app, offer = image("1.0")
+    kept = ImageStore().put(app, offer)
+    assert image_path(Path(offer.sha256[:10])) == kept
+    assert image_path(Path("build/esp32/app.bin")) == Path("build/esp32/app.bin")
+    Path(offer.sha256[:10]).write_bytes(b"a file of that name")
+    assert image_path(Path(offer.sha256[:10])) == Path(offer.sha256[:10])
+    with pytest.raises(UsageError, match="No image 'abcdef'"):
+        image_path(Path("abcdef"))
