@@ -33,6 +33,7 @@ from mqhost.progress import Progress, silent
 from mqhost.revision import Revision, read_revision
 from mqhost.sdkconfig import LocalOptions, fragment, read_local, settings
 from mqhost.source import Source, find_source, planned_source
+from mqhost.store import remember
 from mqhost.toolchain import check_bytecode
 
 
@@ -268,6 +269,7 @@ def _write_outputs(
     _write(result.flash, images.flash)
     _write(result.report, json.dumps(report, indent=2).encode() + b"\n")
     _write(result.offer, offer.to_bytes())
+    remember(images.app, offer)
 
 
 def _write(path: Path, data: bytes) -> None:
