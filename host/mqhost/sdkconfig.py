@@ -1,7 +1,7 @@
 """sdkconfig: the options of ESP-IDF that a board is built with.
 
-A board's own stand in fragments beside its board.toml; `read_local` reads the files that
-`invoke build --sdkconfig` names, which have the last word. ESP-IDF takes fragments only into a fresh
+A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
+`invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
 build tree, so `settings` sums up everything that a tree is configured from.
 """
 

@@ -1,0 +1,181 @@
+"""Builds of ESP32 boards with the native builder, real make and mpy-cross, and a fake ESP-IDF."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakeidf import make_idf
+
+from mqhost import build as build_module
+from mqhost.board import Board, boards, find
+from mqhost.build import BuildResult, build, dry_run
+from mqhost.errors import BuildError, ToolError, UsageError
+from mqhost.espimage import ImageError, verify
+from mqhost.offer import Offer
+from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.revision import Revision
+from mqhost.source import find_source
+
+REAL = [board for board in boards() if board.port == "esp32"]
+REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
+
+
+@pytest.fixture
+def source() -> Path:
+    return find_source(find("sim").micropython, None).path
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch, source) -> Callable[..., BuildResult]:
+    """Build a board natively, from Debian's source as a checkout, in a cache of its own."""
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("IDF_PATH", str(make_idf(tmp_path / "idf")))
+    monkeypatch.setattr(
+        build_module,
+        "read_revision",
+        lambda version=None: replace(REVISION, version=version or REVISION.version),
+    )
+    return lambda board=None, **options: build(
+        board or find("esp32"),
+        **{"builder": "native", "micropython": source, "output": tmp_path / "out"} | options,
+    )
+
+
+def asked(tmp_path: Path) -> dict:
+    """What idf.py was asked for."""
+    (file,) = (tmp_path / "cache" / "build").glob("*/make/idf-calls.json")
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
+def test_the_images_are_those_of_the_port(make, tmp_path, board: Board):
+    result = make(board)
+    app, flash = result.app.read_bytes(), result.flash.read_bytes()
+    assert verify(app, board.chip_id).chip_id == board.chip_id
+    assert result.slot_size == (0x280000 if board.name == "esp32s3" else 0x180000)
+    assert flash[0] == 0xE9  # the bootloader: where flash.bin begins is the flash offset
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    assert PartitionTable.from_bytes(flash[TABLE_OFFSET - board.flash_offset :]) == table
+    assert flash[table.slots[0].offset - board.flash_offset :] == app
+    offer = Offer.load(result.offer)
+    assert offer.matches(app)
+    assert (offer.board, offer.mcu, offer.version) == (board.name, board.mcu, "1.2.3")
+    report = json.loads(result.report.read_text())
+    assert report["flash_offset"] == board.flash_offset
+    assert report["tools"][0] == "espressif/idf:v5.5.1"
+    assert report["modules"]["mqboard/board.py"] > 1000
+    assert {"_boot.py", "flashbdev.py", "mqbuild.py"} <= report["modules"].keys()
+
+
+def test_idf_is_asked_as_the_port_wants_it(make, tmp_path):
+    make()
+    call = asked(tmp_path)
+    assert call["options"]["MICROPY_BOARD"] == "esp32"
+    assert call["options"]["MICROPY_BOARD_DIR"] == str(find("esp32").folder)
+    assert call["options"]["MICROPY_FROZEN_MANIFEST"].endswith("/manifest.py")
+    assert call["environment"]["SOURCE_DATE_EPOCH"] == str(REVISION.time)
+    assert call["environment"]["IDF_TARGET"] == "esp32"
+    assert call["environment"]["MICROPY_GIT_TAG"] == "v1.25.0"
+    assert call["environment"]["CCACHE_DIR"] == str(tmp_path / "cache" / "ccache")
+
+
+def test_the_source_is_only_read(make, source):
+    before = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
+    make()
+    assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == before
+
+
+def test_a_second_build_goes_on_from_the_first(make, tmp_path):
+    make()
+    (marker,) = (tmp_path / "cache" / "build").glob("*/make")
+    (marker / "kept").touch()
+    make(version="2.0.0")
+    assert (marker / "kept").exists()
+
+
+def test_local_options_are_handed_on_and_recorded(make, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("# for the bench\nCONFIG_LOG_DEFAULT_LEVEL_INFO=y\n")
+    two.write_text('CONFIG_LWIP_LOCAL_HOSTNAME="shed"')
+    result = make(sdkconfig=[one, two])
+    wanted = ["CONFIG_LOG_DEFAULT_LEVEL_INFO=y", 'CONFIG_LWIP_LOCAL_HOSTNAME="shed"']
+    assert asked(tmp_path)["local"].splitlines() == wanted
+    report = json.loads(result.report.read_text())
+    assert [item["name"] for item in report["sdkconfig"]] == [str(one), str(two)]
+    assert [line for item in report["sdkconfig"] for line in item["lines"]] == wanted
+
+
+def test_other_local_options_configure_anew(make, tmp_path):
+    make()
+    (marker,) = (tmp_path / "cache" / "build").glob("*/make")
+    (marker / "stale").touch()
+    (tmp_path / "one").write_text("CONFIG_X=y\n")
+    make(sdkconfig=[tmp_path / "one"])
+    assert not (marker / "stale").exists()
+
+
+@pytest.mark.parametrize(("text", "line"), [("CONFIG_A=y\nconfig_b=y", 2), ("A=y", 1)])
+def test_a_line_that_sets_nothing_is_named(tmp_path, text, line):
+    (tmp_path / "local").write_text(text)
+    with pytest.raises(UsageError, match=f"local, line {line}: "):
+        dry_run(find("esp32"), sdkconfig=[tmp_path / "local"])
+
+
+def test_local_options_make_no_sense_for_the_simulated_board(tmp_path):
+    with pytest.raises(UsageError, match="not built with ESP-IDF"):
+        dry_run(find("sim"), sdkconfig=[tmp_path / "local"])
+
+
+def test_another_chips_image_never_leaves_the_build(make, monkeypatch, tmp_path):
+    monkeypatch.setenv("IDF_FAKE_CHIP", "5")
+    with pytest.raises(ImageError, match="for ESP32-C3; this board is ESP32"):
+        make()
+    assert not (tmp_path / "out" / "app.bin").exists()
+
+
+def test_another_layout_never_leaves_the_build(make, monkeypatch, tmp_path):
+    monkeypatch.setenv("IDF_FAKE_CSV", str(find("esp32s3").partitions))
+    with pytest.raises(BuildError, match=r"not laid out as .*boards/esp32/partitions.csv says"):
+        make()
+    assert not (tmp_path / "out" / "flash.bin").exists()
+
+
+def test_an_image_too_large_is_told_with_numbers_and_what_to_trim(make, monkeypatch):
+    monkeypatch.setenv("IDF_FAKE_SIZE", "1600000")
+    for _ in range(2):
+        with pytest.raises(BuildError, match=r"app.bin is 1,600,\d+ B; slot ota_0 holds 1,572,864"):
+            make()
+
+
+def test_a_compile_error_after_an_image_too_large_is_told_as_itself(make, monkeypatch):
+    monkeypatch.setenv("IDF_FAKE_SIZE", "1600000")
+    with pytest.raises(BuildError, match="slot ota_0 holds"):
+        make()
+    monkeypatch.setenv("IDF_FAKE_FAIL", "compile")
+    with pytest.raises(BuildError, match="it does not compile"):
+        make()
+
+
+def test_without_idf_the_build_does_not_begin(make, monkeypatch):
+    monkeypatch.delenv("IDF_PATH")
+    with pytest.raises(ToolError, match="IDF_PATH does not say where it is"):
+        make()
+
+
+def test_progress_counts_as_ninja_does(make):
+    heard: list[tuple[str, int, int]] = []
+    make(progress=lambda *report: heard.append(report))
+    assert ("compiling", 1, 2) in heard
+    assert ("compiling", 2, 2) in heard
+
+
+def test_a_dry_run_needs_neither_network_nor_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for board in boards():
+        work = dry_run(board)
+        assert work.steps
+        assert work.tree.is_relative_to(tmp_path)
+    assert list(tmp_path.iterdir()) == []
