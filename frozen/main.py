@@ -1,7 +1,7 @@
 """The guard around everything: runs the board, and never ends at a prompt unasked.
 
 An image on trial that cannot even start is rolled back by the bootloader after the reset; a
-confirmed one counts its failed boots and ends in safe mode. mqboard.board is the composition root.
+confirmed one counts its failed boots and ends in safe mode. mqboard.startup composes the board.
 """
 
 import machine
@@ -9,15 +9,27 @@ import machine
 _PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
 
 
-def _start():
-    from mqboard.board import Board, Unprovisioned
+def _board():
+    from mqboard.lazy import forget
+    from mqboard.startup import ONCE, Unprovisioned, assemble
 
     try:
-        Board().run()
-    except KeyboardInterrupt:
-        print("Stopped: this is the MicroPython prompt; machine.reset() starts the board again.")
+        board = assemble()
     except Unprovisioned as error:
         print("%s. Write /config.json, then machine.reset()." % error)
+        return None
+    forget(*ONCE)
+    return board
+
+
+def _start():
+    try:
+        # In a function of its own, so that nothing here refers to what is forgotten.
+        board = _board()
+        if board:
+            board.run()
+    except KeyboardInterrupt:
+        print("Stopped: this is the MicroPython prompt; machine.reset() starts the board again.")
     machine.WDT(timeout=_PROMPT_MS).feed()
 
 
@@ -31,9 +43,9 @@ except BaseException as error:  # nobody is there to read a traceback at a promp
     try:
         from esp32 import NVS
 
-        from mqboard.bootrecord import Store, Trial
+        from mqboard.bootrecord import NAMESPACE, Store, Trial
 
-        Trial(Store(NVS("mqboard"))).blame("it stopped with %r" % error)
+        Trial(Store(NVS(NAMESPACE))).blame("it stopped with %r" % error)
     finally:
         time.sleep(1)
         machine.reset()

@@ -11,6 +11,8 @@ from micropython import const
 
 SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 
+NAMESPACE = "mqboard"  # in NVS
+
 _MAGIC = b"MQB1"
 _BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
 
@@ -48,22 +50,23 @@ class BootRecord:
     """Counts boots that did not become healthy. `memory` is machine.RTC().memory."""
 
     def __init__(self, memory, power_on):
-        self._memory = memory
         kept = memory()
         known = len(kept) == len(_MAGIC) + 1 and kept[: len(_MAGIC)] == _MAGIC and not power_on
         self.unhealthy = kept[len(_MAGIC)] if known else 0
-        self._write(min(self.unhealthy + 1, 255))
+        _write(memory, min(self.unhealthy + 1, 255))
 
     def safe_mode(self):
         """Whether so many boots failed that no user code may run."""
         return self.unhealthy >= SAFE_MODE_AFTER
 
-    def healthy(self):
-        """This boot is fine, or ends on purpose: count from zero again."""
-        self._write(0)
 
-    def _write(self, count):
-        self._memory(_MAGIC + bytes((count,)))
+def count_from_zero(memory):
+    """This boot is healthy, or ends on purpose. `memory` as for BootRecord."""
+    _write(memory, 0)
+
+
+def _write(memory, count):
+    memory(_MAGIC + bytes((count,)))
 
 
 class Trial:

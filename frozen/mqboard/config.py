@@ -23,36 +23,41 @@ _NUMBER = (int, float)
 
 
 class Config:
-    """A parsed configuration, its keys as attributes; `text` is the JSON it came from."""
+    """A parsed configuration, its keys as attributes; `text` is the JSON it came from, until it is
+    kept as a good one. (No methods: they would keep this module in the heap; it is used once.)"""
 
-    def __init__(self, text):
-        self.text = text
-        try:
-            root = json.loads(text)
-        except ValueError:
-            raise ConfigError("not JSON")
-        _check(root, "configuration", dict)
-        self.prefix = _get(root, "prefix", str)
-        if not self.prefix or "+" in self.prefix or "#" in self.prefix:
-            raise ConfigError("prefix: must be a topic without wildcards")
-        self.networks = [
-            (_get(network, "ssid", str), _get(network, "password", str, ""))
-            for network in _get(root, "networks", list)
-        ]
-        if not self.networks:
-            raise ConfigError("networks: at least one is needed")
-        broker = _get(root, "broker", dict)
-        self.host = _get(broker, "host", str)
-        self.port = _get(broker, "port", int, 1883)
-        self.user = _get(broker, "user", str, None)
-        self.password = _get(broker, "password", str, None)
-        self.keepalive = _positive(broker, "keepalive", 60)
-        update = _get(root, "update", dict, {})
-        self.health_s = _positive(update, "health_s", 10)
-        self.confirm_s = _positive(update, "confirm_s", 300)
-        self.watchdog_s = _positive(_get(root, "watchdog", dict, {}), "timeout_s", 60)
-        self.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
-        self.modules = _get(root, "modules", dict, {})
+
+def parse(text):
+    """Return the Config that `text` says; raise ConfigError."""
+    try:
+        root = json.loads(text)
+    except ValueError:
+        raise ConfigError("not JSON")
+    _check(root, "configuration", dict)
+    config = Config()
+    config.text = text
+    config.prefix = _get(root, "prefix", str)
+    if not config.prefix or "+" in config.prefix or "#" in config.prefix:
+        raise ConfigError("prefix: must be a topic without wildcards")
+    config.networks = [
+        (_get(network, "ssid", str), _get(network, "password", str, ""))
+        for network in _get(root, "networks", list)
+    ]
+    if not config.networks:
+        raise ConfigError("networks: at least one is needed")
+    broker = _get(root, "broker", dict)
+    config.host = _get(broker, "host", str)
+    config.port = _get(broker, "port", int, 1883)
+    config.user = _get(broker, "user", str, None)
+    config.password = _get(broker, "password", str, None)
+    config.keepalive = _positive(broker, "keepalive", 60)
+    update = _get(root, "update", dict, {})
+    config.health_s = _positive(update, "health_s", 10)
+    config.confirm_s = _positive(update, "confirm_s", 300)
+    config.watchdog_s = _positive(_get(root, "watchdog", dict, {}), "timeout_s", 60)
+    config.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
+    config.modules = _get(root, "modules", dict, {})
+    return config
 
 
 def load(path, store):
@@ -62,7 +67,7 @@ def load(path, store):
     """
     try:
         with open(path) as file:
-            return Config(file.read()), ""
+            return parse(file.read()), ""
     except OSError:
         complaint = "%s: cannot be read" % path
     except ConfigError as error:
@@ -70,7 +75,7 @@ def load(path, store):
     text = store.get("config")
     if text is None:
         raise ConfigError(complaint)
-    return Config(text), complaint + "; using the last good configuration"
+    return parse(text), complaint + "; using the last good configuration"
 
 
 def _check(value, name, kind):

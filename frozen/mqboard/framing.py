@@ -34,7 +34,10 @@ class Framing:
         self._acks = memoryview(bytearray(4 * _ACKS))
         self._ack_size = 0
         self._out = []  # views still to be written, in order
-        self._lock = asyncio.Lock()  # one packet at a time, from composing to written
+        # One packet at a time, from composing to written: set while nobody is at it. (asyncio.Lock
+        # is a module of its own, 600 bytes of heap.)
+        self._free = asyncio.Event()
+        self._free.set()
         self._stream = None
         self._skip = 0  # bytes of an oversized packet still to be passed over
         self.oversized = 0  # received packets larger than the buffer, passed over
@@ -161,9 +164,12 @@ class Framing:
 
     async def send(self, data):
         """Send a whole packet."""
-        async with self._lock:
+        await self._begin()
+        try:
             self._out.append(memoryview(data))
             await self._flush()
+        finally:
+            self._free.set()
 
     def send_soon(self, data):
         """Send a small packet without waiting, or not at all when other output is waiting."""
@@ -174,9 +180,12 @@ class Framing:
 
     async def send_publish(self, flags, topic, payload, packet_id):
         """Send a PUBLISH; `flags` are the low bits of its first byte; `packet_id` 0 means none."""
-        async with self._lock:
+        await self._begin()
+        try:
             self._compose_publish(flags, topic, payload, packet_id)
             await self._flush()
+        finally:
+            self._free.set()
 
     def send_publish_now(self, topic, payload):
         """Send a QoS 0 PUBLISH without awaiting; OSError when the socket takes nothing for 10 s."""
@@ -185,10 +194,19 @@ class Framing:
         self._flush_now()
 
     async def _send_acks(self):
-        async with self._lock:
+        await self._begin()
+        try:
             self._out.append(self._acks[: self._ack_size])
             await self._flush()
             self._ack_size = 0
+        finally:
+            self._free.set()
+
+    async def _begin(self):
+        """Wait for our turn to write; who returns from here sets `_free` when done."""
+        while not self._free.is_set():
+            await self._free.wait()
+        self._free.clear()
 
     def _compose_publish(self, flags, topic, payload, packet_id):
         """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit."""
@@ -209,7 +227,7 @@ class Framing:
             self._out.append(body[fits:])
 
     async def _flush(self):
-        """Write what is in `_out`. The caller holds the lock."""
+        """Write what is in `_out`. The caller has its turn."""
         while self._write_some():
             await self._stream.wait_writable()
         self.last_tx = ticks_ms()

@@ -7,8 +7,6 @@ import sys
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
 
-RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
-
 
 class Identity:
     """`build` is the generated module mqbuild. The other facts are set by the composition root."""
@@ -24,7 +22,7 @@ class Identity:
         self.slot = ""
         self.slot_state = ""
         self.mode = "normal"
-        self.reset_cause = RESET_CAUSES[0]
+        self.reset_cause = "unknown"
         self.failed = None  # the last failed update: {"image", "version", "reason"}
         self._started = ticks_ms()
 

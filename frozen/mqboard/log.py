@@ -13,13 +13,12 @@ from micropython import const
 
 from mqboard.clock import ticks_ms
 
-DEBUG = const(10)
-INFO = const(20)
-WARNING = const(30)
-ERROR = const(40)
-
-LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
-_LETTERS = "?DIWE"
+_DEBUG = const(0)
+_INFO = const(1)
+_WARNING = const(2)
+_ERROR = const(3)
+_LETTERS = "DIWE"
+_NAMES = ("debug", "info", "warning", "error")
 _LINE_MAX = const(240)
 _RING_BYTES = const(3072)
 
@@ -86,7 +85,7 @@ class Console(io.IOBase):
 class Logger:
     """Formats only what its level lets through: `log.debug("block %d", number)`."""
 
-    level = INFO  # shared by all loggers
+    level = _INFO  # shared by all loggers
 
     def __init__(self, name):
         self._name = name
@@ -96,7 +95,7 @@ class Logger:
             print(
                 "%s %d %s: %s"
                 % (
-                    _LETTERS[level // 10],
+                    _LETTERS[level],
                     ticks_ms(),
                     self._name,
                     message % args if args else message,
@@ -104,23 +103,25 @@ class Logger:
             )
 
     def debug(self, message, *args):
-        self._log(DEBUG, message, args)
+        self._log(_DEBUG, message, args)
 
     def info(self, message, *args):
-        self._log(INFO, message, args)
+        self._log(_INFO, message, args)
 
     def warning(self, message, *args):
-        self._log(WARNING, message, args)
+        self._log(_WARNING, message, args)
 
     def error(self, message, *args):
-        self._log(ERROR, message, args)
+        self._log(_ERROR, message, args)
 
     def exception(self, error, message, *args):
         """An error line, then the traceback of `error`."""
-        self._log(ERROR, message, args)
+        self._log(_ERROR, message, args)
         sys.print_exception(error)
 
 
 def set_level(name):
-    """Set the level of all loggers by its name; raise KeyError if there is no such level."""
-    Logger.level = LEVELS[name]
+    """Set the level of all loggers by its name; raise ValueError if there is no such level."""
+    if name not in _NAMES:
+        raise ValueError
+    Logger.level = _NAMES.index(name)

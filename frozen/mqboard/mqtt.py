@@ -67,7 +67,7 @@ class Client:
         )
         self._log = log
         self.framing = Framing(rx_size)
-        self._lost = asyncio.Event()
+        self._lost = True
         self._lost_why = None
         self._waiters = {}  # packet id -> _Waiter
         self._last_id = 0
@@ -180,7 +180,6 @@ class Client:
                 why = error
             finally:
                 self._lose(None)
-                self.framing.detach()
                 self.down.set()
             wait = delay // 2 + jitter(delay)
             if self._log:
@@ -193,7 +192,7 @@ class Client:
 
     async def _connect(self):
         stream = await asyncio.wait_for(self._opener(), _ANSWER_S)
-        self._lost.clear()
+        self._lost = False
         self._lost_why = None
         self.framing.attach(stream)
         await self.framing.send(self._connect_packet)
@@ -204,25 +203,36 @@ class Client:
             raise MqttError(packet.REFUSALS[code] if known else "refused with code %d" % code)
 
     async def _serve(self):
-        reader = asyncio.create_task(self._read())
+        """Read until the connection is lost, while a second task attends to it."""
+        self.connected = True
+        attendant = asyncio.create_task(self._attend())
         try:
-            self.connected = True
+            await self.framing.read_packets(self._take)
+        except Exception as error:  # whatever it is, a new connection is the answer
+            self._lose(error)
+        finally:
+            attendant.cancel()
+
+    async def _attend(self):
+        """Subscribe, tell that the connection is up, and keep it alive."""
+        try:
             if not self.session_present:
                 for topic_filter, (_, qos) in list(self._subscriptions.items()):
                     await self._subscribe(topic_filter, qos)
-            if not self._lost.is_set():
-                self.connects += 1
-                self.down.clear()
-                self.up.set()
-                if self.on_up:
-                    self.on_up()
-            while not self._lost.is_set():
-                try:
-                    await asyncio.wait_for(self._lost.wait(), self.keepalive / 4)
-                except asyncio.TimeoutError:
-                    self._keep_alive()
-        finally:
-            reader.cancel()
+            if self._lost:
+                return
+            self.connects += 1
+            self.down.clear()
+            self.up.set()
+            if self.on_up:
+                self.on_up()
+            while True:
+                await asyncio.sleep(self.keepalive / 4)
+                self._keep_alive()
+        except asyncio.TimeoutError:
+            self._lose("no answer in time")
+        except Exception as error:
+            self._lose(error)
 
     def _keep_alive(self):
         """Ping a silent link; give a link up that stayed silent after the ping."""
@@ -236,20 +246,15 @@ class Client:
             self.framing.send_soon(bytes((packet.PINGREQ, 0)))
 
     def _lose(self, why):
-        """Give the connection up: wake everybody who waits for it."""
-        if not self._lost.is_set():
+        """Give the connection up: wake everybody who waits for it, the reader included."""
+        if not self._lost:
             self._lost_why = why
-            self._lost.set()
+            self._lost = True
         self.connected = False
         self.up.clear()
         for waiter in self._waiters.values():
             waiter.event.set()
-
-    async def _read(self):
-        try:
-            await self.framing.read_packets(self._take)
-        except Exception as error:
-            self._lose(error)
+        self.framing.detach()
 
     def _take(self, first, body, stop):
         kind = first & 0xF0

@@ -10,6 +10,7 @@ import hashlib
 
 from mqwire import WireError, flash
 
+_OTADATA = 0  # the subtype of the otadata partition
 _LABEL = 4  # index into Partition.info(): type, subtype, address, size, label, encrypted
 _SIZE = 3
 _PIECE = 1024  # bytes read at a time: it is done at boot, when the heap should stay in one piece
@@ -41,6 +42,12 @@ def state(otadata, slot):
             best = sequence
             word = record_state
     return flash.state_name(word)
+
+
+def read_state(partitions, slot):
+    """`state` by the otadata partition that `partitions`, the class esp32.Partition, finds."""
+    found = partitions.find(partitions.TYPE_DATA, subtype=_OTADATA)
+    return state(found[0], slot) if found else "undefined"
 
 
 async def image_hash(partition):

@@ -99,6 +99,10 @@ class Receiver:
         self._topic = None
         self._touched = ticks_ms()
 
+    def idle(self):
+        """Whether there is no transfer: the time to begin `run` is when there is one."""
+        return self._phase == _IDLE
+
     # The `update` and `cancel` commands.
 
     async def update(self, request):
@@ -240,8 +244,8 @@ class Receiver:
     # Replies and the end.
 
     async def run(self):
-        """Send the replies of the transfer under way, and end it, for ever."""
-        while True:
+        """Send the replies of the transfer under way, until it has ended."""
+        while self._phase != _IDLE:
             await self._wake.wait()
             self._wake.clear()
             if self._phase != _RECEIVING:
@@ -299,6 +303,7 @@ class Receiver:
         topic = self._topic
         self._fault = None
         self._forget()
+        self._wake.set()  # `run` sees that it is over
         if topic:
             await self._unsubscribe(topic)
 

@@ -9,7 +9,7 @@ import unittest
 from fakes import BLOCK, FakeLog, FakePartition, run, until
 
 from mqboard import config, slots
-from mqboard.bootrecord import BootRecord, Store, Trial
+from mqboard.bootrecord import BootRecord, Store, Trial, count_from_zero
 from mqboard.log import Console
 from mqboard.supervisor import Supervisor
 from mqwire import flash
@@ -85,7 +85,7 @@ GOOD = {
 
 class ConfigTest(unittest.TestCase):
     def test_defaults(self):
-        parsed = config.Config(json.dumps(GOOD))
+        parsed = config.parse(json.dumps(GOOD))
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
         self.assertEqual(parsed.networks, [("net", "secret")])
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
@@ -108,11 +108,11 @@ class ConfigTest(unittest.TestCase):
             fields = dict(GOOD)
             fields.update(changes)
             with self.assertRaises(config.ConfigError) as caught:
-                config.Config(json.dumps(fields))
+                config.parse(json.dumps(fields))
             self.assertIn(key, str(caught.exception))
         for text in ("", "{", "[]", "null", "{}"):
             with self.assertRaises(config.ConfigError):
-                config.Config(text)
+                config.parse(text)
 
     def test_the_last_good_configuration_stands_in(self):
         store = Store(FakeNvs())
@@ -147,7 +147,7 @@ class BootRecordTest(unittest.TestCase):
         for _ in range(10):
             boot = BootRecord(memory, False)
             self.assertFalse(boot.safe_mode())
-            boot.healthy()
+            count_from_zero(memory)
 
     def test_power_cycles_are_not_crashes(self):
         memory = Memory()

@@ -113,6 +113,10 @@ class Bench:
         )
         self.task = None
 
+    def stop(self):
+        if self.task:
+            self.task.cancel()
+
     async def subscribe(self, topic, handler):
         self.topics.append(topic)
 
@@ -126,10 +130,10 @@ class Bench:
         self.restarts += 1
 
     async def offer(self, offer, options=b"{}"):
-        if not self.task:
-            self.task = asyncio.create_task(self.receiver.run())
         request = Request(offer, options)
         await self.receiver.update(request)
+        if not self.receiver.idle() and (self.task is None or self.task.done()):
+            self.task = asyncio.create_task(self.receiver.run())
         await until(lambda: request.replies)
         return request
 
@@ -162,7 +166,7 @@ class UpdateTest(unittest.TestCase):
                     self.assertEqual(bench.installed, ["2.0"])
                     await until(lambda bench=bench: bench.restarts == 1)
                     self.assertEqual(bench.topics, [])
-                    bench.task.cancel()
+                    bench.stop()
 
         run(go(), 30)
 
@@ -240,7 +244,7 @@ class UpdateTest(unittest.TestCase):
                 request = await bench.push(image, **changes)
                 self.assertEqual(request.code, code, changes)
                 self.assertEqual(bench.slot.writes, 0)
-                bench.task.cancel()
+                bench.stop()
             bench = Bench(blocks=2)
             request = await bench.push(image_of(2 * BLOCK + 1))
             self.assertEqual(request.code, wire.TOO_LARGE)
@@ -252,12 +256,12 @@ class UpdateTest(unittest.TestCase):
             for data in (b"", b"{", b"[]", b"\xff\xfe", b"{}", b"null"):
                 bench = Bench()
                 self.assertEqual((await bench.offer(data)).code, wire.MALFORMED)
-                bench.task.cancel()
+                bench.stop()
             for options in (b"", b"[]", b'{"topic": 5}', b'{"topic": "a/#"}'):
                 bench = Bench()
                 request = await bench.offer(offer_of(image_of(10)), options)
                 self.assertEqual(request.code, wire.MALFORMED, options)
-                bench.task.cancel()
+                bench.stop()
 
         run(go())
 

@@ -119,7 +119,7 @@ class Board:
         """Wait until the board is healthy and keeps its configuration as a good one."""
         deadline = time.monotonic() + timeout
         with self.session() as session:
-            while session.request("eval", b"board._store.get('config') is None").data != b"False":
+            while session.request("eval", b"board.settled").data != b"True":
                 assert time.monotonic() < deadline, self.device.console.tail()
 
     def command(self, *arguments, **options):

@@ -1,5 +1,6 @@
 """The simulated board's small parts: bus records, radio, console, filesystem image, MAC address."""
 
+import re
 import threading
 import time
 
@@ -16,7 +17,7 @@ from mqhost.sim.filesystem import default_config, provision_flash
 from mqhost.sim.radio import Radio
 
 TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
-MODULE = BOARDS / "sim" / "modules" / "_bus.py"
+MODULES = BOARDS / "sim" / "modules"
 KNOWN = ("simnet", "simpassword")
 
 
@@ -28,9 +29,10 @@ def test_bus_records_read_back():
 
 
 def test_both_ends_of_the_bus_number_the_operations_alike():
-    text = MODULE.read_text()
+    text = "".join(path.read_text() for path in sorted(MODULES.glob("*.py")))
     for op in Op:
-        assert f"\n{op.name} = const({op.value})\n" in text
+        numbers = re.findall(rf"^_{op.name} = const\((\d+)\)$", text, re.MULTILINE)
+        assert numbers and {int(number) for number in numbers} == {op}
 
 
 def settled(station: Radio) -> int:

@@ -10,33 +10,14 @@ import struct
 
 from micropython import const
 
-PING = const(0)
-BOOT_INFO = const(1)
-RESET = const(2)
-DEEP_SLEEP = const(3)
-WATCHDOG = const(4)
-ERASE = const(5)
-PROGRAM = const(6)
-BOOT_SLOT = const(7)
-SET_BOOT = const(8)
-MARK_VALID = const(9)
-NVS_GET = const(10)
-NVS_SET = const(11)
-NVS_ERASE = const(12)
-RTC_READ = const(13)
-RTC_WRITE = const(14)
-CLOCK_SET = const(15)
-WIFI_ACTIVE = const(16)
-WIFI_CONNECT = const(17)
-WIFI_DISCONNECT = const(18)
-WIFI_STATUS = const(19)
-WIFI_SCAN = const(20)
+# The operations are numbered in host/mqhost/sim/bus.py. Each module here names those it asks for as
+# private constants: public ones would be entries of a table in the heap.
+_PING = const(0)
+_BOOT_INFO = const(1)
+_CLOCK_SET = const(15)
 
-FOREVER = const(0xFFFFFFFF)
-
-_REQUEST = "<BBHII"
-_REPLY = "<iBxH"
-_BOOT_INFO = "<IBB6sq"
+_REQUEST = const("<BBHII")
+_REPLY = const("<iBxH")
 
 _bus = open(3, "r+b")  # noqa: SIM115 (these three are for ever)
 _flash = open(4, "rb")  # noqa: SIM115
@@ -58,7 +39,7 @@ def call(op, x=0, y=0, data=None, into=None):
     global _broken
     with _lock:
         if _broken:
-            _exchange(PING, 0, 0, 0)
+            _exchange(_PING, 0, 0, 0)
         _broken = True
         if data is not None:
             _mailbox.seek(0)
@@ -105,10 +86,10 @@ def _exchange(op, x, y, size):
 
 # The slot that runs (its address), why the CPU was reset and woken, who it is, and by how many
 # microseconds the board's clock is ahead of the host's.
-running, reset_cause, wake_cause, mac, clock_lead = struct.unpack(_BOOT_INFO, call(BOOT_INFO))
+running, reset_cause, wake_cause, mac, clock_lead = struct.unpack("<IBB6sq", call(_BOOT_INFO))
 
 
 def set_clock(microseconds):
     """Set the board's clock to microseconds since 1970."""
     global clock_lead
-    (clock_lead,) = struct.unpack("<q", call(CLOCK_SET, data=struct.pack("<q", microseconds)))
+    (clock_lead,) = struct.unpack("<q", call(_CLOCK_SET, data=struct.pack("<q", microseconds)))

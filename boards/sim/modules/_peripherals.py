@@ -1,4 +1,4 @@
-"""The parts of `machine` that an application may use: timers and pins.
+"""The parts of `machine` that an application may use: timers, pins, the CPU's frequency.
 
 Signatures and errors are those of the ESP32 port's machine_timer.c and machine_pin.c; the rest is
 the unix port's own `machine`.
@@ -10,6 +10,18 @@ import time
 import micropython
 from micropython import const
 from umachine import *  # noqa: F403
+
+_frequency = 160000000
+
+
+def freq(hz=None):
+    """The CPU's frequency in Hz; settable to those an ESP32 has."""
+    global _frequency
+    if hz is None:
+        return _frequency
+    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
+        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+    _frequency = hz
 
 
 class Timer:

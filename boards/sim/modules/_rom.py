@@ -10,6 +10,9 @@ import sys
 
 import _bus
 import vfs
+from micropython import const
+
+_RESET = const(2)
 
 
 def start(scope):
@@ -52,4 +55,4 @@ def _run(name, scope):
 
 def _soft_reset():
     print("MPY: soft reboot")
-    _bus.call(_bus.RESET, 1)
+    _bus.call(_RESET, 1)

@@ -1,16 +1,22 @@
 """The ESP32 port's `esp32` module: Partition and NVS, on the simulated chip.
 
 Signatures, results and errors are those of the port's esp32_partition.c and esp32_nvs.c. The
-partitions are read from the table in flash, as ESP-IDF does.
+partitions are read from the table in flash, as ESP-IDF does. NVS is in _nvs.py.
 """
 
 import struct
+import sys
 
 import _bus
 from micropython import const
 
+_ERASE = const(5)
+_PROGRAM = const(6)
+_BOOT_SLOT = const(7)
+_SET_BOOT = const(8)
+_MARK_VALID = const(9)
 _TABLE = const(0x8000)
-_ROW = "<HBBII16sI"
+_ROW = const("<HBBII16sI")
 _ROW_SIZE = const(32)
 _ROW_MAGIC = const(0x50AA)
 _MAX_ROWS = const(95)
@@ -35,7 +41,7 @@ class Partition:
         elif which == self.RUNNING:
             rows = _rows_at(_bus.running)
         elif which == self.BOOT:
-            rows = _rows_at(_bus.call(_bus.BOOT_SLOT))
+            rows = _rows_at(_bus.call(_BOOT_SLOT))
         else:
             raise ValueError
         self._set(rows, block_size)
@@ -44,8 +50,6 @@ class Partition:
         if not rows:
             raise OSError(2)  # ENOENT
         self._info = rows[0]
-        self._offset = rows[0][2]
-        self._size = rows[0][3]
         self._block_size = block_size
         self._cache = bytearray(_SECTOR) if block_size < _SECTOR else None
 
@@ -62,7 +66,7 @@ class Partition:
         """Fill `buffer` from a block on."""
         address = block * self._block_size + offset
         self._check(address, len(buffer))
-        _bus.read_flash(self._offset + address, buffer)
+        _bus.read_flash(self._info[2] + address, buffer)
 
     def writeblocks(self, block, buffer, offset=None):
         """Write `buffer` from a block on; without an offset its blocks are erased first."""
@@ -80,7 +84,7 @@ class Partition:
         if operation in (1, 2, 3):  # begin, end, sync
             return 0
         if operation == 4:
-            return self._size // self._block_size
+            return self._info[3] // self._block_size
         if operation == 5:
             return self._block_size
         if operation == 6:
@@ -92,21 +96,21 @@ class Partition:
 
     def set_boot(self):
         """Make this slot the one to boot next, if it holds a valid image."""
-        _bus.call(_bus.SET_BOOT, self._offset)
+        _bus.call(_SET_BOOT, self._info[2])
 
     def get_next_update(self):
         """The slot after this one, going round: the one to write an update to."""
         slots = [row for row in _rows(0, _ANY, None) if _FIRST_SLOT <= row[1] <= _LAST_SLOT]
         index = 0
         for number, row in enumerate(slots):
-            if row[2] == self._offset:
+            if row[2] == self._info[2]:
                 index = (number + 1) % len(slots)
         return _partition(slots[index:], _SECTOR)
 
     @classmethod
     def mark_app_valid_cancel_rollback(cls):
         """Confirm the running image."""
-        _bus.call(_bus.MARK_VALID)
+        _bus.call(_MARK_VALID)
 
     def __repr__(self):
         return (
@@ -115,25 +119,25 @@ class Partition:
         )
 
     def _check(self, address, size):
-        if address < 0 or address > self._size:
+        if address < 0 or address > self._info[3]:
             raise OSError(-0x102, "ESP_ERR_INVALID_ARG")
-        if address + size > self._size:
+        if address + size > self._info[3]:
             raise OSError(-0x104, "ESP_ERR_INVALID_SIZE")
 
     def _erase(self, address, size):
         self._check(address, size)
-        _bus.call(_bus.ERASE, self._offset + address, size)
+        _bus.call(_ERASE, self._info[2] + address, size)
 
     def _program(self, address, buffer):
         size = len(buffer)
         self._check(address, size)
-        address += self._offset
+        address += self._info[2]
         if size <= _PIECE:
-            _bus.call(_bus.PROGRAM, address, 0, buffer)
+            _bus.call(_PROGRAM, address, 0, buffer)
             return
         view = memoryview(buffer)
         for start in range(0, size, _PIECE):
-            _bus.call(_bus.PROGRAM, address + start, 0, view[start : start + _PIECE])
+            _bus.call(_PROGRAM, address + start, 0, view[start : start + _PIECE])
 
     def _rewrite(self, address, buffer):
         """Erase and write blocks smaller than a sector, keeping the rest of their sectors."""
@@ -177,48 +181,11 @@ def _rows_at(address):
     return [row for row in _rows(0, _ANY, None) if row[2] == address]
 
 
-_I32 = const(1)
-_BLOB = const(2)
+def __getattr__(name):
+    # NVS has no state of its own: it is loaded for each use and not kept. A chip has it in its ROM.
+    if name != "NVS":
+        raise AttributeError(name)
+    from _nvs import NVS
 
-
-class NVS:
-    """A namespace of the key/value store in the nvs partition."""
-
-    def __init__(self, namespace):
-        if not 0 < len(namespace) <= 15:
-            raise OSError(-0x1106, "ESP_ERR_NVS_INVALID_NAME")
-        self._namespace = namespace
-
-    def set_i32(self, key, value):
-        """Keep an integer."""
-        self._set(_I32, key, struct.pack("<i", value))
-
-    def get_i32(self, key):
-        """The integer kept under `key`."""
-        return struct.unpack("<i", _bus.call(_bus.NVS_GET, _I32, 0, self._name(key)))[0]
-
-    def set_blob(self, key, value):
-        """Keep bytes."""
-        self._set(_BLOB, key, value)
-
-    def get_blob(self, key, buffer):
-        """Copy the bytes kept under `key` into `buffer`; return how many they are."""
-        return _bus.call(_bus.NVS_GET, _BLOB, 0, self._name(key), buffer)
-
-    def erase_key(self, key):
-        """Forget `key`."""
-        _bus.call(_bus.NVS_ERASE, 0, 0, self._name(key))
-
-    def commit(self):
-        """Nothing is left to do: the chip has written it."""
-
-    def __repr__(self):
-        return "<NVS namespace>"
-
-    def _name(self, key):
-        return ("%s\0%s" % (self._namespace, key)).encode()
-
-    def _set(self, kind, key, value):
-        if len(value) > 8000:
-            raise OSError(-0x1105, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
-        _bus.call(_bus.NVS_SET, kind, 0, self._name(key) + b"\0" + value)
+    sys.modules.pop("_nvs")
+    return NVS

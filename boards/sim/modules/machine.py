@@ -1,75 +1,23 @@
-"""The ESP32 port's `machine` module on the simulated chip: resets, watchdog, clock.
+"""The ESP32 port's `machine` module on the simulated chip.
 
-Timers, pins and what the unix port's own module has (Signal, idle, ...) are in _peripherals.py,
-which is loaded when one of them is used: a chip has them in its ROM, not in Python's heap.
+A chip has this module in its ROM, not in Python's heap. So only what a board needs all the time is
+here. What is used now and then (_system.py: constants, sleep, clock) is loaded for each use and not
+kept; timers, pins and the rest (_peripherals.py) are loaded when one of them is used.
 Signatures and errors are those of the port's modmachine.c, machine_wdt.c and machine_rtc.c.
 """
 
-import time
+import sys
 
 import _bus
 from micropython import const
 
-PWRON_RESET = const(1)
-HARD_RESET = const(2)
-WDT_RESET = const(3)
-DEEPSLEEP_RESET = const(4)
-SOFT_RESET = const(5)
-SLEEP = const(2)
-DEEPSLEEP = const(4)
-PIN_WAKE = const(2)
-EXT0_WAKE = const(2)
-EXT1_WAKE = const(3)
-TIMER_WAKE = const(4)
-TOUCHPAD_WAKE = const(5)
-ULP_WAKE = const(6)
-
-_EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
-_RTC_MEMORY = const(2048)
-_frequency = 160000000
+_RESET = const(2)
+_WATCHDOG = const(4)
 
 
 def reset():
     """Reset the board. Does not return."""
-    _bus.call(_bus.RESET, 0)
-
-
-def reset_cause():
-    """Why the board started: one of the *_RESET constants."""
-    return _bus.reset_cause
-
-
-def wake_reason():
-    """Why it woke from deep sleep: one of the *_WAKE constants, or 0."""
-    return _bus.wake_cause
-
-
-def deepsleep(time_ms=_bus.FOREVER):
-    """Sleep for `time_ms`, or until a reset; waking is a boot. Does not return."""
-    _bus.call(_bus.DEEP_SLEEP, time_ms)
-
-
-def lightsleep(time_ms=0):
-    """Sleep, and go on."""
-    time.sleep_ms(time_ms)
-
-
-sleep = lightsleep
-
-
-def unique_id():
-    """The board's MAC address, 6 bytes."""
-    return _bus.mac
-
-
-def freq(hz=None):
-    """The CPU's frequency in Hz; settable to those an ESP32 has."""
-    global _frequency
-    if hz is None:
-        return _frequency
-    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
-        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _frequency = hz
+    _bus.call(_RESET, 0)
 
 
 class WDT:
@@ -80,44 +28,19 @@ class WDT:
             raise ValueError
         if timeout <= 0:
             raise ValueError("WDT timeout too short")
-        _bus.call(_bus.WATCHDOG, timeout)
+        _bus.call(_WATCHDOG, timeout)
 
     def feed(self):
         """Start the time anew."""
-        _bus.call(_bus.WATCHDOG, 0)
-
-
-class RTC:
-    """The real-time clock, and the memory that a reset leaves alone."""
-
-    def datetime(self, value=None):
-        """(year, month, day, weekday, hour, minute, second, microsecond); sets it when given."""
-        if value is None:
-            seconds, microseconds = divmod(time.time_ns() // 1000, 1000000)
-            year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
-            return year, month, day, weekday, hour, minute, second, microseconds
-        if len(value) != 8:
-            raise ValueError("requested length 8 but object has length %d" % len(value))
-        self._set(value, 4)
-
-    def init(self, value):
-        """Set the clock to (year, month, day, hour, minute, second, ignored, microsecond)."""
-        self._set(value, 3)
-
-    def memory(self, data=None):
-        """The memory's bytes; sets them when given, at most 2048."""
-        if data is None:
-            return _bus.call(_bus.RTC_READ) or b""
-        if len(data) > _RTC_MEMORY:
-            raise ValueError("buffer too long")
-        _bus.call(_bus.RTC_WRITE, 0, 0, data)
-
-    def _set(self, value, hour):
-        seconds = time.mktime(tuple(value[:3]) + tuple(value[hour : hour + 3]) + (0, 0))
-        _bus.set_clock((seconds + _EPOCH) * 1000000 + value[7])
+        _bus.call(_WATCHDOG, 0)
 
 
 def __getattr__(name):
+    import _system
+
+    sys.modules.pop("_system")
+    if hasattr(_system, name):
+        return getattr(_system, name)
     import _peripherals
 
     return getattr(_peripherals, name)

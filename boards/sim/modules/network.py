@@ -1,27 +1,27 @@
 """The ESP32 port's `network`: a WLAN station on the simulated radio, and an access point in name.
 
 Signatures and states are those of the port's network_wlan.c. The station reaches the host's
-loopback interface and whatever else the host reaches.
+loopback interface and whatever else the host reaches. A chip has all this in its ROM: constants are
+loaded for each use and not kept (_network.py).
 """
+
+import sys
 
 import _bus
 from micropython import const
 
-STA_IF = const(0)
-AP_IF = const(1)
-STAT_IDLE = const(1000)
-STAT_CONNECTING = const(1001)
-STAT_GOT_IP = const(1010)
-STAT_BEACON_TIMEOUT = const(200)
-STAT_NO_AP_FOUND = const(201)
-STAT_WRONG_PASSWORD = const(202)
-STAT_ASSOC_FAIL = const(203)
-STAT_HANDSHAKE_TIMEOUT = const(204)
-AUTH_OPEN = const(0)
-AUTH_WPA2_PSK = const(3)
+_WIFI_ACTIVE = const(16)
+_WIFI_CONNECT = const(17)
+_WIFI_DISCONNECT = const(18)
+_WIFI_STATUS = const(19)
+_WIFI_SCAN = const(20)
 
-_ADDRESS = ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
-_NONE = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+_STA_IF = const(0)
+_AP_IF = const(1)
+_GOT_IP = const(1010)
+_WPA2_PSK = const(3)
+_ADDRESS = const(("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1"))
+_NONE = const(("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0"))
 _hostname = "mpy-esp32"
 _country = "XX"
 
@@ -39,8 +39,8 @@ class WLAN:
 
     _all = [None, None]
 
-    def __new__(cls, interface=STA_IF):
-        if interface not in (STA_IF, AP_IF):
+    def __new__(cls, interface=_STA_IF):
+        if interface not in (_STA_IF, _AP_IF):
             raise ValueError("invalid WLAN interface identifier")
         if not cls._all[interface]:
             cls._all[interface] = object.__new__(cls)
@@ -51,14 +51,14 @@ class WLAN:
         self._interface = interface
         self._active = False
         self._ssid = ""
-        self._settings = {"pm": 1, "txpower": 20, "reconnects": -1, "protocol": 7, "channel": 1}
+        self._settings = None  # made when it is asked for
 
     def active(self, active=None):
         """Whether the interface is on; switches it when given."""
         if active is not None and bool(active) != self._active:
             self._active = bool(active)
-            if self._interface == STA_IF:
-                _bus.call(_bus.WIFI_ACTIVE, int(self._active))
+            if self._interface == _STA_IF:
+                _bus.call(_WIFI_ACTIVE, int(self._active))
         return self._active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
@@ -68,16 +68,16 @@ class WLAN:
         if ssid is not None:
             self._ssid = ssid
             data = ("%s\0%s" % (ssid, key or "")).encode()
-        _bus.call(_bus.WIFI_CONNECT, 0, 0, data)
+        _bus.call(_WIFI_CONNECT, 0, 0, data)
 
     def disconnect(self):
         """Leave the network."""
         self._require_started()
-        _bus.call(_bus.WIFI_DISCONNECT)
+        _bus.call(_WIFI_DISCONNECT)
 
     def isconnected(self):
         """Whether the station has an address."""
-        return self._interface == STA_IF and _bus.call(_bus.WIFI_STATUS) == STAT_GOT_IP
+        return self._interface == _STA_IF and _bus.call(_WIFI_STATUS) == _GOT_IP
 
     def status(self, what=None):
         """One of the STAT_* constants; or the "rssi", or the access point's "stations"."""
@@ -86,12 +86,12 @@ class WLAN:
                 raise OSError("Wifi Not Connected")
             return -50
         if what == "stations":
-            if self._interface != AP_IF:
+            if self._interface != _AP_IF:
                 raise OSError("AP required")
             return []
         if what is not None:
             raise ValueError("unknown status param")
-        return _bus.call(_bus.WIFI_STATUS) if self._interface == STA_IF else None
+        return _bus.call(_WIFI_STATUS) if self._interface == _STA_IF else None
 
     def ifconfig(self, settings=None):
         """(address, netmask, gateway, DNS server); what is set is ignored."""
@@ -100,6 +100,8 @@ class WLAN:
 
     def config(self, *names, **settings):
         """One of the settings by its name, or set some."""
+        if not self._settings:
+            self._settings = dict(pm=1, txpower=20, reconnects=-1, protocol=7, channel=1)
         if settings:
             if names:
                 raise TypeError("either pos or kw args are allowed")
@@ -121,11 +123,11 @@ class WLAN:
     def scan(self):
         """The networks in reach: (SSID, BSSID, channel, RSSI, security, hidden) each."""
         self._require_started()
-        names = (_bus.call(_bus.WIFI_SCAN) or b"").split(b"\0")[:-1]
-        return [(name, b"\x02\0\0\0\0\x01", 1, -50, AUTH_WPA2_PSK, False) for name in names]
+        names = (_bus.call(_WIFI_SCAN) or b"").split(b"\0")[:-1]
+        return [(name, b"\x02\0\0\0\0\x01", 1, -50, _WPA2_PSK, False) for name in names]
 
     def _require_started(self):
-        if self._interface != STA_IF:
+        if self._interface != _STA_IF:
             raise OSError("STA required")
         if not self._active:
             raise OSError("Wifi Not Started")
@@ -149,3 +151,10 @@ def country(code=None):
     if len(code) != 2:
         raise ValueError
     _country = code.upper()
+
+
+def __getattr__(name):
+    import _network
+
+    sys.modules.pop("_network")
+    return getattr(_network, name)

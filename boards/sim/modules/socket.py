@@ -6,11 +6,12 @@ has no route. When the network goes, the chip breaks the connections that there 
 
 import _bus
 import usocket
-from usocket import *  # noqa: F403
+from micropython import const
 
-_GOT_IP = 1010
-_EAI_FAIL = -202
-_EHOSTUNREACH = 118
+_WIFI_STATUS = const(19)
+_GOT_IP = const(1010)
+_EAI_FAIL = const(-202)
+_EHOSTUNREACH = const(118)
 
 
 def getaddrinfo(*arguments):
@@ -26,5 +27,9 @@ def socket(*arguments):
 
 
 def _require(error):
-    if _bus.call(_bus.WIFI_STATUS) != _GOT_IP:
+    if _bus.call(_WIFI_STATUS) != _GOT_IP:
         raise OSError(error)
+
+
+def __getattr__(name):
+    return getattr(usocket, name)  # the rest; a copy of its names would take 400 bytes of heap

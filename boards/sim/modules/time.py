@@ -6,7 +6,6 @@ Everything else is the unix port's module.
 import _bus
 import utime
 from micropython import const
-from utime import *  # noqa: F403
 
 _EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
 
@@ -32,3 +31,7 @@ localtime = gmtime
 def mktime(date):
     """The inverse of localtime."""
     return int(utime.mktime(tuple(date[:8]) + (0,))) - _EPOCH
+
+
+def __getattr__(name):
+    return getattr(utime, name)

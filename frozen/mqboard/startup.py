@@ -1,0 +1,116 @@
+"""The composition root: builds the on-board objects and hands them to each other.
+
+Everything here is done once, at boot. main.py forgets this module afterwards, and those that only
+it needs, so nothing that stays may be defined here: no class, no callback.
+"""
+
+import asyncio
+import os
+
+import machine
+import network
+from esp32 import NVS, Partition
+
+import mqbuild
+import mqwire
+from mqboard import bootrecord, config, identity, link, log, net, slots
+from mqboard.board import Board
+from mqboard.clock import jitter
+from mqboard.mqtt import Client
+from mqboard.repl import Repl
+from mqboard.router import Router
+from mqboard.supervisor import Supervisor
+
+# What main.py forgets when the board is built.
+ONCE = (
+    "mqboard.startup",
+    "mqboard.bootrecord",
+    "mqboard.config",
+    "mqboard.slots",
+    "mqwire.flash",
+    "mqbuild",
+    "flashbdev",
+)
+
+_CONFIG = "/config.json"
+_RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
+
+
+class Unprovisioned(Exception):
+    """The board has no configuration to reach a broker with."""
+
+
+def assemble():
+    """Build and return the Board. Raises Unprovisioned."""
+    console = log.Console()
+    os.dupterm(console)
+    logger = log.Logger("board")
+    store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
+    me = _identify(store)
+    logger.info(
+        "%s %s, slot %s (%s), %s mode, reset cause %s",
+        me.board,
+        me.version,
+        me.slot,
+        me.slot_state,
+        me.mode,
+        me.reset_cause,
+    )
+    settings = _load_config(store, me, logger)
+    watchdog = machine.WDT(timeout=int(settings.watchdog_s * 1000))
+    supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
+    wifi = link.WifiLink(network.WLAN(network.STA_IF), settings.networks, log.Logger("link"))
+    client = _client(settings, wifi)
+    router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
+    board = Board(console, me, settings, supervisor, wifi, client, router)
+    router.register("eval", Repl(console, {"__name__": "__main__", "board": board}).eval)
+    return board
+
+
+def _identify(store):
+    """Who this board is, what runs on it, and what became of the last update."""
+    cause = machine.reset_cause()
+    me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30))
+    me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]
+    record = bootrecord.BootRecord(machine.RTC().memory, cause == machine.PWRON_RESET)
+    running = Partition(Partition.RUNNING)
+    me.slot = slots.label(running)
+    me.slot_state = slots.read_state(Partition, running)
+    if record.safe_mode() and me.slot_state != "pending":
+        me.mode = "safe"
+    me.image = asyncio.run(slots.image_hash(running))
+    try:
+        other = slots.read_state(Partition, running.get_next_update())
+    except OSError:
+        other = "undefined"
+    me.failed = bootrecord.Trial(store).resolve(me.image, other, me.reset_cause)
+    return me
+
+
+def _load_config(store, me, logger):
+    try:
+        loaded, complaint = config.load(_CONFIG, store)
+    except config.ConfigError as error:
+        os.dupterm(None)
+        if me.slot_state == "pending":
+            raise  # the image before this one may understand the configuration
+        raise Unprovisioned("no usable configuration: %s" % error)
+    if complaint:
+        logger.error("%s", complaint)
+    try:
+        log.set_level(loaded.log_level)
+    except ValueError:
+        logger.error("log.level: %s is not a level", loaded.log_level)
+    return loaded
+
+
+def _client(settings, wifi):
+    return Client(
+        net.opener(wifi, settings.host, settings.port),
+        "mqb-" + "".join(["%02x" % byte for byte in machine.unique_id()]),
+        user=settings.user,
+        password=settings.password,
+        keepalive=int(settings.keepalive),
+        will=(mqwire.status_topic(settings.prefix), identity.offline("connection lost"), 1, True),
+        log=log.Logger("mqtt"),
+    )
