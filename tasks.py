@@ -55,19 +55,23 @@ def edge(body):
         "micropython": "a MicroPython checkout (v1.25 or newer) to build instead of the release",
         "builder": "native (this machine's compiler) or docker",
         "version": "the firmware's version, instead of the one that git tells",
-    }
+        "sdkconfig": "a file of ESP-IDF options that replace the board's; may be given repeatedly",
+        "dry_run": "only show the plan: programs, environment, mounts",
+    },
+    iterable=["sdkconfig"],
 )
 @edge
-def build(_, board="sim", micropython=None, builder=None, version=None):
+def build(
+    _, board="sim", micropython=None, builder=None, version=None, sdkconfig=None, dry_run=False
+):
     """Build a board's firmware into build/<board>/."""
+    wanted = {"micropython": Path(micropython) if micropython else None, "builder": builder}
+    wanted |= {"version": version, "sdkconfig": [Path(file) for file in sdkconfig or ()]}
+    if dry_run:
+        say(show.plan_text(build_.dry_run(boards_.find(board), **wanted)))
+        return
     with show.progress() as progress:
-        result = build_.build(
-            boards_.find(board),
-            micropython=Path(micropython) if micropython else None,
-            builder=builder,
-            version=version,
-            progress=progress,
-        )
+        result = build_.build(boards_.find(board), **wanted, progress=progress)
     out.print(show.build_table(result))
 
 

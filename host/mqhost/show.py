@@ -1,5 +1,6 @@
 """What the Invoke tasks print: tables, and the progress of a build."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from mqhost.board import Board
 from mqhost.build import BuildResult
 from mqhost.display import Display
 from mqhost.paths import ROOT, cache_dir
+from mqhost.plan import Plan
 from mqhost.progress import Progress
 from mqhost.source import DEBIAN
 
@@ -42,6 +44,28 @@ def build_table(result: BuildResult) -> Table:
         table.add_row(module, f"{size:,} B")
     table.add_row(f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B")
     return table
+
+
+def plan_text(work: Plan) -> str:
+    """A plan in full: each program with its arguments, and what it runs in."""
+    lines = [f"Plan to build {work.board}, in {work.tree}"]
+    for step in work.steps:
+        lines += ["", f"{step.title}:"]
+        lines += [f"  {shlex.quote(word)}" for word in step.argv]
+    lines += ["", "environment:"]
+    lines += [f"  {name}={shlex.quote(value)}" for name, value in sorted(work.environment.items())]
+    if work.inherited:
+        lines += ["", "and of this machine's:", f"  {' '.join(work.inherited)}"]
+    lines += ["", "read (mounted read-only into a container):"]
+    lines += [f"  {path}" for path in work.reads]
+    lines += ["", "written (mounted):"]
+    lines += [f"  {path}" for path in (work.tree, *work.caches)]
+    if work.layout:
+        source, port, target = work.layout
+        lines += ["", f"MicroPython: {source}", f"  laid out in {target}, ports/{port} as a copy"]
+    lines += ["", "made:"]
+    lines += [f"  {path}" for path in (work.executable, work.flash) if path]
+    return "\n".join(lines)
 
 
 def board_table(boards: Iterable[Board]) -> Table:

@@ -1,0 +1,40 @@
+"""invoke build --dry-run shows the whole plan, and runs none of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mqhost.board import find
+from mqhost.build import dry_run
+from mqhost.paths import ROOT
+from mqhost.show import plan_text
+
+
+def test_everything_that_a_build_depends_on_is_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
+    work = dry_run(find("esp32"))
+    text = plan_text(work)
+    for step in work.steps:
+        assert all(word in text for word in step.argv)
+    assert all(f"{name}=" in text for name in work.environment)
+    for path in (*work.reads, *work.caches, work.tree, work.executable, work.flash):
+        assert str(path) in text
+
+
+def test_the_task_runs_nothing_and_writes_nothing(tmp_path):
+    local = tmp_path / "local"
+    local.write_text("CONFIG_LOG_DEFAULT_LEVEL_INFO=y\n")
+    cache = tmp_path / "cache"
+    argv = [sys.executable, "-m", "invoke", "build", "--board=esp32", "--dry-run"]
+    result = subprocess.run(
+        [*argv, "--sdkconfig", str(local), "--sdkconfig", str(local)],
+        cwd=ROOT,
+        env=os.environ | {"MQBOARD_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert result.returncode == 0, result.stderr
+    assert str(Path("ports") / "esp32") in result.stdout
+    assert not cache.exists()
