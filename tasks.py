@@ -4,7 +4,6 @@ A ToolError ends a task with its sentence on stderr and its exit code, Ctrl-C wi
 """
 
 import functools
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +16,13 @@ from mqhost import artifact as artifact_
 from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
+from mqhost import cleaning, packages, show, usb
 from mqhost import demo as demo_
 from mqhost import monitor as monitor_
-from mqhost import packages, show, usb
 from mqhost.boardconfig import Wish
 from mqhost.commands import run_ota
 from mqhost.errors import ToolError
-from mqhost.paths import BUILD, ROOT, cache_dir
+from mqhost.paths import ROOT
 from mqhost.settings import Settings
 from mqhost.sim.device import HEAP
 from mqhost.sim.run import run_foreground
@@ -53,7 +52,9 @@ def edge(body):
     help={
         "board": "the board to build for; invoke boards lists them",
         "micropython": "a MicroPython checkout (v1.25 or newer) to build instead of the release",
-        "builder": "native (this machine's compiler) or docker",
+        "builder": "native (this machine's compiler) or docker; by default what suits the board",
+        "base_image": "what docker's image is made from, instead of the board's toolchain",
+        "verbose": "show everything that the compiler says",
         "version": "the firmware's version, instead of the one that git tells",
         "sdkconfig": "a file of ESP-IDF options that replace the board's; may be given repeatedly",
         "dry_run": "only show the plan: programs, environment, mounts",
@@ -62,16 +63,25 @@ def edge(body):
 )
 @edge
 def build(
-    _, board="sim", micropython=None, builder=None, version=None, sdkconfig=None, dry_run=False
+    _,
+    board="sim",
+    micropython=None,
+    builder=None,
+    base_image=None,
+    verbose=False,
+    version=None,
+    sdkconfig=None,
+    dry_run=False,
 ):
     """Build a board's firmware into build/<board>/."""
     wanted = {"micropython": Path(micropython) if micropython else None, "builder": builder}
     wanted |= {"version": version, "sdkconfig": [Path(file) for file in sdkconfig or ()]}
+    wanted |= {"base_image": base_image}
     if dry_run:
         say(show.plan_text(build_.dry_run(boards_.find(board), **wanted)))
         return
-    with show.progress() as progress:
-        result = build_.build(boards_.find(board), **wanted, progress=progress)
+    with show.build_progress(say if verbose else None) as heard:
+        result = build_.build(boards_.find(board), **wanted, **heard)
     out.print(show.build_table(result))
 
 
@@ -90,13 +100,12 @@ def doctor(_):
     out.print(show.doctor_advice())
 
 
-@task(help={"cache": "also what is kept between builds: sources, downloads, build trees"})
+@task(help={"all": "also what is kept between builds: sources, build trees, Docker's images"})
 @edge
-def clean(_, cache=False):
+def clean(_, all=False):
     """Remove what builds wrote."""
-    for folder in (BUILD, cache_dir()) if cache else (BUILD,):
-        shutil.rmtree(folder, ignore_errors=True)
-        out.print(f"Removed {folder}", markup=False)
+    for line in cleaning.clean(everything=all):
+        say(line)
 
 
 @task

@@ -90,13 +90,12 @@ def build(
 ) -> BuildResult:
     """Build the firmware of `board` and return what was made.
 
-    `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`: as
-    for choose_builder. `version`: replaces the one
-    that git tells. `output`: where the files go, by default build/<board>. `extra_frozen`: a folder
-    of modules that are frozen on top; one of the same path replaces ours. `sdkconfig`: files of
-    ESP-IDF options that replace the board's. `echo` hears every line that the compiler says.
-    Raises ToolError: what is missing on the machine, what is wrong in the board's files, what did
-    not compile or fit.
+    `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`:
+    as for choose_builder. `version`: replaces the one that git tells. `output`: where the files go,
+    by default build/<board>. `extra_frozen`: a folder of modules that are frozen on top; one of the
+    same path replaces ours. `sdkconfig`: files of ESP-IDF options that replace the board's. `echo`
+    hears every line that the compiler says. Raises ToolError: what is missing on the machine, what
+    is wrong in the board's files, what did not compile or fit.
     """
     started = time.monotonic()
     local = read_local(board, sdkconfig)

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from mqhost import packages
 from mqhost.board import Board
 from mqhost.build import BuildResult
+from mqhost.builder import Echo, mute
 from mqhost.display import Display
 from mqhost.paths import ROOT, cache_dir
 from mqhost.plan import Plan
@@ -23,6 +25,15 @@ def progress(console: Console | None = None) -> Iterator[Progress]:
     """A progress callback that shows on `console` (stderr), while the `with` block runs."""
     with Display(console or Console(stderr=True), {}) as display:
         yield display.show
+
+
+@contextmanager
+def build_progress(echo: Echo | None) -> Iterator[dict[str, Any]]:
+    """What a build reports to while the `with` block runs, as its arguments `progress` and `echo`.
+    With an `echo`, which gets every line, progress shows as lines between them."""
+    console = Console(stderr=True, force_terminal=False if echo else None)
+    with progress(console) as report:
+        yield {"progress": report, "echo": echo or mute}
 
 
 def build_table(result: BuildResult) -> Table:
