@@ -44,10 +44,13 @@ PACKAGES = (
     Package("libc6-dev", "stdio.h", "headers of the C library", ("build", "test")),
     Package("make", "make", "runs MicroPython's build", ("build", "test")),
     Package("libmbedtls-dev", "mbedtls/ssl.h", "TLS of the simulated board", ("build", "test")),
-    Package("dpkg-dev", "dpkg-source", "unpacks MicroPython's source", ("source", "test")),
+    Package("dpkg-dev", "dpkg-source", "unpacks MicroPython's source", ("source", "build", "test")),
     Package("mosquitto", "mosquitto", "the MQTT broker", ("broker", "test")),
+    Package("docker.io", "dockerd", "a container engine: builds in containers", ("docker",)),
+    Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
+    Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),
 )
-PURPOSES = ("source", "build", "broker", "test")
+PURPOSES = ("source", "build", "broker", "test", "docker")
 
 
 def missing(*purposes: str) -> tuple[Package, ...]:

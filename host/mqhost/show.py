@@ -105,11 +105,25 @@ def doctor_table() -> Table:
     for package in packages.PACKAGES:
         there = "[green]yes[/]" if package.present else "[red]missing[/]"
         table.add_row(package.name, there, package.reason)
+    there = "[green]yes[/]" if _engine_answers() else "none answers"
+    table.add_row("Docker engine", there, "building in a container, as for the ESP32 boards")
     for release in DEBIAN:
         fetched = (cache_dir() / "source" / f"micropython-{release}").is_dir()
         there = "[green]yes[/]" if fetched else "downloaded by the first build"
         table.add_row(f"MicroPython {release}", there, "the simulated board's firmware")
     return table
+
+
+def _engine_answers() -> bool:
+    """Whether there is a container engine that lets us use it."""
+    # Slow to load: only where it is wanted.
+    from mqhost.docker_engine import EngineError, connect
+
+    try:
+        connect().close()
+    except EngineError:
+        return False
+    return True
 
 
 def doctor_advice() -> str:
