@@ -10,6 +10,7 @@ import sys
 
 import machine
 from esp32 import Partition
+from micropython import const
 
 import mqwire
 from mqboard import identity
@@ -17,10 +18,10 @@ from mqboard.clock import jitter
 from mqboard.lazy import forget
 from mqboard.log import Logger
 
-_PROOF_EVERY_S = 30
-_PROOF_TIMEOUT_S = 10
-_GOODBYE_S = 3
-_UPDATE_MODULES = ("mqboard.update", "mqboard.inflate", "mqwire.update")
+_PROOF_EVERY_S = const(30)
+_PROOF_TIMEOUT_S = const(10)
+_GOODBYE_S = const(3)
+_UPDATE_MODULES = const(("mqboard.update", "mqboard.inflate", "mqwire.update"))
 
 
 class Board:
@@ -35,7 +36,6 @@ class Board:
         self.client = client
         self.router = router
         self.log = Logger("board")
-        self.reached = False  # a command sent to our own topic came back
         self.settled = False  # mqboard.settle is done with this boot
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
@@ -64,7 +64,6 @@ class Board:
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
-        add("confirm", self._confirm)
         if self.identity.mode == "normal":
             for name, settings in self.config.modules.items():
                 self._add_module(name, settings)
@@ -82,40 +81,49 @@ class Board:
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""
-        topic = mqwire.status_topic(self.config.prefix)
         while True:
             await self._news.wait()
             self._news.clear()
-            await self.client.publish(topic, self.identity.birth(), qos=1, retain=True)
+            await self._publish_birth()
+
+    def _publish_birth(self):
+        # Not in `_publish_births`: its frame would keep the message (see mqboard.router).
+        topic = mqwire.status_topic(self.config.prefix)
+        return self.client.publish(topic, self.identity.birth(), qos=1, retain=True)
 
     async def _prove(self):
-        """Prove now and then that commands reach us."""
+        """Settle this boot; then prove now and then that commands still reach us."""
+        # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
+        # all that settling took.
+        await self._settle()
         while True:
             await self.client.up.wait()
-            try:
-                await asyncio.wait_for(self._ping(), _PROOF_TIMEOUT_S)
-                self.reached = True
-            except asyncio.TimeoutError:
-                self.reached = False
-                self.log.warning("our own command topic does not reach us")
-            await asyncio.sleep(_PROOF_EVERY_S if self.reached else 1)
+            await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
 
-    async def _ping(self):
-        """Send a command to ourselves and wait for it."""
-        ident = "%08x" % jitter(1 << 30)
-        back = asyncio.Event()
-        self.router.expect_ping(ident, back.set)
-        topic = mqwire.command_topic(self.config.prefix, "ping", ident)
-        await self.client.publish(topic, qos=1)
-        await back.wait()
-
-    async def _confirm(self):
+    async def _settle(self):
         from mqboard.settle import ONCE, settle
 
         try:
             await settle(self)
         finally:
             forget(*ONCE)
+
+    async def prove(self):
+        """Whether a command that we send to our own topic comes back, in time."""
+        try:
+            await asyncio.wait_for(self._ping(), _PROOF_TIMEOUT_S)
+            return True
+        except asyncio.TimeoutError:
+            self.log.warning("our own command topic does not reach us")
+            return False
+
+    async def _ping(self):
+        ident = "%08x" % jitter(1 << 30)
+        back = asyncio.Event()
+        self.router.expect_ping(ident, back.set)
+        topic = mqwire.command_topic(self.config.prefix, "ping", ident)
+        await self.client.publish(topic, qos=1)
+        await back.wait()
 
     # Commands and endings.
 

@@ -216,9 +216,7 @@ class Client:
     async def _attend(self):
         """Subscribe, tell that the connection is up, and keep it alive."""
         try:
-            if not self.session_present:
-                for topic_filter, (_, qos) in list(self._subscriptions.items()):
-                    await self._subscribe(topic_filter, qos)
+            await self._subscribe_again()
             if self._lost:
                 return
             self.connects += 1
@@ -300,6 +298,11 @@ class Client:
             self._last_id = self._last_id % 65535 + 1
             if self._last_id not in self._waiters:
                 return self._last_id
+
+    async def _subscribe_again(self):
+        if not self.session_present:
+            for topic_filter, (_, qos) in list(self._subscriptions.items()):
+                await self._subscribe(topic_filter, qos)
 
     async def _subscribe(self, topic_filter, qos):
         packet_id = self._new_id()

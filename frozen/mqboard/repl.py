@@ -15,13 +15,15 @@ class Output:
     """Gathers bytes into reply messages. `send(view)` is called with each full buffer."""
 
     def __init__(self, send):
-        self._buffer = memoryview(bytearray(_CHUNK))
+        self._buffer = None  # made for the first bytes
         self._used = 0
         self._send = send
         self.total = 0
 
     def write(self, data):
         """Take `data` (bytes-like); the protocol of mqboard.log.Console.capture."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(_CHUNK))
         view = memoryview(data)
         self.total += len(view)
         while len(view):
@@ -38,7 +40,7 @@ class Output:
 
     def rest(self):
         """The bytes not sent yet."""
-        return bytes(self._buffer[: self._used])
+        return bytes(self._buffer[: self._used]) if self._used else b""
 
 
 class Repl:

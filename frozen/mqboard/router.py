@@ -28,33 +28,34 @@ class Request:
 
     def __init__(self, router, command, ident, tail):
         self._router = router
+        self.prefix = router.prefix
         self.command = command
         self.ident = ident
         self.tail = tail
         self.body = bytearray()
         self.parts = 0  # parts received so far
         self.sequence = 0  # of the next reply message
-        self.answer = None  # (topic, payload) when there is nothing to execute, only this to say
+        self.answer = None  # (topic function, payload) when there is only this to say
 
     async def reply(self, data=b"", last=True, qos=1):
         """Send one reply message; `data` at most mqwire.MAX_PAYLOAD - 2 bytes."""
         payload = mqwire.header(self.sequence, last) + data
         self.sequence += 1
-        topic = mqwire.reply_topic(self._router.prefix, self.ident)
         if last:
-            self._router.remember(self.ident, topic, payload)
+            self._router.remember(self.ident, mqwire.reply_topic, payload)
+        topic = mqwire.reply_topic(self.prefix, self.ident)
         return await self._router.publish(topic, payload, qos)
 
     def reply_now(self, data):
         """Send one reply message, not the last, from code that cannot await; raises OSError."""
         payload = mqwire.header(self.sequence, False) + data
         self.sequence += 1
-        self._router.publish_now(mqwire.reply_topic(self._router.prefix, self.ident), payload)
+        self._router.publish_now(mqwire.reply_topic(self.prefix, self.ident), payload)
 
     async def error(self, text):
         """Answer with an error: `text` is bytes for a person to read."""
-        topic = mqwire.error_topic(self._router.prefix, self.ident)
-        self._router.remember(self.ident, topic, text)
+        self._router.remember(self.ident, mqwire.error_topic, text)
+        topic = mqwire.error_topic(self.prefix, self.ident)
         await self._router.publish(topic, text[:_MAX_ERROR], 1)
 
 
@@ -70,7 +71,8 @@ class Router:
         self._partial = []
         self._queue = []
         self._idents = [""] * _REMEMBERED  # of commands queued, running or done: a ring
-        self._answers = [None] * _REMEMBERED  # (topic, payload) or None
+        # (topic function, payload) or None: the topic itself is made anew when it is needed.
+        self._answers = [None] * _REMEMBERED
         self._oldest = 0
         self._wake = asyncio.Event()
         self._ping = (None, None)
@@ -109,10 +111,10 @@ class Router:
             return
         self._collect(command, ident, tail, sequence, last, payload)
 
-    def remember(self, ident, topic, payload):
+    def remember(self, ident, make_topic, payload):
         """Keep the answer of command `ident`, if it is short, for when the command is repeated."""
         if ident in self._idents and len(payload) <= _KEPT_ANSWER:
-            self._answers[self._idents.index(ident)] = (topic, payload)
+            self._answers[self._idents.index(ident)] = (make_topic, payload)
 
     def _repeated(self, command, ident):
         """Whether this id was taken before; its short answer is given again, if there is one."""
@@ -156,7 +158,7 @@ class Router:
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
         self._take_ident(ident)
-        self._say(command, ident, (mqwire.error_topic(self.prefix, ident), text))
+        self._say(command, ident, (mqwire.error_topic, text))
 
     def _say(self, command, ident, answer):
         if len(self._queue) < 2 * _MAX_QUEUE:
@@ -178,14 +180,18 @@ class Router:
         """Execute the queued commands, for ever."""
         while True:
             while self._queue:
-                request = self._queue.pop(0)
-                if request.answer:
-                    await self.publish(request.answer[0], request.answer[1], 1)
-                else:
-                    await self._execute(request)
-                request = None  # nothing is kept while waiting
+                await self._start_next()
             self._wake.clear()
             await self._wake.wait()
+
+    def _start_next(self):
+        # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
+        # here a request with its body.
+        request = self._queue.pop(0)
+        if not request.answer:
+            return self._execute(request)
+        make_topic, payload = request.answer
+        return self.publish(make_topic(self.prefix, request.ident), payload, 1)
 
     async def _execute(self, request):
         try:

@@ -1,6 +1,6 @@
 """What settles a boot: healthy, then reachable; an image on trial is confirmed or given up.
 
-One task of the board runs this, and forgets the module when it is done.
+The board runs this once, at first, and forgets the module when it is done.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ async def settle(board):
         await _give_up_late(board, store, started, "healthy")
     if me.mode == "normal":
         count_from_zero(machine.RTC().memory)
-    while not board.reached:
+    while not (board.client.connected and await board.prove()):
         await _give_up_late(board, store, started, "reachable over MQTT")
     if store.get("config") != settings.text:
         store.set("config", settings.text)

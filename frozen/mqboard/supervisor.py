@@ -18,12 +18,14 @@ _DEATHS_MAX = const(10)  # of one management task; then the watchdog is left to 
 
 
 class _Entry:
-    def __init__(self, name, start, vital):
+    # In the class while it is so, and not in each entry.
+    vital = True
+    deaths = 0
+    pause = 0  # seconds between the last death and the next start
+
+    def __init__(self, name, start):
         self.name = name
         self.start = start
-        self.vital = vital
-        self.deaths = 0
-        self.pause = 0  # seconds between the last death and the next start
         self.begin()
 
     def begin(self):
@@ -48,7 +50,10 @@ class Supervisor:
 
         Deaths of a vital task count against the board's health; a user's module is not vital.
         """
-        self._entries.append(_Entry(name, start, vital))
+        entry = _Entry(name, start)
+        if not vital:
+            entry.vital = False
+        self._entries.append(entry)
 
     def calm_s(self):
         """Seconds since the start or since the last death of a vital task."""

@@ -16,11 +16,8 @@ PROTOCOL = 1
 MAX_PAYLOAD = 4352
 
 # Header of every command and reply: u16, bit 15 = last message, bits 0-14 = sequence number.
-_HEADER = ">H"
 HEADER_SIZE = 2
-_LAST = 0x8000
-_SEQ = 0x7FFF
-MAX_SEQ = _SEQ
+MAX_SEQ = 0x7FFF
 # A reply that is one message may carry this instead of (last, 0).
 SINGLE = b"\xff\xff"
 
@@ -35,7 +32,7 @@ class WireError(Exception):
 
 def header(seq, last):
     """Return the 2-byte header of message number `seq` (0 to 32767)."""
-    return struct.pack(_HEADER, (seq & _SEQ) | (_LAST if last else 0))
+    return struct.pack(">H", (seq & MAX_SEQ) | (0x8000 if last else 0))
 
 
 def parse_header(payload):
@@ -47,8 +44,8 @@ def parse_header(payload):
         raise WireError("payload has no header")
     if payload[0] == 0xFF and payload[1] == 0xFF:
         return 0, True
-    (word,) = struct.unpack_from(_HEADER, payload, 0)
-    return word & _SEQ, bool(word & _LAST)
+    (word,) = struct.unpack_from(">H", payload, 0)
+    return word & MAX_SEQ, bool(word & 0x8000)
 
 
 def command_filter(prefix):

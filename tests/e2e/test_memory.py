@@ -1,0 +1,82 @@
+"""Nothing grows: after work of every kind, the board's heap is what it was before."""
+
+import json
+import time
+
+import pytest
+
+from mqhost.errors import ToolError
+from mqhost.offer import Offer
+from mqhost.update import push
+from mqwire import update as wire
+
+SLACK = 2048  # bytes
+EVALS = 1000
+RECONNECTS = 20
+UPDATES = 5
+
+
+def heap_used(session):
+    """Bytes in use after a collection, once the kept answers are `info`'s own."""
+    for _ in range(8):
+        facts = json.loads(session.request("info").data)
+    return facts["heap_used"]
+
+
+def wait_small(session, limit):
+    """Wait until at most `limit` bytes are in use: what ended is cleared away once a second."""
+    deadline = time.monotonic() + 5
+    while (used := heap_used(session)) > limit and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return used
+
+
+@pytest.fixture
+def settled(board):
+    """A board that is done with its boot, and the bytes its idle heap has in use."""
+    board.wait_settled()
+    with board.session() as session:
+        session.request("eval", b"1+1")
+        idle = min(heap_used(session) for _ in range(20))
+    return board, idle
+
+
+def test_evals_leave_nothing_behind(settled):
+    board, idle = settled
+    with board.session() as session:
+        # No names or short strings that differ: MicroPython keeps each of those for ever.
+        for number in range(EVALS):
+            code = b"%d * 'x'" if number % 2 else b"print(%d)"
+            session.request("eval", code % number)
+        assert wait_small(session, idle + SLACK) <= idle + SLACK
+
+
+def test_reconnects_leave_nothing_behind(settled, broker):
+    board, idle = settled
+    board.eval("board.client.backoff_ms = 20")
+    for _ in range(RECONNECTS):
+        broker.restart()  # it forgets retained messages: what comes is a new birth
+        board.wait_online()
+    with board.session() as session:
+        assert int(session.request("eval", b"board.client.connects").data) > RECONNECTS
+        assert wait_small(session, idle + SLACK) <= idle + SLACK
+    assert len(board.device.boots) == 1
+
+
+def test_failed_updates_leave_nothing_behind(settled):
+    board, idle = settled
+    app = b"\xe9" + bytes(10_000)  # begins like an image, and is none
+    with board.session() as session:
+        for number in range(UPDATES):
+            image = app + bytes((number,))
+            offer = Offer.make(image, board="sim", mcu="esp32", version="bad", seq=1)
+            with pytest.raises(ToolError):
+                push(session, offer, image)
+            other = Offer.make(image, board="x", mcu="esp32", version="bad", seq=1)
+            answer = session.request("update", wire.pack_request(other.to_bytes())).data
+            assert wire.unpack_reply(answer)[0] == wire.WRONG_BOARD
+        console = board.device.console.text()
+        assert console.count("update failed") == console.count("update refused") == UPDATES
+        assert session.request("eval", b"board._receiver").data == b"None"
+        assert wait_small(session, idle + SLACK) <= idle + SLACK
+    assert len(board.device.boots) == 1
