@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from mqhost.errors import ToolError
-from mqhost.partition import TABLE_OFFSET
+from mqhost.partition import TABLE_OFFSET, is_flash_image
 from mqwire import WireError
 from mqwire.flash import (
     DIGEST_SIZE,
@@ -156,7 +156,7 @@ def verify(data: bytes | memoryview, chip_id: int | None = None) -> ImageInfo:
             f"The app image is truncated or damaged: its segments do not end within the "
             f"{len(view):,} B there are. Build or copy it again."
         ) from error
-    if size <= TABLE_OFFSET and _is_flash_image(view):
+    if size <= TABLE_OFFSET and is_flash_image(view):
         raise ImageError(_what_is(view))  # a chip whose bootloader, also 0xE9, stands at address 0
     if not hashed:
         raise ImageError("The app image has no SHA-256 at its end. Build it with one.")
@@ -222,9 +222,9 @@ def _description(view: memoryview) -> tuple[str, str]:
 
 def _what_is(view: memoryview) -> str:
     """The sentence for bytes that are no app image."""
-    if _is_flash_image(view):
+    if is_flash_image(view):
         return (
-            "This is a flash image (bootloader first, partition table at 0x8000), not an app "
+            "This is a flash image (bootloader first, then the partition table), not an app "
             "image. Give the app.bin beside it."
         )
     if bytes(view[:4]) == b"\x7fELF":
@@ -232,11 +232,6 @@ def _what_is(view: memoryview) -> str:
     if bytes(view[:16]).strip(b"\xff") == b"":
         return "There is no app image: it is blank." if len(view) else "The app image is empty."
     return f"This is no app image: it begins with {bytes(view[:4]).hex()}, an app image with e9."
-
-
-def _is_flash_image(view: memoryview) -> bool:
-    """Whether a partition table stands where a flash image has it."""
-    return bytes(view[TABLE_OFFSET : TABLE_OFFSET + 2]) == b"\xaa\x50"
 
 
 def _chip(chip_id: int) -> str:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
+from mqhost.partition import is_flash_image
 from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
 
 _ADVICE = "Build it again (invoke build)."
 
 # Where ESP-IDF puts the partition table by default, and how its first entry begins.
-_TABLE_OFFSET = 0x8000
-_TABLE_MAGIC = b"\xaa\x50"
 
 
 def block_count(size: int) -> int:
@@ -157,12 +156,12 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
     beside = path.with_name("image.json")
     if path.name == beside.name:
         raise UsageError(f"{path} describes an image; name the image itself: app.bin beside it.")
-    if not beside.exists() and _is_flash_image(app):
+    if not beside.exists() and is_flash_image(app):
         raise UsageError(_flash_image_sentence(path))
     offer = Offer.load(beside)
     if offer.matches(app):
         return offer, app
-    if _is_flash_image(app):
+    if is_flash_image(app):
         raise UsageError(_flash_image_sentence(path))
     if len(app) != offer.size:
         raise UsageError(
@@ -173,11 +172,6 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
         f"{path} has SHA-256 {hashlib.sha256(app).hexdigest()[:16]}…, but {beside.name} beside it "
         f"describes {offer.sha256[:16]}…: it was changed or is of another build. {_ADVICE}"
     )
-
-
-def _is_flash_image(data: bytes) -> bool:
-    """Whether `data` looks like a whole flash: the partition table's magic is where it stands."""
-    return data[_TABLE_OFFSET : _TABLE_OFFSET + 2] == _TABLE_MAGIC
 
 
 def _flash_image_sentence(path: Path) -> str:

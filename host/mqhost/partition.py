@@ -50,6 +50,7 @@ _ROW_SIZE = struct.calcsize(_ROW)
 _ROW_MAGIC = b"\xaa\x50"
 _MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 _MAX_ROWS = 95
+_FLASH_OFFSETS = (0, 0x1000)
 _MAX_LABEL = 16
 
 
@@ -165,6 +166,13 @@ class PartitionTable:
         if not partitions:
             raise UsageError("partition table: it is empty.")
         return cls(tuple(partitions))
+
+
+def is_flash_image(data: bytes | memoryview) -> bool:
+    """Whether `data` looks like a flash image: a table stands where one has it, which depends on
+    the address at which the chip's bootloader, and so its flash image, begins."""
+    places = (TABLE_OFFSET - offset for offset in _FLASH_OFFSETS)
+    return any(bytes(data[at : at + len(_ROW_MAGIC)]) == _ROW_MAGIC for at in places)
 
 
 def _parse(line: str, where: str, free: int) -> Partition:

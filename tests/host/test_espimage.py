@@ -107,8 +107,9 @@ def test_what_is_no_app_image_is_told_apart(data, message):
     assert isinstance(error.value, ToolError)
 
 
-def test_a_flash_image_that_begins_with_a_bootloader_image_is_no_app_image():
-    flash = image(b"boot").ljust(0x8000, b"\xff") + b"\xaa\x50" + bytes(100)
+@pytest.mark.parametrize("flash_offset", [0, 0x1000])
+def test_a_flash_image_that_begins_with_a_bootloader_image_is_no_app_image(flash_offset):
+    flash = image(b"boot").ljust(0x8000 - flash_offset, b"\xff") + b"\xaa\x50" + bytes(100)
     with pytest.raises(ImageError, match="flash image"):
         verify(flash)
 
