@@ -12,7 +12,8 @@ import platform
 import re
 import tarfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def ensure_image(
     made = _find(client, recipe.tag)
     if not made:
         raise EngineError(f"The engine built {recipe.tag}, but does not have it. Build again.")
-    _remove_older(client, recipe)
+    _remove_older(client, recipe, image)
     return made
 
 
@@ -111,7 +112,9 @@ def remove_all(client: docker.DockerClient) -> list[str]:
         for container in client.containers.list(all=True, filters=wanted):
             container.remove(force=True, v=True)
             removed.append(f"container {container.name}")
-        for image in client.images.list(filters=wanted):
+        images = client.images.list(filters=wanted)
+        # What was made from another one comes first.
+        for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
             client.images.remove(image.id, force=True)
             removed.append(f"image {', '.join(image.tags) or image.short_id}")
     return removed
@@ -224,11 +227,21 @@ def _lines(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.strip())
 
 
-def _remove_older(client: docker.DockerClient, recipe: Recipe) -> None:
-    """Remove the images that an older Dockerfile or base of the same name gave; those on other
-    bases stay, somebody goes back and forth between them."""
-    images: Iterable[Any] = client.images.list(name=recipe.name, filters={"label": LABEL})
-    for image in images:
-        if recipe.tag not in image.tags and image.labels.get(_BASE_LABEL) == recipe.base:
-            with explained("removing an older image"):
-                client.images.remove(image.id, force=True)
+def _remove_older(
+    client: docker.DockerClient, recipe: Recipe, replaced: Mapping[str, Any] | None
+) -> None:
+    """Remove the image that was `replaced` under its tag, and those that an older Dockerfile gave.
+
+    Those on other bases stay: somebody goes back and forth between them.
+    """
+    with explained("looking for older images"):
+        images = client.images.list(name=recipe.name, filters={"label": LABEL})
+    older = [
+        image.id
+        for image in images
+        if recipe.tag not in image.tags and image.labels.get(_BASE_LABEL) == recipe.base
+    ]
+    for identity in [*older, *([replaced["Id"]] if replaced else [])]:
+        # One that others were made from, or that somebody uses, stays for them.
+        with suppress(docker.errors.APIError):
+            client.images.remove(identity, force=True)
