@@ -19,8 +19,6 @@ from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
 
 _ADVICE = "Build it again (invoke build)."
 
-# Where ESP-IDF puts the partition table by default, and how its first entry begins.
-
 
 def block_count(size: int) -> int:
     """How many 4096-byte blocks an image of `size` bytes has."""
