@@ -28,6 +28,7 @@ from mqhost.filesystem import list_files
 from mqhost.flashing import Firmware, flash, open_target
 from mqhost.monitor import command, monitor
 from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.paths import ROOT
 from mqhost.provision import FilesThere, Provision, replacing, write_file
 from mqhost.questions import Questions
 from mqhost.serial_port import Port, find_port
@@ -315,6 +316,29 @@ def test_the_task_prints_no_password(tmp_path, monkeypatch):
     assert "secret" not in out.getvalue()
     with pytest.raises(UsageError, match="one of the two"):
         usb.run_provision("esp32", "P", WISH, Console(file=out), **options)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("-m invoke flash --board sim --baud 9600 --erase", "flash: sim is a simulated board"),
+        ("-m invoke monitor --port sim:x", "monitor: sim:x is a simulated board"),
+        ("-m invoke provision --board esp32 --ssid x", "missing: --server, --prefix"),
+        ("-m mqhost.cli --prefix a adopt --board sim --port /dev/x --ssid s", "simulated board"),
+        ("-m mqhost.cli adopt --board nope --force", "Known boards: "),
+    ],
+)
+def test_the_commands_take_their_options(line, words):
+    process = subprocess.run(
+        [sys.executable, *line.split()],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 2, process.stderr
+    assert words in process.stderr and "Traceback" not in process.stderr
 
 
 # Monitor
