@@ -1,6 +1,7 @@
 """The Invoke tasks: each loads, calls and prints; what is done is in host/mqhost.
 
-A ToolError ends a task with its sentence on stderr and its exit code, Ctrl-C with 130.
+A ToolError ends a task with its sentence on stderr and its exit code; Ctrl-C, SIGTERM and SIGHUP
+with 130.
 """
 
 import functools
@@ -22,6 +23,7 @@ from mqhost import monitor as monitor_
 from mqhost.boardconfig import Wish
 from mqhost.commands import run_ota
 from mqhost.errors import ToolError
+from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.paths import ROOT
 from mqhost.settings import Settings
 from mqhost.sim.device import HEAP
@@ -37,7 +39,8 @@ def edge(body):
     @functools.wraps(body)
     def run(*arguments, **options):
         try:
-            return body(*arguments, **options)
+            with ended_like_ctrl_c():
+                return body(*arguments, **options)
         except ToolError as error:
             print(f"{body.__name__}: {error}", file=sys.stderr)
             sys.exit(error.exit_code)

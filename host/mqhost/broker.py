@@ -78,6 +78,7 @@ class Broker:
     `port`: a given port, or None for a free one. `log`: called with each line of its log (from a
     thread). `persistence`: a folder that keeps retained messages over a restart. `extra`: more
     lines for mosquitto.conf. `tls`: these lines make the listener a TLS one (certfile, keyfile).
+    It also ends when the thread that started it does, however that comes about (kill -9).
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class Broker:
             )
             # Its own session: Ctrl-C on the terminal is ours to handle, we stop it ourselves.
             self._process = subprocess.Popen(
-                [program, "-c", str(path)],
+                [*_ending_with_us(), program, "-c", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -226,6 +227,13 @@ class Broker:
                 self._tail.append(line.rstrip())
                 if self._log:
                     self._log(line.rstrip())
+
+
+def _ending_with_us() -> list[str]:
+    """What to put before a command so that Linux ends it with the thread that started it."""
+    # Not preexec_fn: that runs Python in a fork of a process with threads.
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "TERM", "--"] if program else []
 
 
 def _accepts(port: int, tls: bool) -> bool:

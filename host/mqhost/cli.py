@@ -4,7 +4,7 @@ Options become Settings, each command calls its function in commands.py, and `ma
 the one place where errors are printed (to stderr) and become exit codes.
 
 Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unreachable or refused
-us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C.
+us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import sys
@@ -18,6 +18,7 @@ from mqhost import commands
 from mqhost.adopt import BIRTH_TIMEOUT, Adoption, adopt
 from mqhost.boardconfig import Wish
 from mqhost.errors import ToolError
+from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.questions import Questions
 from mqhost.settings import Settings
 from mqhost.update import CONFIRM_TIMEOUT, PATIENCE
@@ -186,7 +187,8 @@ def adopt_command(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; what the `mqboard` script calls."""
     try:
-        cli.main(arguments, prog_name="mqboard", standalone_mode=False)
+        with ended_like_ctrl_c():
+            cli.main(arguments, prog_name="mqboard", standalone_mode=False)
     except ToolError as error:
         click.echo(str(error), err=True)
         return error.exit_code

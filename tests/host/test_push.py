@@ -293,16 +293,22 @@ def test_a_power_cut_in_the_middle_resumes(session, board):
 def test_a_broker_restart_in_the_middle_resumes():
     with Broker(free_port()) as own, FakeBoard(own.port) as board:
         restarter = []
+        done = threading.Event()
+
+        def restart_and_stay():
+            own.restart()
+            done.wait(60)  # the broker ends with the thread that started it
 
         def restart(number, payload):
             if number == 3 and not restarter:
-                restarter.append(threading.Thread(target=own.restart))
+                restarter.append(threading.Thread(target=restart_and_stay))
                 restarter[0].start()
             return [payload]
 
         board.on_block = restart
         with Session(Settings(port=own.port, prefix=board.prefix)) as session:
             push_new(session)
+        done.set()
         restarter[0].join()
         assert board.image == image()
 

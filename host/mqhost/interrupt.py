@@ -1,0 +1,25 @@
+"""Being told to end: SIGTERM and SIGHUP become what Ctrl-C is, so that `with` blocks clean up."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """In this block SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored (nohup).
+
+    For the main thread; the edges (cli.py, tasks.py) run everything in it.
+    """
+    caught = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    for number in caught:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
