@@ -22,7 +22,7 @@ from mqhost import show
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
-GROUPS = ("build", "eval", "idle", "update")
+GROUPS = ("build", "eval", "idle", "update", "docker")
 RESULT = BUILD / "bench.json"
 
 
@@ -81,11 +81,20 @@ def run(only: str | None, quick: bool, console: Console) -> dict[str, Figure]:
 
     with show.progress() as progress, Rig(quick, progress) as rig:
         for group in chosen(only):
+            left_out = "" if only or group != "docker" else _without_docker(quick)
+            if left_out:
+                console.print(f"docker is left out: {left_out}.")
+                continue
             progress(f"measuring {group}", 0, 0)
             measured = import_module(f"ci.bench.{group}").measure(rig)
             figures |= {f"{group}.{name}": figure for name, figure in measured.items()}
     report(figures, console)
     return figures
+
+
+def _without_docker(quick: bool) -> str:
+    """Why the group `docker` is left out; empty if it is not."""
+    return import_module("ci.bench.docker").unavailable(quick)
 
 
 def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT) -> None:

@@ -45,17 +45,17 @@ def measure(rig: Rig) -> dict[str, Figure]:
     colds, rebuilds, makes = [], [], []
     for number in range(1 if rig.quick else 3):
         rig.progress("measuring build: from nothing", 0, 0)
-        with _cache(rig.folder / f"cache-{number}"):
+        with cached_in(rig.folder / f"cache-{number}"):
             colds.append(_build(rig, source, None))
             if number:
                 continue
             # In the first tree, which is as good as any other.
-            _build(rig, source, _changed(rig))
+            _build(rig, source, changed_module(rig))
             work = _plan(rig, source)
             for done in range(3 if rig.quick else 5):
                 rig.progress("measuring build: one module changed", done, 0)
                 makes.append(_bare_make(work))
-                rebuilds.append(_build(rig, source, _changed(rig)))
+                rebuilds.append(_build(rig, source, changed_module(rig)))
     ratio = median(whole / bare for whole, bare in zip(rebuilds, makes, strict=True))
     runs = len(rebuilds)
     return {
@@ -66,7 +66,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
 
 
 @contextlib.contextmanager
-def _cache(folder: Path) -> Iterator[None]:
+def cached_in(folder: Path) -> Iterator[None]:
     """Let `folder` be the cache folder in the `with` block."""
     before = os.environ.get(_CACHE)
     os.environ[_CACHE] = str(folder)
@@ -99,7 +99,7 @@ def _plan(rig: Rig, source: Source) -> Plan:
     return plan_build(rig.definition, source, read_revision(_VERSION), tools, native.name)
 
 
-def _changed(rig: Rig) -> Path:
+def changed_module(rig: Rig) -> Path:
     """A folder with the module, changed, to freeze on top."""
     module = rig.folder / "frozen" / _MODULE
     module.parent.mkdir(parents=True, exist_ok=True)

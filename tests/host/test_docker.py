@@ -8,6 +8,7 @@ import docker
 import pytest
 import requests
 
+from ci.bench.docker import unavailable
 from mqhost import docker_image
 from mqhost.board import Board, find
 from mqhost.builders import choose_builder
@@ -192,3 +193,11 @@ def test_cleaning_without_an_engine_still_cleans(no_engine, monkeypatch, tmp_pat
     assert "No Docker engine answers" in lines[0]
     assert lines[1:] == [f"Removed {tmp_path}/cache"]
     assert os.listdir(tmp_path) == []
+
+
+def test_a_bench_that_does_not_name_docker_leaves_it_out_with_a_reason(no_engine, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "--only docker" in unavailable(quick=True)
+    assert unavailable(quick=False) == ""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "root" in unavailable(quick=False)
