@@ -16,6 +16,10 @@ enter_idf() {
         # shellcheck source=/dev/null
         . "$IDF_PATH/export.sh" || fail "$IDF_PATH/export.sh failed; run $IDF_PATH/install.sh."
     fi
+    # An activated .venv may stand before ESP-IDF's own Python.
+    if [ -n "${IDF_PYTHON_ENV_PATH:-}" ]; then
+        PATH=$IDF_PYTHON_ENV_PATH/bin:$PATH
+    fi
     if command -v ccache >/dev/null; then
         export IDF_CCACHE_ENABLE=1
     else

@@ -252,7 +252,12 @@ def _write_outputs(
 ) -> None:
     """Write the four files. The offer comes last: it tells whether app.bin is the one it means."""
     offer = Offer.make(
-        images.app, board=board.name, mcu=board.mcu, version=revision.version, seq=revision.time
+        images.app,
+        board=board.name,
+        mcu=board.mcu,
+        chip_id=board.chip_id,
+        version=revision.version,
+        seq=revision.time,
     )
     report = asdict(result) | {
         "seq": revision.time,

@@ -34,13 +34,15 @@ def block_of(app: bytes, number: int) -> bytes:
 class Offer:
     """A description of one app image.
 
-    `seq` grows from release to release; `sha256` is the hex SHA-256 of the whole app.bin; `blocks`
-    is base64 of the first 4 bytes of the SHA-256 of each block, in order.
+    `chip_id` is the number that app.bin's header gives the chip; `seq` grows from release to
+    release; `sha256` is the hex SHA-256 of the whole app.bin; `blocks` is base64 of the first 4
+    bytes of the SHA-256 of each block, in order.
     """
 
     format: int
     board: str
     mcu: str
+    chip_id: int
     version: str
     seq: int
     size: int
@@ -49,7 +51,9 @@ class Offer:
     blocks: str
 
     @classmethod
-    def make(cls, app: bytes, *, board: str, mcu: str, version: str, seq: int) -> "Offer":
+    def make(
+        cls, app: bytes, *, board: str, mcu: str, version: str, seq: int, chip_id: int = 0
+    ) -> "Offer":
         """Describe `app`, the bytes of app.bin."""
         if not app:
             raise UsageError(f"The app image for board {board} is empty. {_ADVICE}")
@@ -61,6 +65,7 @@ class Offer:
             format=OFFER_FORMAT,
             board=board,
             mcu=mcu,
+            chip_id=chip_id,
             version=version,
             seq=seq,
             size=len(app),
@@ -126,6 +131,8 @@ class Offer:
         for name in ("board", "mcu", "version"):
             if not getattr(self, name):
                 raise UsageError(f"{where}: {name} is empty. {_ADVICE}")
+        if not 0 <= self.chip_id <= 0xFFFF:
+            raise UsageError(f"{where}: chip_id is {self.chip_id}: not possible. {_ADVICE}")
         if self.size <= 0 or self.seq < 0:
             raise UsageError(f"{where}: size {self.size}, seq {self.seq}: not possible. {_ADVICE}")
         if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):

@@ -62,6 +62,7 @@ def test_the_images_are_those_of_the_port(make, tmp_path, board: Board):
     offer = Offer.load(result.offer)
     assert offer.matches(app)
     assert (offer.board, offer.mcu, offer.version) == (board.name, board.mcu, "1.2.3")
+    assert offer.chip_id == board.chip_id
     report = json.loads(result.report.read_text())
     assert report["flash_offset"] == board.flash_offset
     assert report["tools"][0] == "espressif/idf:v5.5.1"

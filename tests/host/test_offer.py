@@ -64,6 +64,7 @@ def test_it_loads_from_a_file_and_says_when_there_is_none(tmp_path):
         ("format", 2, "format 2"),
         ("board", "", "board is empty"),
         ("mcu", 5, "mcu is 5"),
+        ("chip_id", -1, "chip_id is -1"),
         ("seq", True, "seq is True"),
         ("seq", -1, "not possible"),
         ("size", 0, "not possible"),
