@@ -135,7 +135,7 @@ def broker(_, port=0):
         "server": "the broker's address; 127.0.0.1 by default",
         "port": "the broker's port; 1883 by default",
         "flash": "the board's flash file, made when it is not there; by default in build/sim",
-        "heap": "MicroPython's heap",
+        "heap": "MicroPython's heap, as 192k (the default) or 4m",
     }
 )
 @edge

@@ -10,12 +10,13 @@ Its life goes on in a thread (life.py). All public members may be used from any 
 
 import contextlib
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mqhost.errors import ToolError
+from mqhost.errors import ToolError, UsageError
 from mqhost.partition import PartitionTable
 from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
 from mqhost.sim.console import Console
@@ -26,6 +27,8 @@ from mqhost.sim.radio import Radio
 __all__ = ["Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
 
 HEAP = "192k"
+# With less it does not get through its boot and tries for ever; with more a process may not start.
+_LEAST_HEAP, _MOST_HEAP = 96 << 10, 64 << 20
 NETWORKS = {"simnet": "simpassword"}
 # The first three bytes of Espressif's MAC addresses.
 _VENDOR = b"\x24\x0a\xc4"
@@ -41,7 +44,7 @@ class DeviceTimeout(ToolError):
 class Device:
     """A board with the flash in file `flash_path` (see `filesystem.provision_flash`).
 
-    `heap` is MicroPython's; `networks` maps SSIDs to passwords; `console` is called with what the
+    `heap` is MicroPython's, see check_heap; `networks` maps SSIDs to passwords; `console` is called with what the
     board prints, on the board's thread; `mac` (6 bytes) tells boards apart, and is made from the
     flash file's path when not given; `name` is for messages.
     The constructor opens the flash and raises UsageError if it cannot.
@@ -58,6 +61,7 @@ class Device:
         mac: bytes | None = None,
         name: str = "board",
     ):
+        check_heap(heap)
         self.name = name
         self.flash = Flash(flash_path)
         self._changed = threading.Condition(threading.RLock())
@@ -189,6 +193,18 @@ class Device:
     def clock(self, seconds: float | None) -> None:
         """Where the clock begins at each power-on, in seconds since 1970 (None: 2000-01-01)."""
         self._life.clock = CLOCK_START if seconds is None else seconds
+
+
+def check_heap(heap: str) -> None:
+    """Raise UsageError unless `heap` is a size, as "192k" or "4m", with which the board boots."""
+    number = re.fullmatch(r"(\d+)([km]?)", heap, re.IGNORECASE | re.ASCII)
+    unit = {"": 1, "k": 1 << 10, "m": 1 << 20}
+    size = int(number[1]) * unit[number[2].lower()] if number and len(heap) < 12 else 0
+    if not _LEAST_HEAP <= size <= _MOST_HEAP:
+        raise UsageError(
+            f"{heap!r} is no heap that the board boots with: give bytes, or as {HEAP} or 4m, "
+            f"from {_LEAST_HEAP >> 10}k to {_MOST_HEAP >> 20}m."
+        )
 
 
 def mac_of(flash_path: Path) -> bytes:

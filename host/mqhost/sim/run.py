@@ -12,7 +12,7 @@ from pathlib import Path
 from mqhost.board import find
 from mqhost.partition import PartitionTable
 from mqhost.paths import BUILD
-from mqhost.sim.device import HEAP, Device, State
+from mqhost.sim.device import HEAP, Device, State, check_heap
 from mqhost.sim.filesystem import default_config, provision_flash
 
 
@@ -35,8 +35,9 @@ def run_foreground(
 
     `flash` is its flash file (default: one for the prefix), made from `image` (default: the build's
     flash.bin) and a configuration with `prefix`, `server` and `port` when it is not there. Raises
-    UsageError when the firmware is not built or the flash file is in use.
+    UsageError when the firmware is not built, the flash file is in use, or `heap` is no heap.
     """
+    check_heap(heap)
     board = find("sim")
     table = PartitionTable.load(board.partitions, board.flash_size)
     path = flash or flash_file(prefix)
