@@ -21,7 +21,7 @@ from mqhost import cleaning, packages, show, usb
 from mqhost import demo as demo_
 from mqhost import monitor as monitor_
 from mqhost.boardconfig import Wish
-from mqhost.commands import run_ota
+from mqhost.commands import clean_lines, run_ota
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.paths import ROOT
@@ -42,7 +42,7 @@ def edge(body):
             with ended_like_ctrl_c():
                 return body(*arguments, **options)
         except ToolError as error:
-            print(f"{body.__name__}: {error}", file=sys.stderr)
+            print(clean_lines(f"{body.__name__}: {error}"), file=sys.stderr)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             print(f"{body.__name__}: stopped", file=sys.stderr)

@@ -190,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ended_like_ctrl_c():
             cli.main(arguments, prog_name="mqboard", standalone_mode=False)
     except ToolError as error:
-        click.echo(str(error), err=True)
+        _to_stderr(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -201,7 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _to_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    # What a board or a broker said may be in it.
+    click.echo(commands.clean_lines(line), err=True)
 
 
 if __name__ == "__main__":

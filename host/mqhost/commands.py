@@ -109,7 +109,7 @@ def run_log(settings: Settings, console: Console, *, lines: int = 0, debug: Debu
         count = 0
         while not lines or count < lines:
             text = arrived.get().decode("utf-8", "replace")
-            say(console, text.rstrip("\r\n"))
+            say(console, clean_lines(text.rstrip("\r\n")))
             console.file.flush()
             count += 1
 
@@ -188,6 +188,12 @@ def say(console: Console, text: str) -> None:
 def clean(text: str) -> str:
     """`text` without control characters: it may come from a board, and goes to a terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text of several lines: newlines and tabs stay."""
+    text = text.replace("\r\n", "\n")
+    return "".join(part if part in ("\n", "\t") else clean(part) for part in text)
 
 
 def _board_of(session: Session) -> Any:

@@ -153,6 +153,32 @@ def test_what_a_board_says_cannot_control_the_terminal(mqboard, board):
     assert clean("a\x1b\nb") == "a\ufffd\ufffdb"
 
 
+def test_nor_can_its_log(mqboard, board):
+    stop = threading.Event()
+
+    def talk():
+        while not stop.wait(0.05):
+            board._client.publish(
+                mqwire.log_topic(board.prefix), "a\x1b]0;title\x07\tb\r\nc\x9b2J\n"
+            )
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        process = mqboard("log", "--lines", "1")
+    finally:
+        stop.set()
+        talker.join()
+    assert process.stdout == "a\ufffd]0;title\ufffd     b\nc\ufffd2J\n"
+
+
+def test_nor_can_its_errors(mqboard, board):
+    process = mqboard("eval", "raise ValueError('\x1b[2J\x07\\n\tx')")
+    assert process.returncode == 1
+    assert "ValueError: \ufffd[2J\ufffd\n\tx\n" in process.stderr
+    assert "\x1b" not in process.stderr
+
+
 def test_the_log_is_followed(mqboard, board):
     stop = threading.Event()
 

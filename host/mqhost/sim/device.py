@@ -44,9 +44,9 @@ class DeviceTimeout(ToolError):
 class Device:
     """A board with the flash in file `flash_path` (see `filesystem.provision_flash`).
 
-    `heap` is MicroPython's, see check_heap; `networks` maps SSIDs to passwords; `console` is called with what the
-    board prints, on the board's thread; `mac` (6 bytes) tells boards apart, and is made from the
-    flash file's path when not given; `name` is for messages.
+    `heap` is MicroPython's, see check_heap; `networks` maps SSIDs to passwords; `console` is called
+    with what the board prints, on the board's thread; `mac` (6 bytes) tells boards apart, and is
+    made from the flash file's path when not given; `name` is for messages.
     The constructor opens the flash and raises UsageError if it cannot.
     """
 
