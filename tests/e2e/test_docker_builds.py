@@ -1,5 +1,6 @@
 """The docker builder on a real engine: the one that runs, or one that is started for this."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ci.engine import engine as running_engine
-from mqhost import docker_image
+from mqhost import board as boards
+from mqhost import docker_builder, docker_image
 from mqhost.build import build
 from mqhost.docker_builder import DockerBuilder
 from mqhost.docker_engine import LABEL, EngineError
@@ -19,6 +21,10 @@ from mqhost.docker_image import Recipe, ensure_image, remove_all
 from mqhost.errors import BuildError
 from mqhost.paths import FROZEN, ROOT
 from mqhost.plan import Plan, Step
+from mqhost.source import find_source
+
+sys.path.insert(0, str(ROOT / "tests" / "host"))
+from fakeidf import make_idf  # noqa: E402
 
 COMPILED = re.compile(r"^CC ", re.MULTILINE)
 DEADLINE = 30.0
@@ -32,6 +38,12 @@ def engine():
         pytest.skip("needs root, to start a Docker engine, or DOCKER_HOST, to use one")
     with running_engine() as running:
         yield running
+        # It may be somebody's own engine: the image that builds of sim use may stay.
+        images = running.client.images.list(filters={"label": LABEL})
+        for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
+            names = [*image.tags, image.labels.get("mqboard.base", "")]
+            if any(re.match("mqboard/(minimal|idf):", name) for name in names):
+                running.client.images.remove(image.id, force=True)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +122,37 @@ def test_docker_compiles_only_what_changed(engine, sim, tmp_path):
 
     compiled("")
     assert 1 <= compiled(f"\nNOW = {time.time_ns()}\n") <= 3
+
+
+def test_an_esp32_board_is_built_in_its_toolchains_image(engine, sim, monkeypatch, tmp_path):
+    """Everything but the compiler: an image with a fake ESP-IDF, which is not on its PATH."""
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
+    idf = make_idf(tmp_path / "idf")
+    for program, interpreter in (("idf.py", "#!/usr/bin/python3"), ("python3", "#!/bin/sh")):
+        lines = (idf / "bin" / program).read_text().splitlines()
+        text = "\n".join([interpreter, *lines[1:]]) + "\n"
+        (idf / "bin" / program).write_text(text.replace(sys.executable, "/usr/bin/python3"))
+    plain = Recipe.of(sim, engine.base)
+    ensure_image(engine.client, plain)
+    text = f"ARG BASE=scratch\nFROM ${{BASE}}\nENV IDF_PATH={idf}\n"
+    toolchain = Recipe(Path("docker/idf.Dockerfile"), text, plain.tag)
+    ensure_image(engine.client, toolchain)
+    real = docker_builder.mounts
+    ours = [docker_builder._mount(path, True) for path in (idf, ROOT / "host", FROZEN)]
+    monkeypatch.setattr(docker_builder, "mounts", lambda plan: [*real(plan), *ours])
+    result = build(
+        boards.find("esp32"),
+        micropython=find_source(sim.micropython, None).path,
+        builder="docker",
+        base_image=toolchain.tag,
+        output=tmp_path / "out",
+    )
+    report = json.loads(result.report.read_text())
+    assert report["builder"] == "docker"
+    assert report["toolchain"].startswith(f"{toolchain.tag}@sha256:")
+    (calls,) = (tmp_path / "cache" / "build").glob("*/make/idf-calls.json")
+    seen = json.loads(calls.read_text())["environment"]
+    assert seen["IDF_CCACHE_ENABLE"] == "1" and seen["IDF_TARGET"] == "esp32"
 
 
 def test_a_script_runs_in_the_tree_with_the_plans_environment(run, tmp_path):
