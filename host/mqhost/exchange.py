@@ -6,6 +6,7 @@ board was away and the board has not been restarted meanwhile, the command is se
 same id: the board answers a repeated id without doing it twice.
 """
 
+import math
 import queue
 import secrets
 import time
@@ -125,17 +126,25 @@ class Exchange:
             try:
                 seq, last = mqwire.parse_header(payload)
             except mqwire.WireError:
+                if time.monotonic() > deadline:
+                    return None
                 continue
             return Message(seq, last, payload[mqwire.HEADER_SIZE :])
 
-    def parts(self, timeout: float) -> Iterator[bytes]:
+    def parts(self, timeout: float, total: float = math.inf) -> Iterator[bytes]:
         """Yield the data of the reply's messages in order, to the last.
 
-        Duplicates are dropped; a gap is a BoardError, and silence for `timeout` seconds a
-        SilentBoardError.
+        Duplicates are dropped; a gap is a BoardError, and so is a reply that goes on for more than
+        `total` seconds; silence for `timeout` seconds is a SilentBoardError.
         """
         expected = 0
+        deadline = time.monotonic() + total
         while True:
+            if time.monotonic() > deadline:
+                raise BoardError(
+                    f"The board's reply does not end: it still comes after {total:g} s. "
+                    "Restart the board, or try a longer --timeout."
+                )
             message = self.receive(timeout)
             if message is None:
                 raise self._session.silence(timeout)

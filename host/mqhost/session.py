@@ -6,6 +6,7 @@ caller's thread waits for them.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from mqhost.settings import Settings
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
+# What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
+_REPLY_TIMEOUTS = 6
+_MAX_REPLY = 1 << 20
 
 Status = dict[str, Any]
 
@@ -62,23 +66,37 @@ class Session:
         return Exchange(self, command, tail)
 
     def stream(
-        self, command: str, payload: bytes = b"", tail: str = "", timeout: float | None = None
+        self,
+        command: str,
+        payload: bytes = b"",
+        tail: str = "",
+        timeout: float | None = None,
+        total: float = math.inf,
     ) -> Iterator[bytes]:
         """Send a command and yield the parts of its reply as they arrive.
 
-        `timeout` is in seconds and counts from part to part.
+        `timeout` is in seconds and counts from part to part, `total` for all of them.
         """
         with self.open(command, tail) as exchange:
             exchange.send(payload)
-            yield from exchange.parts(timeout or self.settings.timeout)
+            yield from exchange.parts(timeout or self.settings.timeout, total)
 
     def request(
         self, command: str, payload: bytes = b"", tail: str = "", timeout: float | None = None
     ) -> Reply:
-        """Send a command and return its whole reply."""
+        """Send a command and return its whole reply; BoardError if it does not end (see above)."""
         start = time.monotonic()
-        parts = list(self.stream(command, payload, tail, timeout))
-        return Reply(b"".join(parts), len(parts), time.monotonic() - start)
+        total = _REPLY_TIMEOUTS * (timeout or self.settings.timeout)
+        data, count = bytearray(), 0
+        for part in self.stream(command, payload, tail, timeout, total):
+            data += part
+            count += 1
+            if len(data) > _MAX_REPLY:
+                raise BoardError(
+                    f"The board's reply to {command} does not end: {len(data):,} B came, and "
+                    f"{_MAX_REPLY:,} B is the most. Restart the board."
+                )
+        return Reply(bytes(data), count, time.monotonic() - start)
 
     def request_json(self, command: str, payload: bytes = b"", tail: str = "") -> dict[str, Any]:
         """Send a command whose reply is a JSON object; BoardError if it is something else."""

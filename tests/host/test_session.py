@@ -132,6 +132,46 @@ def test_an_error_without_a_text_still_says_something(scripted):
         scripted("")
 
 
+def endless(board, message):
+    """Make the board answer with message(number), for ever (or until the end of the test)."""
+    stopped = threading.Event()
+
+    def answer(command, ident, body):
+        topic = mqwire.reply_topic(board.prefix, ident)
+        for number in range(mqwire.MAX_SEQ):
+            if stopped.wait(0.001):
+                return
+            yield topic, message(number)
+
+    board.answer = answer
+    return stopped
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        lambda number: mqwire.header(number, False) + b".",
+        lambda number: mqwire.header(0, False),
+        lambda number: b"",
+    ],
+    ids=["parts", "duplicates", "no replies"],
+)
+def test_a_reply_that_does_not_end_is_an_error(session, board, message):
+    stopped = endless(board, message)
+    start = time.monotonic()
+    with pytest.raises((BoardError, SilentBoardError), match="does not end|No answer"):
+        session.request("info", timeout=0.2)
+    assert time.monotonic() - start < 3
+    stopped.set()
+
+
+def test_a_reply_that_is_too_large_is_an_error(session, board):
+    stopped = endless(board, lambda number: mqwire.header(number, False) + bytes(PART_SIZE))
+    with pytest.raises(BoardError, match="does not end: .* 1,048,576 B is the most"):
+        session.request("info")
+    stopped.set()
+
+
 def test_a_stream_yields_parts_before_the_end(session, board):
     arrived = threading.Event()
 
