@@ -193,7 +193,10 @@ class Connection:
                 self._changed.notify_all()
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        route = self._routes.get(message.topic)
+        try:
+            route = self._routes.get(message.topic)
+        except UnicodeDecodeError:  # no topic that MQTT allows, so none of ours
+            return
         self.debug("< %s %d B", message.topic, len(message.payload))
         if route:
             route(bytes(message.payload), message.retain)
