@@ -12,6 +12,7 @@ from pathlib import Path
 
 import docker
 import requests
+import urllib3
 
 from mqhost.errors import ToolError
 
@@ -59,7 +60,7 @@ def explained(doing: str) -> Iterator[None]:
         raise EngineError(
             f"The engine failed at {doing}: {reason}. {advice(str(reason))}"
         ) from error
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
         raise EngineError(
             f"The engine at {engine_address()} went away at {doing}: {error}. "
             "See whether it still runs (docker info), then build again."
