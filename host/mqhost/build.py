@@ -27,7 +27,7 @@ from mqhost.lock import locked
 from mqhost.offer import Offer
 from mqhost.partition import PartitionTable
 from mqhost.paths import BUILD, cache_dir
-from mqhost.plan import Plan, Tools, plan
+from mqhost.plan import Plan, Tools, plan, refuse_spaces
 from mqhost.portcopy import lay_out
 from mqhost.progress import Progress, silent
 from mqhost.revision import Revision, read_revision
@@ -98,6 +98,7 @@ def build(
     is wrong in the board's files, what did not compile or fit.
     """
     started = time.monotonic()
+    refuse_spaces(cache_dir())
     local = read_local(board, sdkconfig)
     chosen = choose_builder(builder, board, base_image, progress)
     table = PartitionTable.load(board.partitions, board.flash_size)
@@ -222,7 +223,7 @@ def _compile(
     stamp, busy = work.tree / "fingerprint", work.tree / "busy"
     known = stamp.read_text() if stamp.is_file() else ""
     if known != work.fingerprint or busy.exists():
-        # Other flags, which make does not notice, or a build that was killed in the middle.
+        # Other flags, which make does not notice, or a build that did not come to its end.
         shutil.rmtree(work.tree, ignore_errors=True)
     work.library.mkdir(parents=True, exist_ok=True)
     # The build asks for this file to see that the submodule is there; we freeze nothing from it.
@@ -235,10 +236,8 @@ def _compile(
     freeze.stage(files, work.tree, work.compiled, work.frozen_content)
     busy.touch()
     started = time.monotonic()
-    try:
-        builder.run(work, log, progress, echo)
-    finally:
-        busy.unlink()
+    builder.run(work, log, progress, echo)
+    busy.unlink()
     return time.monotonic() - started
 
 

@@ -110,7 +110,7 @@ def plan(
 
 def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
     """MicroPython's unix port, linked with the system's mbedTLS whatever the source tree says."""
-    _refuse_spaces(tree, source)
+    refuse_spaces(tree, source)
     output = tree / "make"
     library = tree / "library"
     executable = tree / "firmware"
@@ -189,7 +189,7 @@ def _plan_esp32(
 ) -> Plan:
     """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
     downloads, and their lock file, into the folder of the project that it builds."""
-    _refuse_spaces(tree, source, board.folder)
+    refuse_spaces(tree, source, board.folder)
     output = tree / "make"
     library = tree / "library"
     copy = tree / "micropython"
@@ -238,7 +238,7 @@ def _plan_esp32(
     )
 
 
-def _refuse_spaces(*paths: Path) -> None:
+def refuse_spaces(*paths: Path) -> None:
     """Raise UsageError if a path has a space in it, where make would take it for two."""
     for path in paths:
         if len(str(path).split()) != 1:
