@@ -3,8 +3,8 @@
 `find_source` returns a folder with MicroPython's sources. A release ("v1.28.0") is cloned, see
 upstream.py. Debian's package ("1.25.0+ds-1") is downloaded through apt from the mirror that the
 machine itself uses, checked against the hashes below, unpacked into a temporary folder and renamed:
-an interrupted run leaves nothing half done, and whatever is damaged in the download folder is
-fetched again. A folder given by the user is only read.
+an interrupted run leaves nothing half done, and whatever is damaged there or in the download folder
+is made again. A folder given by the user is only read.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mqhost import packages, upstream
 from mqhost.errors import ToolError, UsageError
+from mqhost.intact import intact, record
 from mqhost.lock import locked
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
@@ -112,7 +113,8 @@ def debian_source(release: str, progress: Progress = silent) -> Path:
         )
     unpacked = _unpacked(release)
     with locked(unpacked.parent / ".lock", progress):
-        if not unpacked.is_dir():
+        if not intact(unpacked):
+            shutil.rmtree(unpacked, ignore_errors=True)
             packages.ensure("source", say=lambda line: progress(line, 0, 0))
             downloads = cache_dir() / "download"
             fetch(files, downloads, progress)
@@ -177,6 +179,7 @@ def _unpack(description: Path, target: Path) -> None:
         result = _run(["dpkg-source", "--no-check", "-x", str(description), str(folder)])
         if result.returncode:
             raise ToolError(f"MicroPython's source cannot be unpacked:\n{result.stdout.rstrip()}")
+        record(folder)
         folder.rename(target)
 
 

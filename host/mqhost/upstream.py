@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
+from mqhost.intact import intact, record
 from mqhost.lock import locked
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
@@ -44,7 +45,8 @@ def release_source(release: str, progress: Progress = silent) -> Path:
         )
     folder = release_folder(release)
     with locked(folder.parent / ".lock", progress):
-        if not folder.is_dir():
+        if not intact(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             progress(f"cloning MicroPython {release}", 0, 0)
             _clone(release, commit, folder)
     return folder
@@ -63,6 +65,7 @@ def _clone(release: str, commit: str, target: Path) -> None:
                 f"The tag {release} of {REPOSITORY} is commit {found}, not {commit} as it was when "
                 f"it was pinned: this is not the source we know. {_ALTERNATIVE}"
             )
+        record(folder)
         folder.rename(target)
 
 

@@ -1,6 +1,7 @@
 """MicroPython's sources: checkouts are recognised, downloads are checked and made whole."""
 
 import hashlib
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from mqhost import source
 from mqhost.errors import ToolError, UsageError
+from mqhost.paths import cache_dir
 
 RELEASE = "1.25.0+ds-1"
 NAME = "micropython_x.tar.xz"
@@ -129,3 +131,27 @@ def test_the_pinned_package_is_unpacked_whole_and_once(tmp_path, monkeypatch):
     # Debian's patches are applied.
     assert "#$(Q)test -e" in (found[0].path / "py" / "mkrules.mk").read_text()
     assert not left_over.exists()
+
+
+@pytest.mark.parametrize("damage", ["emptied", "missing", "another size", "all gone"])
+def test_a_damaged_source_in_our_cache_is_unpacked_again(tmp_path, monkeypatch, damage):
+    downloads = cache_dir() / "download"
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
+    downloads.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "download").symlink_to(downloads)
+    folder = source.find_source(RELEASE).path
+    header, other = folder / "py" / "mpconfig.h", folder / "py" / "gc.c"
+    right = header.read_bytes(), other.read_bytes()
+    if damage == "emptied":
+        header.write_bytes(b"")
+    elif damage == "missing":
+        other.unlink()
+    elif damage == "another size":
+        other.write_bytes(right[1][:-1])
+    else:
+        shutil.rmtree(folder / "py")
+    assert source.find_source(RELEASE).path == folder
+    assert (header.read_bytes(), other.read_bytes()) == right
+    unpacked = folder.stat().st_ino
+    source.find_source(RELEASE)
+    assert folder.stat().st_ino == unpacked
