@@ -24,11 +24,12 @@ def intact(folder: Path) -> bool:
         if b"MICROPY_VERSION_MICRO" not in (folder / _HEADER).read_bytes():
             return False
         listed = (folder / _LIST).read_text(errors="surrogateescape").splitlines()
+        sizes = (line.split(" ", 1) for line in listed)
+        return all(os.stat(f"{folder}/{name}").st_size == int(size) for size, name in sizes)
     except FileNotFoundError as error:
         return error.filename == str(folder / _LIST)
-    except OSError:
+    except (OSError, ValueError):
         return False
-    return set(listed) <= {f"{size} {name}" for name, size in _files(folder)}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
