@@ -11,6 +11,7 @@ import sys
 import machine
 
 _BRINGUP_MS = 30_000  # until the supervisor feeds the watchdog
+_TOOL_MS = 3_600_000  # after a soft reset: somebody works on the board over its console
 
 
 def _mount():
@@ -26,9 +27,11 @@ def _mount():
     vfs.mount(bdev, "/")
 
 
-machine.WDT(timeout=_BRINGUP_MS)  # first of all: from here on the board comes back
-# Our frozen modules come before files of the same name.
-sys.path[:] = [".frozen", "", "/lib"]
+# First of all: from here on the board comes back.
+_soft = machine.reset_cause() == machine.SOFT_RESET
+machine.WDT(timeout=_TOOL_MS if _soft else _BRINGUP_MS)
+# Files could stand in for built-in modules: they are found only when management is loaded.
+sys.path[:] = [".frozen"]
 try:
     _mount()
 except Exception as error:  # main.py must run all the same

@@ -4,6 +4,8 @@ An image on trial that cannot even start is rolled back by the bootloader after 
 confirmed one counts its failed boots and ends in safe mode. mqboard.startup composes the board.
 """
 
+import sys
+
 import machine
 
 _PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
@@ -28,15 +30,16 @@ def _start():
         board = _board()
         if board:
             board.run()
+            raise RuntimeError("the board's event loop has ended")
     except KeyboardInterrupt:
         print("Stopped: this is the MicroPython prompt; machine.reset() starts the board again.")
+    sys.path.extend(("", "/lib"))
     machine.WDT(timeout=_PROMPT_MS).feed()
 
 
 try:
     _start()
 except BaseException as error:  # nobody is there to read a traceback at a prompt
-    import sys
     import time
 
     sys.print_exception(error)

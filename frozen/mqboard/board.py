@@ -14,13 +14,14 @@ from micropython import const
 
 import mqwire
 from mqboard import identity
-from mqboard.clock import jitter
+from mqboard.clock import jitter, ticks_diff, ticks_ms
 from mqboard.lazy import forget
 from mqboard.log import Logger
 
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)
 _GOODBYE_S = const(3)
+_MUTE_S = const(300)  # connected, and yet no command comes back
 _UPDATE_MODULES = const(("mqboard.update", "mqboard.inflate", "mqwire.update"))
 
 
@@ -40,6 +41,8 @@ class Board:
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
         self.announce = client.on_up = self._news.set
+        self._reached_at = ticks_ms()  # when a command last came back
+        supervisor.turn = self._turn
         router.register("info", self._info)
         router.register("reset", self._reset)
         router.register("update", self._update)
@@ -65,13 +68,17 @@ class Board:
         add("log", self._publish_log)
         add("proof", self._prove)
         if self.identity.mode == "normal":
+            sys.path.extend(("", "/lib"))  # see _boot.py
             for name, settings in self.config.modules.items():
                 self._add_module(name, settings)
         await self.supervisor.run()
 
     def _add_module(self, name, settings):
         async def start():
-            await __import__(name).start(self, settings)
+            try:
+                await __import__(name).start(self, settings)
+            except SystemExit:
+                raise RuntimeError("sys.exit() in a module")  # would end the whole board
 
         self.supervisor.add("module " + name, start, vital=False)
 
@@ -112,6 +119,7 @@ class Board:
         """Whether a command that we send to our own topic comes back, in time."""
         try:
             await asyncio.wait_for(self._ping(), _PROOF_TIMEOUT_S)
+            self._reached_at = ticks_ms()
             return True
         except asyncio.TimeoutError:
             self.log.warning("our own command topic does not reach us")
@@ -122,13 +130,31 @@ class Board:
         back = asyncio.Event()
         self.router.expect_ping(ident, back.set)
         topic = mqwire.command_topic(self.config.prefix, "ping", ident)
-        await self.client.publish(topic, qos=1)
+        await self.client.publish(topic, mqwire.header(0, True), qos=1)
         await back.wait()
+
+    def _turn(self):
+        """Once a second: keep the console's duplicate; give up what has been silent for long."""
+        os.dupterm(self.console)  # MicroPython takes it away after an error in it
+        if self._receiver:
+            self._receiver.look()
+        silent_s = ticks_diff(ticks_ms(), self._reached_at) / 1000
+        # With a connection it is not the broker that is missing, it is us.
+        if silent_s > (_MUTE_S if self.client.connected else self.config.unreachable_s):
+            self._reset_now("unreachable for %d s" % silent_s)
+
+    def _reset_now(self, reason):
+        """Reset without goodbye; not counted as a crash."""
+        from mqboard.bootrecord import count_from_zero
+
+        self.log.warning("resetting: %s", reason)
+        count_from_zero(machine.RTC().memory)
+        machine.reset()
 
     # Commands and endings.
 
     async def _info(self, request):
-        await request.reply(self.identity.info(self.link.address()))
+        await request.reply(self.identity.info(self.link.address(), self.supervisor.seconds))
 
     async def _reset(self, request):
         """Reset on purpose; leaves safe mode."""
@@ -145,7 +171,7 @@ class Board:
             forget(*_UPDATE_MODULES)
         else:
             self._receiver = receiver
-            self.supervisor.add("update", self._receive)
+            self.supervisor.add("update", self._receive, vital=False)
 
     def _make_receiver(self):
         from mqboard.inflate import inflate
@@ -166,6 +192,11 @@ class Board:
             Logger("update"),
         )
 
+    def check_update(self):
+        """Raise whatever keeps this firmware from taking an update."""
+        self._make_receiver()
+        forget(*_UPDATE_MODULES)
+
     async def _receive(self):
         await self._receiver.run()
         self._receiver = None
@@ -176,8 +207,16 @@ class Board:
 
         from mqboard.bootrecord import NAMESPACE, Store, Trial
 
-        self._spare.set_boot()
-        Trial(Store(NVS(NAMESPACE))).begin(offer.sha256, offer.version)
+        trial = Trial(Store(NVS(NAMESPACE)))
+        try:
+            trial.begin(offer.sha256, offer.version)
+        except OSError as error:  # without the note a rollback cannot be explained, that is all
+            self.log.error("NVS: %s", error)
+        try:
+            self._spare.set_boot()
+        except OSError:
+            trial.cancel()
+            raise
 
     async def _cancel(self, request):
         if self._receiver:
@@ -186,8 +225,6 @@ class Board:
 
     async def restart(self, reason):
         """Say goodbye and reset; not counted as a crash."""
-        from mqboard.bootrecord import count_from_zero
-
         self.log.info("restarting: %s", reason)
         topic = mqwire.status_topic(self.config.prefix)
         try:
@@ -196,5 +233,4 @@ class Board:
                 await asyncio.wait_for(goodbye, _GOODBYE_S)
         except (OSError, asyncio.TimeoutError) as error:
             sys.print_exception(error)
-        count_from_zero(machine.RTC().memory)
-        machine.reset()
+        self._reset_now(reason)

@@ -14,6 +14,7 @@ SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 NAMESPACE = "mqboard"  # in NVS
 
 _MAGIC = b"MQB1"
+_EFBIG = const(27)
 _BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
 
 
@@ -34,7 +35,10 @@ class Store:
 
     def set(self, key, text):
         """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""
-        self._nvs.set_blob(key, text.encode())
+        data = text.encode()
+        if len(data) > _BLOB_MAX:
+            raise OSError(_EFBIG)
+        self._nvs.set_blob(key, data)
         self._nvs.commit()
 
     def erase(self, key):
@@ -79,6 +83,10 @@ class Trial:
         """`image` (hex SHA-256) will be booted next for the first time."""
         self._store.erase("why")
         self._store.set("trial", json.dumps({"image": image, "version": version}))
+
+    def cancel(self):
+        """It will not be booted after all."""
+        self._store.erase("trial")
 
     def blame(self, reason):
         """The image on trial gives up for `reason` and will be rolled back."""

@@ -4,7 +4,7 @@
      "networks": [{"ssid": "...", "password": "..."}],
      "broker": {"host": "...", "port": 1883, "user": null, "password": null, "keepalive": 60},
      "update": {"health_s": 10, "confirm_s": 300},
-     "watchdog": {"timeout_s": 60},
+     "watchdog": {"timeout_s": 60, "unreachable_s": 3600},
      "log": {"level": "info"},
      "modules": {"name": {settings}}}
 
@@ -47,14 +47,17 @@ def parse(text):
         raise ConfigError("networks: at least one is needed")
     broker = _get(root, "broker", dict)
     config.host = _get(broker, "host", str)
-    config.port = _get(broker, "port", int, 1883)
+    config.port = _within(_get(broker, "port", int, 1883), "port", 1, 65535)
     config.user = _get(broker, "user", str, None)
     config.password = _get(broker, "password", str, None)
-    config.keepalive = _positive(broker, "keepalive", 60)
+    config.keepalive = _within(_get(broker, "keepalive", _NUMBER, 60), "keepalive", 1, 65535)
     update = _get(root, "update", dict, {})
     config.health_s = _positive(update, "health_s", 10)
     config.confirm_s = _positive(update, "confirm_s", 300)
-    config.watchdog_s = _positive(_get(root, "watchdog", dict, {}), "timeout_s", 60)
+    watchdog = _get(root, "watchdog", dict, {})
+    # Fed once a second: a shorter watchdog would bite a board that is well.
+    config.watchdog_s = _within(_get(watchdog, "timeout_s", _NUMBER, 60), "timeout_s", 2, 86400)
+    config.unreachable_s = _positive(watchdog, "unreachable_s", 3600)
     config.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
     config.modules = _get(root, "modules", dict, {})
     return config
@@ -91,6 +94,12 @@ def _get(table, key, kind, *default):
             return default[0]
         raise ConfigError("%s: missing" % key)
     return _check(table[key], key, kind)
+
+
+def _within(value, key, low, high):
+    if not low <= value <= high:
+        raise ConfigError("%s: must be from %d to %d" % (key, low, high))
+    return value
 
 
 def _positive(table, key, default):

@@ -40,6 +40,7 @@ class Framing:
         self._free.set()
         self._stream = None
         self._skip = 0  # bytes of an oversized packet still to be passed over
+        self._rest = None  # then a packet id to acknowledge, and so many bytes more
         self.oversized = 0  # received packets larger than the buffer, passed over
         self.last_rx = self.last_tx = ticks_ms()
 
@@ -49,6 +50,7 @@ class Framing:
         self._out = []
         self._ack_size = 0
         self._skip = 0
+        self._rest = None
         self.last_rx = self.last_tx = ticks_ms()
 
     def detach(self):
@@ -127,6 +129,11 @@ class Framing:
                 passed = min(self._skip, end - position)
                 self._skip -= passed
                 position += passed
+            if self._rest is not None and not self._skip and end - position >= 2:
+                self.acknowledge(position)
+                position += 2
+                self._skip, self._rest = self._rest, None
+                continue
             if end - position < 2 or self._ack_size == len(self._acks):
                 return position
             length, body = packet.get_length(rx, position + 1, end)
@@ -149,16 +156,19 @@ class Framing:
         if end - body < 2:
             return position
         (topic_size,) = struct.unpack_from(">H", self.rx, body)
-        needed = body + 2 + topic_size + (2 if qos else 0)
-        if needed - position > len(self.rx):
-            raise packet.PacketError("oversized topic")
-        if end < needed:
-            return position
-        if qos:
-            self.acknowledge(body + 2 + topic_size)
+        behind = body + 2 + topic_size  # the packet id, or the payload
+        if behind + 2 > stop:
+            raise packet.PacketError("malformed PUBLISH")
         self.oversized += 1
-        self._skip = stop - end
-        return end
+        if not qos:
+            self._skip = stop - end
+            return end
+        if behind > end:
+            self._skip = behind - end
+            self._rest = stop - behind - 2
+            return end
+        self._rest = stop - behind - 2
+        return behind
 
     # Writing.
 

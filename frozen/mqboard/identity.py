@@ -5,7 +5,6 @@ import json
 import sys
 
 import mqwire
-from mqboard.clock import ticks_diff, ticks_ms
 
 
 class Identity:
@@ -24,7 +23,6 @@ class Identity:
         self.mode = "normal"
         self.reset_cause = "unknown"
         self.failed = None  # the last failed update: {"image", "version", "reason"}
-        self._started = ticks_ms()
 
     def facts(self):
         """What the birth message says, as a dict."""
@@ -49,13 +47,13 @@ class Identity:
         """The birth message, JSON in bytes."""
         return json.dumps(self.facts()).encode()
 
-    def info(self, address):
+    def info(self, address, uptime_s):
         """The answer to `info`: the birth's facts and the current state, JSON in bytes."""
         gc.collect()
         facts = self.facts()
         facts["heap_free"] = gc.mem_free()
         facts["heap_used"] = gc.mem_alloc()
-        facts["uptime_s"] = ticks_diff(ticks_ms(), self._started) // 1000
+        facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address
         return json.dumps(facts).encode()

@@ -46,14 +46,21 @@ class WifiLink:
                 self._log.warning(
                     "network %s does not let us in (status %d)", ssid, self._wlan.status()
                 )
+                self._begin_anew()
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _attempt(self, ssid, password):
-        self._wlan.active(True)
+    def _begin_anew(self):
         try:
+            self._wlan.active(False)  # a radio may be stuck
+        except (OSError, RuntimeError) as error:
+            self._log.warning("Wi-Fi: %s", error)
+
+    async def _attempt(self, ssid, password):
+        try:
+            self._wlan.active(True)
             self._wlan.disconnect()
             self._wlan.connect(ssid, password)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self._log.warning("network %s: %s", ssid, error)
             return False
         started = ticks_ms()

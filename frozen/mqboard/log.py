@@ -35,10 +35,13 @@ class Console(io.IOBase):
         self._news = asyncio.Event()
 
     def write(self, data):
-        if self.capture:
-            self.capture(data)
-        else:
-            self._keep(bytes(data))
+        try:
+            if self.capture:
+                self.capture(data)
+            else:
+                self._keep(bytes(data))
+        except Exception:  # os.dupterm would drop us for good
+            self.dropped += 1
         return len(data)
 
     def readinto(self, data):

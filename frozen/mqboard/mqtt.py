@@ -147,7 +147,11 @@ class Client:
         """
         self._subscriptions[topic_filter] = (handler, qos)
         if self.connected:
-            await self._subscribe(topic_filter, qos)
+            code = await self._subscribe(topic_filter, qos)
+            if code is None or code & 0x80:
+                # Not kept: a filter that makes the broker hang up would do so for ever.
+                self._subscriptions.pop(topic_filter, None)
+                raise MqttError("broker does not take our subscription to " + topic_filter)
 
     async def unsubscribe(self, topic_filter):
         """Stop calling the handler of `topic_filter`; unknown filters are ignored."""
@@ -169,9 +173,9 @@ class Client:
         """Connect, serve, reconnect with backoff, for ever. Cancel it to stop."""
         delay = self.backoff_ms
         while True:
+            connects = self.connects
             try:
                 await self._connect()
-                delay = self.backoff_ms
                 await self._serve()
                 why = self._lost_why
             except asyncio.TimeoutError:
@@ -181,6 +185,8 @@ class Client:
             finally:
                 self._lose(None)
                 self.down.set()
+            if self.connects != connects:
+                delay = self.backoff_ms  # only after a connection that came up: no hammering
             wait = delay // 2 + jitter(delay)
             if self._log:
                 why = "disconnected" if why is None else str(why) or repr(why)
@@ -302,14 +308,15 @@ class Client:
     async def _subscribe_again(self):
         if not self.session_present:
             for topic_filter, (_, qos) in list(self._subscriptions.items()):
-                await self._subscribe(topic_filter, qos)
+                code = await self._subscribe(topic_filter, qos)
+                if code is not None and code & 0x80 and self._log:
+                    self._log.error("broker refuses to subscribe us to %s", topic_filter)
 
     async def _subscribe(self, topic_filter, qos):
+        """Send a SUBSCRIBE; return its return code, None when the link broke first."""
         packet_id = self._new_id()
         data = packet.subscribe(packet.SUBSCRIBE, packet_id, topic_filter.encode(), qos)
-        code = await self._exchange(data, packet_id)
-        if code is not None and code & 0x80:
-            raise MqttError("broker refuses to subscribe us to " + topic_filter)
+        return await self._exchange(data, packet_id)
 
     async def _exchange(self, data, packet_id):
         """Send a packet; return its acknowledgement's code, or None when the link broke first."""

@@ -35,7 +35,7 @@ class Output:
                 self._used = 0
                 try:
                     self._send(self._buffer)
-                except OSError:
+                except Exception:
                     self._send = _forget  # the link is gone: the command runs on, unheard
 
     def rest(self):
@@ -58,9 +58,9 @@ class Repl:
         output = Output(request.reply_now)
         try:
             self._run(str(request.body, "utf-8"), output)
-        except (Exception, SystemExit) as error:
-            if isinstance(error, MemoryError):
-                raise
+        except MemoryError:
+            raise
+        except BaseException as error:  # its own SystemExit or KeyboardInterrupt, too
             if output.total:
                 await request.reply(output.rest(), last=False)
             await request.error(router.traceback(error))

@@ -56,7 +56,7 @@ class Request:
         """Answer with an error: `text` is bytes for a person to read."""
         self._router.remember(self.ident, mqwire.error_topic, text)
         topic = mqwire.error_topic(self.prefix, self.ident)
-        await self._router.publish(topic, text[:_MAX_ERROR], 1)
+        return await self._router.publish(topic, text[:_MAX_ERROR], 1)
 
 
 class Router:
@@ -76,14 +76,23 @@ class Router:
         self._oldest = 0
         self._wake = asyncio.Event()
         self._ping = (None, None)
+        self.register("ping", self._answer_ping)
 
     def register(self, command, handler):
         """`await handler(request)` answers `command`."""
         self._handlers[command] = handler
 
     def expect_ping(self, ident, arrived):
-        """Call `arrived()` when the command ping/`ident`, which the board sends, comes back."""
+        """Call `arrived()` when the command ping/`ident`, which the board sends, was answered.
+
+        It takes the way of every command, so it proves reader, queue and acknowledged replies.
+        """
         self._ping = (ident, arrived)
+
+    async def _answer_ping(self, request):
+        await request.reply(b"OK")
+        if request.ident == self._ping[0]:
+            self._ping[1]()
 
     def on_message(self, topic, payload, retained):
         """Take one command message; called by the MQTT client."""
@@ -94,10 +103,6 @@ class Router:
         if retained:
             # It would be executed again at every boot; nobody waits for the answer.
             self._log.warning("refused the retained command %s/%s", command, ident)
-            return
-        if command == "ping":
-            if ident == self._ping[0]:
-                self._ping[1]()
             return
         try:
             sequence, last = mqwire.parse_header(payload)
@@ -180,7 +185,10 @@ class Router:
         """Execute the queued commands, for ever."""
         while True:
             while self._queue:
-                await self._start_next()
+                try:
+                    await self._start_next()
+                except Exception as error:
+                    self._log.exception(error, "a command could not be answered")
             self._wake.clear()
             await self._wake.wait()
 

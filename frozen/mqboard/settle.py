@@ -31,9 +31,17 @@ async def settle(board):
     while not (board.client.connected and await board.prove()):
         await _give_up_late(board, store, started, "reachable over MQTT")
     if store.get("config") != settings.text:
-        store.set("config", settings.text)
+        try:
+            store.set("config", settings.text)
+        except OSError as error:
+            board.log.error("the configuration cannot be kept in NVS: %s", error)
     settings.text = None  # kept: nothing needs it any more
     if me.slot_state == "pending":
+        try:
+            board.check_update()
+        except Exception as error:
+            Trial(store).blame("it cannot take updates: %r" % error)
+            await board.restart("rollback")
         Partition.mark_app_valid_cancel_rollback()
         Trial(store).confirmed()
         me.slot_state = slots.read_state(Partition, Partition(Partition.RUNNING))

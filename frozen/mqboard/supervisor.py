@@ -15,6 +15,9 @@ _TURN_S = const(1)
 _RESTART_MIN_S = const(1)
 _RESTART_MAX_S = const(60)
 _DEATHS_MAX = const(10)  # of one management task; then the watchdog is left to bite
+_FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
+_RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
+_STARVED_MAX = const(10)  # turns in a row without them
 
 
 class _Entry:
@@ -23,34 +26,37 @@ class _Entry:
     deaths = 0
     pause = 0  # seconds between the last death and the next start
 
-    def __init__(self, name, start):
+    def __init__(self, name, start, now):
         self.name = name
         self.start = start
-        self.begin()
+        self.begin(now)
 
-    def begin(self):
-        self.since = ticks_ms()  # when it began or, while there is no task, when it died
+    def begin(self, now):
+        self.since = now  # when it began or, while there is no task, when it died
         self.task = asyncio.create_task(self.start())
-
-    def age_s(self):
-        return ticks_diff(ticks_ms(), self.since) / 1000
 
 
 class Supervisor:
-    """`feed()` feeds the hardware watchdog."""
+    """`feed()` feeds the hardware watchdog; `turn()`, if given, is called once a second."""
 
-    def __init__(self, feed, log):
+    def __init__(self, feed, log, turn=None):
         self._feed = feed
+        self.turn = turn
+        self._starved = 0
         self._log = log
         self._entries = []
-        self._calm_since = ticks_ms()
+        self.seconds = 0  # since the start, counted turn by turn: ticks_ms wraps after some days
+        self._millis = 0  # and so many milliseconds
+        self._last = ticks_ms()
+        self._calm_since = 0
 
     def add(self, name, start, vital=True):
         """Run `await start()`; again, after a pause, when it dies of an exception.
 
-        Deaths of a vital task count against the board's health; a user's module is not vital.
+        A vital task is one that never returns. Its deaths count against the board's health, and
+        to return or to be cancelled is a death for it. A user's module is not vital.
         """
-        entry = _Entry(name, start)
+        entry = _Entry(name, start, self.seconds)
         if not vital:
             entry.vital = False
         self._entries.append(entry)
@@ -60,7 +66,7 @@ class Supervisor:
         for entry in self._entries:
             if entry.vital and entry.task and entry.task.done():
                 return 0  # not looked at yet
-        return ticks_diff(ticks_ms(), self._calm_since) / 1000
+        return self.seconds - self._calm_since
 
     def trusty(self):
         """Whether no vital task has died too often."""
@@ -73,42 +79,71 @@ class Supervisor:
             while True:
                 await self._turn()
                 await asyncio.sleep(_TURN_S)
+                self._count_time()
         finally:
             for entry in self._entries:
                 if entry.task:
                     entry.task.cancel()
 
+    def _count_time(self):
+        now = ticks_ms()
+        self._millis += ticks_diff(now, self._last)
+        self._last = now
+        self.seconds += self._millis // 1000
+        self._millis %= 1000
+
     async def _turn(self):
         # Not in the loop of `run`: there the last entry and its task would stay alive for ever.
         for entry in list(self._entries):
             await self._look_after(entry)
+        self._look_for_memory()
+        if self.turn:
+            self.turn()
         if self.trusty():
             self._feed()
+
+    def _look_for_memory(self):
+        """Raise MemoryError, which ends the board's run, when the heap stays full."""
+        try:
+            bytearray(_RESERVE)
+            self._starved = 0
+        except MemoryError:
+            self._starved += 1
+            if self._starved >= _STARVED_MAX:
+                raise
 
     async def _look_after(self, entry):
         """Start a task again whose pause is over; see how one ended, and forget it if well."""
         if entry.task is None:
-            if entry.age_s() >= entry.pause:
-                entry.begin()
+            if self.seconds - entry.since >= entry.pause:
+                entry.begin(self.seconds)
         elif entry.task.done():
             try:
                 await entry.task  # does not wait: raises what it died of
+                error = "it returned"
             except asyncio.CancelledError:
-                pass  # somebody ended it on purpose
-            except Exception as error:
-                self._died(entry, error)
+                error = "it was cancelled"
+            except Exception as died:
+                self._died(entry, died)
                 return
-            self._entries.remove(entry)
+            if entry.vital:
+                self._died(entry, RuntimeError(error))
+            else:
+                self._entries.remove(entry)
 
     def _died(self, entry, error):
-        again = 2 * entry.pause if entry.age_s() <= 2 * _RESTART_MAX_S else 0
+        lived = self.seconds - entry.since
+        again = 2 * entry.pause if lived <= 2 * _RESTART_MAX_S else 0
         entry.pause = min(max(again, _RESTART_MIN_S), _RESTART_MAX_S)
-        entry.deaths += 1
-        entry.since = ticks_ms()
+        entry.deaths = entry.deaths + 1 if lived < _FORGIVEN_S else 1
+        entry.since = self.seconds
         entry.task = None
         if entry.vital:
-            self._calm_since = entry.since
-        self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
+            self._calm_since = self.seconds
+        try:
+            self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
+        except MemoryError:
+            pass  # that is what it died of, then
 
     def _unheard(self, loop, context):
         """Called by asyncio for each task that dies unawaited; `_look_after` hears of ours."""

@@ -21,7 +21,9 @@ from mqwire import update as wire
 
 _CREDIT = const(16)  # block messages that may be in flight
 _REPORT_EVERY = const(4)  # block messages between two replies
-_ABANDONED_MS = const(60_000)  # without a message for so long, another offer may take over
+_ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has ended
+_MAX_VERSION = const(64)
+_MAX_TOPIC = const(200)
 
 # Phases.
 _IDLE = const(0)
@@ -51,7 +53,9 @@ class Offer:
             self.mcu = _typed(fields["mcu"], str)
             self.version = _typed(fields["version"], str)
             self.size = _typed(fields["size"], int)
-            self.sha256 = _typed(fields["sha256"], str)
+            if len(self.version) > _MAX_VERSION:
+                raise ValueError("version is too long")
+            self.sha256 = _typed(fields["sha256"], str).lower()
             self.digest = binascii.unhexlify(self.sha256)
             self.hashes = binascii.a2b_base64(_typed(fields["blocks"], str))
             self.blocks = (self.size + wire.BLOCK_SIZE - 1) // wire.BLOCK_SIZE
@@ -97,6 +101,8 @@ class Receiver:
         self._unreported = 0
         self._block = None
         self._topic = None
+        self._blank = None
+        self._warned = False
         self._touched = ticks_ms()
 
     def idle(self):
@@ -117,6 +123,12 @@ class Receiver:
             await self._stop()
             await request.reply(wire.pack_reply(wire.NO_MEMORY))
 
+    def look(self):
+        """Called now and then: end a transfer that gets no more blocks."""
+        if self._phase == _RECEIVING and ticks_diff(ticks_ms(), self._touched) > _ABANDONED_MS:
+            self._fault = Refusal(wire.CANCELLED, "no block came for a minute")
+            self._wake.set()
+
     async def cancel(self):
         """Drop the transfer that is under way, if any; its blocks stay in the slot."""
         if self._phase == _RECEIVING:
@@ -129,7 +141,7 @@ class Receiver:
         except (mqwire.WireError, ValueError, AttributeError) as error:
             raise Refusal(wire.MALFORMED, str(error))
         topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
-        if not isinstance(topic, str) or "#" in topic or "+" in topic:
+        if not _is_blocks_topic(topic, request.prefix):
             raise Refusal(wire.MALFORMED, "topic")
         offer = Offer(data)
         mine = self._identity
@@ -148,9 +160,7 @@ class Receiver:
             # The other slot is what the board goes back to if this image fails.
             raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
         if self._phase == _VERIFYING or (
-            self._phase != _IDLE
-            and self._offer.sha256 != offer.sha256
-            and ticks_diff(ticks_ms(), self._touched) < _ABANDONED_MS
+            self._phase != _IDLE and self._offer.sha256 != offer.sha256
         ):
             raise Refusal(wire.BUSY, "an update to %s is under way" % self._offer.version)
         return offer, topic
@@ -162,6 +172,7 @@ class Receiver:
         self._request = request
         self._block = bytearray(wire.BLOCK_SIZE)
         self._needed = bytearray((offer.blocks + 7) // 8)
+        self._blank = bytearray(len(self._needed))  # blocks that are erased already
         self._log.info("update to %s offered: %d bytes", offer.version, offer.size)
         await self._scan()
         self._log.info("update needs %d of %d blocks", self._left, offer.blocks)
@@ -174,11 +185,14 @@ class Receiver:
 
     async def _scan(self):
         """Compare what the slot holds with the offer, block by block."""
+        blank = hashlib.sha256(b"\xff" * wire.BLOCK_SIZE).digest()
         for number in range(self._offer.blocks):
             self._slot.readblocks(number, self._block)
-            if self._block_is(number):
+            digest = hashlib.sha256(self._block).digest()
+            if digest[: wire.HASH_SIZE] == self._offer.block_hash(number):
                 continue
             wire.bitmap_put(self._needed, number, True)
+            wire.bitmap_put(self._blank, number, digest == blank)
             self._left += 1
             if number % 8 == 0:
                 await asyncio.sleep(0)
@@ -194,7 +208,6 @@ class Receiver:
         """Take one block message: decode, check and write the records we still need."""
         if self._phase != _RECEIVING or self._fault:
             return
-        self._touched = ticks_ms()
         self._received += 1
         self._unreported += 1
         position = 0
@@ -203,7 +216,7 @@ class Receiver:
                 number, encoding, start, position = wire.unpack_record(message, position)
                 self._take_block(number, encoding, message[start:position])
         except mqwire.WireError as error:
-            self._log.warning("update: %s", error)
+            self._warn("a message is not one of blocks: %s", error)
         except OSError as error:
             self._fault = Refusal(wire.FLASH_ERROR, str(error))
         except MemoryError:
@@ -216,11 +229,22 @@ class Receiver:
         if number >= self._offer.blocks or not wire.bitmap_get(self._needed, number):
             return
         if not self._decode(number, encoding, data) or not self._block_is(number):
-            self._log.warning("update: block %d is not as offered", number)
+            self._warn("block %d is not as offered", number)
             return
-        self._slot.writeblocks(number, self._block)
+        if wire.bitmap_get(self._blank, number):
+            wire.bitmap_put(self._blank, number, False)
+            self._slot.writeblocks(number, self._block, 0)  # needs no erasing
+        else:
+            self._slot.writeblocks(number, self._block)
+        self._touched = ticks_ms()
         wire.bitmap_put(self._needed, number, False)
         self._left -= 1
+
+    def _warn(self, message, *args):
+        """Log a warning, once in a transfer: the sender may have millions of them for us."""
+        if not self._warned:
+            self._warned = True
+            self._log.warning("update: " + message, *args)
 
     def _decode(self, number, encoding, data):
         """Fill the block buffer from a record; False when the record cannot be decoded."""
@@ -288,8 +312,8 @@ class Receiver:
             self._log.info("update to %s is in place", offer.version)
             try:
                 await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, offer.version)), 10)
-            except asyncio.TimeoutError:
-                pass  # nobody heard it; the birth message of the new image will tell
+            except Exception as error:  # nobody heard it; the birth of the new image will tell
+                self._log.warning("update: %r", error)
             await self._restart()
 
     async def _finish(self, outcome):
@@ -306,6 +330,16 @@ class Receiver:
         self._wake.set()  # `run` sees that it is over
         if topic:
             await self._unsubscribe(topic)
+
+
+def _is_blocks_topic(topic, prefix):
+    """Whether blocks may arrive on `topic`: no filter, and none of our own topics but those."""
+    if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
+        return False
+    for byte in topic.encode():  # not its characters: each would be interned, for ever
+        if byte in b"#+" or byte < 32:
+            return False
+    return topic.startswith(prefix + "/mqb/blocks/") or not topic.startswith(prefix + "/")
 
 
 def _typed(value, kind):

@@ -18,6 +18,8 @@ MAX_PAYLOAD = 4352
 # Header of every command and reply: u16, bit 15 = last message, bits 0-14 = sequence number.
 HEADER_SIZE = 2
 MAX_SEQ = 0x7FFF
+# The longest command and the longest id, in characters: a reply's topic has to fit a buffer.
+MAX_NAME = 64
 # A reply that is one message may carry this instead of (last, 0).
 SINGLE = b"\xff\xff"
 
@@ -65,7 +67,7 @@ def parse_command_topic(prefix, topic):
     if not topic.startswith(start):
         return None
     parts = topic[len(start) :].split("/", 2)
-    if len(parts) < 2 or not parts[0] or not parts[1]:
+    if len(parts) < 2 or not 0 < len(parts[0]) <= MAX_NAME or not 0 < len(parts[1]) <= MAX_NAME:
         return None
     return parts[0], parts[1], parts[2] if len(parts) > 2 else ""
 

@@ -42,10 +42,15 @@ _KEYS: dict[str, dict[str, _Kind]] = {
         "ca": str,
     },
     "update": {"health_s": _NUMBER, "confirm_s": _NUMBER},
-    "watchdog": {"timeout_s": _NUMBER},
+    "watchdog": {"timeout_s": _NUMBER, "unreachable_s": _NUMBER},
     "log": {"level": str},
 }
 _REQUIRED = {"": ("prefix", "networks", "broker"), "networks": ("ssid",), "broker": ("host",)}
+_RANGES = (
+    ("broker", "port", 1, 65535),
+    ("broker", "keepalive", 1, 65535),
+    ("watchdog", "timeout_s", 2, 86400),
+)
 _WORDS: dict[_Kind, str] = {
     str: "a text",
     int: "a whole number",
@@ -94,8 +99,10 @@ def check(record: Any, where: str = "the configuration") -> None:
     broker = record["broker"]
     if not broker["host"]:
         raise UsageError(f"{where}: broker.host is empty.")
-    if not 0 < (1883 if broker.get("port") is None else broker["port"]) < 65536:
-        raise UsageError(f"{where}: broker.port is {broker['port']}; it is from 1 to 65535.")
+    for name, key, low, high in _RANGES:
+        value = (record.get(name) or {}).get(key)
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{where}: {name}.{key} is {value}; it is from {low} to {high}.")
     for name, table in record.items():
         for key, value in table.items() if name in _KEYS and isinstance(table, dict) else ():
             if _KEYS[name][key] is _NUMBER and value is not None and value <= 0:

@@ -63,11 +63,15 @@ class FakePartition:
             raise OSError(-258, "ESP_ERR_INVALID_SIZE")
         buffer[:] = self.data[start : start + len(buffer)]
 
-    def writeblocks(self, number, buffer):
+    def writeblocks(self, number, buffer, offset=None):
         if self.fail_after is not None and self.writes >= self.fail_after:
             raise OSError(5)
         self.writes += 1
-        self.data[number * BLOCK : number * BLOCK + len(buffer)] = buffer
+        start = number * BLOCK + (offset or 0)
+        old = self.data[start : start + len(buffer)]
+        if offset is not None and old != b"\xff" * len(buffer):
+            raise AssertionError("written without erasing")
+        self.data[start : start + len(buffer)] = buffer
 
     def ioctl(self, command, argument):
         return {4: len(self.data) // BLOCK, 5: BLOCK}.get(command, 0)

@@ -260,6 +260,58 @@ class ClientTest(unittest.TestCase):
 
         run(go(), 30)
 
+    def test_a_topic_longer_than_the_buffer_is_passed_over_and_acknowledged(self):
+        async def go():
+            peer = Peer(rx_size=256)
+            await peer.start()
+            await peer.subscribed()
+            for chunk in (1, 7, None):
+                before = len(peer.stream.sent)
+                count = len(peer.got)
+                peer.stream.chunk = chunk
+                peer.stream.feed(publish(b"a/" + b"t" * 900, b"z" * 40, 1, 0x0102))
+                peer.stream.feed(publish(b"a/" + b"t" * 900, b"z" * 400))
+                peer.stream.feed(publish(b"a/c", b"after"))
+                await until(lambda count=count: len(peer.got) > count)
+                await until(lambda before=before: len(peer.stream.sent) == before + 4)
+                self.assertEqual(bytes(peer.stream.sent[before:]), b"\x40\x02\x01\x02")
+            self.assertEqual(len(peer.streams), 1)
+
+        run(go())
+
+    def test_a_filter_that_makes_the_broker_hang_up_is_not_kept(self):
+        async def go():
+            peer = Peer()
+            await peer.start()
+            task = asyncio.create_task(peer.client.subscribe("x", peer.handler))
+            await until(lambda: len(peer.stream.writes) == 2)
+            peer.stream.end()
+            with self.assertRaises(MqttError):
+                await task
+            await until(lambda: len(peer.streams) == 2)
+            await peer.client.up.wait()
+            self.assertEqual(len(peer.stream.writes), 1)
+
+        run(go())
+
+    def test_a_cancelled_publish_leaves_the_stream_whole(self):
+        async def go():
+            peer = Peer()
+            await peer.start()
+            peer.stream.sent = bytearray()
+            peer.stream.room = 100
+            task = asyncio.create_task(peer.client.publish("a", b"A" * 300))
+            await until(lambda: len(peer.stream.sent) == 100)
+            task.cancel()
+            other = asyncio.create_task(peer.client.publish("b", b"B" * 10))
+            await asyncio.sleep(0)
+            peer.stream.drain()
+            await other
+            wanted = publish(b"a", b"A" * 300) + publish(b"b", b"B" * 10)
+            self.assertEqual(bytes(peer.stream.sent), wanted)
+
+        run(go())
+
     def test_a_refused_subscription_is_an_error(self):
         async def go():
             peer = Peer()

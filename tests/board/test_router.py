@@ -215,14 +215,36 @@ class RouterTest(unittest.TestCase):
 
         run(go())
 
-    def test_our_own_ping_is_recognised(self):
+    def test_our_own_ping_proves_the_whole_way(self):
+        async def go():
+            bench = Bench()
+            seen = []
+            bench.router.expect_ping("12345678", lambda: seen.append(1))
+            for ident in ("87654321", "12345678"):
+                bench.send("ping", ident, b"")
+            self.assertEqual(seen, [])  # not before the queue has answered it
+            bench.start()
+            await until(lambda: seen)
+            self.assertEqual(bench.sent[-1], ("reply/out/12345678", b"\x80\x00OK"))
+            self.assertEqual(seen, [1])
+
+        run(go())
+
+    def test_overlong_names_are_no_commands(self):
         bench = Bench()
-        seen = []
-        bench.router.expect_ping("12345678", lambda: seen.append(1))
-        for ident in ("87654321", "12345678"):
-            topic = mqwire.command_topic(PREFIX, "ping", ident)
-            bench.router.on_message(topic, memoryview(b""), False)
-        self.assertEqual(seen, [1])
+        bench.send("eval", "i" * 65, b"1")
+        bench.send("c" * 65, "12345678", b"1")
+        self.assertEqual(bench.router._queue, [])
+
+    def test_an_eval_that_raises_what_ends_programs_is_answered(self):
+        async def go():
+            for name in ("KeyboardInterrupt", "SystemExit", "GeneratorExit"):
+                bench = Bench().start()
+                sent = await bench.eval(b"raise " + name.encode())
+                self.assertIn(name.encode(), sent[-1][1])
+                bench.task.cancel()
+
+        run(go())
 
 
 if __name__ == "__main__":

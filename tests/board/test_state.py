@@ -207,6 +207,30 @@ class SupervisorTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_vital_task_may_neither_return_nor_be_cancelled(self):
+        async def go():
+            log = FakeLog()
+            supervisor = Supervisor(lambda: None, log)
+
+            async def returns():
+                pass
+
+            async def waits():
+                await asyncio.sleep(60)
+
+            supervisor.add("short", returns)
+            supervisor.add("long", waits)
+            supervisor.add("once", returns, vital=False)
+            supervisor._entries[1].task.cancel()
+            task = asyncio.create_task(supervisor.run())
+            await until(lambda: len(supervisor._entries) == 2 and len(log.lines) >= 4)
+            self.assertEqual([entry.deaths for entry in supervisor._entries], [1, 1])
+            self.assertIn("returned", "".join(log.lines))
+            self.assertIn("cancelled", "".join(log.lines))
+            task.cancel()
+
+        run(go())
+
     def test_a_vital_task_that_keeps_dying_starves_the_watchdog(self):
         async def go():
             fed = []

@@ -332,6 +332,31 @@ class UpdateTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_transfer_that_gets_no_blocks_ends(self):
+        async def go():
+            bench = Bench()
+            request = await bench.offer(offer_of(image_of(2 * BLOCK)))
+            bench.receiver.look()
+            self.assertEqual(request.code, wire.RECEIVING)
+            bench.receiver._touched -= 61_000
+            bench.receiver.look()
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.CANCELLED)
+
+        run(go())
+
+    def test_topics_of_our_own_and_filters_are_no_topics_for_blocks(self):
+        async def go():
+            for topic in ("p/log", "p/mqb/status", "p/mqb/cmd/x/y", "a/+", "#", "$SYS/x", "a\x00b"):
+                bench = Bench()
+                options = json.dumps({"topic": topic}).encode()
+                request = await bench.offer(offer_of(image_of(10)), options)
+                self.assertEqual(request.code, wire.MALFORMED, topic)
+                if bench.task:
+                    bench.task.cancel()
+
+        run(go())
+
     def test_cancel_ends_the_transfer_and_tells_its_sender(self):
         async def go():
             bench = Bench()
