@@ -4,8 +4,10 @@ The script is the real one, in a folder of its own; python and pip are stand-ins
 calls, so that no test needs a package index.
 """
 
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ esac
 PIP = """#!/bin/sh
 cd "$(dirname "$0")/../.."
 echo "pip" >>calls
+echo "WARNING: about something" >&2
 [ -e no-network ] && { echo "ERROR: no route to the index" >&2; exit 1; }
 cp invoke-stub .venv/bin/invoke
 """
@@ -114,6 +117,60 @@ def test_a_first_run_that_was_killed_is_done_again(project):
     (project / ".venv" / "mqboard-stamp").unlink()  # what is written last
     assert invoke(project).returncode == 7
     assert calls(project) == ["venv", "pip"] * 2
+
+
+@pytest.fixture
+def foreign(project):
+    """The project with a .venv that is another user's; a function that runs ./invoke there."""
+    with tempfile.TemporaryDirectory() as place:  # pytest's own is closed to others
+        Path(place).chmod(0o755)
+        folder = Path(shutil.move(project, place))
+        invoke(folder)
+        subprocess.run(["chmod", "-R", "a+rX,a-w", folder], check=True)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        nobody = nobody if os.geteuid() == 0 else []
+
+        def change(path, text):
+            path.chmod(0o755)
+            path.write_text(text)
+            path.chmod(0o555)
+
+        def run():
+            return subprocess.run(
+                [*nobody, folder / "invoke"],
+                env={"PATH": "/usr/bin:/bin", "MQBOARD_PYTHON": str(folder / "python-stub")},
+                capture_output=True,
+                text=True,
+            )
+
+        run.folder, run.change = folder, change
+        yield run
+        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+
+
+def test_another_users_venv_is_used(foreign):
+    result = foreign()
+    assert (result.returncode, result.stderr) == (7, "")
+
+
+def test_another_users_venv_for_another_pyproject_is_used_if_it_works(foreign):
+    foreign.change(foreign.folder / "pyproject.toml", "[project]\n# changed\n")
+    foreign.change(foreign.folder / ".venv" / "bin" / "python", "#!/bin/sh\nexit 0\n")
+    result = foreign()
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 7
+    assert "only its owner can renew it" in line
+    assert calls(foreign.folder) == ["venv", "pip"]
+
+
+def test_one_that_does_not_work_is_one_sentence(foreign):
+    foreign.change(foreign.folder / "pyproject.toml", "[project]\n# changed\n")
+    foreign.change(foreign.folder / ".venv" / "bin" / "python", "#!/bin/sh\nexit 1\n")
+    result = foreign()
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2
+    assert "this user may not make" in line
+    assert (foreign.folder / ".venv" / "bin" / "invoke").exists()
 
 
 def test_two_first_runs_at_once_make_it_once(project):
