@@ -73,3 +73,9 @@ def test_the_broker_task_serves_until_ctrl_c():
         # 130 where the signal came before the task had settled down to wait for it.
         assert process.wait(max(0.1, deadline - time.monotonic())) in (0, 130)
     assert "Traceback" not in rest
+
+
+def test_every_document_is_named_in_the_readme():
+    text = (ROOT / "README.md").read_text().partition("## Where to go next")[2]
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"- [docs/{path.name}](docs/{path.name}): " in text
