@@ -4,10 +4,13 @@ An image on trial that cannot even start is rolled back by the bootloader after 
 confirmed one counts its failed boots and ends in safe mode. mqboard.startup composes the board.
 """
 
+import gc
 import sys
+import time
 
 import machine
 
+_reset = machine.reset  # bound now: when the heap is full nothing can be looked up
 _PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
 
 
@@ -40,15 +43,15 @@ def _start():
 try:
     _start()
 except BaseException as error:  # nobody is there to read a traceback at a prompt
-    import time
-
-    sys.print_exception(error)
     try:
+        gc.collect()  # what it died of may be a full heap
+        sys.print_exception(error)
+
         from esp32 import NVS
 
         from mqboard.bootrecord import NAMESPACE, Store, Trial
 
         Trial(Store(NVS(NAMESPACE))).blame("it stopped with %r" % error)
-    finally:
         time.sleep(1)
-        machine.reset()
+    finally:
+        _reset()

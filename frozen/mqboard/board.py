@@ -54,6 +54,7 @@ class Board:
             asyncio.run(self._main())
         finally:
             os.dupterm(None)
+            asyncio.new_event_loop()  # lets go of the tasks, and of all that they held
 
     # The tasks.
 

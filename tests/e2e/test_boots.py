@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def other_boot(board, session, boot_id):
     return board.wait_status(session, lambda status: status["boot_id"] != boot_id)
@@ -123,4 +125,32 @@ def test_wifi_that_goes_and_comes_back(board):
         assert session.wait_status(lambda status: status["state"] == "offline", 30)
         board.device.wifi(True)
         board.wait_status(session, lambda status: True)
+    assert len(board.device.boots) == 1
+
+
+@pytest.mark.parametrize("name", ["KeyboardInterrupt", "asyncio.CancelledError", "SystemExit"])
+def test_a_command_that_raises_what_ends_programs_ends_only_itself(board, name):
+    code, _, err = board.mqboard("eval", f"import asyncio\nraise {name}")
+    assert code == 1 and name.rpartition(".")[2] in err
+    assert board.eval("1+1") == "2"
+    assert len(board.device.boots) == 1
+
+
+def test_a_command_that_takes_the_event_loop_away_is_survived(board):
+    birth = boot_by(board, "import asyncio; asyncio.new_event_loop()")
+    assert birth["slot"] == "ota_0"
+
+
+def test_a_heap_that_stays_full_is_emptied_by_a_reset(board):
+    boot_by(board, "kept = None\nwhile True: kept = (kept,)")
+    assert board.eval("1+1") == "2"
+
+
+def test_commands_with_overlong_topics_harm_nobody(board):
+    with board.session() as session:
+        for name in ("i" * 1100, "i" * 5000):
+            for _ in range(20):
+                topic = f"{board.prefix}/mqb/cmd/nope/{name}"
+                session.connection.publish(topic, b"\x80\x00", 1)
+        assert session.request("eval", b"1+1").data == b"2"
     assert len(board.device.boots) == 1

@@ -9,6 +9,7 @@ import mqwire
 from mqhost.build import build
 from mqhost.commands import run_ota
 from mqhost.offer import Offer, load_image
+from mqhost.paths import FROZEN
 from mqhost.update import push
 from mqhost.verdict import RolledBack
 from mqwire import update as wire
@@ -199,6 +200,31 @@ def test_firmware_without_a_working_main_is_rolled_back_by_the_watchdog(board, f
     broken = variant("2.0.0-main", {"main.py": CRASH})
     with board.session() as session:
         with pytest.raises(RolledBack, match="watchdog"):
+            push(session, *load_image(broken.app))
+        assert session.request_json("info")["image"] == firmware.sha256
+
+
+ROUTER = (FROZEN / "mqboard" / "router.py").read_text()
+DEAF = ROUTER.replace(
+    "async def run(self):", "async def run(self):\n        await asyncio.sleep(9999)"
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "reason"),
+    [
+        ("mqboard/update.py", CRASH, "cannot take updates.*broken at import"),
+        ("mqboard/router.py", DEAF, "reachable"),
+    ],
+)
+def test_firmware_that_could_not_be_managed_is_not_confirmed(
+    make_board, firmware, variant, module, source, reason
+):
+    board = make_board(update=QUICK)
+    board.wait_online()
+    broken = variant("2.0.0-unmanageable", {module: source})
+    with board.session() as session:
+        with pytest.raises(RolledBack, match=reason):
             push(session, *load_image(broken.app))
         assert session.request_json("info")["image"] == firmware.sha256
 
