@@ -1,22 +1,32 @@
 """What the board takes when nothing happens: heap, and flash for frozen bytecode."""
 
+import time
+
 from ci.bench import Figure, median
 from ci.bench.rig import Rig
+from mqhost.session import Session
 
-_HEAP = b"import gc; gc.collect(); print(gc.mem_alloc())"
+_SETTLE_SECONDS = 60
 
 
 def measure(rig: Rig) -> dict[str, Figure]:
-    """heap_bytes: `gc.mem_alloc()` right after `gc.collect()`, asked for with eval (so the command
-    that asks is in it), on a board that has booted, is connected, and was never busy. The simulated
-    board is 64-bit; a pointer on an ESP32 takes half of that.
+    """heap_bytes: what `info` says (the heap in use right after a collection) on a board that has
+    settled: booted, connected, healthy, its image confirmed. The simulated board is 64-bit, so
+    that a pointer takes twice what it takes on an ESP32, and its hardware is Python, too.
     frozen_bytes: the compiled (.mpy) bytes of all frozen modules, asyncio and the simulated board's
     own ones included.
     """
     runs = 3 if rig.quick else 10
     with rig.board() as board:
-        samples = [int(board.session.request("eval", _HEAP).data) for _ in range(runs)]
+        _wait_settled(board.session)
+        samples = [board.session.request_json("info")["heap_used"] for _ in range(runs)]
     return {
         "heap_bytes": Figure(median(samples), "B", runs, aim=40_000),
         "frozen_bytes": Figure(rig.firmware().frozen_bytes, "B", 1),
     }
+
+
+def _wait_settled(session: Session) -> None:
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while session.request("eval", b"board.settled").data != b"True":
+        assert time.monotonic() < deadline, "the board does not settle"
