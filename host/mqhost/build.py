@@ -236,7 +236,11 @@ def _compile(
     freeze.stage(files, work.tree, work.compiled, work.frozen_content)
     busy.touch()
     started = time.monotonic()
-    builder.run(work, log, progress, echo)
+    try:
+        builder.run(work, log, progress, echo)
+    except BuildError:
+        busy.unlink()  # its programs came to their end, and make keeps what was right
+        raise
     busy.unlink()
     return time.monotonic() - started
 

@@ -106,7 +106,8 @@ def test_the_root_is_the_boards_own_filesystem(device):
         "['config.json', 'lib', 'user.py']"
     )
     assert "ENOENT" in enter(device, "open('/etc/passwd')")
-    assert enter(device, "import extra; extra.where") == "'lib'"
+    assert "ImportError" in enter(device, "import extra")  # not before somebody asks for files
+    assert enter(device, "sys.path.append('/lib'); import extra; extra.where") == "'lib'"
 
 
 def test_files_survive_a_power_cycle(device):
