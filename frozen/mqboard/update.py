@@ -9,66 +9,24 @@ sent once more resumes after anything; nothing about a transfer is stored.
 """
 
 import asyncio
-import binascii
 import hashlib
-import json
 
 from micropython import const
 
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.offer import Refusal, admit, read_request
 from mqwire import update as wire
 
 _CREDIT = const(16)  # block messages that may be in flight
 _REPORT_EVERY = const(4)  # block messages between two replies
 _ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has ended
-_MAX_VERSION = const(64)
-_MAX_TOPIC = const(200)
 
 # Phases.
 _IDLE = const(0)
 _SCANNING = const(1)
 _RECEIVING = const(2)
 _VERIFYING = const(3)
-
-
-class Refusal(Exception):
-    """The receiver says no, or gives up: `code` of mqwire.update and a detail for a person."""
-
-    def __init__(self, code, detail=""):
-        super().__init__(code, detail)
-        self.code = code
-        self.detail = detail
-
-
-class Offer:
-    """What image.json says, checked. Raises Refusal(MALFORMED) for what is not as it must be."""
-
-    def __init__(self, data):
-        try:
-            fields = json.loads(str(data, "utf-8"))
-            if fields["format"] != wire.OFFER_FORMAT or fields["block_size"] != wire.BLOCK_SIZE:
-                raise ValueError("unknown format or block size")
-            self.board = _typed(fields["board"], str)
-            self.mcu = _typed(fields["mcu"], str)
-            self.version = _typed(fields["version"], str)
-            self.size = _typed(fields["size"], int)
-            if len(self.version) > _MAX_VERSION:
-                raise ValueError("version is too long")
-            self.sha256 = _typed(fields["sha256"], str).lower()
-            self.digest = binascii.unhexlify(self.sha256)
-            self.hashes = binascii.a2b_base64(_typed(fields["blocks"], str))
-            self.blocks = (self.size + wire.BLOCK_SIZE - 1) // wire.BLOCK_SIZE
-            if self.size <= 0 or len(self.digest) != 32:
-                raise ValueError("size or sha256")
-            if len(self.hashes) != self.blocks * wire.HASH_SIZE:
-                raise ValueError("number of blocks")
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refusal(wire.MALFORMED, str(error))
-
-    def block_hash(self, number):
-        """The first bytes of the SHA-256 of block `number`."""
-        return self.hashes[number * wire.HASH_SIZE : (number + 1) * wire.HASH_SIZE]
 
 
 class Receiver:
@@ -135,30 +93,8 @@ class Receiver:
             await self._finish(Refusal(wire.CANCELLED))
 
     def _accept(self, request):
-        try:
-            data, _, options = wire.unpack_request(request.body)
-            topic = json.loads(str(options, "utf-8")).get("topic")
-        except (mqwire.WireError, ValueError, AttributeError) as error:
-            raise Refusal(wire.MALFORMED, str(error))
-        topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
-        if not _is_blocks_topic(topic, request.prefix):
-            raise Refusal(wire.MALFORMED, "topic")
-        offer = Offer(data)
-        mine = self._identity
-        if offer.board != mine.board:
-            raise Refusal(wire.WRONG_BOARD, "this board is " + mine.board)
-        if offer.mcu != mine.mcu:
-            raise Refusal(wire.WRONG_MCU, "this mcu is " + mine.mcu)
-        if offer.sha256 == mine.image:
-            raise Refusal(wire.ALREADY_RUNNING)
-        if self._slot is None:
-            raise Refusal(wire.TOO_LARGE, "there is no second slot")
-        room = self._slot.ioctl(4, 0) * wire.BLOCK_SIZE
-        if offer.size > room:
-            raise Refusal(wire.TOO_LARGE, "%d bytes do not fit the slot's %d" % (offer.size, room))
-        if mine.slot_state not in ("valid", "undefined"):
-            # The other slot is what the board goes back to if this image fails.
-            raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
+        offer, topic = read_request(request)
+        admit(offer, self._identity, self._slot)
         if self._phase == _VERIFYING or (
             self._phase != _IDLE and self._offer.sha256 != offer.sha256
         ):
@@ -330,19 +266,3 @@ class Receiver:
         self._wake.set()  # `run` sees that it is over
         if topic:
             await self._unsubscribe(topic)
-
-
-def _is_blocks_topic(topic, prefix):
-    """Whether blocks may arrive on `topic`: no filter, and none of our own topics but those."""
-    if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
-        return False
-    for byte in topic.encode():  # not its characters: each would be interned, for ever
-        if byte in b"#+" or byte < 32:
-            return False
-    return topic.startswith(prefix + "/mqb/blocks/") or not topic.startswith(prefix + "/")
-
-
-def _typed(value, kind):
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError("not a " + kind.__name__)
-    return value

@@ -8,10 +8,8 @@ source; a lock keeps two builds apart. Outputs are replaced one by one, each who
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ from mqhost.board import Board
 from mqhost.builder import Builder, Echo, cores, mpy_cross_program, mpy_cross_version, mute
 from mqhost.builders import choose_builder
 from mqhost.errors import BuildError
+from mqhost.files import replace_file
 from mqhost.images import Images, check_failed_fit, make_images
 from mqhost.lock import locked
 from mqhost.offer import Offer
@@ -272,24 +271,11 @@ def _write_outputs(
     }
     for name in ("folder", "app", "flash", "offer", "report", "log"):
         del report[name]
-    _write(result.app, images.app)
-    _write(result.flash, images.flash)
-    _write(result.report, json.dumps(report, indent=2).encode() + b"\n")
-    _write(result.offer, offer.to_bytes())
+    replace_file(result.app, images.app)
+    replace_file(result.flash, images.flash)
+    replace_file(result.report, json.dumps(report, indent=2).encode() + b"\n")
+    replace_file(result.offer, offer.to_bytes())
     remember(images.app, offer)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace the file by one with `data`: a reader sees the old bytes or the new ones."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def _key(*folders: Path) -> str:
