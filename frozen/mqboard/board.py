@@ -142,14 +142,15 @@ class Board:
         silent_s = ticks_diff(ticks_ms(), self._reached_at) / 1000
         # With a connection it is not the broker that is missing, it is us.
         if silent_s > (_MUTE_S if self.client.connected else self.config.unreachable_s):
-            self._reset_now("unreachable for %d s" % silent_s)
+            self._reset_now("unreachable for %d s" % silent_s, self.identity.mode == "safe")
 
-    def _reset_now(self, reason):
-        """Reset without goodbye; not counted as a crash."""
+    def _reset_now(self, reason, stay_safe=False):
+        """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
         from mqboard.bootrecord import count_from_zero
 
         self.log.warning("resetting: %s", reason)
-        count_from_zero(machine.RTC().memory)
+        if not stay_safe:
+            count_from_zero(machine.RTC().memory)
         machine.reset()
 
     # Commands and endings.

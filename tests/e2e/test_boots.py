@@ -154,3 +154,15 @@ def test_commands_with_overlong_topics_harm_nobody(board):
                 session.connection.publish(topic, b"\x80\x00", 1)
         assert session.request("eval", b"1+1").data == b"2"
     assert len(board.device.boots) == 1
+
+
+def test_a_board_that_stays_unreachable_resets_and_comes_back(make_board):
+    board = make_board(watchdog={"timeout_s": 60, "unreachable_s": 4})
+    board.wait_online()
+    board.device.wifi(False)
+    board.device.wait_console("resetting: unreachable for", 30)
+    board.device.wait_boots(2)
+    board.device.wifi(True)
+    with board.session() as session:
+        birth = board.wait_status(session, lambda status: status["reset_cause"] == "reset")
+    assert birth["mode"] == "normal"
