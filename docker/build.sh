@@ -11,7 +11,7 @@ fail() {
 # ESP-IDF's programs are on PATH after its export.sh; its containers do that only at an entry point.
 enter_idf() {
     [ -n "${IDF_PATH:-}" ] || fail "IDF_PATH is not set: there is no ESP-IDF here."
-    if ! command -v idf.py >/dev/null; then
+    if [ -z "${IDF_PYTHON_ENV_PATH:-}" ] || ! command -v idf.py >/dev/null; then
         [ -f "$IDF_PATH/export.sh" ] || fail "$IDF_PATH has no export.sh: this is no ESP-IDF."
         # shellcheck source=/dev/null
         . "$IDF_PATH/export.sh" || fail "$IDF_PATH/export.sh failed; run $IDF_PATH/install.sh."

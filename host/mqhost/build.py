@@ -235,11 +235,7 @@ def _compile(
     freeze.stage(files, work.tree, work.compiled, work.frozen_content)
     busy.touch()
     started = time.monotonic()
-    try:
-        builder.run(work, log, progress, echo)
-    except BuildError:
-        busy.unlink()  # its programs came to their end, and make keeps what was right
-        raise
+    builder.run(work, log, progress, echo)
     busy.unlink()
     return time.monotonic() - started
 

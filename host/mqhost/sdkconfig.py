@@ -48,7 +48,8 @@ def settings(board: Board, source: Path) -> str:
     common = (board.folder.parent / "common").glob("*")
     upstream = (source / "ports" / board.port / "boards").glob("**/sdkconfig.*")
     paths = sorted(path for path in (*own, *common, *upstream) if path.is_file())
-    return "".join(f"{path}\n{path.read_text()}\n" for path in paths)
+    # Files that are no text (a .DS_Store, a picture) count as well, and do no harm.
+    return "".join(f"{path}\n{path.read_text(errors='replace')}\n" for path in paths)
 
 
 def _lines(file: Path) -> tuple[str, ...]:
