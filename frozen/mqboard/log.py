@@ -63,10 +63,6 @@ class Console(io.IOBase):
             self._size -= len(self._lines.pop(0))
             self.dropped += 1
 
-    def tail(self, limit):
-        """The last lines, at most `limit` bytes of them, as one bytes object."""
-        return b"\n".join(self._lines)[-limit:]
-
     async def run(self, publish):
         """Publish line after line by `await publish(line)`, which returns whether it could."""
         while True:
