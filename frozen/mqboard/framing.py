@@ -1,9 +1,10 @@
 """Packets in and out of one stream at a time: a receive buffer, a send buffer, allocated once.
 
 Reading: the socket is read until it is empty, whole packets are handed on where they lie, and what
-a packet's end is missing stays for the next read. Writing: a packet leaves in one write where it
-fits the send buffer. What is not written yet is state (`_out`), so that a publish from plain code
-(`publish_now`) can finish another task's half-written packet before its own.
+a packet's end is missing stays for the next read. A PUBLISH that the buffer cannot hold is handed
+on piece by piece. Writing: a packet leaves in one write where it fits the send buffer. What is not
+written yet is state (`_out`), so that a publish from plain code can finish another task's
+half-written packet before its own, and so can the next task when one is cancelled half-way.
 
 A stream has readinto(view) and write(view), both returning None when they would block,
 wait_readable() and wait_writable() to await, wait_writable_now(ms) that blocks, and close().
@@ -18,47 +19,54 @@ from mqboard import packet
 from mqboard.clock import ticks_ms
 
 _TX_SIZE = const(1024)
-_ACKS = const(16)  # PUBACKs gathered into one write
+_ACKS = const(16)  # acknowledgements gathered into one write
 _READS_PER_TURN = const(8)  # reads before other tasks get their turn
 _BLOCKING_WRITE_MS = const(10_000)
+_VIEWS = const(4)
 _ENOTCONN = const(128)
 _ETIMEDOUT = const(110)
 
 
 class Framing:
-    """Call attach(stream), then read_connack() and read_packets(); send from any task."""
+    """Call attach(stream), then read_connack() and read_packets(); send from any task.
+
+    `buffer` is what the positions given to the taker refer to, `rx` the same as a memoryview.
+    """
 
     def __init__(self, rx_size):
-        self.rx = memoryview(bytearray(rx_size))
+        self.buffer = bytearray(rx_size)
+        self.rx = memoryview(self.buffer)
         self._tx = memoryview(bytearray(_TX_SIZE))
         self._acks = memoryview(bytearray(4 * _ACKS))
         self._ack_size = 0
+        self._views = [self.rx] * _VIEWS
+        self._starts = [0] * _VIEWS
         self._out = []  # views still to be written, in order
-        # One packet at a time, from composing to written: set while nobody is at it. (asyncio.Lock
-        # is a module of its own, 600 bytes of heap.)
-        self._free = asyncio.Event()
-        self._free.set()
-        self._stream = None
-        self._skip = 0  # bytes of an oversized packet still to be passed over
-        self._rest = None  # then a packet id to acknowledge, and so many bytes more
-        self.oversized = 0  # received packets larger than the buffer, passed over
+        # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
+        # 600 bytes of heap.)
+        self.busy = False
+        self._turn = asyncio.Event()
+        self.stream = None
+        self._left = 0  # of a large PUBLISH, this much is still to come
+        self._large = 0  # its size
+        self._first = 0  # the first byte of one that is passed over
+        self._passed = 0  # how much is left of that one when its packet id comes; then 0
         self.last_rx = self.last_tx = ticks_ms()
 
     def attach(self, stream):
         """Work on `stream` from now on."""
-        self._stream = stream
+        self.stream = stream
         self._out = []
         self._ack_size = 0
-        self._skip = 0
-        self._rest = None
+        self._left = self._first = 0
         self.last_rx = self.last_tx = ticks_ms()
 
     def detach(self):
         """Close the stream, if there is one."""
         self._out = []
-        if self._stream:
-            self._stream.close()
-            self._stream = None
+        if self.stream:
+            self.stream.close()
+            self.stream = None
 
     # Reading.
 
@@ -66,23 +74,27 @@ class Framing:
         """Return (session present, return code) of the CONNACK; PacketError for anything else."""
         got = 0
         while got < 4:
-            count = self._stream.readinto(self.rx[got:4])
+            count = self.stream.readinto(self.rx[got:4])
             if count is None:
-                await self._stream.wait_readable()
+                await self.stream.wait_readable()
             elif count == 0:
                 raise EOFError("broker closed the connection")
             else:
                 got += count
-        if self.rx[0] != packet.CONNACK or self.rx[1] != 2:
+        kind, size, flags, code = self.buffer[:4]
+        if kind != packet.CONNACK or size != 2 or flags > 1:
             raise packet.PacketError("the answer is not a CONNACK")
-        return bool(self.rx[2] & 1), self.rx[3]
+        return flags == 1, code
 
-    async def read_packets(self, take):
-        """Call take(first byte, body, stop) for each packet, positions in `rx`, until the end.
+    async def read_packets(self, taker):
+        """Hand on each packet to `taker` until the connection ends.
 
+        `taker.take(first byte, body, stop)` gets a whole packet, as positions in `buffer`. A
+        PUBLISH larger than that goes to `taker.open(first byte, body, stop)`, which returns where
+        the payload starts, to `taker.piece(start, stop, position, total)` and `taker.close()`.
         Raises EOFError, OSError or PacketError: it returns in no other way.
         """
-        stream = self._stream
+        stream = self.stream
         rx = self.rx
         end = reads = 0
         while True:
@@ -98,11 +110,11 @@ class Framing:
             self.last_rx = ticks_ms()
             end += count
             while True:
-                done = self._take_packets(end, take)
+                done = self.take_packets(end, taker)
                 end -= done
                 if done and end:
                     rx[:end] = rx[done : done + end]
-                if self._ack_size < len(self._acks):
+                if self._ack_size < 4 * _ACKS:
                     break
                 await self._send_acks()
             if end == len(rx):
@@ -112,148 +124,224 @@ class Framing:
                 reads = 0
                 await asyncio.sleep(0)
 
-    def acknowledge(self, position):
-        """Queue a PUBACK for the packet id at `position` of `rx`."""
-        size = self._ack_size
-        self._acks[size] = packet.PUBACK
-        self._acks[size + 1] = 2
-        self._acks[size + 2 : size + 4] = self.rx[position : position + 2]
-        self._ack_size = size + 4
-
-    def _take_packets(self, end, take):
+    def take_packets(self, end, taker):
         """Hand on the complete packets in the first `end` bytes received; return the bytes used."""
-        rx = self.rx
+        buffer = self.buffer
         position = 0
-        while True:
-            if self._skip:
-                passed = min(self._skip, end - position)
-                self._skip -= passed
-                position += passed
-            if self._rest is not None and not self._skip and end - position >= 2:
-                self.acknowledge(position)
-                position += 2
-                self._skip, self._rest = self._rest, None
+        while self._ack_size < 4 * _ACKS:
+            if self._left:
+                before = position
+                position = self._take_piece(position, end, taker)
+                if position == before:
+                    break
                 continue
-            if end - position < 2 or self._ack_size == len(self._acks):
-                return position
-            length, body = packet.get_length(rx, position + 1, end)
-            if length < 0:
-                return position
+            if end - position < 2:
+                break
+            length = buffer[position + 1]
+            body = position + 2
+            if length > 127:  # the remaining length (2.2.3), in place: a call would cost a tuple
+                length &= 127
+                shift = 7
+                while body < end and shift < 28:
+                    byte = buffer[body]
+                    body += 1
+                    length |= (byte & 127) << shift
+                    if byte < 128:
+                        break
+                    shift += 7
+                else:
+                    if shift > 21:
+                        raise packet.PacketError("malformed remaining length")
+                    break
             stop = body + length
-            if stop - position > len(rx):
-                return self._take_oversized(position, body, stop, end)
-            if stop > end:
-                return position
-            take(rx[position], body, stop)
-            position = stop
+            if stop <= end:
+                taker.take(buffer[position], body, stop)
+                position = stop
+            elif stop - position <= len(buffer):
+                break
+            else:
+                start = self._open_large(position, body, stop, end, taker)
+                if start < 0:
+                    break
+                position = start
+        return position
 
-    def _take_oversized(self, position, body, stop, end):
-        """Pass over a packet that no buffer of ours can hold; acknowledge it so it stays away."""
-        first = self.rx[position]
-        qos = first >> 1 & 3
+    def _open_large(self, position, body, stop, end, taker):
+        """Begin with a packet that the buffer cannot hold; return where its payload starts.
+
+        -1 when its beginning is not complete yet.
+        """
+        first = self.buffer[position]
         if first & 0xF0 != packet.PUBLISH:
             raise packet.PacketError("oversized packet 0x%02x" % first)
         if end - body < 2:
-            return position
-        (topic_size,) = struct.unpack_from(">H", self.rx, body)
-        behind = body + 2 + topic_size  # the packet id, or the payload
-        if behind + 2 > stop:
+            return -1
+        (topic_size,) = struct.unpack_from(">H", self.buffer, body)
+        if body + topic_size + (4 if first & 6 else 2) > stop:
             raise packet.PacketError("malformed PUBLISH")
-        self.oversized += 1
-        if not qos:
-            self._skip = stop - end
-            return end
-        if behind > end:
-            self._skip = behind - end
-            self._rest = stop - behind - 2
-            return end
-        self._rest = stop - behind - 2
-        return behind
+        if body - position + 4 + topic_size > len(self.buffer):
+            # Nobody has subscribed to such a topic, only to a filter that matches it.
+            self._left = stop - position
+            self._passed = stop - body - 2 - topic_size if first & 6 else 0
+            self._first = first
+            return position
+        if end - body < 4 + topic_size:
+            return -1
+        start = taker.open(first, body, stop)
+        self._left = self._large = stop - start
+        return start
 
-    # Writing.
+    def _take_piece(self, position, end, taker):
+        """Hand on what has come of a large payload; return the position behind it."""
+        if self._first:
+            return self._pass_over(position, end, taker)
+        stop = min(end, position + self._left)
+        if stop > position:
+            taker.piece(position, stop, self._large - self._left, self._large)
+            self._left -= stop - position
+            if not self._left:
+                taker.close()
+        return stop
+
+    def _pass_over(self, position, end, taker):
+        """Pass over a PUBLISH whose topic the buffer cannot hold, but for its packet id."""
+        if self._left == self._passed:  # here is the packet id
+            if end - position < 2:
+                return position
+            buffer = self.buffer
+            taker.pass_over(self._first, buffer[position] << 8 | buffer[position + 1])
+            self._passed = 0
+        stop = min(end, position + self._left - self._passed)
+        self._left -= stop - position
+        if not self._left:
+            if not self._first & 6:
+                taker.pass_over(self._first, 0)
+            self._first = 0
+        return stop
+
+    def view(self, start, stop):
+        """The bytes start:stop of the buffer. Made anew only when the last such view differed.
+
+        Packets of one size come to lie at the same places read after read: then receiving them
+        allocates nothing.
+        """
+        index = (start >> 10) % _VIEWS
+        view = self._views[index]
+        if self._starts[index] != start or len(view) != stop - start:
+            self._views[index] = view = self.rx[start:stop]
+            self._starts[index] = start
+        return view
+
+    def acknowledge(self, kind, packet_id):
+        """Queue an acknowledgement (a packet of four bytes); only while packets are taken."""
+        size = self._ack_size
+        acks = self._acks
+        acks[size] = kind
+        acks[size + 1] = 2
+        acks[size + 2] = packet_id >> 8
+        acks[size + 3] = packet_id & 255
+        self._ack_size = size + 4
+
+    # Writing. What is sent is composed and written by whoever has set `busy`.
+
+    async def wait_turn(self):
+        """Wait until nobody is at writing; who returns from here sets `busy` and calls `end`."""
+        while self.busy:
+            self._turn.clear()
+            await self._turn.wait()
+
+    def end(self):
+        """The turn to write is over. What is not written (we were cancelled) is so later."""
+        self.busy = False
+        self.last_tx = ticks_ms()
+        self._turn.set()
+        if self._out:
+            try:  # the buffers belong to whoever comes next
+                self._out = [memoryview(bytes(view)) for view in self._out]
+            except MemoryError:
+                self.detach()  # half a packet is out: with nothing behind it, this is the end
 
     async def send(self, data):
         """Send a whole packet."""
-        await self._begin()
+        await self.wait_turn()
+        self.busy = True
         try:
             self._out.append(memoryview(data))
-            await self._flush()
+            await self.flush()
         finally:
-            self._free.set()
+            self.end()
 
     def send_soon(self, data):
         """Send a small packet without waiting, or not at all when other output is waiting."""
         if not self._out:
             self._out.append(memoryview(data))
-            self._write_some()
+            self.write_some()
             self.last_tx = ticks_ms()
-
-    async def send_publish(self, flags, topic, payload, packet_id):
-        """Send a PUBLISH; `flags` are the low bits of its first byte; `packet_id` 0 means none."""
-        await self._begin()
-        try:
-            self._compose_publish(flags, topic, payload, packet_id)
-            await self._flush()
-        finally:
-            self._free.set()
 
     def send_publish_now(self, topic, payload):
         """Send a QoS 0 PUBLISH without awaiting; OSError when the socket takes nothing for 10 s."""
         self._flush_now()
-        self._compose_publish(0, topic, payload, 0)
+        self.compose(0, topic, payload, 0)
         self._flush_now()
 
     async def _send_acks(self):
-        await self._begin()
+        await self.wait_turn()
+        self.busy = True
         try:
             self._out.append(self._acks[: self._ack_size])
-            await self._flush()
+            await self.flush()
             self._ack_size = 0
         finally:
-            self._free.set()
+            self.end()
 
-    async def _begin(self):
-        """Wait for our turn to write; who returns from here sets `_free` when done."""
-        while not self._free.is_set():
-            await self._free.wait()
-        self._free.clear()
+    def compose(self, flags, topic, payload, packet_id):
+        """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit.
 
-    def _compose_publish(self, flags, topic, payload, packet_id):
-        """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit."""
+        `flags` are the low bits of its first byte; `packet_id` 0 means none.
+        """
         tx = self._tx
-        remaining = 2 + len(topic) + (2 if packet_id else 0) + len(payload)
-        if 5 + remaining - len(payload) > _TX_SIZE:
-            raise packet.PacketError("topic too long")
+        size = len(payload)
+        remaining = 2 + len(topic) + (2 if packet_id else 0) + size
+        if self._out or 5 + remaining - size > _TX_SIZE:
+            # Rare: another packet is not quite written, or this topic is as long as the buffer.
+            tx = memoryview(bytearray(5 + remaining - size))
         tx[0] = packet.PUBLISH | flags
         position = packet.put_string(tx, packet.put_length(tx, 1, remaining), topic)
         if packet_id:
-            struct.pack_into(">H", tx, position, packet_id)
+            tx[position] = packet_id >> 8
+            tx[position + 1] = packet_id & 255
             position += 2
-        fits = min(len(payload), _TX_SIZE - position)
-        body = memoryview(payload)
-        tx[position : position + fits] = body[:fits]
-        self._out.append(tx[: position + fits])
-        if fits < len(payload):
+        fits = min(size, len(tx) - position)
+        if fits == size:
+            tx[position : position + fits] = payload
+            self._out.append(tx[: position + fits])
+        else:
+            body = memoryview(payload)
+            tx[position : position + fits] = body[:fits]
+            self._out.append(tx[: position + fits])
             self._out.append(body[fits:])
 
-    async def _flush(self):
-        """Write what is in `_out`. The caller has its turn."""
-        while self._write_some():
-            await self._stream.wait_writable()
-        self.last_tx = ticks_ms()
+    def compose_release(self, packet_id):
+        """Put a PUBREL into the send buffer."""
+        self._out.append(memoryview(bytes((packet.PUBREL, 2, packet_id >> 8, packet_id & 255))))
+
+    async def flush(self):
+        """Write what is composed. The caller has its turn."""
+        while self.write_some():
+            await self.stream.wait_writable()
 
     def _flush_now(self):
-        while self._write_some():
-            if not self._stream.wait_writable_now(_BLOCKING_WRITE_MS):
+        while self.write_some():
+            if not self.stream.wait_writable_now(_BLOCKING_WRITE_MS):
                 raise OSError(_ETIMEDOUT)
 
-    def _write_some(self):
+    def write_some(self):
         """Write until the socket is full; return whether something is left."""
-        if not self._stream:
+        if not self.stream:
             raise OSError(_ENOTCONN)
         out = self._out
         while out:
-            count = self._stream.write(out[0])
+            count = self.stream.write(out[0])
             if count is None:
                 return True
             if count == len(out[0]):

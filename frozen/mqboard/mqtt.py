@@ -1,22 +1,24 @@
-"""An MQTT 3.1.1 client for asyncio that keeps its connection up: QoS 0 and 1, will, reconnect.
+"""An MQTT 3.1.1 client for asyncio that keeps its connection up, and its promises.
 
-`run()` is the one task: it opens a stream, connects, subscribes again, hands received messages to
-their handlers, sends pings, and starts over when the link breaks. Everybody else calls `publish`
-and `subscribe`. Bytes and buffers are the business of mqboard.framing.
+`run()` is the one task: it opens a stream, connects, restores what the broker forgot, hands
+received messages to their handlers, sends pings, and starts over when the link breaks. Everybody
+else calls `publish` and `subscribe`. Bytes and buffers are the business of mqboard.framing.
 
-The stream comes from `await opener()`; what it must be able to do stands in mqboard.framing.
+What survives a connection (subscriptions, messages not acknowledged) is in mqboard.session.
+The stream comes from `await opener()`, which has timeouts of its own; what a stream must be able
+to do stands in mqboard.framing.
 """
 
 import asyncio
-import struct
 
 from micropython import const
 
 from mqboard import packet
 from mqboard.clock import jitter, ticks_diff, ticks_ms
-from mqboard.framing import Framing
+from mqboard.session import Session, Subscription
 
-_ANSWER_S = const(15)  # how long each step of connecting, and a SUBACK, may take
+_ANSWER_S = const(15)  # how long a CONNACK or a SUBACK may take
+_GOODBYE_S = const(2)
 _BACKOFF_MIN_MS = const(500)
 _BACKOFF_MAX_MS = const(30_000)
 _ENOTCONN = const(128)
@@ -26,19 +28,11 @@ class MqttError(Exception):
     """The broker refused us or is silent."""
 
 
-class _Waiter:
-    """One acknowledgement somebody waits for: the event is set when it came or the link broke."""
-
-    def __init__(self):
-        self.event = asyncio.Event()
-        self.code = None  # SUBACK's return code, or 0; None while not acknowledged
-
-
-class Client:
-    """`connected` and the events `up` and `down` tell the state.
+class Client(Session):
+    """`connected`, `session_present` and the events `up` and `down` tell the state.
 
     `will` is (topic, payload, qos, retain). `keepalive` is in seconds. `rx_size` bytes are the
-    largest packet received; larger ones are passed over and counted in `framing.oversized`.
+    largest packet received in one piece. `log` has the methods of mqboard.log.Logger.
     """
 
     def __init__(
@@ -54,6 +48,7 @@ class Client:
         rx_size=4608,
         log=None,
     ):
+        super().__init__(rx_size, log)
         self._opener = opener
         self.keepalive = keepalive
         self.backoff_ms = _BACKOFF_MIN_MS  # before the first new attempt; doubles
@@ -63,65 +58,71 @@ class Client:
             clean,
             will and (will[0].encode(), will[1], will[2], will[3]),
             None if user is None else user.encode(),
-            None if password is None else password.encode(),
+            password.encode() if isinstance(password, str) else password,
         )
-        self._log = log
-        self.framing = Framing(rx_size)
         self._lost = True
         self._lost_why = None
-        self._waiters = {}  # packet id -> _Waiter
-        self._last_id = 0
-        self._subscriptions = {}  # filter -> (handler, qos)
+        self._runner = None
         self.connected = False
         self.session_present = False
         self.connects = 0
+        self.failures = 0  # attempts to connect since the last connection
         self.dropped = 0  # QoS 0 messages given to publish while there was no connection
         self.on_up = None  # called without arguments after each connect
         self.up = asyncio.Event()
         self.down = asyncio.Event()
         self.down.set()
 
+    async def __aenter__(self):
+        self._runner = asyncio.create_task(self.run())
+        return self
+
+    async def __aexit__(self, *_):
+        await self.disconnect()
+        self._runner.cancel()
+        try:
+            await self._runner
+        except asyncio.CancelledError:
+            pass
+
     # What others call.
 
-    async def publish(self, topic, payload=b"", qos=0, retain=False):
-        """Publish `payload` (bytes-like). Return True when sent (QoS 0) or acknowledged (QoS 1).
+    async def publish(self, topic, payload=b"", qos=0, retain=False, timeout=None):
+        """Publish `payload` (bytes-like). Return True when it is sent (QoS 0) or acknowledged.
 
-        QoS 0 without a connection is dropped, counted, and returns False. QoS 1 waits for a
-        connection and for the acknowledgement, and sends again after a reconnect.
+        QoS 0 without a connection is dropped, counted, and returns False. QoS 1 and 2 wait for a
+        connection and for the acknowledgement, and are sent again after a reconnect; `payload`
+        must not change until then. After `timeout` seconds the message is given up and
+        asyncio.TimeoutError raised. PacketError: not a topic, or too long.
         """
-        topic = topic.encode()
-        flags = packet.RETAIN if retain else 0
+        if timeout is not None:
+            return await asyncio.wait_for(self.publish(topic, payload, qos, retain), timeout)
         if qos == 0:
-            return await self._publish_once(flags, topic, payload)
-        packet_id = self._new_id()
-        waiter = self._waiters[packet_id] = _Waiter()
-        sent = False
+            return await self._publish_once(topic, payload, packet.RETAIN if retain else 0)
+        pending = self.register(topic, payload, qos, retain, asyncio.Event())
         try:
-            while waiter.code is None:
-                await self.up.wait()
-                waiter.event.clear()
-                repeat = packet.DUP if sent and self.session_present else 0
-                try:
-                    await self.framing.send_publish(
-                        0x02 | flags | repeat, topic, payload, packet_id
-                    )
-                except OSError as error:
-                    self._lose(error)
-                    await self.down.wait()
-                    continue
-                sent = True
-                await waiter.event.wait()
+            await self.transmit(pending)
+            await pending.event.wait()
         finally:
-            del self._waiters[packet_id]
+            self.give_up(pending)
         return True
 
-    async def _publish_once(self, flags, topic, payload):
+    async def _publish_once(self, topic, payload, flags):
+        topic = packet.check_topic(topic)
+        framing = self.framing
         if self.connected:
+            if framing.busy:
+                await framing.wait_turn()
+            framing.busy = True
             try:
-                await self.framing.send_publish(flags, topic, payload, 0)
+                framing.compose(flags, topic, payload, 0)
+                if framing.write_some():
+                    await framing.flush()
                 return True
             except OSError as error:
                 self._lose(error)
+            finally:
+                framing.end()
         self.dropped += 1
         return False
 
@@ -133,71 +134,101 @@ class Client:
         if not self.connected:
             raise OSError(_ENOTCONN)
         try:
-            self.framing.send_publish_now(topic.encode(), payload)
+            self.framing.send_publish_now(packet.check_topic(topic), payload)
         except OSError as error:
             self._lose(error)
             raise
 
-    async def subscribe(self, topic_filter, handler, qos=1):
-        """Call handler(topic, payload, retained) for messages that match, after each reconnect too.
+    def window(self, size):
+        """`async with client.window(8) as window`: publish with up to 8 unacknowledged messages."""
+        from mqboard.window import Window
 
-        `topic` is a str, `payload` a memoryview that is valid until the handler returns. Raises
-        MqttError when the broker refuses the filter. Returns at once without a connection: the
-        subscription is made when there is one.
+        return Window(self, size)
+
+    async def subscribe(self, topic_filter, handler, qos=1, stream=False, limit=8):
+        """Have messages that match handled, after each reconnect too.
+
+        A plain function handler(topic, payload, retained) gets topic as str and payload as a
+        memoryview that is valid until it returns. A coroutine function gets payload as bytes and
+        runs in a task of its own; `limit` messages may wait for it, then the oldest is dropped and
+        counted in `overflowed`. With `stream`, a plain handler(topic, view, retained, position,
+        total) is called for each piece of a payload of any size; other payloads larger than the
+        buffer are passed over and counted in `oversized`.
+
+        Raises MqttError when the broker refuses the filter. Returns at once without a connection:
+        the subscription is made when there is one.
         """
-        self._subscriptions[topic_filter] = (handler, qos)
+        subscription = Subscription(handler, qos, stream, limit)
+        self.keep(topic_filter, subscription)
         if self.connected:
-            code = await self._subscribe(topic_filter, qos)
+            code = await self._subscribe(topic_filter, subscription)
             if code is None or code & 0x80:
                 # Not kept: a filter that makes the broker hang up would do so for ever.
-                self._subscriptions.pop(topic_filter, None)
+                if self._subscriptions.get(topic_filter) is subscription:
+                    self.drop(topic_filter)
+                    self._unwanted.remove(topic_filter)
                 raise MqttError("broker does not take our subscription to " + topic_filter)
+
+    def messages(self, topic_filter, qos=1, limit=8):
+        """`async with client.messages(filter) as messages`, then `async for topic, payload,
+        retained in messages`: a subscription as an iterator. `limit` as for `subscribe`."""
+        from mqboard.inbox import Messages
+
+        return Messages(self, topic_filter, qos, limit)
 
     async def unsubscribe(self, topic_filter):
         """Stop calling the handler of `topic_filter`; unknown filters are ignored."""
-        if self._subscriptions.pop(topic_filter, None) and self.connected:
-            packet_id = self._new_id()
-            data = packet.subscribe(packet.UNSUBSCRIBE, packet_id, topic_filter.encode())
-            await self._exchange(data, packet_id)
+        if self.drop(topic_filter) and self.connected:
+            await self._unsubscribe(topic_filter)
 
     async def disconnect(self):
         """Leave politely: the broker does not publish the will. `run` would connect again."""
         if self.connected:
             try:
-                await self.framing.send(bytes((packet.DISCONNECT, 0)))
-            except OSError:
+                goodbye = self.framing.send(bytes((packet.DISCONNECT, 0)))
+                await asyncio.wait_for(goodbye, _GOODBYE_S)
+            except (OSError, asyncio.TimeoutError):
                 pass
             self._lose(None)
 
     async def run(self):
         """Connect, serve, reconnect with backoff, for ever. Cancel it to stop."""
         delay = self.backoff_ms
-        while True:
-            connects = self.connects
-            try:
-                await self._connect()
-                await self._serve()
-                why = self._lost_why
-            except asyncio.TimeoutError:
-                why = "no answer in time"
-            except (OSError, EOFError, MqttError, packet.PacketError) as error:
-                why = error
-            finally:
-                self._lose(None)
-                self.down.set()
-            if self.connects != connects:
-                delay = self.backoff_ms  # only after a connection that came up: no hammering
-            wait = delay // 2 + jitter(delay)
-            if self._log:
-                why = "disconnected" if why is None else str(why) or repr(why)
-                self._log.warning("no broker: %s; again in %d ms", why, wait)
-            await asyncio.sleep(wait / 1000)
-            delay = min(delay * 2, _BACKOFF_MAX_MS)
+        try:
+            while True:
+                why = await self._live()
+                if not self.failures:
+                    delay = self.backoff_ms  # only after a connection that came up: no hammering
+                self.failures += 1
+                wait = delay // 2 + jitter(delay)
+                if self._log:
+                    self._log.warning("no broker: %s; again in %d ms", why, wait)
+                await asyncio.sleep(wait / 1000)
+                delay = min(delay * 2, _BACKOFF_MAX_MS)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks.clear()
 
     # One connection.
 
+    async def _live(self):
+        """Connect and serve until the connection is lost; return why."""
+        try:
+            await self._connect()
+            await self._serve()
+            why = self._lost_why
+        except asyncio.TimeoutError:
+            why = "no answer in time"
+        except (OSError, EOFError, ValueError, MqttError, packet.PacketError) as error:
+            why = error
+        finally:
+            self._lose(None)
+            self.down.set()
+        return "disconnected" if why is None else str(why) or repr(why)
+
     async def _connect(self):
-        stream = await asyncio.wait_for(self._opener(), _ANSWER_S)
+        stream = await self._opener()
         self._lost = False
         self._lost_why = None
         self.framing.attach(stream)
@@ -211,43 +242,68 @@ class Client:
     async def _serve(self):
         """Read until the connection is lost, while a second task attends to it."""
         self.connected = True
+        if not self.session_present:
+            self.forget_connection()
         attendant = asyncio.create_task(self._attend())
         try:
-            await self.framing.read_packets(self._take)
+            await self.framing.read_packets(self)
         except Exception as error:  # whatever it is, a new connection is the answer
             self._lose(error)
         finally:
             attendant.cancel()
 
     async def _attend(self):
-        """Subscribe, tell that the connection is up, and keep it alive."""
+        """Restore the session, tell that the connection is up, and keep it alive."""
         try:
-            await self._subscribe_again()
+            await self._restore()
             if self._lost:
                 return
             self.connects += 1
+            self.failures = 0
             self.down.clear()
             self.up.set()
             if self.on_up:
                 self.on_up()
+            pause = int(self.keepalive * 250)
             while True:
-                await asyncio.sleep(self.keepalive / 4)
-                self._keep_alive()
+                due = ticks_ms() + pause
+                await asyncio.sleep(pause / 1000)
+                self._keep_alive(pause, ticks_diff(ticks_ms(), due))
         except asyncio.TimeoutError:
             self._lose("no answer in time")
         except Exception as error:
             self._lose(error)
 
-    def _keep_alive(self):
+    async def _restore(self):
+        """Make the broker's session what ours is: subscriptions first, then what is pending."""
+        for topic_filter, subscription in list(self._subscriptions.items()):
+            if not subscription.made:
+                code = await self._subscribe(topic_filter, subscription)
+                if code is not None and code & 0x80 and self._log:
+                    self._log.error("broker refuses to subscribe us to %s", topic_filter)
+        for topic_filter in list(self._unwanted):
+            await self._unsubscribe(topic_filter)
+        sent = 0
+        while sent < len(self._pending) and not self._lost:
+            pending = self._pending[sent]
+            if pending.topic and pending.stream is not self.framing.stream:
+                await self.transmit(pending, True)
+                sent = 0  # it may have been acknowledged, or more been registered
+            else:
+                sent += 1
+
+    def _keep_alive(self, pause, late):
         """Ping a silent link; give a link up that stayed silent after the ping."""
-        quarter = self.keepalive * 250
         now = ticks_ms()
-        silent = ticks_diff(now, self.framing.last_rx)
-        if silent > 5 * quarter:
+        framing = self.framing
+        if late > pause:
+            framing.last_rx = now  # it was us: the event loop stood still
+        silent = ticks_diff(now, framing.last_rx)
+        if silent > 5 * pause:
             self._lose(MqttError("broker is silent"))
-        elif silent >= 2 * quarter or ticks_diff(now, self.framing.last_tx) >= 2 * quarter:
+        elif silent >= 2 * pause or ticks_diff(now, framing.last_tx) >= 2 * pause:
             # Not waiting for a full socket: that is how a dead link looks.
-            self.framing.send_soon(bytes((packet.PINGREQ, 0)))
+            framing.send_soon(bytes((packet.PINGREQ, 0)))
 
     def _lose(self, why):
         """Give the connection up: wake everybody who waits for it, the reader included."""
@@ -256,74 +312,58 @@ class Client:
             self._lost = True
         self.connected = False
         self.up.clear()
-        for waiter in self._waiters.values():
-            waiter.event.set()
+        for pending in self._pending:
+            if not pending.topic:
+                pending.event.set()
         self.framing.detach()
 
-    def _take(self, first, body, stop):
-        kind = first & 0xF0
-        if kind == packet.PUBLISH:
-            self._take_publish(first, body, stop)
-        elif kind in (packet.PUBACK, packet.SUBACK, packet.UNSUBACK):
-            if stop - body < (3 if kind == packet.SUBACK else 2):
-                raise packet.PacketError("acknowledgement too short")
-            (packet_id,) = struct.unpack_from(">H", self.framing.rx, body)
-            waiter = self._waiters.get(packet_id)
-            if waiter:
-                waiter.code = self.framing.rx[body + 2] if kind == packet.SUBACK else 0
-                waiter.event.set()
-        elif kind != packet.PINGRESP:
-            raise packet.PacketError("unexpected packet 0x%02x" % first)
+    async def transmit(self, pending, restoring=False):
+        """Send a registered message, at most once on one connection; without one, `_restore` will.
 
-    def _take_publish(self, first, body, stop):
-        rx = self.framing.rx
-        qos = first >> 1 & 3
-        if stop - body < 2 or qos > 1:
-            raise packet.PacketError("malformed PUBLISH")
-        (topic_size,) = struct.unpack_from(">H", rx, body)
-        start = body + 2 + topic_size
-        payload = start + (2 if qos else 0)
-        if payload > stop:
-            raise packet.PacketError("malformed PUBLISH")
-        topic = str(rx[body + 2 : start], "utf-8")
-        for topic_filter, (handler, _) in self._subscriptions.items():
-            if packet.matches(topic_filter, topic):
-                try:
-                    handler(topic, rx[payload:stop], bool(first & packet.RETAIN))
-                except Exception as error:
-                    if self._log:
-                        self._log.exception(error, "handler of %s", topic_filter)
-                break
-        if qos:
-            self.framing.acknowledge(start)
-
-    # Acknowledged packets.
-
-    def _new_id(self):
-        while True:
-            self._last_id = self._last_id % 65535 + 1
-            if self._last_id not in self._waiters:
-                return self._last_id
-
-    async def _subscribe_again(self):
-        if not self.session_present:
-            for topic_filter, (_, qos) in list(self._subscriptions.items()):
-                code = await self._subscribe(topic_filter, qos)
-                if code is not None and code & 0x80 and self._log:
-                    self._log.error("broker refuses to subscribe us to %s", topic_filter)
-
-    async def _subscribe(self, topic_filter, qos):
-        """Send a SUBSCRIBE; return its return code, None when the link broke first."""
-        packet_id = self._new_id()
-        data = packet.subscribe(packet.SUBSCRIBE, packet_id, topic_filter.encode(), qos)
-        return await self._exchange(data, packet_id)
-
-    async def _exchange(self, data, packet_id):
-        """Send a packet; return its acknowledgement's code, or None when the link broke first."""
-        waiter = self._waiters[packet_id] = _Waiter()
+        Never raises for a broken connection: the next one sends it again.
+        """
+        if not restoring and not self.up.is_set():
+            return
+        framing = self.framing
+        stream = framing.stream
+        if framing.busy:
+            await framing.wait_turn()
+            if framing.stream is not stream or pending.stream is stream:
+                return
+        framing.busy = True
+        pending.stream = stream
         try:
-            await self.framing.send(data)
-            await asyncio.wait_for(waiter.event.wait(), _ANSWER_S)
-            return waiter.code
+            if pending.awaits == packet.PUBCOMP:
+                framing.compose_release(pending.packet_id)
+            else:
+                flags = pending.flags | pending.repeat
+                pending.repeat = packet.DUP
+                framing.compose(flags, pending.topic, pending.payload, pending.packet_id)
+            if framing.write_some():
+                await framing.flush()
+        except OSError as error:
+            self._lose(error)
         finally:
-            del self._waiters[packet_id]
+            framing.end()
+
+    async def _subscribe(self, topic_filter, subscription):
+        """Send a SUBSCRIBE; return its return code, None when the link broke first."""
+        code = await self._exchange(packet.SUBSCRIBE, packet.SUBACK, topic_filter, subscription.qos)
+        subscription.made = code is not None and not code & 0x80
+        return code
+
+    async def _unsubscribe(self, topic_filter):
+        code = await self._exchange(packet.UNSUBSCRIBE, packet.UNSUBACK, topic_filter)
+        if code is not None and topic_filter in self._unwanted:
+            self._unwanted.remove(topic_filter)
+
+    async def _exchange(self, kind, answer, topic_filter, qos=None):
+        """Send a packet; return its acknowledgement's code, or None when the link broke first."""
+        pending = self._expect(answer, asyncio.Event())
+        try:
+            data = packet.subscribe(kind, pending.packet_id, topic_filter.encode(), qos)
+            await self.framing.send(data)
+            await asyncio.wait_for(pending.event.wait(), _ANSWER_S)
+            return pending.code
+        finally:
+            self.give_up(pending)

@@ -12,6 +12,9 @@ CONNECT = const(0x10)
 CONNACK = const(0x20)
 PUBLISH = const(0x30)
 PUBACK = const(0x40)
+PUBREC = const(0x50)
+PUBREL = const(0x62)
+PUBCOMP = const(0x70)
 SUBSCRIBE = const(0x82)
 SUBACK = const(0x90)
 UNSUBSCRIBE = const(0xA2)
@@ -56,22 +59,6 @@ def put_length(buffer, position, value):
 def length_size(value):
     """How many bytes the remaining length `value` takes."""
     return 1 if value < 128 else 2 if value < 16384 else 3 if value < 2097152 else 4
-
-
-def get_length(buffer, position, end):
-    """Return (remaining length, position behind it), or (-1, position) when `end` cuts it off."""
-    value = 0
-    shift = 0
-    while position < end:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-        shift += 7
-        if shift > 21:
-            raise PacketError("malformed remaining length")
-    return -1, position
 
 
 def put_string(buffer, position, data):
@@ -122,6 +109,14 @@ def subscribe(kind, packet_id, topic_filter, qos=None):
     if qos is not None:
         packet[position] = qos
     return packet
+
+
+def check_topic(topic):
+    """Return `topic` as bytes; raise PacketError unless messages can be published to it (4.7)."""
+    data = topic.encode()
+    if not 0 < len(data) <= _MAX_STRING or b"+" in data or b"#" in data or b"\0" in data:
+        raise PacketError("no topic to publish to: %.40s" % topic)
+    return data
 
 
 def matches(topic_filter, topic):

@@ -125,7 +125,7 @@ class ClientTest(unittest.TestCase):
                 peer.stream.feed(publish(b"a/b", b"z" * size, 1, size))
                 peer.stream.feed(publish(b"a/c", b"%d" % size))
             await until(lambda: len(peer.got) >= 5)
-            self.assertEqual(peer.client.framing.oversized, 5)
+            self.assertEqual(peer.client.oversized, 5)
             self.assertEqual(
                 [got[1] for got in peer.got], [b"252", b"257", b"1000", b"300", b"20000"]
             )
@@ -235,7 +235,7 @@ class ClientTest(unittest.TestCase):
             def bad(topic, payload, retained):
                 raise ValueError("no")
 
-            peer.client._subscriptions["bad"] = (bad, 1)
+            peer.client._subscriptions["bad"].handler = bad
             await peer.subscribed("good")
             peer.stream.feed(publish(b"bad", b"") + publish(b"good", b"!"))
             await until(lambda: peer.got)

@@ -1,0 +1,77 @@
+"""Messages waiting for whoever takes his time: a coroutine handler, or an `async for`."""
+
+import asyncio
+
+
+class Inbox:
+    """Holds up to `limit` messages; when it is full the oldest is dropped, and counted by the
+    client in `overflowed`."""
+
+    def __init__(self, client, limit):
+        self._client = client
+        self._limit = limit
+        self._items = []
+        self._news = asyncio.Event()
+        self._open = True
+
+    def put(self, item):
+        """Add a message."""
+        if len(self._items) >= self._limit:
+            self._items.pop(0)
+            self._client.overflowed += 1
+        self._items.append(item)
+        self._news.set()
+
+    async def get(self):
+        """Wait for the next message and return it; None when there will be no more."""
+        while self._open and not self._items:
+            self._news.clear()
+            await self._news.wait()
+        return self._items.pop(0) if self._open else None
+
+    def stop(self):
+        """No more messages: those that wait are dropped."""
+        self._open = False
+        self._news.set()
+
+    async def serve(self, handler, log):
+        """Await `handler` for one message after the other."""
+        while True:
+            item = await self.get()
+            if item is None:
+                return
+            try:
+                await handler(*item)
+            except Exception as error:
+                if log:
+                    log.exception(error, "handler of %s", item[0])
+
+
+class Messages:
+    """A subscription as an asynchronous iterator of (topic, payload as bytes, retained)."""
+
+    def __init__(self, client, topic_filter, qos, limit):
+        self._client = client
+        self._filter = topic_filter
+        self._qos = qos
+        self._inbox = Inbox(client, limit)
+
+    async def __aenter__(self):
+        await self._client.subscribe(self._filter, self._put, self._qos)
+        return self
+
+    async def __aexit__(self, *_):
+        self._inbox.stop()
+        await self._client.unsubscribe(self._filter)
+
+    def _put(self, topic, payload, retained):
+        self._inbox.put((topic, bytes(payload), retained))
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        item = await self._inbox.get()
+        if item is None:
+            raise StopAsyncIteration
+        return item
