@@ -60,6 +60,8 @@ class Session:
         self._route = _NO_TOPIC  # length and topic of the last message, as they came
         self._topic = None
         self._targets = ()  # its subscriptions
+        self._handler = None  # the handler, when it is the only one and a plain function
+        self._retained = False
         self._first = 0  # of the message that is being taken
         self._packet_id = 0
         self._again = False  # it was taken before
@@ -82,7 +84,7 @@ class Session:
     def keep(self, topic_filter, subscription):
         """Have messages that match go to `subscription`."""
         self._subscriptions[topic_filter] = subscription
-        self._route = _NO_TOPIC
+        self._change_route()
         if topic_filter in self._unwanted:
             self._unwanted.remove(topic_filter)
 
@@ -91,11 +93,15 @@ class Session:
         subscription = self._subscriptions.pop(topic_filter, None)
         if not subscription:
             return False
-        self._route = _NO_TOPIC
+        self._change_route()
         if subscription.inbox:
             subscription.inbox.stop()
         self._unwanted.append(topic_filter)
         return True
+
+    def _change_route(self):
+        self._route = _NO_TOPIC
+        self._handler = None
 
     # Packets that are to be acknowledged.
 
@@ -126,51 +132,73 @@ class Session:
 
     # Packets received: called by the framing, with positions in its buffer.
 
+    # A function that needs more than 11 words for its variables and its stack gets them from the
+    # heap, at every call. Those that each message goes through need no more than that.
+
     def take(self, first, body, stop):
         """Take a whole packet."""
         if first & 0xF0 != packet.PUBLISH:
             return self._take_answer(first, body, stop)
         start = self.open(first, body, stop)
         if not self._again:
-            retained = first & packet.RETAIN != 0
-            view = self.framing.view(start, stop)
-            for target in self._targets:
-                try:
-                    if target.stream:
-                        target.handler(self._topic, view, retained, 0, stop - start)
-                    elif target.inbox:
-                        target.inbox.put((self._topic, bytes(view), retained))
-                    else:
-                        coroutine = target.handler(self._topic, view, retained)
-                        if coroutine is not None and hasattr(coroutine, "close"):
-                            coroutine.close()  # not begun: from now on it gets copies
-                            self._add_inbox(target).put((self._topic, bytes(view), retained))
-                except Exception as error:
-                    self._blame(error)
+            if self._handler:
+                self._hand(self.framing.view(start, stop))
+            else:
+                self._hand_all(self.framing.view(start, stop))
         if self._packet_id:
             self.close()
 
     def open(self, first, body, stop):
         """Begin with a PUBLISH: find its handlers; return where its payload starts."""
         buffer = self.framing.buffer
-        if stop - body < 2:
+        start = body + 2
+        if start > stop:
             raise packet.PacketError("malformed PUBLISH")
-        start = body + 2 + (buffer[body] << 8 | buffer[body + 1])
+        start += buffer[body] << 8 | buffer[body + 1]
         self._first = first
+        self._retained = first & packet.RETAIN != 0
         self._packet_id = 0
         self._again = False
-        if first & 6:
-            if start + 2 > stop or first & 6 == 6:
-                raise packet.PacketError("malformed PUBLISH")
-            self._packet_id = packet_id = buffer[start] << 8 | buffer[start + 1]
-            if not packet_id:
-                raise packet.PacketError("packet id 0")
-            self._again = first & 4 != 0 and packet_id in self._received
-        elif start > stop:
+        payload = start + 2 if first & 6 else start
+        if payload > stop or first & 6 == 6:
             raise packet.PacketError("malformed PUBLISH")
         if not buffer.startswith(self._route, body):
             self._find_route(body, start)
-        return start + 2 if first & 6 else start
+        if payload != start:
+            self._take_id(buffer[start] << 8 | buffer[start + 1])
+        return payload
+
+    def _take_id(self, packet_id):
+        if not packet_id:
+            raise packet.PacketError("packet id 0")
+        self._packet_id = packet_id
+        self._again = self._first & 4 != 0 and packet_id in self._received
+
+    def _hand(self, view):
+        """Give the message to the one plain handler it has."""
+        try:
+            self._handler(self._topic, view, self._retained)
+        except Exception as error:
+            self._blame(error)
+
+    def _hand_all(self, view):
+        """Give the message to everyone, and see whether there is one plain handler."""
+        for target in self._targets:
+            try:
+                if target.stream:
+                    target.handler(self._topic, view, self._retained, 0, len(view))
+                elif target.inbox:
+                    target.inbox.put((self._topic, bytes(view), self._retained))
+                else:
+                    coroutine = target.handler(self._topic, view, self._retained)
+                    if coroutine is not None and hasattr(coroutine, "close"):
+                        coroutine.close()  # not begun: from now on it gets copies
+                        inbox = self._add_inbox(target)
+                        inbox.put((self._topic, bytes(view), self._retained))
+                    elif len(self._targets) == 1:
+                        self._handler = target.handler
+            except Exception as error:
+                self._blame(error)
 
     def _find_route(self, body, start):
         try:
@@ -179,7 +207,7 @@ class Session:
             topic = ""
         if not topic or "+" in topic or "#" in topic:
             raise packet.PacketError("malformed topic")
-        self._route = _NO_TOPIC
+        self._change_route()
         self._targets = targets = []
         for topic_filter, subscription in self._subscriptions.items():
             if packet.matches(topic_filter, topic):
@@ -198,9 +226,8 @@ class Session:
             if target.stream:
                 taken = True
                 view = self.framing.rx[start:stop]
-                retained = self._first & packet.RETAIN != 0
                 try:
-                    target.handler(self._topic, view, retained, position, total)
+                    target.handler(self._topic, view, self._retained, position, total)
                 except Exception as error:
                     self._blame(error)
         if not taken and position == 0:
