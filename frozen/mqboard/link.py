@@ -1,6 +1,8 @@
-"""The network below MQTT: a Wi-Fi station that tries the configured access points in turn.
+"""The network below MQTT: something else's, or a Wi-Fi station that tries access points in turn.
 
-`run()` is a task: it keeps the station connected, for ever, to whichever network answers.
+A link has `connected()`, `address()`, the task `run()` that keeps it up for ever, and `restart()`
+for whoever finds that it says connected and yet nothing gets through. It knows nothing of MQTT.
+Ethernet is in mqboard.ethernet.
 """
 
 import asyncio
@@ -12,60 +14,84 @@ from mqboard.clock import ticks_diff, ticks_ms
 _ATTEMPT_MS = const(15_000)
 _POLL_S = 0.05
 _PAUSE_S = const(2)
+_NOT_FOUND = const(201)  # network.STAT_NO_AP_FOUND and STAT_WRONG_PASSWORD of the ESP32 port
+_WRONG_PASSWORD = const(202)
 
 
-class WifiLink:
+class Link:
+    """A network that somebody else keeps up; `interface` knows whether it is, None: always."""
+
+    def __init__(self, interface=None):
+        self._interface = interface
+
+    def connected(self):
+        """Whether there is an address."""
+        return self._interface is None or self._interface.isconnected()
+
+    def address(self):
+        """The IPv4 address as text, or "" without one."""
+        return self._interface.ifconfig()[0] if self._interface and self.connected() else ""
+
+    def restart(self):
+        """Begin anew, from the hardware on, if it is ours to do so."""
+
+    async def run(self):
+        """Keep it up, for ever."""
+        while True:
+            await asyncio.sleep(3600)
+
+
+class WifiLink(Link):
     """`wlan` is a network.WLAN station; `networks` a list of (ssid, password), tried in order."""
 
     def __init__(self, wlan, networks, log):
-        self._wlan = wlan
+        super().__init__(wlan)
         self._networks = networks
         self._log = log
-
-    def connected(self):
-        """Whether the station has an address."""
-        return self._wlan.isconnected()
-
-    def address(self):
-        """The station's IPv4 address as text, or "" without one."""
-        return self._wlan.ifconfig()[0] if self._wlan.isconnected() else ""
 
     async def run(self):
         """Connect and reconnect for ever; a wrong password or a missing network is only logged."""
         index = 0
         while True:
-            if self._wlan.isconnected():
+            if self.connected():
                 await asyncio.sleep(0.5)
                 continue
             ssid, password = self._networks[index % len(self._networks)]
             index += 1
             if await self._attempt(ssid, password):
                 self._log.info("on network %s as %s", ssid, self.address())
-                index -= 1
+                index -= 1  # if it goes, it is the first to be tried
             else:
-                self._log.warning(
-                    "network %s does not let us in (status %d)", ssid, self._wlan.status()
-                )
-                self._begin_anew()
+                self._log.warning("network %s does not let us in: %s", ssid, self._reason())
+                self.restart()  # a radio may be stuck
                 await asyncio.sleep(_PAUSE_S)
 
-    def _begin_anew(self):
+    def restart(self):
+        """Switch the station off; `run` switches it on again."""
         try:
-            self._wlan.active(False)  # a radio may be stuck
+            self._interface.disconnect()  # or the port would try to connect again by itself
+            self._interface.active(False)
         except (OSError, RuntimeError) as error:
             self._log.warning("Wi-Fi: %s", error)
 
+    def _reason(self):
+        status = self._interface.status()
+        if status == _NOT_FOUND:
+            return "not found"
+        return "wrong password" if status == _WRONG_PASSWORD else "status %d" % status
+
     async def _attempt(self, ssid, password):
+        wlan = self._interface
         try:
-            self._wlan.active(True)
-            self._wlan.disconnect()
-            self._wlan.connect(ssid, password)
+            wlan.active(True)
+            wlan.disconnect()
+            wlan.connect(ssid, password)
         except (OSError, RuntimeError) as error:
             self._log.warning("network %s: %s", ssid, error)
             return False
         started = ticks_ms()
         while ticks_diff(ticks_ms(), started) < _ATTEMPT_MS:
-            if self._wlan.isconnected():
+            if wlan.isconnected():
                 return True
             await asyncio.sleep(_POLL_S)
         return False

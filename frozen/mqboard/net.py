@@ -1,14 +1,15 @@
 """TCP and TLS streams for asyncio on MicroPython, and the opener the MQTT client is given.
 
 The stream shows the socket's own non-blocking readinto and write (None: would block), so that a
-reader can read until it is empty without going through the event loop for each packet.
+reader can read until it is empty without going through the event loop for each packet. TLS is in
+mqboard.tls, which is loaded with the first context.
 """
 
 import asyncio
 import select
 import socket
 from asyncio import core
-from errno import EINPROGRESS
+from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
 
@@ -17,12 +18,47 @@ _TCP_NODELAY = const(1)
 
 
 class Stream:
-    """A connected, non-blocking socket. See mqboard.mqtt for the interface."""
+    """A non-blocking socket. See mqboard.framing for the interface.
+
+    Whoever reads or writes goes on until that would block before he waits: with TLS, what waits is
+    the socket, and mbedTLS may have more. A write that would block must be repeated with the same
+    data.
+    """
 
     def __init__(self, sock):
         self._socket = sock
+        self._use(sock)
+
+    def _use(self, sock):
+        self._top = sock
         self.readinto = sock.readinto
         self.write = sock.write
+
+    async def connect(self, address):
+        """Connect to the socket address `address`; raise OSError."""
+        sock = self._socket
+        sock.setblocking(False)
+        try:
+            # A small packet behind a large one would otherwise wait for the peer's delayed
+            # acknowledgement (40 ms).
+            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except OSError:
+            pass  # slower, not wrong
+        try:
+            sock.connect(address)
+        except OSError as error:
+            if error.errno != EINPROGRESS:
+                raise
+        await self.wait_writable()
+        for _, event in self._poll(0):
+            if event & (select.POLLERR | select.POLLHUP):
+                raise OSError(ECONNREFUSED)
+
+    async def secure(self, context, server_hostname):
+        """Go on with TLS; raise OSError. `context` is a tls.SSLContext."""
+        from mqboard.tls import handshake
+
+        self._use(await handshake(self._socket, context, server_hostname))
 
     # async
     def wait_readable(self):
@@ -34,9 +70,12 @@ class Stream:
 
     def wait_writable_now(self, timeout_ms):
         """Block until the socket takes data; False when it did not within `timeout_ms`."""
+        return bool(self._poll(timeout_ms))
+
+    def _poll(self, timeout_ms):
         poller = select.poll()
-        poller.register(self._socket, select.POLLOUT)
-        return bool(poller.poll(timeout_ms))
+        poller.register(self._socket, select.POLLOUT | select.POLLERR | select.POLLHUP)
+        return poller.poll(timeout_ms)
 
     def close(self):
         """Close the socket; who waits for it wakes up and finds it closed."""
@@ -46,42 +85,60 @@ class Stream:
                 if task is not None:
                     core._task_queue.push(task)
             core._io_queue._dequeue(self._socket)
-        self._socket.close()
+        self._top.close()
+        self._socket.close()  # a TLS socket after an error has forgotten it
 
 
-async def open_stream(host, port):
-    """Resolve, connect without blocking, and return a Stream; raise OSError.
+async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15):
+    """Resolve, connect, do the TLS handshake if there is a `context`; return a Stream.
 
-    The name is looked up anew each time. TCP_NODELAY is set because a small packet behind a
-    large one would otherwise wait for the peer's delayed acknowledgement (40 ms).
+    The name is looked up anew each time and its addresses are tried in turn; TCP and TLS have
+    `timeout_s` each. `server_hostname` is the name in the certificate where it is not `host`.
+    Raises OSError.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
+    failure = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        stream = Stream(socket.socket(family, kind, protocol))
+        step = "TCP"
         try:
-            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-        except OSError:
-            pass  # slower, not wrong
-        try:
-            sock.connect(address)
-        except OSError as error:
-            if error.errno != EINPROGRESS:
+            await asyncio.wait_for(stream.connect(address), timeout_s)
+            if context:
+                step = "TLS"
+                secured = stream.secure(context, server_hostname or host)
+                await asyncio.wait_for(secured, timeout_s)
+            return stream
+        except asyncio.TimeoutError:
+            stream.close()
+            failure = OSError("%s: no answer in %d s" % (step, timeout_s))
+        except BaseException as error:
+            stream.close()
+            if not isinstance(error, OSError):
                 raise
-        stream = Stream(sock)
-        await stream.wait_writable()
-        return stream
-    except BaseException:
-        sock.close()
-        raise
+            failure = error
+    raise failure
 
 
-def opener(link, host, port):
-    """Return the opener for one broker: waits for the network, then opens a stream to it."""
+def opener(link, host, port, make_context=None, server_hostname=None, on_failure=None):
+    """Return the opener for one broker: waits for the network, then opens a stream to it.
+
+    make_context() gives the SSLContext, once: it is called for the first connection, and again as
+    long as it raises OSError. The coroutine function on_failure(error) is awaited when a connection
+    fails, before the OSError goes on. `link` may be None.
+    """
+    context = None
 
     async def open_when_up():
-        while not link.connected():
+        nonlocal context, make_context
+        while link and not link.connected():
             await asyncio.sleep(0.1)
-        return await open_stream(host, port)
+        if make_context:
+            context = make_context()
+            make_context = None
+        try:
+            return await open_stream(host, port, context, server_hostname)
+        except OSError as error:
+            if on_failure:
+                await on_failure(error)
+            raise
 
     return open_when_up

@@ -31,7 +31,8 @@ def default_config(
     return {
         "prefix": prefix,
         "networks": [{"ssid": ssid, "password": password} for ssid, password in known.items()],
-        "broker": {"host": server, "port": port},
+        "broker": {"host": server, "port": port, "tls": False},
+        "ntp": "",
         "log": {"level": "info"},
         "update": {"health_s": health_s, "confirm_s": confirm_s},
         "modules": {},

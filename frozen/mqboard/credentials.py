@@ -1,0 +1,56 @@
+"""The broker's CA, our certificate and its key: from files, and kept in NVS beside the last good
+configuration, so that a board whose filesystem is lost still finds a broker that it trusts.
+
+A kept copy is used when a file cannot be read or has no certificate in it.
+"""
+
+from mqboard.lazy import forget
+
+_NAMES = ("ca", "cert", "key")  # attributes of the configuration, and keys in NVS
+
+
+def loader(settings, log):
+    """Return the function that makes the SSLContext, for mqboard.net.opener."""
+
+    def make_context():
+        from esp32 import NVS
+
+        from mqboard import tls
+        from mqboard.bootrecord import NAMESPACE, Store
+
+        sources = [getattr(settings, name) for name in _NAMES]
+        try:
+            return tls.make_context(*sources, verify=settings.verify)
+        except OSError as error:
+            store = Store(NVS(NAMESPACE))
+            kept = list(sources)
+            for index, name in enumerate(_NAMES):
+                if _is_path(kept[index]):
+                    kept[index] = store.get(name)
+            if kept == sources or not any(kept):
+                raise
+            log.error("%s; using what was kept", error)
+            return tls.make_context(*kept, verify=settings.verify)
+        finally:
+            forget("mqboard.bootrecord")
+
+    return make_context
+
+
+def keep(settings, store, log):
+    """Keep what the files hold: with it the board has reached its broker."""
+    for name in _NAMES:
+        path = getattr(settings, name)
+        if not _is_path(path):
+            continue
+        try:
+            with open(path) as file:
+                text = file.read()
+            if store.get(name) != text:
+                store.set(name, text)
+        except (OSError, ValueError) as error:  # gone; too large; not PEM
+            log.error("%s cannot be kept in NVS: %s", path, error)
+
+
+def _is_path(source):
+    return source and "-----BEGIN" not in source  # otherwise it stands in the configuration
