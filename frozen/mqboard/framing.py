@@ -242,18 +242,18 @@ class Framing:
         acks[size + 3] = packet_id & 255
         self._ack_size = size + 4
 
-    # Writing. What is sent is composed and written by whoever has set `busy`.
+    # Writing: compose, write_some, and if that leaves something, flush. Nothing is awaited between
+    # them, and nothing is composed while `busy`; so packets leave whole, in the order of composing.
 
     async def wait_turn(self):
-        """Wait until nobody is at writing; who returns from here sets `busy` and calls `end`."""
+        """Wait until nobody is at writing."""
         while self.busy:
             self._turn.clear()
             await self._turn.wait()
 
-    def end(self):
+    def _end(self):
         """The turn to write is over. What is not written (we were cancelled) is so later."""
         self.busy = False
-        self.last_tx = ticks_ms()
         self._turn.set()
         if self._out:
             try:  # the buffers belong to whoever comes next
@@ -264,19 +264,14 @@ class Framing:
     async def send(self, data):
         """Send a whole packet."""
         await self.wait_turn()
-        self.busy = True
-        try:
-            self._out.append(memoryview(data))
-            await self.flush()
-        finally:
-            self.end()
+        self._out.append(memoryview(data))
+        await self.flush()
 
     def send_soon(self, data):
         """Send a small packet without waiting, or not at all when other output is waiting."""
         if not self._out:
             self._out.append(memoryview(data))
             self.write_some()
-            self.last_tx = ticks_ms()
 
     def send_publish_now(self, topic, payload):
         """Send a QoS 0 PUBLISH without awaiting; OSError when the socket takes nothing for 10 s."""
@@ -285,14 +280,8 @@ class Framing:
         self._flush_now()
 
     async def _send_acks(self):
-        await self.wait_turn()
-        self.busy = True
-        try:
-            self._out.append(self._acks[: self._ack_size])
-            await self.flush()
-            self._ack_size = 0
-        finally:
-            self.end()
+        await self.send(self._acks[: self._ack_size])
+        self._ack_size = 0
 
     def compose(self, flags, topic, payload, packet_id):
         """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit.
@@ -326,9 +315,13 @@ class Framing:
         self._out.append(memoryview(bytes((packet.PUBREL, 2, packet_id >> 8, packet_id & 255))))
 
     async def flush(self):
-        """Write what is composed. The caller has its turn."""
-        while self.write_some():
-            await self.stream.wait_writable()
+        """Write what is composed; nobody else composes meanwhile. Call it only while not `busy`."""
+        self.busy = True
+        try:
+            while self.write_some():
+                await self.stream.wait_writable()
+        finally:
+            self._end()
 
     def _flush_now(self):
         while self.write_some():
@@ -339,6 +332,7 @@ class Framing:
         """Write until the socket is full; return whether something is left."""
         if not self.stream:
             raise OSError(_ENOTCONN)
+        self.last_tx = ticks_ms()
         out = self._out
         while out:
             count = self.stream.write(out[0])

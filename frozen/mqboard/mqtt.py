@@ -101,7 +101,8 @@ class Client(Session):
             return await self._publish_once(topic, payload, packet.RETAIN if retain else 0)
         pending = self.register(topic, payload, qos, retain, asyncio.Event())
         try:
-            await self.transmit(pending)
+            if not self.transmit_now(pending):
+                await self.transmit(pending)
             await pending.event.wait()
         finally:
             self.give_up(pending)
@@ -111,18 +112,15 @@ class Client(Session):
         topic = packet.check_topic(topic)
         framing = self.framing
         if self.connected:
-            if framing.busy:
-                await framing.wait_turn()
-            framing.busy = True
             try:
+                if framing.busy:
+                    await framing.wait_turn()
                 framing.compose(flags, topic, payload, 0)
                 if framing.write_some():
                     await framing.flush()
                 return True
             except OSError as error:
                 self._lose(error)
-            finally:
-                framing.end()
         self.dropped += 1
         return False
 
@@ -287,7 +285,7 @@ class Client(Session):
         while sent < len(self._pending) and not self._lost:
             pending = self._pending[sent]
             if pending.topic and pending.stream is not self.framing.stream:
-                await self.transmit(pending, True)
+                await self.transmit(pending)
                 sent = 0  # it may have been acknowledged, or more been registered
             else:
                 sent += 1
@@ -317,34 +315,44 @@ class Client(Session):
                 pending.event.set()
         self.framing.detach()
 
-    async def transmit(self, pending, restoring=False):
-        """Send a registered message, at most once on one connection; without one, `_restore` will.
+    def transmit_now(self, pending):
+        """Send a registered message without waiting; False when `transmit` must be awaited.
 
-        Never raises for a broken connection: the next one sends it again.
+        Neither raises for a broken connection: the next one sends the message again.
         """
-        if not restoring and not self.up.is_set():
-            return
+        if not self.up.is_set():
+            return True  # `_restore` will
+        if self.framing.busy:
+            return False
+        try:
+            self._compose(pending)
+            return not self.framing.write_some()
+        except OSError as error:
+            self._lose(error)
+            return True
+
+    async def transmit(self, pending):
+        """Send a registered message, at most once on one connection."""
         framing = self.framing
         stream = framing.stream
-        if framing.busy:
-            await framing.wait_turn()
-            if framing.stream is not stream or pending.stream is stream:
-                return
-        framing.busy = True
-        pending.stream = stream
         try:
-            if pending.awaits == packet.PUBCOMP:
-                framing.compose_release(pending.packet_id)
-            else:
-                flags = pending.flags | pending.repeat
-                pending.repeat = packet.DUP
-                framing.compose(flags, pending.topic, pending.payload, pending.packet_id)
-            if framing.write_some():
+            if framing.busy:
+                await framing.wait_turn()
+            if framing.stream is stream:
+                if pending.stream is not stream:
+                    self._compose(pending)
                 await framing.flush()
         except OSError as error:
             self._lose(error)
-        finally:
-            framing.end()
+
+    def _compose(self, pending):
+        pending.stream = self.framing.stream
+        if pending.awaits == packet.PUBCOMP:
+            self.framing.compose_release(pending.packet_id)
+        else:
+            flags = pending.flags
+            pending.flags = flags | packet.DUP
+            self.framing.compose(flags, pending.topic, pending.payload, pending.packet_id)
 
     async def _subscribe(self, topic_filter, subscription):
         """Send a SUBSCRIBE; return its return code, None when the link broke first."""

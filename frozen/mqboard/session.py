@@ -26,10 +26,9 @@ class Pending:
         self.awaits = awaits  # the type of the packet that must come next
         self.event = event
         self.code = None  # SUBACK's return code, or 0; None while not acknowledged
-        self.flags = flags
+        self.flags = flags  # with packet.DUP once the session has seen it
         self.topic = topic  # None: not a PUBLISH
         self.payload = payload
-        self.repeat = 0  # packet.DUP once the session has seen it
         self.stream = None  # on which it was sent last
 
 
@@ -76,7 +75,7 @@ class Session:
         for subscription in self._subscriptions.values():
             subscription.made = False
         for pending in self._pending:
-            pending.repeat = 0
+            pending.flags &= ~packet.DUP
             if pending.awaits == packet.PUBCOMP:
                 # Accepted, but not released: brokers deliver on release.
                 pending.awaits = packet.PUBREC

@@ -23,11 +23,13 @@ class Window:
 
         Messages are sent in the order of these calls, again after a reconnect.
         """
-        await self._wait(self._size - 1)
+        if len(self._pending) >= self._size:
+            await self._wait(self._size - 1)
         client = self._client
         pending = client.register(topic, payload, qos, retain, self._event)
         self._pending.append(pending)
-        await client.transmit(pending)
+        if not client.transmit_now(pending):
+            await client.transmit(pending)
 
     async def __aexit__(self, error, *_):
         try:
