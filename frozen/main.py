@@ -50,8 +50,10 @@ except BaseException as error:  # nobody is there to read a traceback at a promp
         from esp32 import NVS
 
         from mqboard.bootrecord import NAMESPACE, Store, Trial
+        from mqwire.update import CRASH
 
-        Trial(Store(NVS(NAMESPACE))).blame("it stopped with %r" % error)
+        last_line = "%s: %s" % (type(error).__name__, error)
+        Trial(Store(NVS(NAMESPACE))).blame(CRASH, last_line)
         time.sleep(1)
     finally:
         _reset()

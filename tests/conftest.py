@@ -1,10 +1,23 @@
-"""Puts the on-board packages on the path of every test, and lets Ctrl-C reach what tests start."""
+"""Puts the on-board packages on the path of every test, and lets Ctrl-C reach what tests start.
 
+Keys are made in a configuration folder of the tests' own: the user's is never touched.
+"""
+
+import atexit
+import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frozen"))
+
+_CONFIG = tempfile.mkdtemp(prefix="mqboard-tests-")
+atexit.register(shutil.rmtree, _CONFIG, ignore_errors=True)
+os.environ["XDG_CONFIG_HOME"] = _CONFIG
+for name in ("MQBOARD_SIGNING_KEY", "MQBOARD_PUBLIC_KEYS"):
+    os.environ.pop(name, None)
 
 # A run in the background may have been told to ignore Ctrl-C, and all its children would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,7 +22,9 @@ _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
-_UPDATE_MODULES = const(("mqboard.update", "mqboard.offer", "mqboard.inflate", "mqwire.update"))
+_UPDATE_MODULES = const(
+    ("mqboard.update", "mqboard.offer", "mqboard.signature", "mqboard.inflate", "mqwire.update")
+)
 
 
 class Board:

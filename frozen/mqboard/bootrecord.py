@@ -15,6 +15,7 @@ NAMESPACE = "mqboard"  # in NVS
 
 _MAGIC = b"MQB1"
 _EFBIG = const(27)
+_REASON_MAX = const(200)  # characters
 _BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
 
 
@@ -88,9 +89,10 @@ class Trial:
         """It will not be booted after all."""
         self._store.erase("trial")
 
-    def blame(self, reason):
-        """The image on trial gives up for `reason` and will be rolled back."""
-        self._store.set("why", reason[:200])
+    def blame(self, code, reason):
+        """The image on trial gives up for `reason` and will be rolled back; `code` is one of
+        mqwire.update."""
+        self._store.set("why", json.dumps([code, reason[:_REASON_MAX]]))
 
     def confirmed(self):
         """The running image proved good."""
@@ -98,32 +100,53 @@ class Trial:
             self._store.erase(key)
 
     def resolve(self, image, other_state, reset_cause):
-        """Called at boot. Return the failed update as {"image", "version", "reason"}, or None.
+        """Called at boot. Return the failed update, or None: "image", "version", "code" (of
+        mqwire.update) and "reason".
 
         `image` is the running one, `other_state` the other slot's state: "aborted" is how the
         bootloader marks the image it rolled back.
         """
-        trial = _parse(self._store.get("trial"))
+        trial = _parse(self._store.get("trial"), dict)
         if trial and trial.get("image") != image:
             if other_state in ("aborted", "invalid"):
-                why = self._store.get("why") or _guess(reset_cause)
-                trial["reason"] = why
+                trial["code"], trial["reason"] = self._why() or _guess(reset_cause)
                 self._store.set("failed", json.dumps(trial))
             self._store.erase("trial")
-        return _parse(self._store.get("failed"))
+        return _parse(self._store.get("failed"), dict)
+
+    def _why(self):
+        """What the image that was rolled back said last: [code, reason], or None."""
+        why = _parse(self._store.get("why"), list)
+        return why if why and len(why) == 2 else None
 
 
-def _parse(text):
+def newest_seq(store):
+    """The highest seq that was ever confirmed here, 0 if none was."""
+    try:
+        return int(store.get("seq") or 0)
+    except ValueError:
+        return 0
+
+
+def keep_seq(store, seq):
+    """The image that runs is a confirmed one, of that `seq`. Raises OSError."""
+    if seq > newest_seq(store):
+        store.set("seq", str(seq))
+
+
+def _parse(text, kind):
     try:
         value = json.loads(text) if text else None
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, kind) else None
 
 
 def _guess(reset_cause):
+    from mqwire import update as wire
+
     if reset_cause == "watchdog":
-        return "the watchdog reset it before it was confirmed"
+        return wire.WATCHDOG, "the watchdog reset it before it was confirmed"
     if reset_cause == "power-on":
-        return "power was lost before it was confirmed"
-    return "it crashed or reset before it was confirmed"
+        return wire.POWER_LOST, "power was lost before it was confirmed"
+    return wire.CRASH, "it crashed or reset before it was confirmed"

@@ -3,7 +3,7 @@
     {"prefix": "esp32/test",
      "networks": [{"ssid": "...", "password": "..."}],
      "broker": {"host": "...", "port": 1883, "user": null, "password": null, "keepalive": 60},
-     "update": {"health_s": 10, "confirm_s": 300},
+     "update": {"health_s": 10, "confirm_s": 300, "allow_downgrade": false},
      "watchdog": {"timeout_s": 60, "unreachable_s": 3600},
      "log": {"level": "info"},
      "modules": {"name": {settings}}}
@@ -54,6 +54,7 @@ def parse(text):
     update = _get(root, "update", dict, {})
     config.health_s = _positive(update, "health_s", 10)
     config.confirm_s = _positive(update, "confirm_s", 300)
+    config.allow_downgrade = _get(update, "allow_downgrade", bool, False)
     watchdog = _get(root, "watchdog", dict, {})
     # Fed once a second: a shorter watchdog would bite a board that is well.
     config.watchdog_s = _within(_get(watchdog, "timeout_s", _NUMBER, 60), "timeout_s", 2, 86400)

@@ -16,13 +16,16 @@ class Identity:
         self.version = build.VERSION
         self.commit = build.COMMIT
         self.built = build.BUILD_TIME
+        self.seq = build.SEQ
+        self.keys = build.KEYS  # the moduli of the keys that may sign offers; it stays in flash
+        self.oldest = 0  # offers of a lower seq are refused
         self.boot_id = boot_id
         self.image = ""
         self.slot = ""
         self.slot_state = ""
         self.mode = "normal"
         self.reset_cause = "unknown"
-        self.failed = None  # the last failed update: {"image", "version", "reason"}
+        self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
 
     def facts(self):
         """What the birth message says, as a dict."""
@@ -40,6 +43,7 @@ class Identity:
             "slot_state": self.slot_state,
             "mode": self.mode,
             "reset_cause": self.reset_cause,
+            "signing": "required" if self.keys else "none",
             "failed": self.failed,
         }
 
@@ -51,12 +55,23 @@ class Identity:
         """The answer to `info`: the birth's facts and the current state, JSON in bytes."""
         gc.collect()
         facts = self.facts()
+        facts["seq"] = self.seq
+        facts["oldest"] = self.oldest
+        facts["keys"] = self._key_ids()
         facts["heap_free"] = gc.mem_free()
         facts["heap_used"] = gc.mem_alloc()
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address
         return json.dumps(facts).encode()
+
+    def _key_ids(self):
+        from mqboard.lazy import forget
+        from mqboard.signature import key_id
+
+        ids = [key_id(key) for key in self.keys]
+        forget("mqboard.signature")
+        return ids
 
 
 def offline(reason):

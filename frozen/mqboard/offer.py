@@ -1,4 +1,8 @@
-"""What a board accepts: an update request, read and checked, and the reasons to refuse it."""
+"""What a board accepts: an update request, read and checked, and the reasons to refuse it.
+
+First the signature, before anything of the offer is believed or even parsed; then what the offer
+says; then whether it is for this board, and whether this board wants it.
+"""
 
 import binascii
 import json
@@ -32,6 +36,7 @@ class Offer:
             self.board = _typed(fields["board"], str)
             self.mcu = _typed(fields["mcu"], str)
             self.version = _typed(fields["version"], str)
+            self.seq = _typed(fields["seq"], int)
             self.size = _typed(fields["size"], int)
             if len(self.version) > _MAX_VERSION:
                 raise ValueError("version is too long")
@@ -51,27 +56,59 @@ class Offer:
         return self.hashes[number * wire.HASH_SIZE : (number + 1) * wire.HASH_SIZE]
 
 
-def read_request(request):
-    """Return (Offer, topic of the blocks) of an update request; raise Refusal(MALFORMED)."""
+def read_request(request, keys):
+    """Return (Offer, topic of the blocks) of an update request; raise Refusal.
+
+    `keys` are the moduli of the keys that may sign; without any, every offer is taken.
+    """
     try:
-        data, _, options = wire.unpack_request(request.body)
-        topic = json.loads(str(options, "utf-8")).get("topic")
+        data, signature, options = wire.unpack_request(request.body)
+        if keys:
+            _check_signature(data, signature, keys)
+        options = json.loads(str(options, "utf-8"))
+        topic = options.get("topic")
+        retry_failed = options.get("retry_failed") is True
     except (mqwire.WireError, ValueError, AttributeError) as error:
         raise Refusal(wire.MALFORMED, str(error))
     topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
     if not _is_blocks_topic(topic, request.prefix):
         raise Refusal(wire.MALFORMED, "topic")
-    return Offer(data), topic
+    offer = Offer(data)
+    offer.retry_failed = retry_failed
+    offer.base = options.get("base")
+    return offer, topic
+
+
+def _check_signature(data, signature, keys):
+    """Raise Refusal unless one of `keys` signed the bytes `data`."""
+    if not signature:
+        raise Refusal(wire.BAD_SIGNATURE, "it is not signed")
+    from mqboard.signature import genuine, key_id, named_key
+
+    name = named_key(data)
+    known = [key_id(key) for key in keys]
+    if name not in known:
+        detail = "it names key %s; this board knows %s" % (name or "none", ", ".join(known))
+        raise Refusal(wire.UNKNOWN_KEY, detail)
+    if not genuine(data, signature, keys[known.index(name)]):
+        raise Refusal(wire.BAD_SIGNATURE, "it is not that of key " + name)
 
 
 def admit(offer, mine, slot):
-    """Raise Refusal unless `offer` is for this board (identity `mine`) and fits `slot`."""
+    """Raise Refusal unless `offer` is for this board (identity `mine`), wanted, and fits `slot`."""
     if offer.board != mine.board:
         raise Refusal(wire.WRONG_BOARD, "this board is " + mine.board)
     if offer.mcu != mine.mcu:
         raise Refusal(wire.WRONG_MCU, "this mcu is " + mine.mcu)
     if offer.sha256 == mine.image:
         raise Refusal(wire.ALREADY_RUNNING)
+    if offer.seq < mine.oldest:
+        raise Refusal(wire.TOO_OLD, "its seq is %d; this board had %d" % (offer.seq, mine.oldest))
+    failed = mine.failed or {}
+    # A power cut is not the image's fault: there is nothing that somebody must look into first.
+    blamed = failed.get("image") == offer.sha256 and failed.get("code") != wire.POWER_LOST
+    if blamed and not offer.retry_failed:
+        raise Refusal(wire.FAILED_BEFORE, str(failed.get("reason")))
     if slot is None:
         raise Refusal(wire.TOO_LARGE, "there is no second slot")
     room = slot.ioctl(4, 0) * wire.BLOCK_SIZE

@@ -8,11 +8,20 @@ import asyncio
 import machine
 from esp32 import NVS, Partition
 
-from mqboard import slots
-from mqboard.bootrecord import NAMESPACE, Store, Trial, count_from_zero
+from mqboard import credentials, slots
+from mqboard.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
 from mqboard.clock import ticks_diff, ticks_ms
+from mqwire import flash
+from mqwire import update as wire
 
-ONCE = ("mqboard.settle", "mqboard.bootrecord", "mqboard.slots", "mqwire.flash")
+ONCE = (
+    "mqboard.settle",
+    "mqboard.bootrecord",
+    "mqboard.credentials",
+    "mqboard.slots",
+    "mqwire.flash",
+    "mqwire.update",
+)
 
 
 async def settle(board):
@@ -23,24 +32,26 @@ async def settle(board):
     me = board.identity
     settings = board.config
     store = Store(NVS(NAMESPACE))
-    started = ticks_ms()
+    trial = _Watch(board, Trial(store))
     while board.supervisor.calm_s() < settings.health_s or not board.supervisor.trusty():
-        await _give_up_late(board, store, started, "healthy")
+        await trial.turn(False)
     if me.mode == "normal":
         count_from_zero(machine.RTC().memory)
     while not (board.client.connected and await board.prove()):
-        await _give_up_late(board, store, started, "reachable over MQTT")
+        await trial.turn(True)
     if store.get("config") != settings.text:
         try:
             store.set("config", settings.text)
         except OSError as error:
             board.log.error("the configuration cannot be kept in NVS: %s", error)
+    if settings.tls:
+        credentials.keep(settings, store, board.log)
     settings.text = None  # kept: nothing needs it any more
     if me.slot_state == "pending":
         try:
             board.check_update()
         except Exception as error:
-            Trial(store).blame("it cannot take updates: %r" % error)
+            Trial(store).blame(wire.UNHEALTHY, "it cannot take updates: %r" % error)
             await board.restart("rollback")
         Partition.mark_app_valid_cancel_rollback()
         Trial(store).confirmed()
@@ -48,12 +59,50 @@ async def settle(board):
         me.failed = None
         board.log.info("image %s confirmed", me.version)
         board.announce()
+    if me.slot_state in flash.CONFIRMED_STATES:
+        # After it is confirmed, not before: a board that loses power here does it at its next boot,
+        # and until then refuses what is older than what runs.
+        _keep_seq(board, store)
     board.settled = True
 
 
-async def _give_up_late(board, store, started, wanted):
-    await asyncio.sleep(0.1)
-    limit = board.config.confirm_s
-    if ticks_diff(ticks_ms(), started) > limit * 1000 and board.identity.slot_state == "pending":
-        Trial(store).blame("it did not become %s within %d s" % (wanted, limit))
-        await board.restart("rollback")
+def _keep_seq(board, store):
+    me = board.identity
+    try:
+        keep_seq(store, me.seq)
+    except OSError as error:
+        board.log.error("the image's seq cannot be kept in NVS: %s", error)
+    if not board.config.allow_downgrade:
+        me.oldest = max(me.oldest, me.seq)
+
+
+class _Watch:
+    """Waits with the image on trial, and has it rolled back when its time is over."""
+
+    def __init__(self, board, trial):
+        self._board = board
+        self._trial = trial
+        self._started = ticks_ms()
+        self._had_network = False
+        self._had_broker = False
+
+    async def turn(self, healthy):
+        board = self._board
+        self._had_network = self._had_network or board.link.connected()
+        self._had_broker = self._had_broker or board.client.connected
+        await asyncio.sleep(0.1)
+        limit = board.config.confirm_s
+        late = ticks_diff(ticks_ms(), self._started) > limit * 1000
+        if late and board.identity.slot_state == "pending":
+            code, reason = self._verdict(healthy)
+            self._trial.blame(code, "%s within %d s" % (reason, limit))
+            await board.restart("rollback")
+
+    def _verdict(self, healthy):
+        if not healthy:
+            return wire.UNHEALTHY, "it did not become healthy"
+        if not self._had_network:
+            return wire.NO_NETWORK, "it did not get onto a network"
+        if not self._had_broker:
+            return wire.NO_BROKER, "it was on a network, but did not reach its broker"
+        return wire.UNREACHABLE, "its own command did not come back: it was not reachable over MQTT"

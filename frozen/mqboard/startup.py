@@ -20,6 +20,7 @@ from mqboard.mqtt import Client
 from mqboard.repl import Repl
 from mqboard.router import Router
 from mqboard.supervisor import Supervisor
+from mqwire import flash
 
 # What main.py forgets when the board is built.
 ONCE = (
@@ -28,6 +29,7 @@ ONCE = (
     "mqboard.config",
     "mqboard.slots",
     "mqwire.flash",
+    "mqwire.update",
     "mqbuild",
     "flashbdev",
 )
@@ -57,6 +59,10 @@ def assemble():
         me.reset_cause,
     )
     settings = _load_config(store, me, logger)
+    if not settings.allow_downgrade:
+        me.oldest = bootrecord.newest_seq(store)
+        if me.slot_state in flash.CONFIRMED_STATES:
+            me.oldest = max(me.oldest, me.seq)
     watchdog = machine.WDT(timeout=int(settings.watchdog_s * 1000))
     supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
     wifi = link.WifiLink(network.WLAN(network.STA_IF), settings.networks, log.Logger("link"))

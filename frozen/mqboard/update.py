@@ -93,7 +93,7 @@ class Receiver:
             await self._finish(Refusal(wire.CANCELLED))
 
     def _accept(self, request):
-        offer, topic = read_request(request)
+        offer, topic = read_request(request, self._identity.keys)
         admit(offer, self._identity, self._slot)
         if self._phase == _VERIFYING or (
             self._phase != _IDLE and self._offer.sha256 != offer.sha256

@@ -20,14 +20,22 @@ BLOCK_SIZE = 4096
 # the last one padded with 0xFF as it will stand in flash.
 HASH_SIZE = 4
 OFFER_FORMAT = 1
+# An offer's signature: RSA-3072, PKCS#1 v1.5, SHA-256, over the exact bytes of image.json.
+SIGNATURE_SIZE = 384
 MAX_REQUEST = 8192
 
 # Encodings of a block record.
 RAW = 0
 DEFLATE = 1  # raw deflate (RFC 1951), decodable with a 4096-byte window (wbits 12)
+DELTA = 2  # several blocks in a row: their number (u8), and instructions as raw deflate
 WINDOW_BITS = 12
+DELTA_HEADER = 1
+MAX_DATA = BLOCK_SIZE  # of a record
+# Deflate data ends with a flush to a byte boundary, without the flush's last four bytes.
+FLUSH = b"\x00\x00\xff\xff"
 
-# Reply codes: below 16 progress and success, 16 to 31 refused, 32 and up failed.
+# Codes: below 16 progress and success, 16 to 31 refused, 32 to 47 failed; from 48 on rolled back,
+# which comes not in a reply but in the birth message of the firmware that is back (`failed`).
 RECEIVING = 0
 INSTALLED = 1
 ALREADY_RUNNING = 2
@@ -38,12 +46,25 @@ WRONG_MCU = 18
 TOO_LARGE = 19
 BUSY = 20
 UNCONFIRMED = 21
+BAD_SIGNATURE = 22  # there is none, or it is not that of the key it names
+UNKNOWN_KEY = 23
+TOO_OLD = 24  # older than what was confirmed before
+FAILED_BEFORE = 25  # this very image was rolled back
+WRONG_BASE = 26  # what it is a difference to is not what runs: send it in full
 FAILED = 32
 FLASH_ERROR = 32
 IMAGE_HASH = 33
 IMAGE_INVALID = 34
 CANCELLED = 35
 NO_MEMORY = 36
+ROLLED_BACK = 48
+NO_NETWORK = 48  # never on a network
+NO_BROKER = 49  # on a network, never on the broker
+UNREACHABLE = 50  # on the broker, and yet its own command did not come back
+UNHEALTHY = 51
+WATCHDOG = 52
+CRASH = 53
+POWER_LOST = 54  # says nothing about the image: it may be offered again
 
 CODES = (
     RECEIVING,
@@ -55,16 +76,35 @@ CODES = (
     TOO_LARGE,
     BUSY,
     UNCONFIRMED,
+    BAD_SIGNATURE,
+    UNKNOWN_KEY,
+    TOO_OLD,
+    FAILED_BEFORE,
+    WRONG_BASE,
     FLASH_ERROR,
     IMAGE_HASH,
     IMAGE_INVALID,
     CANCELLED,
     NO_MEMORY,
+    NO_NETWORK,
+    NO_BROKER,
+    UNREACHABLE,
+    UNHEALTHY,
+    WATCHDOG,
+    CRASH,
+    POWER_LOST,
 )
 
 _PART = ">H"
 _RECORD = ">HBH"
 RECORD_SIZE = 5
+# An instruction makes the next bytes of a block from the running image, or from what follows:
+# how many bytes (u16), how many patches follow (u16, or LITERAL: these very bytes follow), and how
+# far from their place in the new image their source is in the running one (i32). A patch is two
+# bytes: how many bytes stay as they are, and what is added to the one behind these, modulo 256.
+_INSTRUCTION = ">HHi"
+INSTRUCTION_SIZE = 8
+LITERAL = 0xFFFF
 _REPLY = ">BBH"
 REPLY_SIZE = 4
 
@@ -73,7 +113,9 @@ def pack_request(offer, signature=b"", options=b"{}"):
     """The body of an update command: three byte strings, each behind its u16 length.
 
     `offer` is image.json to the byte (the signature is over these bytes), `options` is a JSON
-    object that concerns this transfer only: {"topic": where the blocks will arrive}.
+    object that concerns this transfer only: {"topic": where the blocks will arrive,
+    "retry_failed": true to take an image that was rolled back before,
+    "base": hex SHA-256 of the running image that DELTA records are made against}.
     """
     return b"".join([struct.pack(_PART, len(part)) + part for part in (offer, signature, options)])
 
@@ -111,6 +153,21 @@ def unpack_record(message, position):
     if start + length > len(message):
         raise WireError("block record is cut short")
     return number, encoding, start, start + length
+
+
+def blocks_in(encoding, data):
+    """How many blocks, one behind the other, a record is about."""
+    return data[0] if encoding == DELTA and len(data) else 1
+
+
+def pack_instruction(length, patches, distance):
+    """The head of one instruction."""
+    return struct.pack(_INSTRUCTION, length, patches, distance)
+
+
+def unpack_instruction(head):
+    """Return (length, patches, distance)."""
+    return struct.unpack(_INSTRUCTION, head)
 
 
 def pack_reply(code, credit=0, received=0, body=b""):

@@ -15,6 +15,7 @@ from mqhost.partition import TABLE_OFFSET
 from mqhost.paths import BOARDS, ROOT
 
 PORTS = ("unix", "esp32")
+SIGNING = ("required", "none")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SIZE = re.compile(r"([1-9][0-9]*) ?MiB")
 
@@ -29,7 +30,12 @@ _REQUIRED: dict[str, type] = {
     "manifest": str,
     "partitions": str,
 }
-_OPTIONAL: dict[str, type] = {"toolchain": str, "flash_offset": int, "features": list}
+_OPTIONAL: dict[str, type] = {
+    "toolchain": str,
+    "flash_offset": int,
+    "features": list,
+    "signing": str,
+}
 _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 
 
@@ -41,7 +47,8 @@ class Board:
     `based_on`: the upstream board (on the unix port: the variant); `micropython`: the release it is
     built from; `toolchain`: the image with the compiler, empty where the machine's own is used;
     `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
-    where this chip expects its bootloader; `manifest` and `partitions`: files.
+    where this chip expects its bootloader; `manifest` and `partitions`: files; `signing`:
+    whether its firmware takes only signed updates ("required") or any ("none").
     """
 
     name: str
@@ -58,6 +65,7 @@ class Board:
     toolchain: str = ""
     flash_offset: int = 0
     features: tuple[str, ...] = ()
+    signing: str = "required"
 
     @classmethod
     def load(cls, folder: Path) -> "Board":
@@ -73,6 +81,9 @@ class Board:
         if record["port"] not in PORTS:
             known = ", ".join(PORTS)
             raise UsageError(f"{file}: port is {record['port']!r}; known ports: {known}.")
+        if record.get("signing", SIGNING[0]) not in SIGNING:
+            known = ", ".join(SIGNING)
+            raise UsageError(f"{file}: signing is {record['signing']!r}; known: {known}.")
         if not 0 <= record["chip_id"] <= 0xFFFF:
             raise UsageError(f"{file}: chip_id is {record['chip_id']}; it is a number of 16 bits.")
         if not 0 <= record.get("flash_offset", 0) < TABLE_OFFSET:

@@ -41,7 +41,7 @@ _KEYS: dict[str, dict[str, _Kind]] = {
         "keepalive": _NUMBER,
         "ca": str,
     },
-    "update": {"health_s": _NUMBER, "confirm_s": _NUMBER},
+    "update": {"health_s": _NUMBER, "confirm_s": _NUMBER, "allow_downgrade": bool},
     "watchdog": {"timeout_s": _NUMBER, "unreachable_s": _NUMBER},
     "log": {"level": str},
 }
@@ -57,6 +57,7 @@ _WORDS: dict[_Kind, str] = {
     _NUMBER: "a number",
     list: "a list",
     dict: "an object",
+    bool: "true or false",
 }
 
 
@@ -182,7 +183,7 @@ def _check_table(table: Any, name: str, where: str) -> None:
         required = key in _REQUIRED.get(name, ())
         if value is None and not required:
             continue
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             # Not the value: it may be a password.
             raise UsageError(f"{where}: {prefix}{key} must be {_WORDS[kind]}.")
     for key in _REQUIRED.get(name, ()):

@@ -1,6 +1,6 @@
 """Build a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json.
 
-    Board → source → frozen files staged → plan → builder → executable → images
+    Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
 The build tree lives in the cache and is gone on from by the next build of the same board and
 source; a lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
@@ -22,6 +22,7 @@ from mqhost.builders import choose_builder
 from mqhost.errors import BuildError
 from mqhost.files import replace_file
 from mqhost.images import Images, check_failed_fit, make_images
+from mqhost.keys import BuildKeys, build_keys
 from mqhost.lock import locked
 from mqhost.offer import Offer
 from mqhost.partition import PartitionTable
@@ -51,9 +52,11 @@ class BuildResult:
     app: Path
     flash: Path
     offer: Path
+    signature: Path
     report: Path
     log: Path
     sha256: str
+    signing: str
     image_size: int
     slot: str
     slot_size: int
@@ -102,6 +105,9 @@ def build(
     chosen = choose_builder(builder, board, base_image, progress)
     table = PartitionTable.load(board.partitions, board.flash_size)
     revision = read_revision(version)
+    keys = build_keys() if board.signing == "required" else BuildKeys()
+    if keys.made:
+        progress(f"made the development key {keys.made}", 0, 0)
     tools = chosen.prepare(board, progress)
     source = find_source(board.micropython, micropython, progress)
     check_bytecode(source.path, mpy_cross_program())
@@ -109,7 +115,7 @@ def build(
     work = plan_build(board, source, revision, tools, chosen.name, local)
     tree = work.tree
     with locked(tree.with_name(tree.name + ".lock"), progress):
-        files = _frozen_files(board, source, revision, extra_frozen)
+        files = _frozen_files(board, source, revision, keys, extra_frozen)
         since = time.time()
         try:
             make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
@@ -130,9 +136,11 @@ def build(
             app=folder / "app.bin",
             flash=folder / "flash.bin",
             offer=folder / "image.json",
+            signature=folder / "image.sig",
             report=folder / "build.json",
             log=folder / "build.log",
             sha256=hashlib.sha256(images.app).hexdigest(),
+            signing=_signing(board, keys),
             image_size=len(images.app),
             flash_offset=board.flash_offset,
             slot=slot.label,
@@ -142,7 +150,7 @@ def build(
             seconds=round(time.monotonic() - started, 3),
             make_seconds=round(make_seconds, 3),
         )
-        _write_outputs(result, board, revision, images, tools, chosen.toolchain)
+        _write_outputs(result, board, revision, images, keys, tools, chosen.toolchain)
     return result
 
 
@@ -187,7 +195,7 @@ def dry_run(
 
 
 def _frozen_files(
-    board: Board, source: Source, revision: Revision, extra: Path | None
+    board: Board, source: Source, revision: Revision, keys: BuildKeys, extra: Path | None
 ) -> list[freeze.FrozenFile]:
     """Everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
     port = source.path / "ports" / board.port
@@ -205,6 +213,7 @@ def _frozen_files(
         SEQ=revision.time,
         BUILD_TIME=revision.time,
         COMMIT=revision.commit,
+        KEYS=tuple(key.modulus for key in keys.public),
     )
     files = [*freeze.read_manifest(board.manifest, variables), constants]
     return freeze.replaced(files, extra) if extra else sorted(files, key=lambda f: f.target)
@@ -245,10 +254,11 @@ def _write_outputs(
     board: Board,
     revision: Revision,
     images: Images,
+    keys: BuildKeys,
     tools: Tools,
     toolchain: str,
 ) -> None:
-    """Write the four files. The offer comes last: it tells whether app.bin is the one it means."""
+    """Write the five files. The offer comes last: it tells whether app.bin is the one it means."""
     offer = Offer.make(
         images.app,
         board=board.name,
@@ -256,22 +266,39 @@ def _write_outputs(
         chip_id=board.chip_id,
         version=revision.version,
         seq=revision.time,
+        key=keys.name,
     )
+    if keys.signing:
+        offer = offer.signed(keys.signing.sign(offer.to_bytes()))
     report = asdict(result) | {
         "seq": revision.time,
+        "keys": [key.id for key in keys.public],
         "headroom": result.headroom,
         "frozen_bytes": result.frozen_bytes,
         "modules": dict(result.modules),
         "tools": list(tools.versions),
         "toolchain": toolchain,
     }
-    for name in ("folder", "app", "flash", "offer", "report", "log"):
+    for name in ("folder", "app", "flash", "offer", "signature", "report", "log", "signing"):
         del report[name]
     replace_file(result.app, images.app)
     replace_file(result.flash, images.flash)
     replace_file(result.report, json.dumps(report, indent=2).encode() + b"\n")
+    result.signature.unlink(missing_ok=True)  # at no moment that of another offer
+    if offer.signature:
+        replace_file(result.signature, offer.signature)
     replace_file(result.offer, offer.to_bytes())
     remember(images.app, offer)
+
+
+def _signing(board: Board, keys: BuildKeys) -> str:
+    """What a build did about signing, for people."""
+    if board.signing == "none":
+        return 'none: this firmware takes updates from everybody (signing = "none" in board.toml)'
+    if keys.signing is None:
+        return f"not signed yet: key {keys.name} is elsewhere (invoke sign)"
+    made = ", made now: keep it" if keys.made else ""
+    return f"by key {keys.name} ({keys.signing.where}{made})"
 
 
 def _key(*folders: Path) -> str:

@@ -9,6 +9,7 @@ class ToolError(Exception):
     """Something a person can act on. `exit_code` is what the process ends with."""
 
     exit_code = 1
+    code: int | None = None  # of mqwire.update, where it is about one
 
 
 class UsageError(ToolError):

@@ -72,7 +72,7 @@ def replaced(files: Iterable[FrozenFile], folder: Path) -> list[FrozenFile]:
     return [result[target] for target in sorted(result)]
 
 
-def build_module(**constants: str | int) -> FrozenFile:
+def build_module(**constants: str | int | tuple[bytes, ...]) -> FrozenFile:
     """The module `mqbuild` with these constants."""
     lines = [f"{name} = {value!r}\n" for name, value in constants.items()]
     text = '"""What this firmware is. Written by the build."""\n\n' + "".join(lines)

@@ -9,15 +9,16 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.partition import is_flash_image
-from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT
+from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT, SIGNATURE_SIZE
 
 _ADVICE = "Build it again (invoke build)."
+_HEX = set("0123456789abcdef")
 
 
 def block_count(size: int) -> int:
@@ -34,12 +35,15 @@ def block_of(app: bytes, number: int) -> bytes:
 class Offer:
     """A description of one app image.
 
-    `chip_id` is the number that app.bin's header gives the chip; `seq` grows from release to
-    release; `sha256` is the hex SHA-256 of the whole app.bin; `blocks` is base64 of the first 4
-    bytes of the SHA-256 of each block, in order.
+    `key` names the key it is signed with, by 16 hex digits, "" without one; it comes second, where
+    a board finds it before it believes the rest. `chip_id` is the number that app.bin's header
+    gives the chip; `seq` grows from release to release; `sha256` is the hex SHA-256 of the whole
+    app.bin; `blocks` is base64 of the first 4 bytes of the SHA-256 of each block, in order.
+    `signature` is no field of image.json: it is what image.sig holds, b"" without one.
     """
 
     format: int
+    key: str
     board: str
     mcu: str
     chip_id: int
@@ -49,12 +53,21 @@ class Offer:
     sha256: str
     block_size: int
     blocks: str
+    signature: bytes = field(default=b"", compare=False, repr=False)
 
     @classmethod
     def make(
-        cls, app: bytes, *, board: str, mcu: str, version: str, seq: int, chip_id: int = 0
+        cls,
+        app: bytes,
+        *,
+        board: str,
+        mcu: str,
+        version: str,
+        seq: int,
+        chip_id: int = 0,
+        key: str = "",
     ) -> "Offer":
-        """Describe `app`, the bytes of app.bin."""
+        """Describe `app`, the bytes of app.bin; `key` names the key that will sign it."""
         if not app:
             raise UsageError(f"The app image for board {board} is empty. {_ADVICE}")
         hashes = b"".join(
@@ -63,6 +76,7 @@ class Offer:
         )
         return cls(
             format=OFFER_FORMAT,
+            key=key,
             board=board,
             mcu=mcu,
             chip_id=chip_id,
@@ -76,7 +90,13 @@ class Offer:
 
     def to_bytes(self) -> bytes:
         """The exact bytes of image.json: compact ASCII JSON, keys in the order of the fields."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode("ascii")
+        record = asdict(self)
+        del record["signature"]
+        return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+    def signed(self, signature: bytes) -> "Offer":
+        """The same offer with `signature`, the bytes of image.sig; not checked here."""
+        return replace(self, signature=signature)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "image.json") -> "Offer":
@@ -98,7 +118,8 @@ class Offer:
 
     @classmethod
     def load(cls, path: Path) -> "Offer":
-        """Read the offer in file `path`; UsageError if it is missing or wrong."""
+        """Read the offer in file `path`, and the signature in image.sig beside it if there is one;
+        UsageError if it is missing or wrong."""
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
@@ -108,7 +129,7 @@ class Offer:
             ) from error
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-        return cls.from_bytes(data, str(path))
+        return cls.from_bytes(data, str(path)).signed(_signature(path.with_name("image.sig")))
 
     def matches(self, app: bytes) -> bool:
         """Whether `app` is, to the byte, the image that is described."""
@@ -128,6 +149,8 @@ class Offer:
             )
         if self.block_size != BLOCK_SIZE:
             raise UsageError(f"{where}: block_size is {self.block_size}, not {BLOCK_SIZE}.")
+        if self.key and (len(self.key) != 16 or set(self.key) - _HEX):
+            raise UsageError(f"{where}: key is {self.key!r:.40}, no key's name. {_ADVICE}")
         for name in ("board", "mcu", "version"):
             if not getattr(self, name):
                 raise UsageError(f"{where}: {name} is empty. {_ADVICE}")
@@ -135,7 +158,7 @@ class Offer:
             raise UsageError(f"{where}: chip_id is {self.chip_id}: not possible. {_ADVICE}")
         if self.size <= 0 or self.seq < 0:
             raise UsageError(f"{where}: size {self.size}, seq {self.seq}: not possible. {_ADVICE}")
-        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
+        if len(self.sha256) != 64 or set(self.sha256) - _HEX:
             raise UsageError(f"{where}: sha256 is not 64 lower-case hex digits. {_ADVICE}")
         try:
             hashes = base64.b64decode(self.blocks, validate=True)
@@ -179,6 +202,21 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
     )
 
 
+def _signature(path: Path) -> bytes:
+    """The signature in file `path`, b"" if there is none; UsageError if it cannot be one."""
+    try:
+        signature = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(signature) != SIGNATURE_SIZE:
+        raise UsageError(
+            f"{path} has {len(signature)} B; a signature has {SIGNATURE_SIZE} B. {_ADVICE}"
+        )
+    return signature
+
+
 def _flash_image_sentence(path: Path) -> str:
     return (
         f"{path} is a flash image (bootloader, partition table and app, for USB). Over MQTT goes "
@@ -188,7 +226,7 @@ def _flash_image_sentence(path: Path) -> str:
 
 def _typed(record: dict[str, Any], where: str) -> dict[str, Any]:
     """Return `record` if it has exactly an offer's keys with values of their types."""
-    types = {field.name: field.type for field in fields(Offer)}
+    types = {field.name: field.type for field in fields(Offer) if field.name != "signature"}
     unknown, missing = sorted(record.keys() - types.keys()), sorted(types.keys() - record.keys())
     if unknown or missing:
         parts = [

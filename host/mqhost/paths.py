@@ -16,3 +16,9 @@ def cache_dir() -> Path:
         return Path(explicit).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser().resolve() / "mqboard"
+
+
+def config_dir() -> Path:
+    """The user's configuration folder, `mqboard` in the XDG one, for keys. Not created here."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser().resolve() / "mqboard"

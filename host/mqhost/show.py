@@ -46,6 +46,7 @@ def build_table(result: BuildResult) -> Table:
         (f"slot {result.slot}", f"{result.slot_size:,} B"),
         ("headroom", f"{result.headroom:,} B ({100 - share:.0f} %)"),
         ("MicroPython", result.micropython),
+        ("signed", result.signing),
         ("built in", f"{result.seconds:.1f} s ({result.builder})"),
         ("files", _short(result)),
     ):

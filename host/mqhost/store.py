@@ -46,12 +46,14 @@ class ImageStore:
         self._limit = limit
 
     def put(self, app: bytes, offer: Offer, signature: bytes | None = None) -> Path:
-        """Keep `app`, which `offer` describes; returns where its app.bin is.
+        """Keep `app`, which `offer` describes, with the offer's signature or the one that is given;
+        returns where its app.bin is.
 
         Raises UsageError if they do not belong together, OSError if it cannot be written.
         """
         if not offer.matches(app):
             raise UsageError(f"The image does not match its offer, {offer.sha256[:16]}…: not kept.")
+        signature = signature or offer.signature
         target = self.folder / offer.sha256
         with self._lock():
             known = _read(target)

@@ -84,7 +84,7 @@ class Transfer:
         """Offer once and send what is asked for: True when installed, False to offer again."""
         topic = mqwire.blocks_topic(self._session.prefix, exchange.ident)
         options = json.dumps({"topic": topic}, separators=(",", ":")).encode()
-        request = wire.pack_request(self._offer.to_bytes(), b"", options)
+        request = wire.pack_request(self._offer.to_bytes(), self._offer.signature, options)
         if len(request) > wire.MAX_REQUEST:
             raise UsageError(
                 f"The offer takes {len(request)} B; a board takes {wire.MAX_REQUEST} B. The image "

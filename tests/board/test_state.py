@@ -9,10 +9,18 @@ import unittest
 from fakes import BLOCK, FakeLog, FakePartition, run, until
 
 from mqboard import config, slots
-from mqboard.bootrecord import BootRecord, Store, Trial, count_from_zero
+from mqboard.bootrecord import (
+    BootRecord,
+    Store,
+    Trial,
+    count_from_zero,
+    keep_seq,
+    newest_seq,
+)
 from mqboard.log import Console
 from mqboard.supervisor import Supervisor
 from mqwire import flash
+from mqwire import update as wire
 
 
 def record(sequence, state, crc=None):
@@ -89,6 +97,7 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
         self.assertEqual(parsed.networks, [("net", "secret")])
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
+        self.assertIs(parsed.allow_downgrade, False)
 
     def test_each_error_names_its_key(self):
         for changes, key in (
@@ -103,6 +112,7 @@ class ConfigTest(unittest.TestCase):
             ({"broker": {"host": "h", "keepalive": 0}}, "keepalive"),
             ({"update": {"confirm_s": -1}}, "confirm_s"),
             ({"update": []}, "update"),
+            ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),
             ({"modules": [1]}, "modules"),
         ):
             fields = dict(GOOD)
@@ -166,14 +176,20 @@ class TrialTest(unittest.TestCase):
 
     def test_a_rolled_back_image_is_remembered_with_its_reason(self):
         self.trial.begin("beef", "2.0")
-        self.trial.blame("no broker")
-        failed = {"image": "beef", "version": "2.0", "reason": "no broker"}
+        self.trial.blame(wire.NO_BROKER, "no broker")
+        failed = {"image": "beef", "version": "2.0", "code": wire.NO_BROKER, "reason": "no broker"}
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
 
     def test_without_a_word_of_its_own_the_reset_cause_tells(self):
         self.trial.begin("beef", "2.0")
-        self.assertIn("watchdog", self.trial.resolve("cafe", "aborted", "watchdog")["reason"])
+        for cause, code in (
+            ("watchdog", wire.WATCHDOG),
+            ("power-on", wire.POWER_LOST),
+            ("reset", wire.CRASH),
+        ):
+            self.trial.begin("beef", "2.0")
+            self.assertEqual(self.trial.resolve("cafe", "aborted", cause)["code"], code)
 
     def test_the_image_on_trial_itself_is_no_failure(self):
         self.trial.begin("beef", "2.0")
@@ -184,6 +200,20 @@ class TrialTest(unittest.TestCase):
     def test_an_image_that_was_never_booted_did_not_fail(self):
         self.trial.begin("beef", "2.0")
         self.assertIsNone(self.trial.resolve("cafe", "undefined", "power-on"))
+
+
+class SeqTest(unittest.TestCase):
+    def test_the_highest_is_kept(self):
+        store = Store(FakeNvs())
+        self.assertEqual(newest_seq(store), 0)
+        for seq, kept in ((5, 5), (3, 5), (1 << 40, 1 << 40)):
+            keep_seq(store, seq)
+            self.assertEqual(newest_seq(store), kept)
+
+    def test_garbage_counts_as_none(self):
+        store = Store(FakeNvs())
+        store.set("seq", "x")
+        self.assertEqual(newest_seq(store), 0)
 
 
 class SupervisorTest(unittest.TestCase):

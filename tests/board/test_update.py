@@ -90,6 +90,9 @@ class Identity:
     mcu = "esp32"
     image = "00"
     slot_state = "valid"
+    keys = ()
+    oldest = 0
+    failed = None
 
 
 class Bench:

@@ -1,0 +1,55 @@
+"""Whether an offer comes from somebody whose firmware this board takes: RSA, PKCS#1 v1.5, SHA-256.
+
+The signature is over the exact bytes of image.json. The padded message that a right signature opens
+to is built completely and compared completely (RFC 8017, 8.2.2 and 9.2): nothing in it is parsed,
+so nothing can be misread. Loaded when an offer comes, and forgotten after.
+"""
+
+import binascii
+import hashlib
+
+from micropython import const
+
+from mqwire import update as wire
+
+_EXPONENT = const(65537)
+# DigestInfo of a SHA-256, to where the hash begins (RFC 8017, 9.2, note 1).
+_DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+# An offer begins with its format and the key: the only thing that is read of it before it is known
+# to be genuine, and only to choose the key and to say which one is missing.
+_BEGINNING = b'{"format":1,"key":"'
+
+
+def key_id(modulus):
+    """The name of a key, as text: how the SHA-256 of its modulus (384 bytes) begins."""
+    return str(binascii.hexlify(hashlib.sha256(modulus).digest()[:8]), "ascii")
+
+
+def named_key(offer):
+    """The name of the key that `offer`, the bytes of image.json, says it is signed with, or ""."""
+    end = len(_BEGINNING) + 16
+    head = bytes(offer[: end + 1])
+    if len(head) <= end or head[: len(_BEGINNING)] != _BEGINNING or head[end] != 0x22:
+        return ""
+    for byte in head[len(_BEGINNING) : end]:
+        if byte not in b"0123456789abcdef":
+            return ""
+    return str(head[len(_BEGINNING) : end], "ascii")
+
+
+def genuine(offer, signature, modulus):
+    """Whether `signature` is that of the key `modulus` over the bytes `offer`."""
+    if len(signature) != wire.SIGNATURE_SIZE:
+        return False
+    number = int.from_bytes(signature, "big")
+    key = int.from_bytes(modulus, "big")
+    if number >= key:
+        return False
+    found = pow(number, _EXPONENT, key).to_bytes(wire.SIGNATURE_SIZE, "big")
+    digest = hashlib.sha256(offer).digest()
+    padding = wire.SIGNATURE_SIZE - 3 - len(_DIGEST_INFO) - len(digest)
+    wanted = b"\x00\x01" + b"\xff" * padding + b"\x00" + _DIGEST_INFO + digest
+    different = 0
+    for index in range(wire.SIGNATURE_SIZE):
+        different |= found[index] ^ wanted[index]
+    return different == 0
