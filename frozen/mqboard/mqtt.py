@@ -218,7 +218,7 @@ class Client(Session):
             why = self._lost_why
         except asyncio.TimeoutError:
             why = "no answer in time"
-        except (OSError, EOFError, ValueError, MqttError, packet.PacketError) as error:
+        except Exception as error:  # a full heap, too, may be better at the next attempt
             why = error
         finally:
             self._lose(None)
