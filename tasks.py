@@ -222,6 +222,9 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
         "prefix": "the board's topic prefix, as esp32/test",
         "username": "the board's name at the broker; password asked, or MQBOARD_BROKER_PASSWORD",
         "ca": "PEM file of the CA that signed the broker's certificate",
+        "cert": "PEM file of the board's certificate, for brokers that want one",
+        "key": "PEM file of its key",
+        "no_tls": "the broker speaks no TLS",
         "output": "write the image into this file instead of onto a chip",
         "firmware": "write the firmware with it",
         "force": "replace the files that are on the board",
@@ -231,12 +234,12 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
 @edge
 def provision(
     _, board="esp32", port="", config="", ssid=None, server=None, prefix=None, username=None, ca="",
-    output="", firmware=False, force=False, baud=0,
+    cert="", key="", no_tls=False, output="", firmware=False, force=False, baud=0,
 ):  # fmt: skip
     """Give a board its configuration over USB: network, broker, prefix."""
     usb.run_provision(
-        board, port, Wish(ssid, server, prefix, username), out, config=config, ca=ca,
-        output=output, firmware=firmware, force=force, baud=baud,
+        board, port, Wish(ssid, server, prefix, username, False if no_tls else None), out, ca=ca,
+        config=config, cert=cert, key=key, output=output, firmware=firmware, force=force, baud=baud,
     )  # fmt: skip
 
 

@@ -2,13 +2,18 @@
 
     {"prefix": "esp32/test",
      "networks": [{"ssid": "...", "password": "..."}],
-     "broker": {"host": "...", "port": 1883, "user": null, "password": null, "keepalive": 60},
+     "ethernet": null,
+     "broker": {"host": "...", "port": 8883, "user": null, "password": null, "keepalive": 60,
+                "tls": true, "ca": "/certs/ca.pem", "cert": null, "key": null, "verify": true,
+                "server_name": null},
+     "ntp": "pool.ntp.org",
      "update": {"health_s": 10, "confirm_s": 300, "allow_downgrade": false},
      "watchdog": {"timeout_s": 60, "unreachable_s": 3600},
      "log": {"level": "info"},
      "modules": {"name": {settings}}}
 
-Only prefix, networks and broker.host are required. The last configuration that reached the broker
+Only prefix, networks (or ethernet), broker.host and broker.ca are required, the latter unless
+broker.tls or broker.verify is false. The last configuration that reached the broker
 is kept in NVS as well, so that a damaged file or filesystem does not cut the board off.
 """
 
@@ -39,18 +44,30 @@ def parse(text):
     config.prefix = _get(root, "prefix", str)
     if not config.prefix or "+" in config.prefix or "#" in config.prefix:
         raise ConfigError("prefix: must be a topic without wildcards")
+    config.ethernet = _get(root, "ethernet", dict, None)  # see mqboard.ethernet
     config.networks = [
         (_get(network, "ssid", str), _get(network, "password", str, ""))
-        for network in _get(root, "networks", list)
+        for network in _get(root, "networks", list, [])
     ]
-    if not config.networks:
+    if not config.networks and config.ethernet is None:
         raise ConfigError("networks: at least one is needed")
     broker = _get(root, "broker", dict)
     config.host = _get(broker, "host", str)
-    config.port = _within(_get(broker, "port", int, 1883), "port", 1, 65535)
+    config.tls = _get(broker, "tls", bool, True)
+    config.port = _within(_get(broker, "port", int, 8883 if config.tls else 1883), "port", 1, 65535)
     config.user = _get(broker, "user", str, None)
     config.password = _get(broker, "password", str, None)
     config.keepalive = _within(_get(broker, "keepalive", _NUMBER, 60), "keepalive", 1, 65535)
+    config.ca = _get(broker, "ca", str, None)  # these three: a path, or PEM
+    config.cert = _get(broker, "cert", str, None)
+    config.key = _get(broker, "key", str, None)
+    config.verify = _get(broker, "verify", bool, True)
+    config.server_name = _get(broker, "server_name", str, None)
+    if config.tls and config.verify and not config.ca:
+        raise ConfigError("broker.ca: missing, and neither tls nor verify is false")
+    if bool(config.cert) != bool(config.key):
+        raise ConfigError("broker: cert and key need each other")
+    config.ntp = _get(root, "ntp", str, "pool.ntp.org")
     update = _get(root, "update", dict, {})
     config.health_s = _positive(update, "health_s", 10)
     config.confirm_s = _positive(update, "confirm_s", 300)

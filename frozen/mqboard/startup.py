@@ -13,7 +13,7 @@ from esp32 import NVS, Partition
 
 import mqbuild
 import mqwire
-from mqboard import bootrecord, config, identity, link, log, net, slots
+from mqboard import bootrecord, config, identity, link, log, net, slots, sntp
 from mqboard.board import Board
 from mqboard.clock import jitter
 from mqboard.mqtt import Client
@@ -27,6 +27,8 @@ ONCE = (
     "mqboard.startup",
     "mqboard.bootrecord",
     "mqboard.config",
+    "mqboard.credentials",
+    "mqboard.sntp",
     "mqboard.slots",
     "mqwire.flash",
     "mqwire.update",
@@ -58,6 +60,7 @@ def assemble():
         me.mode,
         me.reset_cause,
     )
+    sntp.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, logger)
     if not settings.allow_downgrade:
         me.oldest = bootrecord.newest_seq(store)
@@ -65,10 +68,10 @@ def assemble():
             me.oldest = max(me.oldest, me.seq)
     watchdog = machine.WDT(timeout=int(settings.watchdog_s * 1000))
     supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
-    wifi = link.WifiLink(network.WLAN(network.STA_IF), settings.networks, log.Logger("link"))
-    client = _client(settings, wifi)
+    the_link = _link(settings)
+    client = _client(settings, the_link)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
-    board = Board(console, me, settings, supervisor, wifi, client, router)
+    board = Board(console, me, settings, supervisor, the_link, client, router)
     router.register("eval", Repl(console, {"__name__": "__main__", "board": board}).eval)
     return board
 
@@ -110,9 +113,34 @@ def _load_config(store, me, logger):
     return loaded
 
 
-def _client(settings, wifi):
+def _link(settings):
+    logger = log.Logger("link")
+    if settings.ethernet is None:
+        return link.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
+    from mqboard.ethernet import EthernetLink
+
+    return EthernetLink(settings.ethernet, logger)
+
+
+def _opener(settings, the_link):
+    if not settings.tls:
+        return net.opener(the_link, settings.host, settings.port)
+    from mqboard import credentials, tls
+
+    logger = log.Logger("tls")
+    return net.opener(
+        the_link,
+        settings.host,
+        settings.port,
+        credentials.loader(settings, logger),
+        settings.server_name,
+        tls.clock_setter(settings.ntp, logger) if settings.ntp else None,
+    )
+
+
+def _client(settings, the_link):
     return Client(
-        net.opener(wifi, settings.host, settings.port),
+        _opener(settings, the_link),
         "mqb-" + "".join(["%02x" % byte for byte in machine.unique_id()]),
         user=settings.user,
         password=settings.password,

@@ -38,15 +38,15 @@ class Adoption:
     wish: Wish = Wish()
     config: Path | None = None
     ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
     baud: int | None = None
     force: bool = False
     birth_timeout: float = BIRTH_TIMEOUT
     folder: Path | None = None
 
 
-def adopt(
-    adoption: Adoption, settings: Settings, questions: Questions, console: Console
-) -> Status:
+def adopt(adoption: Adoption, settings: Settings, questions: Questions, console: Console) -> Status:
     """Adopt a board and return its birth message; raises ToolError where it does not go on."""
     board = boards.find(adoption.board or questions.text("Which board", "--board", "esp32"))
     check_kind(board, adoption.port)
@@ -55,7 +55,10 @@ def adopt(
     wish = adoption.wish
     if not adoption.config:
         wish = _ask(wish, settings, questions, simulated=port.startswith(SIM))
-    what = Provision.make(wish, config=adoption.config, ca=adoption.ca, questions=questions)
+        if wish.tls is None and not adoption.ca:
+            wish = replace(wish, tls=settings.tls)
+    files = {"ca": adoption.ca, "cert": adoption.cert, "key": adoption.key}
+    what = Provision.make(wish, config=adoption.config, **files, questions=questions)
     settings = replace(settings, prefix=what.config["prefix"])
     for note in what.notes:
         say(console, note)
@@ -86,8 +89,8 @@ def _ask(wish: Wish, settings: Settings, questions: Questions, simulated: bool) 
     """Ask for what is missing in `wish`."""
     server = wish.server
     if not server and (simulated or not is_loopback(settings.server)):
-        # The broker that we use ourselves; a board does not speak TLS yet.
-        server = settings.server if settings.tls else f"{settings.server}:{settings.port}"
+        # The broker that we use ourselves.
+        server = f"{settings.server}:{settings.port}"
     return replace(
         wish,
         ssid=wish.ssid or questions.text("Name of the Wi-Fi network", "--ssid"),

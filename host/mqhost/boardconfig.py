@@ -13,7 +13,10 @@ from typing import Any
 from mqhost.errors import UsageError
 from mqhost.settings import check_prefix
 
+# Where a board finds what is given to it as files.
 CA_PATH = "/certs/ca.pem"
+CERT_PATH = "/certs/cert.pem"
+KEY_PATH = "/certs/key.pem"
 
 _LEVELS = ("debug", "info", "warning", "error")
 _MAX_SSID = 32  # bytes, IEEE 802.11
@@ -26,7 +29,9 @@ _KEYS: dict[str, dict[str, _Kind]] = {
     "": {
         "prefix": str,
         "networks": list,
+        "ethernet": dict,
         "broker": dict,
+        "ntp": str,
         "update": dict,
         "watchdog": dict,
         "log": dict,
@@ -39,13 +44,36 @@ _KEYS: dict[str, dict[str, _Kind]] = {
         "user": str,
         "password": str,
         "keepalive": _NUMBER,
+        "tls": bool,
         "ca": str,
+        "cert": str,
+        "key": str,
+        "verify": bool,
+        "server_name": str,
+    },
+    "ethernet": {
+        "phy_type": str,
+        "phy_addr": int,
+        "mdc": int,
+        "mdio": int,
+        "reset": int,
+        "power": int,
+        "cs": int,
+        "int": int,
+        "spi": dict,
+        "ref_clk": int,
+        "ref_clk_mode": str,
     },
     "update": {"health_s": _NUMBER, "confirm_s": _NUMBER, "allow_downgrade": bool},
     "watchdog": {"timeout_s": _NUMBER, "unreachable_s": _NUMBER},
     "log": {"level": str},
 }
-_REQUIRED = {"": ("prefix", "networks", "broker"), "networks": ("ssid",), "broker": ("host",)}
+_REQUIRED = {
+    "": ("prefix", "broker"),
+    "networks": ("ssid",),
+    "broker": ("host",),
+    "ethernet": ("phy_type", "phy_addr"),
+}
 _RANGES = (
     ("broker", "port", 1, 65535),
     ("broker", "keepalive", 1, 65535),
@@ -89,17 +117,19 @@ def check(record: Any, where: str = "the configuration") -> None:
     check_prefix(record["prefix"])
     if not record["prefix"]:
         raise UsageError(f"{where}: prefix is empty; write it like esp32/test.")
-    if not record["networks"]:
-        raise UsageError(f"{where}: networks is empty; the board needs at least one.")
-    for network in record["networks"]:
+    if not record.get("networks") and record.get("ethernet") is None:
+        what = "empty" if "networks" in record else "missing"
+        raise UsageError(f"{where}: networks is {what}; the board needs at least one.")
+    for network in record.get("networks") or []:
         _check_table(network, "networks", where)
         _check_network(network["ssid"], network.get("password") or "", where)
-    for name in ("broker", "update", "watchdog", "log"):
+    for name in ("ethernet", "broker", "update", "watchdog", "log"):
         if record.get(name) is not None:
             _check_table(record[name], name, where)
     broker = record["broker"]
     if not broker["host"]:
         raise UsageError(f"{where}: broker.host is empty.")
+    _check_tls(broker, where)
     for name, key, low, high in _RANGES:
         value = (record.get(name) or {}).get(key)
         if value is not None and not low <= value <= high:
@@ -115,12 +145,14 @@ def check(record: Any, where: str = "the configuration") -> None:
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for; None stands for: not asked. `server` is HOST or HOST:PORT."""
+    """What was asked for; None stands for: not asked. `server` is HOST or HOST:PORT; `tls` is how
+    the board reaches it."""
 
     ssid: str | None = None
     server: str | None = None
     prefix: str | None = None
     username: str | None = None
+    tls: bool | None = None
 
     def config(
         self,
@@ -129,8 +161,12 @@ class Wish:
         wifi_password: str | None = None,
         broker_password: str | None = None,
         ca: bool = False,
+        cert: bool = False,
     ) -> dict[str, Any]:
-        """The configuration: `base` with everything replaced that was asked for. Not checked."""
+        """The configuration: `base` with everything replaced that was asked for. Not checked.
+
+        `ca`, `cert`: the board gets a CA, or a certificate with its key, as files.
+        """
         config = json.loads(json.dumps(base or {}))
         if self.prefix is not None:
             config["prefix"] = self.prefix
@@ -143,8 +179,14 @@ class Wish:
             broker |= split_server(self.server)
         if self.username is not None:
             broker |= {"user": self.username, "password": broker_password or ""}
+        if ca or cert:
+            broker.pop("tls", None)  # what else would they be for
+        if self.tls is not None:
+            broker["tls"] = self.tls
         if ca:
             broker["ca"] = CA_PATH
+        if cert:
+            broker |= {"cert": CERT_PATH, "key": KEY_PATH}
         return config | {"broker": broker} if broker else config
 
 
@@ -189,6 +231,18 @@ def _check_table(table: Any, name: str, where: str) -> None:
     for key in _REQUIRED.get(name, ()):
         if key not in table:
             raise UsageError(f"{where}: {prefix}{key} is missing.")
+
+
+def _check_tls(broker: dict[str, Any], where: str) -> None:
+    """Raise UsageError where a board could not verify its broker, or show its certificate."""
+    tls = broker.get("tls") is not False
+    if tls and broker.get("verify") is not False and not broker.get("ca"):
+        raise UsageError(
+            f"{where}: broker.ca is missing: the board verifies its broker with it. Give the PEM "
+            'file of the CA with --ca; for a broker without TLS --no-tls, or "tls": false.'
+        )
+    if bool(broker.get("cert")) != bool(broker.get("key")):
+        raise UsageError(f"{where}: broker.cert and broker.key need each other.")
 
 
 def _check_network(ssid: str, password: str, where: str) -> None:

@@ -161,6 +161,11 @@ def ota_command(
 @click.option("--broker-user", help="The board's user name at the broker.  [none]")
 @click.option("--config", type=_FILE, help="A whole configuration, instead of the questions.")
 @click.option("--ca", type=_FILE, help="PEM file of the CA for the board.")
+@click.option("--cert", type=_FILE, help="PEM file of the board's certificate.")
+@click.option("--key", type=_FILE, help="PEM file of its key.")
+@click.option(
+    "--board-tls/--no-board-tls", default=None, help="TLS for the board or none.  [as for us]"
+)
 @click.option("--baud", type=int, help="Speed of the transfer.  [460800]")
 @click.option("--force", is_flag=True, help="Replace the files that are on the board.")
 @click.option(
@@ -172,7 +177,12 @@ def ota_command(
 )
 @click.pass_obj
 def adopt_command(
-    edge: _Edge, ssid: str | None, broker: str | None, broker_user: str | None, **options: Any
+    edge: _Edge,
+    ssid: str | None,
+    broker: str | None,
+    broker_user: str | None,
+    board_tls: bool | None,
+    **options: Any,
 ) -> None:
     """Flash a board over USB, give it its configuration, and meet it over MQTT.
 
@@ -180,7 +190,7 @@ def adopt_command(
     MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD.
     """
     settings = edge.settings
-    wish = Wish(ssid, broker, settings.prefix or None, broker_user)
+    wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls)
     adopt(Adoption(wish=wish, **options), settings, Questions.at_terminal(), edge.console)
 
 

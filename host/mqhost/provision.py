@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.board import Board
-from mqhost.boardconfig import CA_PATH, Wish, check, is_loopback, load
+from mqhost.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish, check, is_loopback, load
 from mqhost.errors import UsageError
 from mqhost.filesystem import list_files, make_filesystem
 from mqhost.flashing import Firmware, check_kind, open_target
@@ -28,6 +28,7 @@ from mqhost.target import Piece, Target
 
 CONFIG_PATH = "/config.json"
 _SHOWN = 8  # paths named in a question
+_KEPT = 4000  # bytes that a board keeps of a file (frozen/mqboard/bootrecord.py)
 
 
 class FilesThere(UsageError):
@@ -52,25 +53,38 @@ class Provision:
         *,
         config: Path | None = None,
         ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
         questions: Questions,
     ) -> "Provision":
         """From a configuration file, from what was asked for, or both; passwords are asked for.
 
-        Raises UsageError: what is missing or wrong, and where.
+        `ca`, `cert` and `key` are PEM files that the board gets. Raises UsageError: what is missing
+        or wrong, and where.
         """
+        if bool(cert) != bool(key):
+            raise UsageError("A client certificate needs both: --cert and --key.")
         base = load(config) if config else {}
         wifi = broker = None
         if wish.ssid is not None:
             wifi = questions.secret(f"Password of the Wi-Fi network {wish.ssid}", WIFI_PASSWORD)
         if wish.username is not None:
             broker = questions.secret(f"Broker's password for {wish.username}", BROKER_PASSWORD)
-        record = wish.config(base, wifi_password=wifi, broker_password=broker, ca=ca is not None)
+        record = wish.config(
+            base,
+            wifi_password=wifi,
+            broker_password=broker,
+            ca=ca is not None,
+            cert=cert is not None,
+        )
         if not config:
             _need(record)
         check(record, str(config or "the configuration"))
         files = {CONFIG_PATH: json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n"}
         if ca:
             files[CA_PATH] = _certificates(ca)
+        if cert and key:
+            files[CERT_PATH], files[KEY_PATH] = _pair(cert, key)
         return cls(record, files)
 
     def image(self, table: PartitionTable) -> Piece:
@@ -81,11 +95,18 @@ class Provision:
     @property
     def notes(self) -> list[str]:
         """Sentences about what may not be as expected."""
-        if "ca" not in self.config["broker"]:
-            return []
+        broker = self.config["broker"]
+        if broker.get("tls") is False:
+            return [
+                "Without TLS whoever is on the way to the broker can read and change all of it."
+            ]
+        if broker.get("verify") is False:
+            return ["With verify false the board takes anybody for its broker."]
         return [
-            "The certificate is stored, but this firmware does not use TLS yet: the board connects "
-            "to its broker without."
+            f"{path} has {len(self.files[path]):,} B. Boards keep a copy of up to {_KEPT:,} B, for "
+            "the case that they lose their files; of this one they cannot."
+            for path in (CA_PATH, CERT_PATH, KEY_PATH)
+            if len(self.files.get(path, b"")) > _KEPT
         ]
 
 
@@ -153,7 +174,7 @@ def write_file(
 def _need(record: dict[str, Any]) -> None:
     """Raise UsageError naming the options that are missing where there is no file to say it."""
     wanted = {
-        "--ssid": "networks" in record,
+        "--ssid": "networks" in record or "ethernet" in record,
         "--server": "host" in record.get("broker", {}),
         "--prefix": "prefix" in record,
     }
@@ -221,6 +242,23 @@ def _certificates(path: Path) -> bytes:
     except ValueError as error:
         raise UsageError(f"{path} is no PEM file of certificates.") from error
     return data
+
+
+def _pair(cert: Path, key: Path) -> tuple[bytes, bytes]:
+    """The bytes of two PEM files; UsageError unless they are a certificate and its open key."""
+
+    def refuse() -> str:
+        raise UsageError(f"{key} has a password; a board takes a key without one only.")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, refuse)
+        return cert.read_bytes(), key.read_bytes()
+    except OSError as error:
+        if isinstance(error, ssl.SSLError):
+            raise UsageError(
+                f"{cert} and {key} are not a certificate and its key, both PEM: {error}."
+            ) from error
+        raise UsageError(f"{cert} or {key} cannot be read: {error.strerror}.") from error
 
 
 def _write_private(path: Path, data: bytes) -> None:

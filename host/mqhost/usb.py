@@ -35,6 +35,8 @@ def run_provision(
     *,
     config: str = "",
     ca: str = "",
+    cert: str = "",
+    key: str = "",
     output: str = "",
     firmware: bool = False,
     force: bool = False,
@@ -45,7 +47,8 @@ def run_provision(
     board = boards.find(board_name)
     built = Firmware.load(board) if firmware else None
     questions = questions or Questions.at_terminal()
-    what = Provision.make(wish, config=_path(config), ca=_path(ca), questions=questions)
+    files = {"config": _path(config), "ca": _path(ca), "cert": _path(cert), "key": _path(key)}
+    what = Provision.make(wish, **files, questions=questions)
     for note in what.notes:
         say(console, note)
     if output:

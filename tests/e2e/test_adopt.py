@@ -42,7 +42,7 @@ def chip(tmp_path, sim):
 
 
 def what(broker, prefix):
-    wish = Wish("simnet", f"{broker.host}:{broker.port}", prefix)
+    wish = Wish("simnet", f"{broker.host}:{broker.port}", prefix, tls=False)
     return Provision.make(wish, questions=Questions(None, None, PASSWORD))
 
 

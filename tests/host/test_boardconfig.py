@@ -24,14 +24,27 @@ FULL = {
         "user": "u",
         "password": "p",
         "keepalive": 60,
+        "tls": True,
         "ca": "/certs/ca.pem",
+        "cert": "/certs/cert.pem",
+        "key": "/certs/key.pem",
+        "verify": True,
+        "server_name": "broker.lan",
     },
+    "ethernet": {
+        "phy_type": "W5500",
+        "phy_addr": 0,
+        "cs": 5,
+        "int": 4,
+        "spi": {"id": 1, "sck": 18, "mosi": 23, "miso": 19},
+    },
+    "ntp": "pool.ntp.org",
     "update": {"health_s": 10, "confirm_s": 300.5},
     "watchdog": {"timeout_s": 60},
     "log": {"level": "info"},
     "modules": {"blink": {"pin": 2}},
 }
-SMALL = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h"}}
+SMALL = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": False}}
 # The board's own module, with what it finds on CPython in tests/board.
 sys.path += [str(FROZEN), str(ROOT / "tests" / "board" / "cpython")]
 on_board = importlib.import_module("mqboard.config")
@@ -74,7 +87,21 @@ def host_takes(record):
 
 
 PLACES = [path for path in places(FULL) if path and path[0] != "modules"]
-OPTIONAL = {"port", "user", "password", "keepalive", "update", "watchdog", "log", "level"}
+OPTIONAL = {
+    "port",
+    "tls",
+    "verify",
+    "server_name",
+    "ethernet",
+    "ntp",
+    "user",
+    "password",
+    "keepalive",
+    "update",
+    "watchdog",
+    "log",
+    "level",
+}
 ODD = [None, True, False, 0, -1, 1.5, "", "x", [], {}, ["x"], {"x": 1}, 10**9]
 
 
@@ -119,8 +146,12 @@ def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
         ({"networks": [{"ssid": "x" * 33}]}, "33 bytes"),
         ({"networks": [{"ssid": "x", "password": "1234567"}]}, "7 bytes; Wi-Fi takes 8 to 63"),
         ({"networks": [{"ssid": "x", "pasword": "12345678"}]}, "unknown key networks.pasword"),
-        ({"broker": {"host": "h", "port": 70000}}, "broker.port is 70000"),
+        ({"broker": {"host": "h", "port": 70000, "tls": False}}, "broker.port is 70000"),
         ({"broker": {"host": ""}}, "broker.host is empty"),
+        ({"broker": {"host": "h"}}, r"broker\.ca is missing"),
+        ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "cert and broker.key need each"),
+        ({"networks": []}, "networks is empty"),
+        ({"ethernet": {"phy_type": "LAN8720"}}, r"ethernet\.phy_addr is missing"),
         ({"log": {"level": "loud"}}, "known: debug, info"),
     ],
 )

@@ -36,7 +36,7 @@ from mqhost.settings import Settings
 from mqhost.sim.flash import Flash
 
 ESP32, SIM = find("esp32"), find("sim")
-WISH = Wish("home", "10.0.0.1", "esp32/test")
+WISH = Wish("home", "10.0.0.1", "esp32/test", tls=False)
 ENVIRONMENT = {"MQBOARD_WIFI_PASSWORD": "wifi-secret", "MQBOARD_BROKER_PASSWORD": "broker-secret"}
 NOBODY = Questions(None, None, ENVIRONMENT)
 
@@ -184,7 +184,13 @@ def test_options_become_a_configuration():
     assert json.loads(what.files["/config.json"]) == {
         "prefix": "esp32/test",
         "networks": [{"ssid": "home", "password": "wifi-secret"}],
-        "broker": {"host": "10.0.0.1", "port": 1884, "user": "u", "password": "broker-secret"},
+        "broker": {
+            "host": "10.0.0.1",
+            "port": 1884,
+            "user": "u",
+            "password": "broker-secret",
+            "tls": False,
+        },
     }
 
 
@@ -195,7 +201,7 @@ def test_missing_options_are_named():
 
 def test_a_file_is_checked_and_options_lie_over_it(tmp_path):
     file = tmp_path / "board.json"
-    record = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h"}}
+    record = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": False}}
     file.write_text(json.dumps(record))
     assert make(Wish(prefix="b"), config=file).config == record | {"prefix": "b"}
     file.write_text(json.dumps(record | {"networks": []}))
@@ -229,14 +235,50 @@ def test_questions_are_repeated_until_there_is_an_answer():
         NOBODY.text("Which", "--which", "d")
 
 
-def test_a_certificate_goes_with_it(tmp_path):
-    file = tmp_path / "ca.pem"
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
-    subprocess.run([*argv, "-keyout", "/dev/null", "-out", file], check=True, capture_output=True)
-    what = make(ca=file)
-    assert what.files[boardconfig.CA_PATH] == file.read_bytes()
-    assert what.config["broker"]["ca"] == boardconfig.CA_PATH
-    assert "does not use TLS yet" in what.notes[0]
+def self_signed(folder, name="ca", password=()):
+    """A certificate's PEM file and its key's."""
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=test"]
+    argv += ["-passout", "pass:secret"] if password else ["-nodes"]
+    subprocess.run([*argv, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def test_certificates_go_with_it(tmp_path):
+    cert, key = self_signed(tmp_path)
+    what = make(replace(WISH, tls=None), ca=cert, cert=cert, key=key)
+    assert what.files[boardconfig.CA_PATH] == cert.read_bytes()
+    assert what.files[boardconfig.KEY_PATH] == key.read_bytes()
+    broker = {"host": "10.0.0.1", "ca": boardconfig.CA_PATH}
+    broker |= {"cert": boardconfig.CERT_PATH, "key": boardconfig.KEY_PATH}
+    assert what.config["broker"] == broker and what.notes == []
+
+
+def test_no_tls_is_said_and_never_silent(tmp_path):
+    assert "Without TLS" in make().notes[0]
+    with pytest.raises(UsageError, match=r"broker\.ca is missing.*--ca.*--no-tls"):
+        make(replace(WISH, tls=None))
+    file = tmp_path / "board.json"
+    file.write_text(json.dumps({"broker": {"host": "h", "verify": False}}))
+    assert "anybody" in make(replace(WISH, tls=None, server=None), config=file).notes[0]
+
+
+def test_a_file_that_a_board_cannot_keep_is_named(tmp_path):
+    cert, _ = self_signed(tmp_path)
+    cert.write_bytes(cert.read_bytes() * 4)
+    assert "ca.pem has" in make(replace(WISH, tls=None), ca=cert).notes[0]
+
+
+def test_a_certificate_needs_its_own_open_key(tmp_path):
+    cert, key = self_signed(tmp_path)
+    with pytest.raises(UsageError, match="--cert and --key"):
+        make(cert=cert)
+    with pytest.raises(UsageError, match="not a certificate and its key"):
+        make(cert=cert, key=self_signed(tmp_path, "other")[1])
+    with pytest.raises(UsageError, match="has a password"):
+        make(cert=cert, key=self_signed(tmp_path, "locked", "secret")[1])
+    with pytest.raises(UsageError, match="cannot be read"):
+        make(cert=cert, key=tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("data", [b"", b"no PEM", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nx"])
@@ -406,7 +448,7 @@ def test_adopting_asks_for_the_broker_before_it_flashes(tmp_path):
 def test_adopting_asks_what_no_option_said():
     answers = iter(["home", "10.0.0.1", ""])
     questions = Questions(lambda question: next(answers), None)
-    assert adopting._ask(Wish(), Settings(), questions, simulated=False) == WISH
+    assert adopting._ask(Wish(), Settings(), questions, simulated=False) == replace(WISH, tls=None)
     settings = Settings(server="broker.lan", port=1884, tls=False)
     wish = adopting._ask(Wish(ssid="home", prefix="a"), settings, NOBODY, simulated=False)
     assert wish.server == "broker.lan:1884"
