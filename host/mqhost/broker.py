@@ -245,6 +245,9 @@ def _accepts(port: int, tls: bool) -> bool:
             connection.sendall(_DISCONNECT)
             # Anything well-formed means it is up; a configuration may well refuse the anonymous.
             return answer[:2] == _CONNACK[:2]
+    except ssl.SSLError as error:
+        # It speaks TLS, and wants a certificate that we do not have.
+        return "ALERT" in (error.reason or "")
     except OSError:
         return False
 
