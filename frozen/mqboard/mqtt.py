@@ -230,12 +230,15 @@ class Client(Session):
         self._lost = False
         self._lost_why = None
         self.framing.attach(stream)
-        await self.framing.send(self._connect_packet)
-        answer = asyncio.wait_for(self.framing.read_connack(), _ANSWER_S)
+        answer = asyncio.wait_for(self._introduce(), _ANSWER_S)
         self.session_present, code = await answer
         if code:
             known = code < len(packet.REFUSALS)
             raise MqttError(packet.REFUSALS[code] if known else "refused with code %d" % code)
+
+    async def _introduce(self):
+        await self.framing.send(self._connect_packet)
+        return await self.framing.read_connack()
 
     async def _serve(self):
         """Read until the connection is lost, while a second task attends to it."""
