@@ -23,7 +23,7 @@ _PROOF_TIMEOUT_S = const(10)
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
 _UPDATE_MODULES = const(
-    ("mqboard.update", "mqboard.offer", "mqboard.signature", "mqboard.inflate", "mqwire.update")
+    ("mqboard.update", "mqboard.offer", "mqboard.signature", "mqboard.decode", "mqwire.update")
 )
 
 
@@ -178,17 +178,17 @@ class Board:
             self.supervisor.add("update", self._receive, vital=False)
 
     def _make_receiver(self):
-        from mqboard.inflate import inflate
         from mqboard.update import Receiver
 
+        running = Partition(Partition.RUNNING)
         try:
-            self._spare = Partition(Partition.RUNNING).get_next_update()
+            self._spare = running.get_next_update()
         except OSError:
             self._spare = None
         return Receiver(
             self._spare,
+            running,
             self.identity,
-            inflate,
             self.client.subscribe,
             self.client.unsubscribe,
             self._install,

@@ -2,8 +2,8 @@
 
     offer -> scan the inactive slot -> receive blocks -> read back and hash -> install
 
-It is told of messages by `on_blocks` (inside the MQTT reader: a block is decoded straight from the
-receive buffer, checked against its hash and written) and speaks through the current request's
+It is told of messages by `on_blocks` (inside the MQTT reader: a block is decoded from the receive
+buffer by mqboard.decode, checked against its hash and written) and speaks through the current request's
 replies, sent by `run()`. What is in the slot already is never written again, so that the same offer
 sent once more resumes after anything; nothing about a transfer is stored.
 """
@@ -15,12 +15,16 @@ from micropython import const
 
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.decode import Decoder
 from mqboard.offer import Refusal, admit, read_request
 from mqwire import update as wire
 
 _CREDIT = const(16)  # block messages that may be in flight
 _REPORT_EVERY = const(4)  # block messages between two replies
 _ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has ended
+_SILENT_MS = const(3_000)  # and another sender may go on with it after so long
+
+_SIZE = const(3)  # index into Partition.info()
 
 # Phases.
 _IDLE = const(0)
@@ -30,16 +34,16 @@ _VERIFYING = const(3)
 
 
 class Receiver:
-    """`slot` is the inactive app partition (None: the board has none). `identity` has the
-    attributes board, mcu, image (hex SHA-256 of what runs) and slot_state. `inflate(data, out)`
-    fills `out` from raw deflate and returns the number of bytes, raising OSError or EOFError.
-    `install(offer)` makes the slot the one to boot, raising OSError; `await restart()` resets.
+    """`slot` is the inactive app partition (None: the board has none), `base` the one that runs.
+    `identity` has the attributes board, mcu, image (hex SHA-256 of what runs), slot_state, and for
+    mqboard.offer keys, oldest and failed. `install(offer)` makes the slot the one to boot, raising
+    OSError; `await restart()` resets.
     """
 
-    def __init__(self, slot, identity, inflate, subscribe, unsubscribe, install, restart, log):
+    def __init__(self, slot, base, identity, subscribe, unsubscribe, install, restart, log):
         self._slot = slot
+        self._base = base
         self._identity = identity
-        self._inflate = inflate
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._install = install
@@ -57,7 +61,7 @@ class Receiver:
         self._left = 0
         self._received = 0
         self._unreported = 0
-        self._block = None
+        self._decoder = None
         self._topic = None
         self._blank = None
         self._warned = False
@@ -80,6 +84,12 @@ class Receiver:
         except MemoryError:
             await self._stop()
             await request.reply(wire.pack_reply(wire.NO_MEMORY))
+        except OSError as error:
+            await self._stop()
+            await request.reply(wire.pack_reply(wire.FLASH_ERROR, 0, 0, str(error).encode()))
+        except Exception:
+            await self._stop()
+            raise
 
     def look(self):
         """Called now and then: end a transfer that gets no more blocks."""
@@ -95,18 +105,25 @@ class Receiver:
     def _accept(self, request):
         offer, topic = read_request(request, self._identity.keys)
         admit(offer, self._identity, self._slot)
-        if self._phase == _VERIFYING or (
-            self._phase != _IDLE and self._offer.sha256 != offer.sha256
+        if offer.base is not None and offer.base != self._identity.image:
+            raise Refusal(wire.WRONG_BASE, "it runs " + self._identity.image)
+        if self._phase != _IDLE and (
+            self._phase == _VERIFYING
+            or self._offer.sha256 != offer.sha256
+            or (self._topic != topic and ticks_diff(ticks_ms(), self._touched) < _SILENT_MS)
         ):
             raise Refusal(wire.BUSY, "an update to %s is under way" % self._offer.version)
         return offer, topic
 
     async def _begin(self, request, offer, topic):
+        decoder = self._decoder  # of the same transfer
         await self._stop()
+        # What is needed of the heap is taken before anything is promised.
+        self._decoder = decoder or Decoder(self._base, self._base.info()[_SIZE])
         self._phase = _SCANNING
         self._offer = offer
         self._request = request
-        self._block = bytearray(wire.BLOCK_SIZE)
+        request.body = None
         self._needed = bytearray((offer.blocks + 7) // 8)
         self._blank = bytearray(len(self._needed))  # blocks that are erased already
         self._log.info("update to %s offered: %d bytes", offer.version, offer.size)
@@ -123,19 +140,19 @@ class Receiver:
         """Compare what the slot holds with the offer, block by block."""
         blank = hashlib.sha256(b"\xff" * wire.BLOCK_SIZE).digest()
         for number in range(self._offer.blocks):
-            self._slot.readblocks(number, self._block)
-            digest = hashlib.sha256(self._block).digest()
+            if number % 8 == 0:
+                await asyncio.sleep(0)
+            self._slot.readblocks(number, self._decoder.block)
+            digest = hashlib.sha256(self._decoder.block).digest()
             if digest[: wire.HASH_SIZE] == self._offer.block_hash(number):
                 continue
             wire.bitmap_put(self._needed, number, True)
             wire.bitmap_put(self._blank, number, digest == blank)
             self._left += 1
-            if number % 8 == 0:
-                await asyncio.sleep(0)
 
     def _block_is(self, number):
         """Whether the block buffer holds block `number` of the offer."""
-        digest = hashlib.sha256(self._block).digest()
+        digest = hashlib.sha256(self._decoder.block).digest()
         return digest[: wire.HASH_SIZE] == self._offer.block_hash(number)
 
     # Blocks, inside the MQTT reader.
@@ -150,7 +167,7 @@ class Receiver:
         try:
             while position < len(message):
                 number, encoding, start, position = wire.unpack_record(message, position)
-                self._take_block(number, encoding, message[start:position])
+                self._take_record(number, encoding, message[start:position])
         except mqwire.WireError as error:
             self._warn("a message is not one of blocks: %s", error)
         except OSError as error:
@@ -160,18 +177,40 @@ class Receiver:
         if self._fault or self._left == 0 or self._unreported >= _REPORT_EVERY:
             self._wake.set()
 
-    def _take_block(self, number, encoding, data):
-        """Write one block if it is needed and right; a wrong one stays needed."""
-        if number >= self._offer.blocks or not wire.bitmap_get(self._needed, number):
+    def _take_record(self, number, encoding, data):
+        """Write those blocks of a record that are needed and right; a wrong one stays needed."""
+        stop = number + wire.blocks_in(encoding, data)
+        if stop > self._offer.blocks or not self._needs(number, stop):
             return
-        if not self._decode(number, encoding, data) or not self._block_is(number):
-            self._warn("block %d is not as offered", number)
+        for _ in range(2):
+            try:
+                self._decoder.begin(encoding, data)
+                for block in range(number, stop):
+                    self._decoder.fill(block)
+                    if not self._block_is(block):
+                        raise ValueError
+                    self._write(block)
+                return
+            except ValueError:
+                # Once more with a new decompressor: it may be what an earlier record left in it.
+                if not self._decoder.renew():
+                    break
+        self._warn("block %d is not as offered", number)
+
+    def _needs(self, number, stop):
+        """Whether any of these blocks is needed."""
+        while number < stop and not wire.bitmap_get(self._needed, number):
+            number += 1
+        return number < stop
+
+    def _write(self, number):
+        if not wire.bitmap_get(self._needed, number):
             return
         if wire.bitmap_get(self._blank, number):
             wire.bitmap_put(self._blank, number, False)
-            self._slot.writeblocks(number, self._block, 0)  # needs no erasing
+            self._slot.writeblocks(number, self._decoder.block, 0)  # needs no erasing
         else:
-            self._slot.writeblocks(number, self._block)
+            self._slot.writeblocks(number, self._decoder.block)
         self._touched = ticks_ms()
         wire.bitmap_put(self._needed, number, False)
         self._left -= 1
@@ -182,29 +221,13 @@ class Receiver:
             self._warned = True
             self._log.warning("update: " + message, *args)
 
-    def _decode(self, number, encoding, data):
-        """Fill the block buffer from a record; False when the record cannot be decoded."""
-        block = self._block
-        if encoding == wire.RAW:
-            count = len(data)
-            if count > len(block):
-                return False
-            block[:count] = data
-        elif encoding == wire.DEFLATE:
-            try:
-                count = self._inflate(data, block)
-            except (OSError, EOFError, ValueError):
-                return False
-        else:
-            return False
-        for index in range(count, len(block)):  # the image's last block
-            block[index] = 0xFF
-        return True
-
     # Replies and the end.
 
     async def run(self):
         """Send the replies of the transfer under way, until it has ended."""
+        if self._phase == _VERIFYING:  # an error ended us there
+            self._phase = _RECEIVING
+            self._wake.set()
         while self._phase != _IDLE:
             await self._wake.wait()
             self._wake.clear()
@@ -227,10 +250,11 @@ class Receiver:
         reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
         await self._request.reply(reply, last=False, qos=0)
         digest = hashlib.sha256()
-        view = memoryview(self._block)
+        block = self._decoder.block
+        view = memoryview(block)
         try:
             for number in range(offer.blocks):
-                self._slot.readblocks(number, self._block)
+                self._slot.readblocks(number, block)
                 digest.update(view[: min(wire.BLOCK_SIZE, offer.size - number * wire.BLOCK_SIZE)])
                 if number % 8 == 0:
                     await asyncio.sleep(0)
@@ -242,6 +266,8 @@ class Receiver:
                 raise Refusal(wire.IMAGE_INVALID, str(error))
         except OSError as error:
             await self._finish(Refusal(wire.FLASH_ERROR, str(error)))
+        except MemoryError:
+            await self._finish(Refusal(wire.NO_MEMORY))
         except Refusal as refusal:
             await self._finish(refusal)
         else:

@@ -11,27 +11,11 @@ from fakes import BLOCK, FakeLog, FakePartition, run, until
 from mqboard.update import Receiver
 from mqwire import update as wire
 
-try:
-    from mqboard.inflate import inflate
-except ImportError:  # CPython: the same contract on zlib
-    import zlib
-
-    def inflate(data, out):
-        decoder = zlib.decompressobj(-wire.WINDOW_BITS)
-        try:
-            found = decoder.decompress(bytes(data), len(out))
-        except zlib.error as error:
-            raise OSError(22) from error
-        if not decoder.eof and len(found) < len(out):
-            raise EOFError
-        out[: len(found)] = found
-        return len(found)
-
-
 def stored(data):
-    """Raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor."""
+    """Raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor. Behind it
+    the first byte of a flush, as in every record."""
     size = len(data)
-    return bytes((1, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255)) + data
+    return bytes((0, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255)) + data + b"\0"
 
 
 def image_of(size):
@@ -100,14 +84,15 @@ class Bench:
 
     def __init__(self, blocks=8):
         self.slot = FakePartition(blocks)
+        self.base = FakePartition(blocks, "ota_0")
         self.topics = []
         self.installed = []
         self.restarts = 0
         self.identity = Identity()
         self.receiver = Receiver(
             self.slot,
+            self.base,
             self.identity,
-            inflate,
             self.subscribe,
             self.unsubscribe,
             self.install,
@@ -173,14 +158,14 @@ class UpdateTest(unittest.TestCase):
 
         run(go(), 30)
 
-    def test_deflate_blocks_of_full_and_partial_length(self):
+    def test_deflated_blocks_in_any_order(self):
         async def go():
             bench = Bench()
-            image = image_of(BLOCK + 100)
+            image = image_of(2 * BLOCK + 100)
+            first, second, third = [stored(block) for block in blocks_of(image)]
             request = await bench.offer(offer_of(image))
-            bench.send(
-                (1, wire.DEFLATE, stored(image[BLOCK:])), (0, wire.DEFLATE, stored(image[:BLOCK]))
-            )
+            bench.send((2, wire.DEFLATE, third), (0, wire.DEFLATE, first))
+            bench.send((1, wire.DEFLATE, second))
             await until(lambda: request.ended)
             self.assertEqual(request.code, wire.INSTALLED)
             self.assertEqual(bytes(bench.slot.data[: len(image)]), image)
@@ -242,6 +227,7 @@ class UpdateTest(unittest.TestCase):
                 ({"blocks": ""}, wire.MALFORMED),
                 ({"blocks": None}, wire.MALFORMED),
                 ({"version": 3}, wire.MALFORMED),
+                ({"seq": None}, wire.MALFORMED),
             ):
                 bench = Bench()
                 request = await bench.push(image, **changes)
@@ -296,6 +282,42 @@ class UpdateTest(unittest.TestCase):
             again = await bench.offer(offer_of(image))
             self.assertEqual(again.replies[0][3], b"\xa0")
             self.assertEqual(again.replies[0][2], 0)
+
+        run(go())
+
+    def test_what_is_older_than_confirmed_is_refused_and_the_same_seq_is_not(self):
+        async def go():
+            for oldest, code in ((6, wire.TOO_OLD), (5, wire.INSTALLED)):
+                bench = Bench()
+                bench.identity.oldest = oldest
+                request = await bench.push(image_of(10))
+                self.assertEqual(request.code, code)
+                bench.stop()
+
+        run(go())
+
+    def test_an_image_that_was_rolled_back_is_taken_again_only_when_that_is_asked_for(self):
+        async def go():
+            image = image_of(10)
+            sha256 = json.loads(offer_of(image))["sha256"]
+            failed = {"image": sha256, "version": "2.0", "code": wire.CRASH, "reason": "it fell"}
+            bench = Bench()
+            bench.identity.failed = failed
+            request = await bench.push(image)
+            self.assertEqual(
+                (request.code, request.replies[-1][3]), (wire.FAILED_BEFORE, b"it fell")
+            )
+            self.assertEqual(bench.slot.writes, 0)
+            for options in (b'{"retry_failed": 1}', b'{"retry_failed": null}'):
+                request = await bench.offer(offer_of(image), options)
+                self.assertEqual(request.code, wire.FAILED_BEFORE)
+            request = await bench.offer(offer_of(image), b'{"retry_failed": true}')
+            self.assertEqual(request.code, wire.RECEIVING)
+            bench.stop()
+            bench = Bench()
+            bench.identity.failed = dict(failed, code=wire.POWER_LOST)
+            self.assertEqual((await bench.push(image)).code, wire.INSTALLED)
+            bench.stop()
 
         run(go())
 
