@@ -17,7 +17,7 @@ from mqhost import artifact as artifact_
 from mqhost import board as boards_
 from mqhost import broker as broker_
 from mqhost import build as build_
-from mqhost import cleaning, packages, show, usb
+from mqhost import cleaning, packages, show, signing, usb
 from mqhost import demo as demo_
 from mqhost import monitor as monitor_
 from mqhost.boardconfig import Wish
@@ -66,26 +66,26 @@ def edge(body):
 )
 @edge
 def build(
-    _,
-    board="sim",
-    micropython=None,
-    builder=None,
-    base_image=None,
-    verbose=False,
-    version=None,
-    sdkconfig=None,
-    dry_run=False,
-):
+    _, board="sim", micropython=None, builder=None, base_image=None, verbose=False, version=None,
+    sdkconfig=None, dry_run=False,
+):  # fmt: skip
     """Build a board's firmware into build/<board>/."""
-    wanted = {"micropython": Path(micropython) if micropython else None, "builder": builder}
-    wanted |= {"version": version, "sdkconfig": [Path(file) for file in sdkconfig or ()]}
-    wanted |= {"base_image": base_image}
+    wanted = {"builder": builder, "base_image": base_image, "version": version}
+    wanted |= {"micropython": Path(micropython) if micropython else None}
+    wanted |= {"sdkconfig": [Path(file) for file in sdkconfig or ()]}
     if dry_run:
         say(show.plan_text(build_.dry_run(boards_.find(board), **wanted)))
         return
     with show.build_progress(say if verbose else None) as heard:
         result = build_.build(boards_.find(board), **wanted, **heard)
     out.print(show.build_table(result))
+
+
+@task(help={"next": "make the next key", "rotate": "let it take over", "public": "print PEM only"})
+@edge
+def keys(_, next=False, rotate=False, public=False):
+    """Show the keys that firmware is signed with; make the first when there is none."""
+    say(signing.manage_keys(next, rotate, public))
 
 
 @task
@@ -144,9 +144,8 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
     wanted = {"prefix": prefix, "server": server, "port": port or None, "tls": False}
     settings = Settings.resolve(wanted)
     path = Path(flash) if flash else None
-    run_foreground(
-        settings.need_prefix(), settings.server, settings.port, flash=path, heap=heap, say=say
-    )
+    where = settings.need_prefix(), settings.server, settings.port
+    run_foreground(*where, flash=path, heap=heap, say=say)
 
 
 @task(
@@ -154,15 +153,20 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
         "prefix": "the board's topic prefix, as esp32/test",
         "board": "push the build of this board; by default of the one the device says it is",
         "image": "push this app.bin, or the one kept whose SHA-256 begins so",
+        "retry_failed": "also what the board has tried and gone back from",
+        "json": "print events, one JSON object a line",
         "server": "the broker's address; 127.0.0.1 by default",
         "port": "the broker's port; 1883 by default",
     }
 )
 @edge
-def ota(_, prefix=None, board=None, image=None, server=None, port=0):
+def ota(
+    _, prefix=None, board=None, image=None, retry_failed=False, json=False, server=None, port=0
+):  # fmt: skip
     """Push new firmware over MQTT and wait until the board has confirmed it."""
     settings = Settings.resolve({"prefix": prefix, "server": server, "port": port or None})
-    run_ota(settings, board, Path(image) if image else None, Console())
+    path, options = Path(image) if image else None, {"retry_failed": retry_failed, "as_json": json}
+    run_ota(settings, board, path, Console(), **options)
 
 
 @task(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mqhost import bundle, github_access
+from mqhost import bundle, github_access, signing
 from mqhost.errors import ToolError, UsageError
 from mqhost.github import BYTES, JSON, GitHub, GitHubError, Gone, NotFound
 from mqhost.lock import locked
@@ -71,7 +71,7 @@ def fetch(
     repository: str | None = None,
     output: Path | None = None,
     *,
-    check_signature: bundle.SignatureCheck = bundle.accept_unsigned,
+    check_signature: bundle.SignatureCheck = signing.check_signature,
     progress: Progress = silent,
 ) -> Fetched:
     """Bring the firmware of `board` from a run (its ID, or "latest") or a release (its tag).

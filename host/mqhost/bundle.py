@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mqhost import signing
 from mqhost.errors import ToolError, UsageError
 from mqhost.espimage import ImageError, verify
 from mqhost.files import replace_file
@@ -76,12 +77,8 @@ def board_of(name: str) -> str | None:
     return match[1] if match else None
 
 
-def accept_unsigned(offer: bytes, signature: bytes | None) -> None:
-    """The SignatureCheck for as long as offers are not signed."""
-
-
 def read_bundle(
-    path: Path, board: str, check_signature: SignatureCheck = accept_unsigned
+    path: Path, board: str, check_signature: SignatureCheck = signing.check_signature
 ) -> Bundle:
     """Read and check the bundle of `board` in the zip file `path`; raises BundleError."""
     files = _read_zip(path)

@@ -21,6 +21,7 @@ from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.questions import Questions
 from mqhost.settings import Settings
+from mqhost.signing import sign
 from mqhost.update import CONFIRM_TIMEOUT, PATIENCE
 
 _INTERRUPTED = 130
@@ -114,6 +115,8 @@ def log_command(edge: _Edge, lines: int | None) -> None:
     "one that was built or downloaded.  [build/BOARD/app.bin]",
 )
 @click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
+@click.option("--retry-failed", is_flag=True, help="Also what the board tried and went back from.")
+@click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
 @click.option(
     "--patience",
     type=click.FloatRange(min=1),
@@ -129,28 +132,24 @@ def log_command(edge: _Edge, lines: int | None) -> None:
     help="Seconds to wait for the new firmware to be confirmed.",
 )
 @click.pass_obj
-def ota_command(
-    edge: _Edge,
-    board: str | None,
-    image: Path | None,
-    force: bool,
-    patience: float,
-    confirm_timeout: float,
-) -> None:
+def ota_command(edge: _Edge, board: str | None, image: Path | None, **options: Any) -> None:
     """Push new firmware and wait until the board has confirmed it.
 
     Interrupted or lost, it resumes when it is run again.
     """
-    commands.run_ota(
-        edge.settings,
-        board,
-        image,
-        edge.console,
-        force=force,
-        patience=patience,
-        confirm_timeout=confirm_timeout,
-        debug=edge.debug,
-    )
+    commands.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)
+
+
+@cli.command("sign")
+@click.argument("image", type=_FILE)
+@click.pass_obj
+def sign_command(edge: _Edge, image: Path) -> None:
+    """Sign the offer beside IMAGE, an app.bin that was built without the private key.
+
+    The key is MQBOARD_SIGNING_KEY (PEM text or a file), or else the development key.
+    """
+    offer = sign(image)
+    commands.say(edge.console, f"Signed {offer.board} {offer.version} with key {offer.key}.")
 
 
 @cli.command("adopt")

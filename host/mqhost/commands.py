@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 from rich.console import Console
 
 import mqwire
-from mqhost import transfer
 from mqhost.connection import Subscription
-from mqhost.display import Display
-from mqhost.errors import SilentBoardError, UsageError
+from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.offer import load_image
+from mqhost.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
 from mqhost.paths import BUILD
+from mqhost.printing import clean, clean_lines, say
 from mqhost.session import Session
 from mqhost.settings import Settings
 from mqhost.store import ImageStore, remember
@@ -44,18 +44,10 @@ _FACTS = {
     "heap_used": "used heap",
     "uptime_s": "uptime",
     "address": "address",
+    "signing": "signatures",
     "failed": "failed update",
 }
 _UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
-
-# The stages of an update, for people (see Display).
-STAGES = {
-    transfer.COMPARE: "The board compares what it has",
-    transfer.SEND: "Sending blocks",
-    transfer.VERIFY: "The board checks the whole image",
-    transfer.RESTART: "The board restarts",
-    transfer.CONFIRM: "The board proves the new firmware",
-}
 
 
 def run_eval(settings: Settings, code: str, output: BinaryIO, *, debug: Debug = None) -> None:
@@ -121,35 +113,47 @@ def run_ota(
     console: Console,
     *,
     force: bool = False,
+    retry_failed: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float = CONFIRM_TIMEOUT,
+    as_json: bool = False,
     debug: Debug = None,
 ) -> UpdateResult:
-    """Push an app image and stay until the board has confirmed it; print how it went.
+    """Push an app image and stay until the board has confirmed it; print how it went, with
+    `as_json` as one JSON object a line (see OtaEvents).
 
     `image` is an app.bin with its image.json beside it, or the first digits of the SHA-256 of one
     in the local image store; None means the build of `board`, and with `board` None that of the
     board which the device says it is.
     """
-    with Session(settings, debug=debug) as session, Display(console, STAGES) as display:
-        path = image_path(image) if image else app_path(board or _board_of(session))
-        offer, app = load_image(path)
-        remember(app, offer)
-        say(console, f"{session.prefix}: {path.name} {offer.version}, {offer.size:,} B")
-        try:
-            result = push(
-                session,
-                offer,
-                app,
-                force=force,
-                patience=patience,
-                confirm_timeout=confirm_timeout,
-                progress=display.show,
-            )
-        except KeyboardInterrupt:
-            say(console, _interrupted(session, display.stage, offer.version))
-            raise
-    say(console, _outcome(session.prefix, result))
+    report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
+    try:
+        with Session(settings, debug=debug) as session, report:
+            path = image_path(image) if image else app_path(board or _board_of(session))
+            offer, app = load_image(path)
+            remember(app, offer)
+            report.start(session.prefix, offer)
+            try:
+                result = push(
+                    session,
+                    offer,
+                    app,
+                    force=force,
+                    retry_failed=retry_failed,
+                    patience=patience,
+                    confirm_timeout=confirm_timeout,
+                    progress=report.show,
+                )
+            except KeyboardInterrupt:
+                running = str((session.last_status or {}).get("version", "what it ran"))
+                report.interrupted(
+                    interrupted_state(session.prefix, report.stage, running, offer.version)
+                )
+                raise
+    except ToolError as error:
+        report.failed(error)
+        raise
+    report.done(session.prefix, result)
     return result
 
 
@@ -180,22 +184,6 @@ def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> No
         say(console, f"{clean(word):13} {_fact(key, facts[key])}")
 
 
-def say(console: Console, text: str) -> None:
-    """Print `text` as it is: no markup, no colours, no line breaks of the console's own."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
-
-
-def clean(text: str) -> str:
-    """`text` without control characters: it may come from a board, and goes to a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
-def clean_lines(text: str) -> str:
-    """The same for a text of several lines: newlines and tabs stay."""
-    text = text.replace("\r\n", "\n")
-    return "".join(part if part in ("\n", "\t") else clean(part) for part in text)
-
-
 def _board_of(session: Session) -> Any:
     """The board that the device says it is."""
     return session.request_json("info").get("board")
@@ -209,30 +197,3 @@ def _fact(key: str, value: Any) -> str:
     elif not isinstance(value, str):
         value = json.dumps(value)
     return clean(value)
-
-
-def _outcome(prefix: str, result: UpdateResult) -> str:
-    """The last line of a successful `ota`."""
-    if result.already:
-        return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
-    slot = clean(result.slot)
-    return (
-        f"{prefix}: {clean(result.old_version)} → {clean(result.new_version)}, confirmed in slot "
-        f"{slot}. Sent {result.bytes_sent:,} B ({result.blocks_sent} of {result.blocks_total} "
-        f"blocks) in {result.transfer_seconds:.1f} s; {result.seconds:.1f} s in all."
-    )
-
-
-def _interrupted(session: Session, stage: str, version: str) -> str:
-    """What Ctrl-C leaves behind."""
-    prefix = session.prefix
-    if stage in (transfer.RESTART, transfer.CONFIRM):
-        return (
-            f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
-            f"with: mqboard --prefix {prefix} info"
-        )
-    running = clean(str((session.last_status or {}).get("version", "what it ran")))
-    return (
-        f"Interrupted. {prefix} keeps running {running}; the same command again sends only what "
-        "is still missing."
-    )

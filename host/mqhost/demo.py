@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mqhost import board as boards
-from mqhost import display, packages, show
+from mqhost import packages, show
 from mqhost.broker import Broker
 from mqhost.build import BuildResult, build
-from mqhost.commands import STAGES, say
+from mqhost.commands import say
 from mqhost.offer import load_image
+from mqhost.ota_report import OtaLines
 from mqhost.partition import PartitionTable
 from mqhost.paths import BUILD
 from mqhost.session import Session, Status
@@ -76,7 +77,7 @@ def _wait_birth(session: Session, device: Device) -> Status:
 
 def _update(console: Console, session: Session, image: BuildResult) -> UpdateResult:
     say(console, f"Pushing {image.version} over MQTT into the other slot.")
-    with display.Display(console, STAGES) as progress:
+    with OtaLines(console) as progress:
         result = push(session, *load_image(image.app), progress=progress.show)
     say(console, f"The board came back with {result.new_version} and confirmed it.")
     return result

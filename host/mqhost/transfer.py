@@ -46,6 +46,7 @@ class Transfer:
         before: dict[str, Any],
         patience: float,
         progress: Progress,
+        retry_failed: bool = False,
     ) -> None:
         self.bytes_sent = 0
         self.blocks_sent = 0
@@ -57,6 +58,7 @@ class Transfer:
         self._offer = offer
         self._app = app
         self._failed_before = failed_image(before)
+        self._options = {"retry_failed": True} if retry_failed else {}
         self._patience = patience
         self._give_up = 0.0
         self._growth = 1
@@ -83,7 +85,8 @@ class Transfer:
     def _attempt(self, exchange: Exchange) -> bool:
         """Offer once and send what is asked for: True when installed, False to offer again."""
         topic = mqwire.blocks_topic(self._session.prefix, exchange.ident)
-        options = json.dumps({"topic": topic}, separators=(",", ":")).encode()
+        wanted = {"topic": topic} | self._options
+        options = json.dumps(wanted, separators=(",", ":")).encode()
         request = wire.pack_request(self._offer.to_bytes(), self._offer.signature, options)
         if len(request) > wire.MAX_REQUEST:
             raise UsageError(

@@ -13,6 +13,7 @@ from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.offer import Offer
 from mqhost.progress import Progress, silent
 from mqhost.session import Session, Status
+from mqhost.signing import check_failed_before, check_key
 from mqhost.transfer import CONFIRM, RESTART, Transfer, differs
 from mqhost.verdict import rolled_back
 from mqwire.flash import CONFIRMED_STATES
@@ -47,14 +48,16 @@ def push(
     app: bytes,
     *,
     force: bool = False,
+    retry_failed: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float = CONFIRM_TIMEOUT,
     progress: Progress = silent,
 ) -> UpdateResult:
     """Make the board of `session` run `app`, which `offer` describes.
 
-    `force` leaves the check for the right board to the board. Raises UsageError (wrong image),
-    RefusedError, BoardError (RolledBack among them), SilentBoardError or BrokerError.
+    `force` leaves it to the board whether the image is for it, and its signature one it knows;
+    `retry_failed` also pushes what it has tried and gone back from. Raises UsageError (wrong
+    image), RefusedError, BoardError (RolledBack among them), SilentBoardError or BrokerError.
     """
     start = time.monotonic()
     if not offer.matches(app):
@@ -63,11 +66,15 @@ def push(
     if not force:
         check_board(offer, before, session.prefix)
     old_version = str(before.get("version"))
-    transfer = Transfer(session, offer, app, before, patience, progress)
     running = before.get("image") == offer.sha256
     if running and before.get("slot_state") in CONFIRMED_STATES:
         return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
+    transfer = Transfer(session, offer, app, before, patience, progress, retry_failed)
     if not running:
+        if not force:
+            check_key(offer, before, session.prefix)
+        if not retry_failed:
+            check_failed_before(offer, before, session.prefix)
         transfer.run()
     transferred = time.monotonic()
     status = _wait_confirmed(session, offer, transfer, confirm_timeout)

@@ -231,7 +231,8 @@ class FakeBoard:
     def _do_update(self, ident, body):
         data, _, options = wire.unpack_request(body)
         offer = json.loads(bytes(data))
-        topic = json.loads(bytes(options))["topic"]
+        self.options = json.loads(bytes(options))
+        topic = self.options["topic"]
         if self._update:
             self._client.unsubscribe(self._update["topic"])
             self._update = None
@@ -348,6 +349,7 @@ class FakeBoard:
             self.facts["failed"] = {
                 "image": offer["sha256"],
                 "version": offer["version"],
+                "code": wire.CRASH,
                 "reason": "it crashed",
             }
         else:

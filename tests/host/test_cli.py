@@ -23,6 +23,7 @@ from mqhost.cli import cli
 from mqhost.commands import app_path, clean, run_ota
 from mqhost.errors import UsageError
 from mqhost.offer import Offer
+from mqwire import update as wire
 
 APP = random.Random(1).randbytes(30_000)
 HOST = Path(mqhost.__file__).parents[1]
@@ -295,6 +296,52 @@ def test_ota_of_a_truncated_image_is_a_usage_error(mqboard, board, built):
 def test_a_rollback_is_exit_code_1(mqboard, board, built):
     board.outcome = "rolled back"
     assert_fails(mqboard("ota", "--image", str(built)), 1, "Rolled back", "it crashed")
+
+
+def test_what_was_rolled_back_is_pushed_again_only_when_that_is_asked_for(mqboard, board, built):
+    board.outcome = "rolled back"
+    assert_fails(mqboard("ota", "--image", str(built)), 1, "Rolled back")
+    board.outcome = "confirmed"
+    blocks = board.block_messages
+    assert_fails(
+        mqboard("ota", "--image", str(built)), 5, "gone back", "it crashed", "--retry-failed"
+    )
+    assert board.block_messages == blocks
+    assert mqboard("ota", "--image", str(built), "--retry-failed").returncode == 0
+    assert board.options["retry_failed"] is True
+    assert board.image == APP
+
+
+def test_a_board_that_wants_signatures_is_sent_no_unsigned_image(mqboard, board, built):
+    board.facts |= {"signing": "required", "keys": ["0123456789abcdef"]}
+    process = mqboard("ota", "--image", str(built))
+    assert_fails(process, 5, "not signed", "0123456789abcdef", "Nothing was sent")
+    assert [command for command, _ in board.requests] == ["info"]
+
+
+def events_of(process):
+    return [json.loads(line) for line in process.stdout.splitlines()]
+
+
+def test_ota_tells_scripts_what_happens(mqboard, board, built):
+    first, *progress, last = events_of(mqboard("ota", "--image", str(built), "--json"))
+    assert (first["event"], first["version"], first["size"]) == ("start", "0.2.0", len(APP))
+    assert {event["event"] for event in progress} == {"progress"}
+    stages = list(dict.fromkeys(event["stage"] for event in progress))
+    assert stages[:2] == ["compare", "send"] and stages[-1] == "confirm"
+    assert (last["event"], last["old_version"], last["slot"]) == ("done", "0.1.0", "ota_1")
+
+
+def test_ota_tells_scripts_why_it_failed(mqboard, board, built):
+    board.outcome = "rolled back"
+    process = mqboard("ota", "--image", str(built), "--json")
+    assert_fails(process, 1, "Rolled back")
+    last = events_of(process)[-1]
+    assert (last["event"], last["code"], last["exit_code"]) == ("failed", wire.CRASH, 1)
+    assert "it crashed" in last["message"]
+    (built.parent / "image.json").unlink()
+    last = events_of(mqboard("ota", "--image", str(built), "--json"))[-1]
+    assert (last["event"], last["code"], last["exit_code"]) == ("failed", None, 2)
 
 
 def test_an_update_that_is_never_confirmed_is_exit_code_4(mqboard, board, built):
