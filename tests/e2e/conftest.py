@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import standalone
 
 from mqhost import board as boards
 from mqhost.broker import Broker
@@ -22,6 +23,7 @@ from mqhost.session import Session
 from mqhost.settings import Settings
 from mqhost.sim.device import HEAP, Device
 from mqhost.sim.filesystem import default_config, provision_flash
+from mqhost.source import planned_source
 
 BIN = Path(sys.executable).parent
 BOOT = 30.0  # seconds a board may take to be there on a slow, noisy machine
@@ -57,6 +59,13 @@ def variant(sim, firmware, tmp_path_factory):
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def alone(sim, firmware, tmp_path_factory):
+    """A folder with ordinary MicroPython and the MQTT client, and nothing else of ours."""
+    source = planned_source(sim.micropython).path
+    return standalone.prepare(firmware.app, source, tmp_path_factory.mktemp("alone"))
 
 
 @pytest.fixture(scope="session")
