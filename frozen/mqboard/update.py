@@ -3,9 +3,9 @@
     offer -> scan the inactive slot -> receive blocks -> read back and hash -> install
 
 It is told of messages by `on_blocks` (inside the MQTT reader: a block is decoded from the receive
-buffer by mqboard.decode, checked against its hash and written) and speaks through the current request's
-replies, sent by `run()`. What is in the slot already is never written again, so that the same offer
-sent once more resumes after anything; nothing about a transfer is stored.
+buffer by mqboard.decode, checked against its hash and written) and speaks through the current
+request's replies, sent by `run()`. What is in the slot already is never written again, so that the
+same offer sent once more resumes after anything; nothing about a transfer is stored.
 """
 
 import asyncio

@@ -5,13 +5,15 @@ blocks go out within that credit. Whatever goes wrong on the way (silence, a los
 restarted board) has one remedy: the same offer again under a new id. The contract is mqwire.update.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import mqwire
-from mqhost.blocks import block_messages
+from mqhost.blocks import Encoder
+from mqhost.delta import Delta
 from mqhost.errors import BrokerError, SilentBoardError, ToolError, UsageError
 from mqhost.exchange import Exchange
 from mqhost.offer import Offer
@@ -20,8 +22,9 @@ from mqhost.session import Session
 from mqhost.verdict import failed_image, failure, rolled_back
 from mqwire import update as wire
 
-# What `progress` is told: the board compares its slot, takes blocks, checks the whole image,
-# restarts, and proves the new image good.
+# What `progress` is told: we look for differences to what runs; the board compares its slot, takes
+# blocks, checks the whole image, restarts, and proves the new image good.
+DIFFER = "differ"
 COMPARE, SEND, VERIFY, RESTART, CONFIRM = "compare", "send", "verify", "restart", "confirm"
 
 # Seconds of silence after which the offer is sent again; they double until there is progress.
@@ -33,10 +36,16 @@ _STALL_REJECTED = 0.5  # everything sent was received, and yet blocks are missin
 _MAX_GROWTH = 8
 _POLL = 0.25
 _BUSY_PAUSE = 1.0
+# A sender that was just killed keeps a board busy for a few seconds.
+_BUSY_PATIENCE = 10.0
 
 
 class Transfer:
-    """The transfer of one image: offers until the board has it all."""
+    """The transfer of one image: offers until the board has it all.
+
+    `base`, the image that the board runs, makes it travel as differences to that. When the board
+    does not take these, what is missing goes in full, and `base` is None.
+    """
 
     def __init__(
         self,
@@ -47,10 +56,13 @@ class Transfer:
         patience: float,
         progress: Progress,
         retry_failed: bool = False,
+        base: bytes | None = None,
     ) -> None:
         self.bytes_sent = 0
         self.blocks_sent = 0
         self.offers = 0
+        self.base = base
+        self.encoder = Encoder(app)
         self.progress = progress
         self.boot_id = before.get("boot_id")  # of the boot in which the board took the last blocks
         self.old_version = str(before.get("version"))
@@ -58,16 +70,24 @@ class Transfer:
         self._offer = offer
         self._app = app
         self._failed_before = failed_image(before)
-        self._options = {"retry_failed": True} if retry_failed else {}
+        self._options: dict[str, Any] = {"retry_failed": True} if retry_failed else {}
         self._patience = patience
         self._give_up = 0.0
+        self._busy_until = 0.0
+        self._accepted = False  # the board has taken an offer of ours
+        self._topic = ""  # of the blocks: the board knows us by it
         self._growth = 1
         self._fewest = offer.count + 1
         self._completed = False  # every block the board needed was once sent
 
     def run(self) -> None:
         """Return when the image is installed; raise if it is refused, failed, or went silent."""
+        if self.base is not None:
+            self.progress(DIFFER, 0, 0)
+            self.encoder = Encoder(self._app, Delta(self.base, self._app))
+            self._options["base"] = hashlib.sha256(self.base).hexdigest()
         self._give_up = time.monotonic() + self._patience
+        self._busy_until = time.monotonic() + _BUSY_PATIENCE
         connection = self._session.connection
         while True:
             generation = connection.generation
@@ -84,7 +104,8 @@ class Transfer:
 
     def _attempt(self, exchange: Exchange) -> bool:
         """Offer once and send what is asked for: True when installed, False to offer again."""
-        topic = mqwire.blocks_topic(self._session.prefix, exchange.ident)
+        topic = self._topic or mqwire.blocks_topic(self._session.prefix, exchange.ident)
+        self._topic = topic
         wanted = {"topic": topic} | self._options
         options = json.dumps(wanted, separators=(",", ":")).encode()
         request = wire.pack_request(self._offer.to_bytes(), self._offer.signature, options)
@@ -93,7 +114,7 @@ class Transfer:
                 f"The offer takes {len(request)} B; a board takes {wire.MAX_REQUEST} B. The image "
                 "is too large for it."
             )
-        attempt = _Attempt(self._app, self._offer.count)
+        attempt = _Attempt(self.encoder, self._offer.count)
         presence = self._presence()
         self.progress(COMPARE, 0, self._offer.count)
         self.bytes_sent += exchange.send(request)
@@ -116,6 +137,8 @@ class Transfer:
             if self._by_status():
                 return True
             silent = time.monotonic() - alive > attempt.stall() * self._growth
+            if silent and attempt.rejected:
+                self._send_in_full()
             if silent or self._presence() != presence or self._left() <= 0:
                 return False
 
@@ -128,6 +151,7 @@ class Transfer:
         if attempt.needed is None and code in (wire.RECEIVING, wire.INSTALLED):
             self.boot_id = (self._session.last_status or {}).get("boot_id", self.boot_id)
         if code == wire.RECEIVING:
+            self._accepted = True
             if not attempt.update(credit, received, body):
                 return None, False
             missing = attempt.missing
@@ -139,12 +163,21 @@ class Transfer:
             return None, True
         if code in (wire.INSTALLED, wire.ALREADY_RUNNING) or self._by_status():
             return True, True
-        if code == wire.BUSY and self.offers > 1:
+        if code == wire.WRONG_BASE and self.base is not None:
+            self._send_in_full()
+            return False, True
+        if code == wire.BUSY and (self._accepted or time.monotonic() < self._busy_until):
             # With our own previous offer, perhaps: it may be about to restart.
             new = self._offer.sha256
             self._session.wait_status(lambda status: status.get("image") == new, _BUSY_PAUSE)
             return False, False
         raise failure(code, body)
+
+    def _send_in_full(self) -> None:
+        """From now on send no differences."""
+        self.base = None
+        self.encoder = Encoder(self._app)
+        self._options.pop("base", None)
 
     def _by_status(self) -> bool:
         """Whether the status says that the board runs the new image; RolledBack if it did."""
@@ -182,14 +215,14 @@ class Transfer:
 class _Attempt:
     """What is known since one offer: the needed blocks, the credit, and what is in flight."""
 
-    def __init__(self, app: bytes, count: int) -> None:
+    def __init__(self, encoder: Encoder, count: int) -> None:
         self.needed: bytes | None = None
         self.missing = count
         self._count = count
         self._credit = 0
         self._sent = 0
         self._received = 0
-        self._messages = block_messages(app, self._numbers())
+        self._messages = encoder.messages(self._numbers())
         self._next: tuple[bytes, int] | None = None
 
     def update(self, credit: int, received: int, bitmap: bytes) -> bool:
@@ -227,6 +260,11 @@ class _Attempt:
     def all_sent(self) -> bool:
         """Whether every block that was asked for is on its way."""
         return self.needed is not None and self._next is None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether everything was sent and received, and yet blocks are missing."""
+        return self.all_sent and bool(self.missing) and not self._flying()
 
     def _numbers(self) -> Iterator[int]:
         """The needed blocks in order, by the newest bitmap at the time each is due."""

@@ -4,6 +4,7 @@
 board's own status counts: the new image, confirmed, or the old one back.
 """
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from mqhost.offer import Offer
 from mqhost.progress import Progress, silent
 from mqhost.session import Session, Status
 from mqhost.signing import check_failed_before, check_key
+from mqhost.store import ImageStore
 from mqhost.transfer import CONFIRM, RESTART, Transfer, differs
 from mqhost.verdict import rolled_back
 from mqwire.flash import CONFIRMED_STATES
@@ -28,6 +30,8 @@ class UpdateResult:
 
     `bytes_sent` counts the MQTT payloads of offers and blocks; `transfer_seconds` is the time to
     the last block, `seconds` that to the confirmation; `offers` counts offers (1 without trouble).
+    `base`: the SHA-256 of the image to which blocks were sent as differences, "" without one;
+    `bytes_saved` is what that made less of them.
     """
 
     old_version: str
@@ -40,6 +44,8 @@ class UpdateResult:
     blocks_sent: int = 0
     blocks_total: int = 0
     offers: int = 0
+    base: str = ""
+    bytes_saved: int = 0
 
 
 def push(
@@ -49,6 +55,8 @@ def push(
     *,
     force: bool = False,
     retry_failed: bool = False,
+    base: bytes | None = None,
+    full: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float = CONFIRM_TIMEOUT,
     progress: Progress = silent,
@@ -56,8 +64,10 @@ def push(
     """Make the board of `session` run `app`, which `offer` describes.
 
     `force` leaves it to the board whether the image is for it, and its signature one it knows;
-    `retry_failed` also pushes what it has tried and gone back from. Raises UsageError (wrong
-    image), RefusedError, BoardError (RolledBack among them), SilentBoardError or BrokerError.
+    `retry_failed` also pushes what it has tried and gone back from. Blocks are sent as differences
+    to what the board runs when that is `base` or in the local store; `full` forbids it. Raises
+    UsageError (wrong image), RefusedError, BoardError (RolledBack among them), SilentBoardError or
+    BrokerError.
     """
     start = time.monotonic()
     if not offer.matches(app):
@@ -69,7 +79,8 @@ def push(
     running = before.get("image") == offer.sha256
     if running and before.get("slot_state") in CONFIRMED_STATES:
         return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
-    transfer = Transfer(session, offer, app, before, patience, progress, retry_failed)
+    known = None if full else find_base(str(before.get("image")), base)
+    transfer = Transfer(session, offer, app, before, patience, progress, retry_failed, known)
     if not running:
         if not force:
             check_key(offer, before, session.prefix)
@@ -88,7 +99,17 @@ def push(
         blocks_sent=transfer.blocks_sent,
         blocks_total=offer.count,
         offers=transfer.offers,
+        base=hashlib.sha256(transfer.base).hexdigest() if transfer.base else "",
+        bytes_saved=transfer.encoder.saved,
     )
+
+
+def find_base(running: str, given: bytes | None) -> bytes | None:
+    """The image with the hash `running`: `given` or of the local store, None if neither."""
+    if given is not None and hashlib.sha256(given).hexdigest() == running:
+        return given
+    stored = ImageStore().get(running)
+    return stored.app if stored else None
 
 
 def check_board(offer: Offer, info: dict[str, Any], prefix: str) -> None:

@@ -11,6 +11,7 @@ from fakes import BLOCK, FakeLog, FakePartition, run, until
 from mqboard.update import Receiver
 from mqwire import update as wire
 
+
 def stored(data):
     """Raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor. Behind it
     the first byte of a flush, as in every record."""

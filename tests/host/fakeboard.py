@@ -52,12 +52,14 @@ class FakeBoard:
         self.block_messages = 0  # received since the start
         self.writes = []  # block numbers in the order of writing
         self.evaluations = 0
+        self.options = {}  # of the last update request
         # Faults.
         self.silent = set()  # commands that get no answer
         self.on_block = None  # called with (number of the message, payload); returns payloads
         self.answer = None  # called with (command, body): replaces the answer by [(topic, bytes)]
         self.refuse = None  # update code to answer an offer with
         self.lose_installed = False
+        self.takes_deltas = True
         self.verify = True
         self.outcome = "confirmed"  # or "rolled back", "never back", "never confirmed"
         self.old = None
@@ -233,6 +235,7 @@ class FakeBoard:
         offer = json.loads(bytes(data))
         self.options = json.loads(bytes(options))
         topic = self.options["topic"]
+        self.options = json.loads(bytes(options))
         if self._update:
             self._client.unsubscribe(self._update["topic"])
             self._update = None
@@ -272,6 +275,8 @@ class FakeBoard:
             return wire.WRONG_MCU
         if offer["sha256"] == hashlib.sha256(self.image).hexdigest():
             return wire.ALREADY_RUNNING
+        if self.options.get("base") not in (None, hashlib.sha256(self.image).hexdigest()):
+            return wire.WRONG_BASE
         if offer["size"] > len(self.slot):
             return wire.TOO_LARGE
         return None
@@ -293,19 +298,26 @@ class FakeBoard:
         position = 0
         while position < len(message):
             number, encoding, start, position = wire.unpack_record(message, position)
-            data = message[start:position]
-            if encoding == wire.DEFLATE:
-                with contextlib.suppress(zlib.error):
-                    data = zlib.decompress(data, -wire.WINDOW_BITS)
-            if wire.bitmap_get(update["needed"], number) and _is(update, number, data):
-                begin = number * wire.BLOCK_SIZE
-                self.slot[begin : begin + wire.BLOCK_SIZE] = data
-                self.writes.append(number)
-                wire.bitmap_put(update["needed"], number, False)
+            if encoding == wire.DELTA and not self.takes_deltas:
+                continue
+            try:
+                data = decode(number, encoding, message[start:position], self.image)
+            except (ValueError, zlib.error):
+                continue
+            for count in range(len(data) // wire.BLOCK_SIZE):
+                begin = count * wire.BLOCK_SIZE
+                self._take_block(update, number + count, data[begin : begin + wire.BLOCK_SIZE])
         if not any(update["needed"]):
             self._complete()
         elif update["unreported"] >= self.report_every:
             self._report()
+
+    def _take_block(self, update, number, block):
+        if wire.bitmap_get(update["needed"], number) and _is(update, number, block):
+            begin = number * wire.BLOCK_SIZE
+            self.slot[begin : begin + wire.BLOCK_SIZE] = block
+            self.writes.append(number)
+            wire.bitmap_put(update["needed"], number, False)
 
     def _report(self):
         update = self._update
@@ -365,6 +377,37 @@ class FakeBoard:
         if self.outcome == "confirmed":
             self.facts["slot_state"] = "valid"
             self.announce()
+
+
+def decode(number, encoding, data, base):
+    """The blocks of a record, one behind the other; `base` is what runs."""
+    if encoding == wire.RAW:
+        return data
+    if encoding == wire.DEFLATE:
+        return zlib.decompressobj(-wire.WINDOW_BITS).decompress(data)
+    assert encoding == wire.DELTA
+    stream = zlib.decompressobj(-wire.WINDOW_BITS).decompress(data[wire.DELTA_HEADER :])
+    made = bytearray()
+    position = 0
+    while position < len(stream):
+        head = stream[position : position + wire.INSTRUCTION_SIZE]
+        position += wire.INSTRUCTION_SIZE
+        length, patches, distance = wire.unpack_instruction(head)
+        if patches == wire.LITERAL:
+            made += stream[position : position + length]
+            position += length
+            continue
+        source = number * wire.BLOCK_SIZE + len(made) + distance
+        part = bytearray(base[source : source + length])
+        index = 0
+        for gap, added in zip(*[iter(stream[position : position + 2 * patches])] * 2, strict=True):
+            index += gap
+            part[index] = part[index] + added & 0xFF
+            index += 1
+        position += 2 * patches
+        made += part
+    assert len(made) == wire.blocks_in(encoding, data) * wire.BLOCK_SIZE
+    return bytes(made)
 
 
 def _is(update, number, block):

@@ -1,0 +1,110 @@
+"""Blocks as differences to the image that a board runs: what comes from there, and what changed.
+
+    bsdiff4 finds the matches -> cut at block borders -> the instructions of each block
+
+Instructions are those of mqwire.update. Inserting one line moves everything behind it: most of an
+image is then a copy from a few bytes further on, in which single bytes differ, the addresses of
+what moved. So a patch is added to a byte, not put in its place: the same distance again and again
+compresses well, and a board looks only at the bytes that change.
+"""
+
+import bz2
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import bsdiff4
+
+from mqwire.update import BLOCK_SIZE, LITERAL, pack_instruction
+
+_HEAD = 32  # bytes of a BSDIFF40 patch before its first part, the control triples
+_TRIPLE = 24
+_MAX_GAP = 0xFF
+
+
+@dataclass(frozen=True)
+class Match:
+    """`size` bytes at `start` of the new image that resemble those at `source` of the base.
+
+    `source` is None where nothing there does.
+    """
+
+    start: int
+    size: int
+    source: int | None
+
+
+class Delta:
+    """`app` as a difference to `base`. Finding it takes about a second for each 4 MB."""
+
+    def __init__(self, base: bytes, app: bytes) -> None:
+        self._base = base
+        self._app = app
+        self._matches = find_matches(base, app)
+        self._starts = [match.start for match in self._matches]
+
+    def instructions(self, number: int) -> bytes:
+        """The instructions that make block `number` of the app, padded with 0xFF to its end."""
+        start = number * BLOCK_SIZE
+        stop = min(start + BLOCK_SIZE, len(self._app))
+        parts = []
+        index = bisect_right(self._starts, start) - 1
+        while index < len(self._matches) and self._starts[index] < stop:
+            match = self._matches[index]
+            begin, end = max(match.start, start), min(match.start + match.size, stop)
+            if match.source is None:
+                parts.append(_literal(self._app[begin:end]))
+            else:
+                parts.append(self._copy(begin, end, match.source - match.start))
+            index += 1
+        if stop < start + BLOCK_SIZE:
+            parts.append(_literal(b"\xff" * (start + BLOCK_SIZE - stop)))
+        return b"".join(parts)
+
+    def _copy(self, begin: int, end: int, distance: int) -> bytes:
+        """The instruction for the bytes `begin`:`end`, which are like those `distance` on."""
+        new = self._app[begin:end]
+        old = self._base[begin + distance : end + distance]
+        patches = bytearray()
+        last = 0
+        if new != old:
+            for index, (is_now, was) in enumerate(zip(new, old, strict=True)):
+                if is_now != was:
+                    while index - last > _MAX_GAP:
+                        patches += bytes((_MAX_GAP, 0))
+                        last += _MAX_GAP + 1
+                    patches += bytes((index - last, (is_now - was) & 0xFF))
+                    last = index + 1
+        if len(patches) >= 2 * len(new):
+            return _literal(new)
+        return pack_instruction(end - begin, len(patches) // 2, distance) + patches
+
+
+def find_matches(base: bytes, app: bytes) -> list[Match]:
+    """What of `app` resembles what of `base`: in order, and together all of `app`."""
+    # Of the patch (see bsdiff4's format.py) only the triples matter: how many bytes are like the
+    # base's at our place in it, how many follow that are not, and how far to move that place.
+    patch = bsdiff4.diff(base, app)
+    control = bz2.decompress(patch[_HEAD : _HEAD + _number(patch[8:16])])
+    matches = []
+    start = source = 0
+    for position in range(0, len(control), _TRIPLE):
+        alike, other, move = (
+            _number(control[position + part : position + part + 8]) for part in (0, 8, 16)
+        )
+        if alike:
+            matches.append(Match(start, alike, source))
+        if other:
+            matches.append(Match(start + alike, other, None))
+        start += alike + other
+        source += alike + move
+    return matches
+
+
+def _literal(data: bytes) -> bytes:
+    return pack_instruction(len(data), LITERAL, 0) + data
+
+
+def _number(data: bytes) -> int:
+    """A number as bsdiff writes it: little-endian, the highest bit is the sign."""
+    value = int.from_bytes(data, "little")
+    return -(value & ~(1 << 63)) if value >> 63 else value
