@@ -255,9 +255,10 @@ class MQTTClient:
 
     async def _start(self, client):
         """Have `client` run, and wait until it is connected; OSError when it cannot connect."""
+        connects = client.connects
         client.failures = 0
         self._tasks.append(asyncio.create_task(client.run()))
-        while not client.up.is_set():
+        while client.connects == connects:
             if client.failures:
                 raise OSError(-1, self._log.why)
             await asyncio.sleep_ms(20)
