@@ -1,5 +1,6 @@
 """The CI workflow: it calls tasks that exist, is pinned, asks for little, passes the linter."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -8,11 +9,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from invoke import Collection
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
 import tasks
+from mqhost.keys import SigningKey
+from mqhost.offer import Offer
 from mqhost.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -121,6 +126,43 @@ def test_shell_steps_are_shell():
             )
             assert result.returncode == 0, f"{where}: {result.stderr}"
             assert "${{" not in step["run"], f"{where}: values come through env"
+
+
+def sign_step(tmp_path, key, **environment):
+    """Run the step that signs, beside an artifact in `tmp_path`."""
+    [script] = [step["run"] for _, step in STEPS if step.get("name") == "Sign the offer"]
+    places = {name: str(tmp_path / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
+    environment = {"PATH": os.environ["PATH"], "MQBOARD_SIGNING_KEY": key} | places | environment
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    return subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+
+def test_the_signing_job_signs_what_names_its_key(tmp_path):
+    key = rsa.generate_private_key(65537, 3072)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = SigningKey(key, "test").public
+    folder = tmp_path / "firmware" / "firmware-esp32.v1.2.3"
+    folder.mkdir(parents=True)
+    for name in (public.id, "0" * 16):
+        offer = Offer.make(b"app", board="esp32", mcu="esp32", version="1", seq=1, key=name)
+        (folder / "image.json").write_bytes(offer.to_bytes())
+        result = sign_step(tmp_path, pem)
+        if name == public.id:
+            assert result.returncode == 0, result.stderr
+            signature = (folder / "image.sig").read_bytes()
+            assert public.signed(offer.to_bytes(), signature)
+            assert (tmp_path / "GITHUB_OUTPUT").read_text() == "signed=firmware-esp32.v1.2.3\n"
+        else:
+            assert result.returncode == 1 and public.id in result.stdout
+        assert "PRIVATE" not in result.stdout + result.stderr
+
+
+def test_without_a_signing_key_only_a_tag_fails(tmp_path):
+    (tmp_path / "firmware" / "firmware-esp32.v1").mkdir(parents=True)
+    assert sign_step(tmp_path, "", GITHUB_REF_TYPE="branch").returncode == 0
+    assert "not signed" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text()
+    assert sign_step(tmp_path, "", GITHUB_REF_TYPE="tag").returncode != 0
+    assert not (tmp_path / "GITHUB_OUTPUT").exists()
 
 
 def test_the_linter_is_content():
