@@ -87,7 +87,7 @@ class FakeNvs:
 GOOD = {
     "prefix": "esp32/test",
     "networks": [{"ssid": "net", "password": "secret"}],
-    "broker": {"host": "127.0.0.1"},
+    "broker": {"host": "127.0.0.1", "tls": False},
 }
 
 
@@ -97,7 +97,16 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
         self.assertEqual(parsed.networks, [("net", "secret")])
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
-        self.assertIs(parsed.allow_downgrade, False)
+        self.assertEqual(parsed.allow_downgrade, False)
+
+    def test_tls_is_the_default_and_needs_a_ca(self):
+        fields = dict(GOOD)
+        fields["broker"] = {"host": "h", "ca": "/certs/ca.pem"}
+        parsed = config.parse(json.dumps(fields))
+        self.assertEqual((parsed.tls, parsed.verify, parsed.port), (True, True, 8883))
+        self.assertEqual((parsed.ca, parsed.cert, parsed.key), ("/certs/ca.pem", None, None))
+        fields["broker"] = {"host": "h", "verify": False}
+        self.assertTrue(config.parse(json.dumps(fields)).tls)
 
     def test_each_error_names_its_key(self):
         for changes, key in (
@@ -110,6 +119,9 @@ class ConfigTest(unittest.TestCase):
             ({"broker": {}}, "host"),
             ({"broker": {"host": "h", "port": "1883"}}, "port"),
             ({"broker": {"host": "h", "keepalive": 0}}, "keepalive"),
+            ({"broker": {"host": "h"}}, "broker.ca"),
+            ({"broker": {"host": "h", "tls": "no"}}, "tls"),
+            ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "key"),
             ({"update": {"confirm_s": -1}}, "confirm_s"),
             ({"update": []}, "update"),
             ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),

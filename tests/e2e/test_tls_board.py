@@ -1,0 +1,186 @@
+"""A simulated board that reaches its broker over TLS, from provisioning to a lost filesystem."""
+
+import itertools
+import json
+import socket
+import struct
+import threading
+import time
+
+import pytest
+from certificates import FUTURE, Authority
+
+from mqhost.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
+from mqhost.broker import HOST, Broker, free_port
+from mqhost.flashing import flash
+from mqhost.partition import PartitionTable
+from mqhost.provision import CONFIG_PATH, Provision, provision
+from mqhost.questions import Questions
+from mqhost.session import Session
+from mqhost.settings import Settings
+from mqhost.sim.device import Device
+from mqhost.sim.filesystem import default_config
+
+BOOT = 60.0
+SECRETS = {"MQBOARD_WIFI_PASSWORD": "simpassword"}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def broker(authority):
+    """A broker with a plain port for us, and as `secure` one with TLS for the board."""
+    secure = free_port()
+    with Broker(extra=[f"listener {secure} {HOST}", *authority.listener()]) as running:
+        running.secure = secure
+        yield running
+
+
+@pytest.fixture
+def make_tls_board(make_board):
+    """make_tls_board(where, files) -> Board with `where` as its configuration's broker."""
+
+    def make(where, files, **changes):
+        prefix = f"tls/{next(numbers)}"
+        config = default_config(prefix, "", 0, health_s=0.5) | {"broker": where} | changes
+        board = make_board(files=files | {CONFIG_PATH: json.dumps(config).encode()})
+        board.prefix = prefix
+        return board
+
+    numbers = itertools.count()
+    return make
+
+
+def over_tls(broker, **more):
+    return {"host": "localhost", "port": broker.secure, "ca": CA_PATH} | more
+
+
+def test_a_provisioned_board_uses_tls(tmp_path, sim, firmware, broker, authority):
+    path, prefix = tmp_path / "chip.flash", "tls/provisioned"
+    base = tmp_path / "board.json"
+    wanted = {"networks": [], "broker": {}, "prefix": prefix, "update": {"health_s": 0.5}}
+    base.write_text(json.dumps(wanted))
+    wish = Wish("simnet", f"localhost:{broker.secure}", prefix)
+    questions = Questions(None, None, SECRETS)
+    what = Provision.make(wish, config=base, ca=authority.ca, questions=questions)
+    flash(sim, f"sim:{path}", folder=firmware.folder)
+    provision(sim, what, f"sim:{path}")
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    settings = Settings(server=broker.host, port=broker.port, prefix=prefix)
+    with Device(path, table=table, name="tls") as device, Session(settings) as session:
+        device.wait_for(lambda _: session.births, BOOT, "its birth")
+        assert json.loads(session.request("info").data)["state"] == "online"
+
+
+def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker, authority):
+    files = {CA_PATH: authority.ca.read_bytes()}
+    board = make_tls_board(over_tls(broker), files)
+    board.wait_settled()
+    board.eval(f"import os; os.remove('/config.json'); os.remove('{CA_PATH}')")
+    with board.session() as session:
+        old = board.wait_online()["boot_id"]
+        session.request("reset")
+        board.wait_status(session, lambda status: status["boot_id"] != old, BOOT)
+    assert "using what was kept" in board.device.console.text()
+
+
+@pytest.fixture
+def strict(authority):
+    """A broker that wants a client certificate; `heard` is its log."""
+    lines = [*authority.listener(), f"cafile {authority.ca}", "require_certificate true"]
+    heard = []
+    with Broker(extra=lines, tls=True, log=heard.append) as running:
+        running.heard = heard
+        yield running
+
+
+def test_a_client_certificate_and_a_password(make_tls_board, strict, authority):
+    cert, key = authority.issue("board", kind="rsa")
+    files = {CA_PATH: authority.ca, CERT_PATH: cert, KEY_PATH: key}
+    files = {name: path.read_bytes() for name, path in files.items()}
+    where = {"host": "localhost", "port": strict.port, "ca": CA_PATH}
+    board = make_tls_board(where, files)
+    board.device.wait_console("does it want a client certificate", BOOT)
+    board.device.power_off()
+    where |= {"cert": CERT_PATH, "key": KEY_PATH, "user": "kitchen", "password": "p"}
+    board = make_tls_board(where, files)
+    board.device.wait_for(
+        lambda _: any("u'kitchen'" in line for line in strict.heard), BOOT, "its name"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": "127.0.0.1"}, "does not match"),
+        ({"port": None}, "port for TLS"),
+        ({"ca": "/certs/other.pem"}, "not correctly signed"),
+        ({"ca": "/nothing.pem"}, "/nothing.pem cannot be read"),
+    ],
+    ids=["wrong name", "no TLS there", "unknown CA", "no CA"],
+)
+def test_a_board_never_goes_on_without_verification(
+    make_tls_board, broker, authority, tmp_path, changes, words
+):
+    files = {CA_PATH: authority.ca.read_bytes()}
+    files["/certs/other.pem"] = Authority(tmp_path, "other").ca.read_bytes()
+    changes = {key: value or broker.port for key, value in changes.items()}
+    board = make_tls_board(over_tls(broker) | changes, files)
+    seen = board.device.wait_console(words, BOOT)
+    board.device.wait_console(words, BOOT, since=seen)  # it tries again
+    with board.session() as session:
+        assert not session.births
+
+
+def test_a_name_may_be_given(make_tls_board, broker, authority):
+    where = over_tls(broker, host="127.0.0.1", server_name="localhost")
+    make_tls_board(where, {CA_PATH: authority.ca.read_bytes()}).wait_online()
+
+
+@pytest.fixture
+def time_server():
+    """The port of an NTP server that says 2033-05-18 (Unix time 2,000,000,000)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((HOST, 0))
+
+        def answer():
+            while True:
+                try:
+                    question, sender = server.recvfrom(100)
+                except OSError:
+                    return
+                if not question:
+                    return
+                assert len(question) == 48 and question[0] & 7 == 3
+                seconds = 2_000_000_000 + 2_208_988_800
+                server.sendto(b"\x1c" + bytes(39) + struct.pack(">II", seconds, 0), sender)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", server.getsockname())
+        thread.join()
+
+
+def test_the_clock_begins_with_the_firmware_and_is_set_by_ntp(board, time_server):
+    built = board.wait_online()["built"]
+    assert int(board.eval("__import__('time').time()")) + 946_684_800 >= built > 0
+    code = f"sntp.set_clock('127.0.0.1', {time_server})"
+    board.eval(f"import asyncio; from mqboard import sntp; asyncio.create_task({code})")
+    deadline = time.monotonic() + BOOT
+    while board.eval("__import__('time').gmtime()[:3]") != "(2033, 5, 18)":
+        assert time.monotonic() < deadline
+
+
+def test_a_certificate_from_the_future_has_the_clock_set(make_tls_board, authority, tmp_path):
+    """mbedTLS of the simulated board has the host's clock: asking is all that can be seen here."""
+    with Broker(extra=authority.listener(valid=FUTURE), tls=True) as ahead:
+        where = {"host": "localhost", "port": ahead.port, "ca": CA_PATH}
+        files = {CA_PATH: authority.ca.read_bytes()}
+        board = make_tls_board(where, files, ntp="127.0.0.1")
+        board.device.wait_console("starts in the future; by our clock", BOOT)
+        board.device.wait_console("no time from 127.0.0.1", BOOT)
