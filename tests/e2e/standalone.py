@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from mqhost.espimage import executable_of
-from mqhost.paths import ROOT
+from mqhost.paths import FROZEN, ROOT
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0  # seconds that anything may take on a slow, noisy machine
@@ -50,7 +50,8 @@ def prepare(app, source, folder):
     program.write_bytes(executable_of(app.read_bytes()))
     program.chmod(0o755)
     shutil.copytree(source / "extmod" / "asyncio", folder / "asyncio")
-    for name, file in client_modules().items():
+    tls = {"mqboard/tls.py": FROZEN / "mqboard" / "tls.py"}
+    for name, file in (client_modules() | tls).items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(file, folder / name)
     for file in (HERE / "clients").glob("*.py"):
@@ -80,8 +81,7 @@ class Standalone:
         self._number = 0
         self._ended = False
         self._process = subprocess.Popen(
-            [folder / "micropython", "-X", f"heapsize={heap}", folder / "agent.py"]
-            + [json.dumps(settings)],
+            [folder / "micropython", "-X", f"heapsize={heap}", folder / "agent.py"],
             # Without .frozen: none of the firmware's modules.
             env={"MICROPYPATH": str(folder)},
             stdin=subprocess.PIPE,
@@ -89,6 +89,7 @@ class Standalone:
             text=True,
             bufsize=1,
         )
+        self._send(settings)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -104,12 +105,12 @@ class Standalone:
 
     def define(self, code):
         """Have it run plain code that defines names: imports, handlers."""
-        self._send(0, code)
+        self._send([0, code])
 
     def start(self, code):
         """Have it run the body of a coroutine; returns a number for `finish`."""
         self._number += 1
-        self._send(self._number, code)
+        self._send([self._number, code])
         return self._number
 
     def finish(self, number, timeout=PATIENCE):
@@ -166,8 +167,8 @@ class Standalone:
         self._process.wait()
         self._reader.join(PATIENCE)
 
-    def _send(self, number, code):
-        self._process.stdin.write(json.dumps([number, code]) + "\n")
+    def _send(self, line):
+        self._process.stdin.write(json.dumps(line) + "\n")
 
     def _read(self):
         for line in self._process.stdout:

@@ -1,13 +1,11 @@
 """A MicroPython program around the MQTT client, and nothing else of ours: a test says what it does.
 
-    micropython agent.py SETTINGS
-
-SETTINGS is JSON: host, port, client_id, backoff_ms, `tls` (arguments for a TLS stream, or null),
-and `options`, further arguments of the client. Each line on stdin is JSON, [number, code]: the
-body of a coroutine, run as a task of its own among the names of this module; with the number 0,
-plain code that defines more names. What happens is printed as JSON, one list a line: ["returned",
-number, value], ["raised", number, error's name, text], and what `say` is given. At the end of stdin
-the client disconnects politely.
+The first line on stdin is JSON, the settings: host, port, client_id, backoff_ms, `tls` (arguments
+of mqboard.tls.make_context, or null), and `options`, further arguments of the client. Each other
+line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the names of
+this module; with the number 0, plain code that defines more names. What happens is printed as JSON,
+one list a line: ["returned", number, value], ["raised", number, error's name, text], and what `say`
+is given. At the end of stdin the client disconnects politely.
 """
 
 import asyncio
@@ -18,8 +16,9 @@ import sys
 from mqboard import net
 from mqboard.mqtt import Client
 
-settings = json.loads(sys.argv[1])
+settings = json.loads(sys.stdin.readline())
 client = None
+context = None
 
 
 def say(*words):
@@ -51,7 +50,12 @@ async def show_later(topic, payload, retained):
 
 async def open_stream():
     """A new connection; looks into `settings` each time, so that a test can change them."""
-    return await net.open_stream(settings["host"], settings["port"])
+    global context
+    if settings["tls"] and not context:
+        from mqboard.tls import make_context
+
+        context = make_context(**settings["tls"])
+    return await net.open_stream(settings["host"], settings["port"], context)
 
 
 def make():
