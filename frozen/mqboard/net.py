@@ -26,17 +26,18 @@ class Stream:
     """
 
     def __init__(self, sock):
-        self._socket = sock
-        self._use(sock)
+        self.socket = sock
+        self.use(sock)
 
-    def _use(self, sock):
+    def use(self, sock):
+        """Read and write through `sock`, the TLS socket around ours."""
         self._top = sock
         self.readinto = sock.readinto
         self.write = sock.write
 
     async def connect(self, address):
         """Connect to the socket address `address`; raise OSError."""
-        sock = self._socket
+        sock = self.socket
         sock.setblocking(False)
         try:
             # A small packet behind a large one would otherwise wait for the peer's delayed
@@ -54,19 +55,13 @@ class Stream:
             if event & (select.POLLERR | select.POLLHUP):
                 raise OSError(ECONNREFUSED)
 
-    async def secure(self, context, server_hostname):
-        """Go on with TLS; raise OSError. `context` is a tls.SSLContext."""
-        from mqboard.tls import handshake
-
-        self._use(await handshake(self._socket, context, server_hostname))
-
     # async
     def wait_readable(self):
-        yield core._io_queue.queue_read(self._socket)
+        yield core._io_queue.queue_read(self.socket)
 
     # async
     def wait_writable(self):
-        yield core._io_queue.queue_write(self._socket)
+        yield core._io_queue.queue_write(self.socket)
 
     def wait_writable_now(self, timeout_ms):
         """Block until the socket takes data; False when it did not within `timeout_ms`."""
@@ -74,19 +69,19 @@ class Stream:
 
     def _poll(self, timeout_ms):
         poller = select.poll()
-        poller.register(self._socket, select.POLLOUT | select.POLLERR | select.POLLHUP)
+        poller.register(self.socket, select.POLLOUT | select.POLLERR | select.POLLHUP)
         return poller.poll(timeout_ms)
 
     def close(self):
         """Close the socket; who waits for it wakes up and finds it closed."""
-        waiting = core._io_queue.map.get(id(self._socket))
+        waiting = core._io_queue.map.get(id(self.socket))
         if waiting:
             for task in waiting[:2]:
                 if task is not None:
                     core._task_queue.push(task)
-            core._io_queue._dequeue(self._socket)
+            core._io_queue._dequeue(self.socket)
         self._top.close()
-        self._socket.close()  # a TLS socket after an error has forgotten it
+        self.socket.close()  # a TLS socket after an error has forgotten it
 
 
 async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15):
@@ -103,9 +98,10 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
         try:
             await asyncio.wait_for(stream.connect(address), timeout_s)
             if context:
+                from mqboard.tls import secure
+
                 step = "TLS"
-                secured = stream.secure(context, server_hostname or host)
-                await asyncio.wait_for(secured, timeout_s)
+                await asyncio.wait_for(secure(stream, context, server_hostname or host), timeout_s)
             return stream
         except asyncio.TimeoutError:
             stream.close()
@@ -118,12 +114,11 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
     raise failure
 
 
-def opener(link, host, port, make_context=None, server_hostname=None, on_failure=None):
+def opener(link, host, port, make_context=None, server_hostname=None):
     """Return the opener for one broker: waits for the network, then opens a stream to it.
 
     make_context() gives the SSLContext, once: it is called for the first connection, and again as
-    long as it raises OSError. The coroutine function on_failure(error) is awaited when a connection
-    fails, before the OSError goes on. `link` may be None.
+    long as it raises OSError. `link` may be None.
     """
     context = None
 
@@ -134,11 +129,6 @@ def opener(link, host, port, make_context=None, server_hostname=None, on_failure
         if make_context:
             context = make_context()
             make_context = None
-        try:
-            return await open_stream(host, port, context, server_hostname)
-        except OSError as error:
-            if on_failure:
-                await on_failure(error)
-            raise
+        return await open_stream(host, port, context, server_hostname)
 
     return open_when_up

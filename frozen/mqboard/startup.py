@@ -128,14 +128,9 @@ def _opener(settings, the_link):
     from mqboard import credentials, tls
 
     logger = log.Logger("tls")
-    return net.opener(
-        the_link,
-        settings.host,
-        settings.port,
-        credentials.loader(settings, logger),
-        settings.server_name,
-        tls.clock_setter(settings.ntp, logger) if settings.ntp else None,
-    )
+    make_context = credentials.loader(settings, logger)
+    opener = net.opener(the_link, settings.host, settings.port, make_context, settings.server_name)
+    return tls.setting_clock(opener, settings.ntp, logger) if settings.ntp else opener
 
 
 def _client(settings, the_link):

@@ -1,7 +1,7 @@
 """TLS for mqboard.net: a context that verifies, a handshake that does not block, errors for people.
 
 Loaded only where TLS is used. The certificates' times are checked against the board's clock; a
-clock that was never set is corrected by SNTP when a certificate fails for it (`clock_setter`).
+clock that was never set is corrected by SNTP when a certificate fails for it (`setting_clock`).
 """
 
 import time
@@ -57,31 +57,25 @@ def _read(source):
 
 
 # async
-def handshake(sock, context, server_hostname):
-    """Return the TLS socket on the connected socket `sock`; raise OSError. The client speaks first.
+def secure(stream, context, server_hostname):
+    """Do the handshake on a connected mqboard.net.Stream; raise OSError. The client speaks first.
 
     mbedTLS computes for as long as it takes; while an answer is awaited, other tasks run.
     """
     try:
-        secure = context.wrap_socket(
-            sock, do_handshake_on_connect=False, server_hostname=server_hostname
+        sock = context.wrap_socket(
+            stream.socket, do_handshake_on_connect=False, server_hostname=server_hostname
         )
-    except ValueError as error:
-        raise OSError("TLS: %s" % error)
-    try:
+        stream.use(sock)  # closed with the stream, however this ends: it has 20 KB and more
         byte = bytearray(1)
         # Reading is what makes the handshake go on. There is a peer's certificate when it is done.
-        while secure.readinto(byte) is None:
-            if secure.getpeercert(True):
-                return secure
-            yield core._io_queue.queue_read(secure)
+        while sock.readinto(byte) is None:
+            if sock.getpeercert(True):
+                return
+            yield core._io_queue.queue_read(sock)
         raise OSError(_EOF)
     except (OSError, ValueError) as error:
-        secure.close()
         raise _explained(error)
-    except BaseException:
-        secure.close()  # now, and not when its rubbish is collected: it has 20 KB and more
-        raise
 
 
 def _explained(error):
@@ -105,23 +99,23 @@ def _explained(error):
     return OSError("TLS: " + text)
 
 
-def clock_setter(server, log):
-    """Return an `on_failure` for mqboard.net.opener: asks NTP when the clock is to blame.
+def setting_clock(opener, server, log):
+    """Return an opener that does as `opener`, and has the clock set when that was to blame."""
 
-    For an error of another kind it does nothing.
-    """
-
-    async def set_clock(error):
-        if isinstance(error, ValidityError):
+    async def open_and_set_clock():
+        try:
+            return await opener()
+        except ValidityError:
             from mqboard import sntp
             from mqboard.lazy import forget
 
             try:
                 await sntp.set_clock(server)
                 log.info("clock set by %s", server)
-            except OSError as failure:
-                log.warning("no time from %s: %s", server, failure)
+            except OSError as error:
+                log.warning("no time from %s: %s", server, error)
             finally:
                 forget("mqboard.sntp")
+            raise
 
-    return set_clock
+    return open_and_set_clock
