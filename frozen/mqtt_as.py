@@ -77,7 +77,8 @@ class MQTTClient:
         self._linking = False  # one of them keeps the Wi-Fi up
         self._is_up = False
         self._context = None
-        self._sta_if = network.WLAN(network.STA_IF) if network else None
+        wired = "mqboard.ethernet" in sys.modules  # nobody can tell whether it is up
+        self._sta_if = network.WLAN(network.STA_IF) if network and not wired else None
         self._link = None  # of our own, where nobody else looks after the Wi-Fi
         self._log = Log(self)
         self._client = self._make(settings["clean"], settings["will"])

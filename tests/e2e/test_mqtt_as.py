@@ -444,6 +444,19 @@ def test_a_module_of_a_managed_board_leaves_the_wifi_alone(make_board, broker, d
     assert "elsewhere" not in console and "Traceback" not in console, console
 
 
+def test_an_unmodified_application_is_a_module_of_a_managed_board(make_board, broker, desk):
+    local = LOCAL.format(config={"server": broker.host, "port": broker.port, "ssid": "elsewhere"})
+    application = (APPS / "callbacks.py").read_bytes()
+    files = {"/mqtt_local.py": local.encode(), "/callbacks.py": application}
+    board = make_board(files=files, modules={"callbacks": {}})
+    # Its asyncio.run, within that of the board, runs the board's tasks as well.
+    board.device.wait_console("subscribed", timeout=PATIENCE)
+    board.wait_settled()
+    desk.publish("order/module", b"hello")
+    board.device.wait_console("got b'order/module' b'hello' False", timeout=PATIENCE)
+    assert board.eval("6 * 7") == "42"
+
+
 def echo(desk, payload):
     """Publish until the module has answered: it may not have subscribed yet."""
     deadline = time.monotonic() + PATIENCE
