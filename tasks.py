@@ -194,11 +194,12 @@ def demo(_):
     demo_.run(out)
 
 
-@task(help={"only": "the groups to measure, as in build,eval", "quick": "fewer runs"})
+@task(help={"only": "the groups to measure, as in build,eval", "quick": "fewer runs",
+            "power_cuts": "only power cuts: all there are, or so many"})  # fmt: skip
 @edge
-def bench(_, only=None, quick=False):
+def bench(_, only=None, quick=False, power_cuts=None):
     """Measure how fast and how small everything is; also into build/bench.json."""
-    bench_.run(only, quick, out)
+    bench_.run(only, quick, out, power_cuts)
 
 
 @task(

@@ -1,6 +1,6 @@
 """The benchmarks: groups of figures, measured on this machine, as a table and as JSON.
 
-    ./invoke bench [--only GROUP,…] [--quick]
+    ./invoke bench [--only GROUP,…] [--quick] [--power-cuts all]
 
 Each group is a module here whose `measure(rig)` returns its figures by name. A figure is a median
 of runs; where the machine itself sets a limit (a bare make, a raw MQTT client), that is measured in
@@ -22,7 +22,7 @@ from mqhost import show
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
-GROUPS = ("build", "eval", "idle", "update", "docker")
+GROUPS = ("build", "eval", "idle", "update", "powercuts", "docker")
 RESULT = BUILD / "bench.json"
 
 
@@ -70,16 +70,21 @@ def chosen(only: str | None) -> tuple[str, ...]:
     return tuple(group for group in GROUPS if not names or group in names)
 
 
-def run(only: str | None, quick: bool, console: Console) -> dict[str, Figure]:
+def run(
+    only: str | None, quick: bool, console: Console, power_cuts: str | None = None
+) -> dict[str, Figure]:
     """Measure the groups in `only`, print the table on `console`, write build/bench.json.
 
-    `quick`: fewer runs. Progress shows on stderr.
+    `quick`: fewer runs. `power_cuts`: "all" or a number, see powercuts.py; only this is measured if
+    `only` is empty. Progress shows on stderr.
     """
+    only = only or ("powercuts" if power_cuts else None)
     figures: dict[str, Figure] = {}
     # A broker, simulated boards and the compiler: only loaded when they are used.
     from ci.bench.rig import Rig
 
     with show.progress() as progress, Rig(quick, progress) as rig:
+        rig.power_cuts = power_cuts
         for group in chosen(only):
             left_out = "" if only or group != "docker" else _without_docker(quick)
             if left_out:

@@ -1,0 +1,308 @@
+"""A board on the desk: the real on-board update code in this process, on the real simulated chip.
+
+    Operator -> Router -> Board -> Receiver -> esp32.Partition -> Chip -> Flash, Bootloader, NVS
+                 startup, settle, bootrecord ->       "
+
+For work that needs thousands of boots and updates: one takes some milliseconds, a boot of the
+simulated board seconds. What is not real: Python is CPython, time is skipped where the board would
+wait, and MQTT, network and console are missing: messages are handed over. The modules that the
+board loads are copies of its own, apart from those that the host has of the same name.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ci.desk.clock import Clock, Loop
+from ci.desk.modules import Modules
+from ci.desk.torn import Torn
+from mqhost import board as boards
+from mqhost.keys import SigningKey
+from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.sim.bootloader import Choice
+from mqhost.sim.bus import Op, Request
+from mqhost.sim.chip import CLOCK_START, Chip, CpuEnds, ResetCause
+from mqhost.sim.esperror import EspError
+from mqhost.sim.flash import PowerLost
+from mqhost.sim.radio import Radio
+from mqwire.update import SIGNATURE_SIZE
+
+PREFIX = "desk"
+_MAC = b"\x24\x0a\xc4\0\0\1"
+CONFIG = {
+    "prefix": PREFIX,
+    "networks": [{"ssid": "desk"}],
+    "broker": {"host": "desk", "tls": False},
+    "update": {"confirm_s": 1},
+}
+
+
+class Ended(BaseException):
+    """The CPU runs no more: it was reset, or power is gone."""
+
+
+class Desk:
+    """The board with the flash `flash`; every `run` is one boot, from the bootloader to its end."""
+
+    def __init__(self, flash: Torn, table: PartitionTable):
+        self.flash = flash
+        self.table = table
+        # Whose offers it takes: a key of its own, and of this process only.
+        self.key = SigningKey(rsa.generate_private_key(65537, 8 * SIGNATURE_SIZE), "the desk")
+        self.config = flash.path.with_suffix(".json")  # the board's /config.json
+        self.config.write_text(json.dumps(CONFIG))
+        self.chip = Chip(flash, table, Radio({}), _MAC)
+        self.cause = ResetCause.PWRON
+        self.life: Life | None = None  # the last boot
+        self.end: BaseException | None = None  # how the last boot ended
+        self.healthy = True  # False: the board never calls itself healthy
+        self.faults: list[BaseException] = []  # what on-board code let out, ever
+        self.console = io.StringIO()  # what the board printed since its last boot
+        self.installs: list[tuple[int, str]] = []  # (size, hex SHA-256) of what was to be installed
+        self.clock = Clock()
+        self._modules = Modules(self._given())
+
+    def power_on(self) -> None:
+        """The next `run` begins with power coming back."""
+        self.flash.cut_power_after(None)
+        self.chip.power_on(CLOCK_START)
+        self.cause = ResetCause.PWRON
+
+    def fault(self, error: BaseException) -> None:
+        """On-board code let out `error`."""
+        self.faults.append(error)
+        traceback.print_exception(error, file=self.console)
+
+    def run(
+        self, script: Callable[["Life"], Awaitable[None]], look: Callable[[Choice], None] = id
+    ) -> bool:
+        """Boot, and live until reset (True), loss of power, or the end of `script` (False).
+
+        `script(life)` is what the world does to the board, which settles meanwhile; `look(choice)`
+        is called when the bootloader has chosen. Raises NothingBootable.
+        """
+        self.end = None
+        self.console = io.StringIO()
+        try:
+            choice = self.chip.bootloader.boot()
+            look(choice)
+            self.chip.start_cpu(choice.slot, self.cause)
+            with self._modules.loaded() as modules, contextlib.redirect_stdout(self.console):
+                self._enter(modules, choice)
+                life = Life(self)
+                with asyncio.Runner(loop_factory=lambda: Loop(self.clock)) as runner:
+                    runner.run(life.live(script))
+        except PowerLost as error:
+            self.end = error
+        except Ended:
+            pass
+        return isinstance(self.end, CpuEnds)
+
+    def _enter(self, modules: Mapping[str, ModuleType], choice: Choice) -> None:
+        """Let the board know what it booted, why, and what time it is."""
+        version = choice.image.version
+        vars(modules["_bus"]).update(running=choice.slot.offset, reset_cause=int(self.cause))
+        vars(modules["mqbuild"]).update(VERSION=version, SEQ=seq_of(version))
+        self.cause = ResetCause.HARD
+        import mqboard.clock
+
+        mqboard.clock.ticks_ms = self.clock.ticks_ms
+
+    def _given(self) -> dict[str, dict]:
+        """The modules that are not there on CPython, or not to be used: contents by name."""
+        sys.print_exception = _print_exception  # type: ignore[attr-defined]
+        os.dupterm = lambda _: None  # type: ignore[attr-defined]
+        build: dict[str, object] = {"BOARD": "sim", "MCU": "esp32", "COMMIT": "desk"}
+        build |= {"BUILD_TIME": 0, "KEYS": (self.key.public.modulus,)}
+        return {
+            "_bus": {"call": self._call, "read_flash": self._read, "wake_cause": 0, "mac": _MAC},
+            "mqbuild": build,
+            "asyncio.core": {},
+            # Life itself is the board's MQTT client and supervisor.
+            "mqboard.mqtt": {"Client": lambda *_, **__: self.life},
+            "mqboard.supervisor": {"Supervisor": lambda *_, **__: self.life},
+            "mqboard.link": {"WifiLink": lambda *_: _Link()},
+        }
+
+    def _call(self, op: int, x: int = 0, y: int = 0, data=None, into=None):
+        """What boards/sim/modules/_bus.py does, without the processes."""
+        if self.end:
+            raise Ended
+        try:
+            given = b"" if data is None else bytes(data)
+            answer = self.chip.handle(Request(Op(op), 0, len(given), x, y), given)
+        except EspError as error:
+            raise OSError(-error.code, error.name) from error
+        except (PowerLost, CpuEnds) as error:
+            self.end = error
+            raise Ended from error
+        if isinstance(answer, bytes) and into is not None:
+            if len(answer) > len(into):
+                raise OSError(-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
+            into[: len(answer)] = answer
+            return len(answer)
+        return answer
+
+    def _read(self, address: int, buffer) -> None:
+        if self.end:
+            raise Ended
+        buffer[:] = self.flash.read(address, len(buffer))
+
+
+class Life:
+    """One boot: the Board with its router and receiver, and what it says.
+
+    It is also the board's MQTT client and its supervisor.
+    """
+
+    connected = True
+    seconds = 0
+    turn: Callable[[], None]
+    on_up: Callable[[], None]
+
+    def __init__(self, desk: Desk):
+        from mqboard import startup
+
+        self.said: list[tuple[str, bytes]] = []  # every message that the board published
+        self.news = asyncio.Event()  # it said something
+        self.up = asyncio.Event()
+        self.tasks: list[asyncio.Task] = []
+        self._desk = desk
+        self._handlers: dict[str, Callable] = {}
+        desk.life = self
+        startup._CONFIG = str(desk.config)
+        self.board = startup.assemble()
+        self.router = self.board.router
+        self._real_install = self.board._install
+        self.board._install = self._install
+
+    async def live(self, script: Callable[["Life"], Awaitable[None]]) -> None:
+        """Run the board's tasks and `script` until one ends the CPU, or `script` returns."""
+        self.up.set()
+        self.add("commands", self.router.run)
+        self.add("settle", self.board._settle)
+        mine = asyncio.create_task(script(self))
+        try:
+            while not mine.done() and not self._desk.end:
+                await asyncio.wait([mine, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
+                self.tasks = [task for task in self.tasks if not self._ended(task)]
+        finally:
+            for task in (mine, *self.tasks):
+                task.cancel()
+            await asyncio.gather(mine, *self.tasks, return_exceptions=True)
+        if not self._desk.end:
+            mine.result()
+
+    def _ended(self, task: asyncio.Task) -> bool:
+        if task.done() and not task.cancelled():
+            error = task.exception()
+            if error and not isinstance(error, Ended):
+                self._desk.fault(error)
+        return task.done()
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Hand a message over, as the MQTT reader does. What that raises is a fault."""
+        for known, handler in list(self._handlers.items()):
+            if known == topic:
+                try:
+                    handler(topic, memoryview(payload), False)
+                except Ended:
+                    pass
+                except BaseException as error:
+                    self._desk.fault(error)
+        if topic.startswith(PREFIX + "/mqb/cmd/"):
+            self.router.on_message(topic, memoryview(payload), False)
+
+    async def heard(self, topic: str, start: int = 0, patience: float = 100) -> bytes:
+        """The next message on `topic`, from number `start` of `said` on; in the board's time.
+
+        Raises TimeoutError; RuntimeError when the board answered a command with an error.
+        """
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            for found, payload in self.said[start:]:
+                start += 1
+                if found.startswith(PREFIX + "/mqb/reply/err/"):
+                    raise RuntimeError(payload.decode(errors="replace"))
+                if found == topic:
+                    return payload
+            self.news.clear()
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait_for(self.news.wait(), max(0, left))
+
+    def _install(self, offer: object) -> None:
+        self._desk.installs.append((offer.size, offer.sha256))  # type: ignore[attr-defined]
+        self._real_install(offer)
+
+    # What the board sees as its supervisor and its MQTT client.
+
+    def add(self, name: str, start: Callable, vital: bool = True) -> None:
+        """Run a task of the board's."""
+        self.tasks.append(asyncio.create_task(start()))
+        self.news.set()
+
+    def calm_s(self) -> float:
+        """How long the board has been healthy."""
+        return 1e9 if self._desk.healthy else 0
+
+    def trusty(self) -> bool:
+        """No task died."""
+        return True
+
+    async def subscribe(self, topic: str, handler: Callable) -> None:
+        """Remember who is to hear of `topic`."""
+        self._handlers[topic] = handler
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Forget it."""
+        self._handlers.pop(topic, None)
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
+        """Take a message of the board's; its own commands come back to it."""
+        self.said.append((topic, bytes(payload)))
+        self.news.set()
+        if topic.startswith(PREFIX + "/mqb/cmd/"):
+            self.router.on_message(topic, payload, False)
+        await asyncio.sleep(0)
+        return True
+
+    def publish_now(self, topic: str, payload: bytes) -> None:
+        """The same for code that cannot wait."""
+        self.said.append((topic, bytes(payload)))
+
+
+class _Link:
+    """The board's network, which is there."""
+
+    def connected(self) -> bool:
+        return True
+
+    def address(self) -> str:
+        return "desk"
+
+
+def seq_of(version: str) -> int:
+    """The seq of the images that tests make: their version "7.x" has 7."""
+    return int(version.partition(".")[0])
+
+
+def open_desk(path: Path) -> Desk:
+    """A desk board with a blank flash in the new file `path`."""
+    definition = boards.find("sim")
+    table = PartitionTable.load(definition.partitions, definition.flash_size)
+    Torn.create(path, definition.flash_size, bytes(TABLE_OFFSET) + table.to_bytes())
+    return Desk(Torn(path), table)
+
+
+def _print_exception(error: BaseException, file=None) -> None:
+    if file is not None:
+        file.write("".join(traceback.format_exception(error)).encode())

@@ -1,0 +1,80 @@
+"""The modules that a board on the desk loads: copies of its own, found where the builds find them.
+
+The host may have modules of the same names (mqwire is installed for it); they are kept apart.
+"""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+from mqhost.paths import BOARDS, FROZEN, ROOT
+
+_FOLDERS = (FROZEN, BOARDS / "sim" / "modules", ROOT / "tests" / "board" / "cpython")
+# What the board imports by these names is its own; the host keeps what it has.
+_OWN = ("mqboard", "mqwire", "mqbuild", "micropython", "deflate", "esp32", "machine", "network")
+_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_network", "asyncio.core")
+
+
+class Modules:
+    """A board's modules. `given` are those that are not to be looked for: contents by name."""
+
+    def __init__(self, given: dict[str, dict]) -> None:
+        self._modules = {name: _module(name, content) for name, content in given.items()}
+        self._finder = _Finder()
+
+    @contextlib.contextmanager
+    def loaded(self) -> Iterator[dict[str, types.ModuleType]]:
+        """Make them those that are imported; gives sys.modules."""
+        outside = _taken()
+        sys.modules.update(self._modules)
+        sys.meta_path.insert(0, self._finder)
+        try:
+            yield sys.modules
+        finally:
+            sys.meta_path.remove(self._finder)
+            self._modules = _taken()
+            sys.modules.update(outside)
+
+
+class _Finder:
+    """Finds the board's modules. Keeps their code: the board forgets them and loads them anew."""
+
+    def __init__(self) -> None:
+        self._loaders: dict[str, _Loader] = {}
+
+    def find_spec(self, name: str, path: list[str] | None = None, target=None):
+        """As importlib.abc.MetaPathFinder's."""
+        if name not in self._loaders:
+            leaf = name.rpartition(".")[2]
+            folders = [Path(folder) for folder in path or _FOLDERS]
+            files = [folder / form for folder in folders for form in (leaf, f"{leaf}.py")]
+            files = [file / "__init__.py" if file.is_dir() else file for file in files]
+            found = next((file for file in files if file.is_file()), None)
+            if name.partition(".")[0] not in _OWN or not found:
+                return None
+            self._loaders[name] = _Loader(name, str(found))
+        return importlib.util.spec_from_file_location(name, loader=self._loaders[name])
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    code: types.CodeType | None = None
+
+    def get_code(self, fullname: str):
+        self.code = self.code or super().get_code(fullname)
+        return self.code
+
+
+def _module(name: str, content: dict) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__dict__.update(content)
+    return module
+
+
+def _taken() -> dict[str, types.ModuleType]:
+    """Take the modules that are the board's own, by their names, out of sys.modules."""
+    names = [name for name in sys.modules if name.partition(".")[0] in _OWN or name in _OWN]
+    return {name: sys.modules.pop(name) for name in names}
