@@ -318,6 +318,22 @@ def test_publications_survive_outages(run, broker, desk):
         assert app.finish()[-1] == "done"
 
 
+def test_a_client_may_be_ended_in_any_way_and_connect_again(run, broker):
+    lives = ["one", "two", "three", "four", "five", "six"]
+    with run("lives", broker.port) as app:
+        said = app.finish()
+    assert [line for line in said if line[0] == "g"] == [
+        "got one",
+        "given up",
+        *[f"got {life}" for life in lives[1:4]],
+        "got close",
+        *[f"got {life}" for life in lives[4:]],
+    ]
+    assert "connected False" in said
+    states = [line.split()[1] for line in said if line.startswith("network")]
+    assert states[: 2 * len(lives) - 1] == ["True", "False"] * 5 + ["True"]
+
+
 def test_two_clients_live_in_one_process(run, broker):
     with run("two", broker.port) as app:
         assert app.finish() == ["answer 42", "done"]
