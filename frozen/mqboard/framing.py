@@ -41,6 +41,8 @@ class Framing:
         self._ack_size = 0
         self._views = [self.rx] * _VIEWS
         self._starts = [0] * _VIEWS
+        self._packet = self._tx  # what is being composed, up to `_fill`
+        self._fill = 0
         self._out = []  # views still to be written, in order
         # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
         # 600 bytes of heap.)
@@ -286,29 +288,45 @@ class Framing:
     def compose(self, flags, topic, payload, packet_id):
         """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit.
 
-        `flags` are the low bits of its first byte; `packet_id` 0 means none.
+        `flags` are the low bits of its first byte; `topic` is the topic behind its length, in
+        bytes; `packet_id` 0 means none.
         """
-        tx = self._tx
-        size = len(payload)
-        remaining = 2 + len(topic) + (2 if packet_id else 0) + size
-        if self._out or 5 + remaining - size > _TX_SIZE:
-            # Rare: another packet is not quite written, or this topic is as long as the buffer.
-            tx = memoryview(bytearray(5 + remaining - size))
-        tx[0] = packet.PUBLISH | flags
-        position = packet.put_string(tx, packet.put_length(tx, 1, remaining), topic)
+        # These take no memory for their calls: no more than 11 words each, see mqboard.session.
+        self._begin(flags, topic, payload, packet_id)
+        self._put(topic)
         if packet_id:
-            tx[position] = packet_id >> 8
-            tx[position + 1] = packet_id & 255
-            position += 2
-        fits = min(size, len(tx) - position)
-        if fits == size:
-            tx[position : position + fits] = payload
-            self._out.append(tx[: position + fits])
+            self._put_id(packet_id)
+        self._put_payload(payload)
+
+    def _begin(self, flags, topic, payload, packet_id):
+        self._packet = self._tx
+        if self._out or len(topic) > _TX_SIZE - 7:
+            # Rare: another packet is not quite written, or this topic is as long as the buffer.
+            self._packet = memoryview(bytearray(7 + len(topic)))
+        self._packet[0] = packet.PUBLISH | flags
+        self._fill = len(topic) + len(payload) + (2 if packet_id else 0)
+        self._fill = packet.put_length(self._packet, 1, self._fill)
+
+    def _put(self, data):
+        end = self._fill + len(data)
+        self._packet[self._fill : end] = data
+        self._fill = end
+
+    def _put_id(self, packet_id):
+        self._packet[self._fill] = packet_id >> 8
+        self._packet[self._fill + 1] = packet_id & 255
+        self._fill += 2
+
+    def _put_payload(self, payload):
+        room = len(self._packet) - self._fill
+        if len(payload) <= room:
+            self._put(payload)
+            self._out.append(self._packet[: self._fill])
         else:
-            body = memoryview(payload)
-            tx[position : position + fits] = body[:fits]
-            self._out.append(tx[: position + fits])
-            self._out.append(body[fits:])
+            payload = memoryview(payload)
+            self._put(payload[:room])
+            self._out.append(self._packet)
+            self._out.append(payload[room:])
 
     def compose_release(self, packet_id):
         """Put a PUBREL into the send buffer."""

@@ -109,7 +109,7 @@ class Client(Session):
         return True
 
     async def _publish_once(self, topic, payload, flags):
-        topic = packet.check_topic(topic)
+        topic = self.head(topic)
         framing = self.framing
         if self.connected:
             try:
@@ -132,7 +132,7 @@ class Client(Session):
         if not self.connected:
             raise OSError(_ENOTCONN)
         try:
-            self.framing.send_publish_now(packet.check_topic(topic), payload)
+            self.framing.send_publish_now(self.head(topic), payload)
         except OSError as error:
             self._lose(error)
             raise
@@ -330,8 +330,8 @@ class Client(Session):
         try:
             self._compose(pending)
             return not self.framing.write_some()
-        except OSError as error:
-            self._lose(error)
+        except OSError:  # without a name it takes three words less, see mqboard.session
+            self._lose("it does not take what we write")
             return True
 
     async def transmit(self, pending):
@@ -349,13 +349,13 @@ class Client(Session):
             self._lose(error)
 
     def _compose(self, pending):
-        pending.stream = self.framing.stream
+        framing = self.framing
+        pending.stream = framing.stream
         if pending.awaits == packet.PUBCOMP:
-            self.framing.compose_release(pending.packet_id)
+            framing.compose_release(pending.packet_id)
         else:
-            flags = pending.flags
-            pending.flags = flags | packet.DUP
-            self.framing.compose(flags, pending.topic, pending.payload, pending.packet_id)
+            framing.compose(pending.flags, pending.topic, pending.payload, pending.packet_id)
+            pending.flags |= packet.DUP
 
     async def _subscribe(self, topic_filter, subscription):
         """Send a SUBSCRIBE; return its return code, None when the link broke first."""

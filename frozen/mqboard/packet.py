@@ -111,12 +111,12 @@ def subscribe(kind, packet_id, topic_filter, qos=None):
     return packet
 
 
-def check_topic(topic):
-    """Return `topic` as bytes; raise PacketError unless messages can be published to it (4.7)."""
+def topic_head(topic):
+    """`topic` as bytes behind its length; PacketError unless one can publish to it (4.7)."""
     data = topic.encode()
     if not 0 < len(data) <= _MAX_STRING or b"+" in data or b"#" in data or b"\0" in data:
         raise PacketError("no topic to publish to: %.40s" % topic)
-    return data
+    return struct.pack(">H", len(data)) + data
 
 
 def matches(topic_filter, topic):

@@ -21,14 +21,14 @@ _ANSWERS = (packet.PUBACK, packet.PUBCOMP, packet.SUBACK, packet.UNSUBACK)
 class Pending:
     """What the broker has to acknowledge: `event` is set when it did, or cannot any more."""
 
-    def __init__(self, packet_id, awaits, event, flags=0, topic=None, payload=None):
+    def __init__(self, packet_id, awaits, event):
         self.packet_id = packet_id
         self.awaits = awaits  # the type of the packet that must come next
         self.event = event
         self.code = None  # SUBACK's return code, or 0; None while not acknowledged
-        self.flags = flags  # with packet.DUP once the session has seen it
-        self.topic = topic  # None: not a PUBLISH
-        self.payload = payload
+        self.flags = 0  # of a PUBLISH, with packet.DUP once the session has seen it
+        self.topic = None  # behind its length; None: not a PUBLISH
+        self.payload = None
         self.stream = None  # on which it was sent last
 
 
@@ -53,6 +53,7 @@ class Session:
         self._tasks = []  # that feed handlers
         self._pending = []
         self._last_id = 0
+        self._head_of = self._head = None  # the topic published to last
         self._subscriptions = {}  # filter -> Subscription
         self._unwanted = []  # filters that a kept session may still have
         self._received = set()  # ids of QoS 2 messages taken and not released yet
@@ -108,21 +109,38 @@ class Session:
         """Return the Pending of a new message at QoS 1 or 2; `transmit` sends it."""
         if qos not in (1, 2):
             raise ValueError("qos is %r, not 1 or 2" % qos)
-        awaits = packet.PUBACK if qos == 1 else packet.PUBREC
-        flags = qos << 1 | (packet.RETAIN if retain else 0)
-        return self._expect(awaits, event, flags, packet.check_topic(topic), payload)
+        topic = self.head(topic)
+        pending = self._expect(packet.PUBACK if qos == 1 else packet.PUBREC, event)
+        pending.flags = qos << 1 | (packet.RETAIN if retain else 0)
+        pending.topic = topic
+        pending.payload = payload
+        return pending
 
-    def _expect(self, awaits, event, flags=0, topic=None, payload=None):
-        while True:
-            self._last_id = packet_id = self._last_id % 65535 + 1
-            for pending in self._pending:
-                if pending.packet_id == packet_id:
-                    break
-            else:
-                break
-        pending = Pending(packet_id, awaits, event, flags, topic, payload)
+    def head(self, topic):
+        """`topic` as it stands in a PUBLISH, kept for the next message; raises PacketError."""
+        if topic != self._head_of:
+            self._head = packet.topic_head(topic)
+            self._head_of = topic
+        return self._head
+
+    def _expect(self, awaits, event):
+        pending = Pending(self._new_id(), awaits, event)
         self._pending.append(pending)
         return pending
+
+    def _new_id(self):
+        while True:
+            self._last_id = self._last_id % 65535 + 1
+            for pending in self._pending:
+                if pending.packet_id == self._last_id:
+                    break
+            else:
+                return self._last_id
+
+    def _find(self, packet_id, awaits):
+        for pending in self._pending:
+            if pending.packet_id == packet_id and pending.awaits == awaits:
+                return pending
 
     def give_up(self, pending):
         """Forget a message, acknowledged or not."""
@@ -262,12 +280,13 @@ class Session:
         return inbox
 
     def _take_answer(self, first, body, stop):
-        size = stop - body
-        if first == packet.PINGRESP and not size:
+        if first == packet.PINGRESP and stop == body:
             return
-        if size != (3 if first == packet.SUBACK else 2):
-            raise packet.PacketError("unexpected packet 0x%02x of %d bytes" % (first, size))
-        buffer = self.framing.buffer
+        if stop - body != (3 if first == packet.SUBACK else 2):
+            raise packet.PacketError("unexpected packet 0x%02x" % first)
+        self._settle(first, self.framing.buffer, body)
+
+    def _settle(self, first, buffer, body):
         packet_id = buffer[body] << 8 | buffer[body + 1]
         if first == packet.PUBREL:
             self._received.discard(packet_id)
@@ -277,12 +296,10 @@ class Session:
             self.framing.acknowledge(packet.PUBREL, packet_id)
         elif first not in _ANSWERS:
             raise packet.PacketError("unexpected packet 0x%02x" % first)
-        for pending in self._pending:
-            if pending.packet_id == packet_id and pending.awaits == first:
-                if first == packet.PUBREC:
-                    pending.awaits = packet.PUBCOMP
-                else:
-                    pending.code = buffer[body + 2] if first == packet.SUBACK else 0
-                    self._pending.remove(pending)
-                    pending.event.set()
-                return
+        pending = self._find(packet_id, first)
+        if pending and first == packet.PUBREC:
+            pending.awaits = packet.PUBCOMP
+        elif pending:
+            pending.code = buffer[body + 2] if first == packet.SUBACK else 0
+            self._pending.remove(pending)
+            pending.event.set()
