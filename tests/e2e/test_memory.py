@@ -4,9 +4,9 @@ import json
 import time
 
 import pytest
+from signed import signed_offer
 
 from mqhost.errors import ToolError
-from mqhost.offer import Offer
 from mqhost.update import push
 from mqwire import update as wire
 
@@ -83,9 +83,10 @@ def fail_updates(session, count):
     app = b"\xe9" + bytes(10_000)  # begins like an image, and is none
     for number in range(count):
         image = app + bytes((count, number))
-        offer = Offer.make(image, board="sim", mcu="esp32", version="bad", seq=1)
+        offer = signed_offer(image, version="bad")
         with pytest.raises(ToolError):
             push(session, offer, image)
-        other = Offer.make(image, board="x", mcu="esp32", version="bad", seq=1)
-        answer = session.request("update", wire.pack_request(other.to_bytes())).data
+        other = signed_offer(image, board="x", version="bad")
+        request = wire.pack_request(other.to_bytes(), other.signature)
+        answer = session.request("update", request).data
         assert wire.unpack_reply(answer)[0] == wire.WRONG_BOARD

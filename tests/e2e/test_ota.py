@@ -4,11 +4,12 @@ import json
 import signal
 
 import pytest
+import signed
 
 import mqwire
 from mqhost.build import build
 from mqhost.commands import run_ota
-from mqhost.offer import Offer, load_image
+from mqhost.offer import load_image
 from mqhost.paths import FROZEN
 from mqhost.update import push
 from mqhost.verdict import RolledBack
@@ -27,11 +28,7 @@ def ota(board, image):
 
 def write_image(folder, app, **changes):
     """An app.bin with an image.json that belongs to it."""
-    offer = Offer.make(app, **{"board": "sim", "mcu": "esp32", "version": "x", "seq": 1} | changes)
-    folder.mkdir(exist_ok=True)
-    (folder / "app.bin").write_bytes(app)
-    (folder / "image.json").write_bytes(offer.to_bytes())
-    return folder / "app.bin"
+    return signed.write_image(folder, app, signed.signed_offer(app, **changes))
 
 
 def test_an_update_ends_confirmed_in_the_other_slot(board, firmware, variant):
@@ -112,7 +109,7 @@ def test_a_flipped_bit_on_the_way_is_asked_for_again(board, variant):
         with session.open("update") as exchange:
             topic = mqwire.blocks_topic(board.prefix, "flipbits")
             options = json.dumps({"topic": topic}).encode()
-            exchange.send(wire.pack_request(offer.to_bytes(), b"", options))
+            exchange.send(wire.pack_request(offer.to_bytes(), offer.signature, options))
             parts = exchange.parts(20)
             code, _, _, needed = wire.unpack_reply(next(parts))
             assert code == wire.RECEIVING and wire.bitmap_get(needed, 0)
@@ -171,10 +168,10 @@ def test_firmware_that_never_reaches_the_broker_is_rolled_back(make_board, firmw
     lost = variant("2.0.0-lost", {"mqboard/net.py": NO_NETWORK + OPENER})
     code, _, err = board.mqboard("ota", "--image", lost.app)
     assert code == 1
-    assert "2.0.0-lost" in err and "reachable" in err
+    assert "2.0.0-lost" in err and "did not reach the broker" in err
     facts = json.loads(board.mqboard("info", "--json")[1])
     assert (facts["image"], facts["slot"]) == (firmware.sha256, "ota_0")
-    assert facts["failed"]["image"] == lost.sha256
+    assert (facts["failed"]["image"], facts["failed"]["code"]) == (lost.sha256, wire.NO_BROKER)
 
 
 OPENER = """
@@ -199,33 +196,41 @@ def test_firmware_that_crashes_at_import_is_rolled_back(board, firmware, variant
 def test_firmware_without_a_working_main_is_rolled_back_by_the_watchdog(board, firmware, variant):
     broken = variant("2.0.0-main", {"main.py": CRASH})
     with board.session() as session:
-        with pytest.raises(RolledBack, match="watchdog"):
+        with pytest.raises(RolledBack, match="watchdog") as caught:
             push(session, *load_image(broken.app))
+        assert caught.value.code == wire.WATCHDOG
         assert session.request_json("info")["image"] == firmware.sha256
 
 
 ROUTER = (FROZEN / "mqboard" / "router.py").read_text()
+LINK = (FROZEN / "mqboard" / "link.py").read_text()
+LOST = LINK.replace("connect(ssid, password)", "connect('no such network')")
+LOG = (FROZEN / "mqboard" / "log.py").read_text()
+DYING = LOG.replace("async def run(self, publish):", "async def run(self, publish):\n        1 / 0")
 DEAF = ROUTER.replace(
     "async def run(self):", "async def run(self):\n        await asyncio.sleep(9999)"
 )
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "reason"),
+    ("module", "source", "reason", "code"),
     [
-        ("mqboard/update.py", CRASH, "cannot take updates.*broken at import"),
-        ("mqboard/router.py", DEAF, "reachable"),
+        ("mqboard/update.py", CRASH, "cannot take updates.*broken at import", wire.UNHEALTHY),
+        ("mqboard/router.py", DEAF, "commands did not reach it", wire.UNREACHABLE),
+        ("mqboard/link.py", LOST, "get onto a network", wire.NO_NETWORK),
+        ("mqboard/log.py", DYING, "become healthy", wire.UNHEALTHY),
     ],
 )
 def test_firmware_that_could_not_be_managed_is_not_confirmed(
-    make_board, firmware, variant, module, source, reason
+    make_board, firmware, variant, module, source, reason, code
 ):
     board = make_board(update=QUICK)
     board.wait_online()
     broken = variant("2.0.0-unmanageable", {module: source})
     with board.session() as session:
-        with pytest.raises(RolledBack, match=reason):
+        with pytest.raises(RolledBack, match=reason) as caught:
             push(session, *load_image(broken.app))
+        assert caught.value.code == code
         assert session.request_json("info")["image"] == firmware.sha256
 
 
