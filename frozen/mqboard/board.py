@@ -22,6 +22,7 @@ _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
+_LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 _UPDATE_MODULES = const(
     ("mqboard.update", "mqboard.offer", "mqboard.signature", "mqboard.decode", "mqwire.update")
 )
@@ -44,6 +45,7 @@ class Board:
         self._receiver = None  # while an update is under way
         self.announce = client.on_up = self._news.set
         self._reached_at = ticks_ms()  # when a command last came back
+        self._link_restarts = 0  # since then
         supervisor.turn = self._turn
         router.register("info", self._info)
         router.register("reset", self._reset)
@@ -145,6 +147,11 @@ class Board:
         # With a connection it is not the broker that is missing, it is us.
         if silent_s > (_MUTE_S if self.client.connected else self.config.unreachable_s):
             self._reset_now("unreachable for %d s" % silent_s, self.identity.mode == "safe")
+        due = int(_LINK_RESTARTS * silent_s / self.config.unreachable_s)
+        if due > self._link_restarts and not self.client.connected and self.link.connected():
+            self.log.warning("restarting the network: unreachable for %d s", silent_s)
+            self.link.restart()
+        self._link_restarts = due
 
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""

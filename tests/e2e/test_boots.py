@@ -166,3 +166,16 @@ def test_a_board_that_stays_unreachable_resets_and_comes_back(make_board):
     with board.session() as session:
         birth = board.wait_status(session, lambda status: status["reset_cause"] == "reset")
     assert birth["mode"] == "normal"
+
+
+def test_the_network_is_restarted_before_the_board_is(make_board, broker):
+    board = make_board(watchdog={"timeout_s": 60, "unreachable_s": 24})
+    board.wait_online()
+    broker.stop()
+    try:
+        board.device.wait_console("restarting the network: unreachable for", 40)
+    finally:
+        broker.start()
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+    assert len(board.device.boots) == 1
