@@ -8,12 +8,11 @@ callbacks or into a queue, and brings up a Wi-Fi that nobody else looks after.
 import asyncio
 import socket
 import sys
-from collections import deque
 
 from micropython import const
 
 from mqboard import mqtt, net
-from mqboard.adapter import Log, MQTTException, OneHandler, check, make_context_of, text
+from mqboard.adapter import Log, MQTTException, MsgQueue, OneHandler, check, make_context_of, text
 from mqboard.adapter import config as config
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.packet import PINGREQ
@@ -32,33 +31,7 @@ MSG_BYTES = True  # False: `subs_cb` gets a memoryview that is valid until it re
 _WIFI_S = const(60)  # how long to wait for a network
 _WATCH_MS = const(250)
 _QUERY = b"mq\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1"  # DNS: who serves the root?
-
-
-class MsgQueue:
-    """Received messages, as an asynchronous iterator. The oldest makes room in a full one, and is
-    counted in `discards`."""
-
-    def __init__(self, size):
-        self._size = size
-        self._messages = deque((), size)
-        self._news = asyncio.Event()
-        self.discards = 0
-
-    def put(self, *message):
-        """Add (topic, message, retained)."""
-        if len(self._messages) == self._size:
-            self.discards += 1
-        self._messages.append(message)
-        self._news.set()
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        while not self._messages:
-            self._news.clear()
-            await self._news.wait()
-        return self._messages.popleft()
+_clients = {}  # those that are running, by client id and broker
 
 
 class MQTTClient:
@@ -76,6 +49,7 @@ class MQTTClient:
         self._tasks = []
         self._linking = False  # one of them keeps the Wi-Fi up
         self._is_up = False
+        self._name = (text(settings["client_id"]), self.server, self.port)
         self._context = None
         wired = "mqboard.ethernet" in sys.modules  # nobody can tell whether it is up
         self._sta_if = network.WLAN(network.STA_IF) if network and not wired else None
@@ -96,6 +70,10 @@ class MQTTClient:
         """Connect; from then on stay connected. Raises OSError when the first attempt fails."""
         if self._tasks:
             await self.disconnect()
+        if self._name in _clients:  # of a module that died, and was started again
+            print("mqtt_as: another client is called %s; it ends" % self._name[0])
+            _clients[self._name]._stop()
+        _clients[self._name] = self
         try:
             if not self._online():
                 await self.wifi_connect(quick)
@@ -172,7 +150,6 @@ class MQTTClient:
 
     def close(self):
         """Stop without a word to the broker; a Wi-Fi that is ours goes off, too."""
-        self._client.hang_up()
         self._stop()
         if self._link:
             self._sta_if.active(False)
@@ -272,6 +249,9 @@ class MQTTClient:
                 pass  # called by way of `subs_cb`: it is this one, and ends at the next `_open`
         self._tasks.clear()
         self._linking = False
+        self._client.hang_up()
+        if _clients.get(self._name) is self:
+            del _clients[self._name]
 
     def _online(self):
         return self._sta_if is None or self._sta_if.isconnected()

@@ -1,7 +1,9 @@
-"""What mqtt_as.py needs between its API and our client: the settings, one handler, a log."""
+"""What mqtt_as.py needs between its API and our client: settings, a queue, one handler, a log."""
 
+import asyncio
 import sys
 from binascii import hexlify
+from collections import deque
 
 from micropython import const
 
@@ -58,6 +60,33 @@ config = {
     "mqttv5_con_props": None,
 }
 _DEFAULTS = config.copy()
+
+
+class MsgQueue:
+    """Received messages, as an asynchronous iterator. The oldest makes room in a full one, and is
+    counted in `discards`."""
+
+    def __init__(self, size):
+        self._size = size
+        self._messages = deque((), size)
+        self._news = asyncio.Event()
+        self.discards = 0
+
+    def put(self, *message):
+        """Add (topic, message, retained)."""
+        if len(self._messages) == self._size:
+            self.discards += 1
+        self._messages.append(message)
+        self._news.set()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while not self._messages:
+            self._news.clear()
+            await self._news.wait()
+        return self._messages.popleft()
 
 
 class OneHandler(Client):
@@ -123,7 +152,7 @@ class Log:
         self.info = self.error = client.dprint
 
     def warning(self, text, *values):
-        self.why = str(values[0])
+        self.why = str(values[0]) if values else text
         self.info(text, *values)
 
     def exception(self, error, text, *values):

@@ -56,6 +56,8 @@ async def start(board, settings):
     asyncio.create_task(watch(client))
     await client.subscribe("module/in", 1)
     async for topic, msg, retained in client.queue:
+        if msg == b"die":
+            raise RuntimeError("the module fails")
         await client.publish("module/out", msg, qos=1)
 """
 
@@ -458,6 +460,18 @@ def test_a_module_of_a_managed_board_leaves_the_wifi_alone(make_board, broker, d
     echo(desk, b"second")
     console = board.device.console.text()
     assert "elsewhere" not in console and "Traceback" not in console, console
+
+
+def test_a_module_that_died_connects_in_the_place_of_its_first_life(make_board, broker, desk):
+    settings = {"server": broker.host, "port": broker.port, "client_id": "module"}
+    board = make_board(files={"/bridge.py": MODULE}, modules={"bridge": settings})
+    echo(desk, b"alive")
+    desk.publish("module/in", b"die")
+    board.device.wait_console("another client is called module", timeout=PATIENCE)
+    for number in range(20):
+        echo(desk, b"%d" % number)
+    # Two with one name would throw each other out for ever.
+    assert "module down" not in board.device.console.text()
 
 
 def test_an_unmodified_application_is_a_module_of_a_managed_board(make_board, broker, desk):
