@@ -13,6 +13,7 @@ package(
         "net.py",
         "packet.py",
         "session.py",
+        "tls.py",
         "window.py",
     ),
     base_path="../frozen",

@@ -22,7 +22,7 @@ from mqhost import show
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
-GROUPS = ("build", "eval", "idle", "update", "powercuts", "docker")
+GROUPS = ("build", "eval", "idle", "update", "mqtt", "powercuts", "docker")
 RESULT = BUILD / "bench.json"
 
 
@@ -115,6 +115,7 @@ def table(figures: Mapping[str, Figure]) -> Table:
     # Without lines between the columns, and little space, it fits a terminal of 80.
     columns = "figure", "value", "unit", "runs", "limit", "aim", ""
     result = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result.columns[0].overflow = "fold"
     for column in result.columns[1:2] + result.columns[3:6]:
         column.justify = "right"
     for name, figure in figures.items():

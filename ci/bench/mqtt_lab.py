@@ -1,0 +1,157 @@
+"""MicroPython with the client frozen and nothing else of ours, to run programs on; and TLS for it.
+
+The executable is the simulated board's, built with manifest/client.py: it runs as an ordinary
+program, with the board's heap and none of its hardware.
+"""
+
+import contextlib
+import datetime
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ci.bench.mqtt_peer import Peer, publish_packet
+from ci.bench.raw import extract
+from ci.bench.rig import VERSION, Rig
+from mqhost.build import BuildResult, build
+from mqhost.paths import BUILD, ROOT
+from mqhost.sim.device import HEAP
+
+RAW = Path(__file__).with_name("mqtt_raw.py")
+OURS = Path(__file__).with_name("mqtt_ours.py")
+_OUTPUT = BUILD / "bench" / "client"
+_ROOMY = "4m"  # a heap for counting what is allocated: nothing is collected meanwhile
+_PAUSE = 0.003  # between messages that come one by one
+
+
+class Lab:
+    """Use it as a context manager. The firmware is built when it is first wanted."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self.folder = rig.folder / "client"
+        self.folder.mkdir()
+        certify(self.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
+        self._peers = {False: Peer(), True: Peer(context)}
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for peer in self._peers.values():
+            peer.close()
+
+    @cached_property
+    def firmware(self) -> BuildResult:
+        """MicroPython with asyncio and the client."""
+        definition = replace(
+            self._rig.definition, name="client", manifest=ROOT / "manifest" / "client.py"
+        )
+        return build(definition, version=VERSION, output=_OUTPUT, progress=self._rig.progress)
+
+    @contextlib.contextmanager
+    def program(
+        self, file: Path, *arguments: object, heap: str = HEAP
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """A MicroPython program with these arguments; it is killed at the end."""
+        executable = extract(self.firmware.app, self.folder)
+        process = subprocess.Popen(
+            [str(executable), "-X", f"heapsize={heap}", str(file), *map(str, arguments)],
+            env={"MICROPYPATH": ".frozen"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def seconds(self, file: Path, secure: bool, kind: str, size: int, count: int) -> float:
+        """How long the program in `file` takes for `count` messages of `size` bytes."""
+        with self._run(file, secure, kind, size, count, HEAP) as (link, process):
+            if kind.startswith("rx"):
+                qos = int(kind[2])
+                packets = [publish_packet(qos, size, number + 1) for number in range(count)]
+                seconds = link.flood(packets, 4 * count if qos else 8)
+            else:
+                packet = publish_packet(0 if kind == "pub0" else 1, size)
+                ident = None if kind == "pub0" else len(packet) - size - 2
+                seconds = link.take(count, len(packet), ident)
+            _end(process)
+        return seconds
+
+    def allocated(self, qos: int, size: int, one_by_one: bool = False) -> float:
+        """The bytes that our client allocates for a message received."""
+        count = 150
+        packets = [publish_packet(qos, size, number + 1) for number in range(count)]
+        with self._run(OURS, False, f"alloc{qos}", size, count, _ROOMY) as (link, process):
+            for packet in packets if one_by_one else [b"".join(packets)]:
+                link.send(packet)
+                time.sleep(_PAUSE)
+            return float(_end(process))
+
+    def heap(self) -> tuple[int, int]:
+        """The heap in use with asyncio running, and with our client connected, too."""
+        with self._run(OURS, False, "heap", 0, 0, HEAP) as (_, process):
+            asyncio_only, connected = map(int, _end(process).split())
+        return asyncio_only, connected
+
+    @contextlib.contextmanager
+    def _run(self, file: Path, secure: bool, kind: str, size: int, count: int, heap: str):
+        peer = self._peers[secure]
+        ca = self.folder / "ca.der" if secure else "-"
+        with self.program(file, peer.port, ca, kind, size, count, heap=heap) as process:
+            link = peer.accept(subscribes=kind[:2] in ("rx", "al", "he"))
+            try:
+                line = process.stdout.readline() if process.stdout else ""
+                assert line == "ready\n", f"{file.name} said {line!r} instead of ready"
+                yield link, process
+            finally:
+                link.close()
+
+
+def _end(process: "subprocess.Popen[str]") -> str:
+    """Let the program end, and return what else it printed."""
+    assert process.stdin and process.stdout
+    process.stdin.close()
+    output = process.stdout.read()  # not communicate(): lines may have been read ahead
+    assert process.wait(30) == 0, f"the program ended with status {process.returncode}"
+    return output
+
+
+def certify(folder: Path) -> None:
+    """Make a certificate for localhost: server.pem and server.key, and as its own CA, ca.der."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encodings, private = serialization.Encoding, serialization.PrivateFormat
+    (folder / "ca.der").write_bytes(certificate.public_bytes(encodings.DER))
+    (folder / "server.pem").write_bytes(certificate.public_bytes(encodings.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(encodings.PEM, private.PKCS8, serialization.NoEncryption())
+    )
