@@ -31,7 +31,7 @@ class MqttError(Exception):
 class Client(Session):
     """`connected`, `session_present` and the events `up` and `down` tell the state.
 
-    `will` is (topic, payload, qos, retain). `keepalive` is in seconds. `rx_size` bytes are the
+    `will` is (topic, payload, qos, retain). `keepalive` is in seconds, 0: no pings. `rx_size` bytes are the
     largest packet received in one piece. `log` has the methods of mqboard.log.Logger.
     """
 
@@ -153,9 +153,10 @@ class Client(Session):
         total) is called for each piece of a payload of any size; other payloads larger than the
         buffer are passed over and counted in `oversized`.
 
-        Raises MqttError when the broker refuses the filter. Returns at once without a connection:
+        Raises MqttError when the broker refuses the filter, PacketError if it is none. Returns at once without a connection:
         the subscription is made when there is one.
         """
+        packet.check_filter(topic_filter)
         subscription = Subscription(handler, qos, stream, limit)
         self.keep(topic_filter, subscription)
         if self.connected:
@@ -175,8 +176,11 @@ class Client(Session):
         return Messages(self, topic_filter, qos, limit)
 
     async def unsubscribe(self, topic_filter):
-        """Stop calling the handler of `topic_filter`; unknown filters are ignored."""
-        if self.drop(topic_filter) and self.connected:
+        """Stop calling the handler of `topic_filter`. An unknown filter is told to the broker as
+        well: a kept session may have it from an earlier boot."""
+        packet.check_filter(topic_filter)
+        self.drop(topic_filter)
+        if self.connected:
             await self._unsubscribe(topic_filter)
 
     async def disconnect(self):
@@ -266,7 +270,7 @@ class Client(Session):
             if self.on_up:
                 self.on_up()
             pause = int(self.keepalive * 250)
-            while True:
+            while pause:
                 due = ticks_ms() + pause
                 await asyncio.sleep(pause / 1000)
                 self._keep_alive(pause, ticks_diff(ticks_ms(), due))

@@ -119,6 +119,17 @@ def topic_head(topic):
     return struct.pack(">H", len(data)) + data
 
 
+def check_filter(topic_filter):
+    """Raise PacketError unless one can subscribe to `topic_filter` (4.7)."""
+    levels = topic_filter.encode().split(b"/")
+    last = levels.pop()
+    good = last in (b"+", b"#") or b"+" not in last and b"#" not in last
+    for level in levels:
+        good = good and (level == b"+" or b"+" not in level and b"#" not in level)
+    if not good or not 0 < len(topic_filter.encode()) <= _MAX_STRING or "\0" in topic_filter:
+        raise PacketError("no topic filter: %.40s" % topic_filter)
+
+
 def matches(topic_filter, topic):
     """Whether `topic` matches a filter with + and # (4.7). Topics that begin with $ need a $."""
     if topic_filter == topic:

@@ -89,15 +89,13 @@ class Session:
             self._unwanted.remove(topic_filter)
 
     def drop(self, topic_filter):
-        """Forget a subscription; whether there was one."""
+        """Forget a subscription, and have the broker forget it."""
         subscription = self._subscriptions.pop(topic_filter, None)
-        if not subscription:
-            return False
-        self._change_route()
-        if subscription.inbox:
+        if subscription and subscription.inbox:
             subscription.inbox.stop()
-        self._unwanted.append(topic_filter)
-        return True
+        self._change_route()
+        if topic_filter not in self._unwanted:
+            self._unwanted.append(topic_filter)
 
     def _change_route(self):
         self._route = _NO_TOPIC

@@ -61,5 +61,16 @@ class MatchTest(unittest.TestCase):
             self.assertEqual(packet.matches(topic_filter, topic), expected, (topic_filter, topic))
 
 
+class TopicTest(unittest.TestCase):
+    def test_filters_that_are_some(self):
+        for good in ("#", "+", "a", "/", "a/#", "+/+/#", "a//b", "$SYS/#", "/#"):
+            packet.check_filter(good)
+
+    def test_filters_that_are_none(self):
+        for bad in ("", "a#", "#/a", "a/#/b", "a+", "+a/b", "a/b+/c", "a\0", "x" * 65536):
+            with self.assertRaises(packet.PacketError):
+                packet.check_filter(bad)
+
+
 if __name__ == "__main__":
     unittest.main()
