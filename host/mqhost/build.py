@@ -296,7 +296,7 @@ def _signing(board: Board, keys: BuildKeys) -> str:
     if board.signing == "none":
         return 'none: this firmware takes updates from everybody (signing = "none" in board.toml)'
     if keys.signing is None:
-        return f"not signed yet: key {keys.name} is elsewhere (invoke sign)"
+        return f"not signed yet: key {keys.name} is elsewhere (mqboard sign)"
     made = ", made now: keep it" if keys.made else ""
     return f"by key {keys.name} ({keys.signing.where}{made})"
 

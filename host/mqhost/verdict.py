@@ -22,7 +22,7 @@ SENTENCES = {
     wire.UNCONFIRMED: "The board has not confirmed the firmware it runs and keeps the other one to "
     "fall back to. Try again when it is confirmed.",
     wire.BAD_SIGNATURE: "The board takes signed firmware only; this image is not signed, or not "
-    "rightly. Sign it (invoke sign) or build it again.",
+    "rightly. Sign it (mqboard sign) or build it again.",
     wire.UNKNOWN_KEY: "The board does not know the key that the image is signed with. Sign it with "
     "a key that the board knows.",
     wire.TOO_OLD: "The image is older than what the board has confirmed before. Build it again, or "

@@ -71,6 +71,7 @@ def test_a_missing_key_is_named(tmp_path, line):
         ('"4MiB"', '"0MiB"', "flash_size is '0MiB'"),
         ('"unix"', '"linux"', "known ports: unix, esp32"),
         ('port = "unix"', 'features = [1]\nport = "unix"', "a list of texts"),
+        ("chip_id = 0", 'chip_id = 0\nsigning = "no"', "signing is 'no'; known: required, none"),
         ("chip_id = 0", "chip_id = ", "is not TOML"),
     ],
 )

@@ -15,8 +15,10 @@ from mqhost.build import BuildResult, build
 from mqhost.errors import BuildError, UsageError
 from mqhost.espimage import executable_of, verify
 from mqhost.images import check_fit
+from mqhost.keys import build_keys
 from mqhost.offer import Offer
 from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.paths import config_dir
 from mqhost.revision import Revision
 from mqhost.source import find_source
 
@@ -37,7 +39,8 @@ def one_revision(monkeypatch):
 @pytest.fixture
 def make(tmp_path) -> Callable[..., BuildResult]:
     """Build the sim board into a folder of this test, from the ordinary build tree."""
-    return lambda **options: build(BOARD, **{"output": tmp_path / "out"} | options)
+    place = {"output": tmp_path / "out"}
+    return lambda board=BOARD, **options: build(board, **place | options)
 
 
 def run(result: BuildResult, code: str) -> str:
@@ -75,7 +78,37 @@ def test_the_outputs_fit_together(make):
         "build.log",
         "flash.bin",
         "image.json",
+        "image.sig",
     ]
+    [key] = report["keys"]
+    assert offer.key == key
+    assert str(config_dir()) not in result.report.read_text()
+
+
+def test_the_offer_is_signed_by_a_key_that_the_firmware_knows(make):
+    result = make()
+    offer = Offer.load(result.offer)
+    [key] = build_keys().public
+    assert key.signed(result.offer.read_bytes(), offer.signature)
+    code = "import mqbuild, hashlib, binascii; print(len(mqbuild.KEYS), len(mqbuild.KEYS[0]), "
+    code += "binascii.hexlify(hashlib.sha256(mqbuild.KEYS[0]).digest()[:8]).decode())"
+    assert run(result, code) == f"1 384 {key.id}"
+
+
+def test_a_build_without_the_private_key_leaves_the_signature_out(make, tmp_path, monkeypatch):
+    signed = make(output=tmp_path / "same")
+    monkeypatch.setenv("MQBOARD_PUBLIC_KEYS", build_keys().public[0].pem())
+    unsigned = make(output=tmp_path / "same")
+    assert not unsigned.signature.exists()
+    assert (unsigned.sha256, "mqboard sign" in unsigned.signing) == (signed.sha256, True)
+
+
+def test_a_board_without_keys_says_so(make, monkeypatch):
+    result = make(replace(BOARD, signing="none"))
+    assert "everybody" in result.signing
+    assert run(result, "import mqbuild; print(mqbuild.KEYS)") == "()"
+    assert Offer.load(result.offer).key == ""
+    assert not result.signature.exists()
 
 
 def test_the_firmware_knows_what_it_is(make):
