@@ -1,0 +1,116 @@
+"""MicroPython with manifest/client.py: the bench's programs, and the examples of docs/client.md."""
+
+import re
+import time
+
+import paho.mqtt.client as paho
+import pytest
+
+from ci.bench.mqtt_lab import OURS, RAW, Lab
+from ci.bench.rig import Rig
+from mqhost.paths import ROOT
+from mqhost.progress import silent
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.S)
+PATIENCE = 20.0
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with Rig(True, silent) as rig, Lab(rig) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("kind", ["rx0", "rx1", "pub0", "pub1", "window8"])
+def test_both_clients_do_the_work_that_is_measured(lab, kind, secure):
+    for program in (RAW, OURS):
+        assert lab.seconds(program, secure, kind, 1024, 200) > 0
+
+
+def test_a_message_to_a_plain_handler_allocates_next_to_nothing(lab):
+    assert lab.allocated(0, 1024) <= 64
+
+
+def test_the_client_has_a_heap_and_nothing_of_ours_is_frozen_beside_it(lab):
+    alone, connected = lab.heap()
+    assert 0 < alone < connected
+    names = {name for name, _ in lab.firmware.modules}
+    # asyncio says itself under which names it is known.
+    others = {name for name in names if not name.startswith(("asyncio/", "mqboard/", "uasyncio"))}
+    assert others == {"mqbuild.py"}
+    assert not names & {"mqboard/board.py", "mqboard/update.py", "mqboard/router.py"}
+
+
+class Desk:
+    """Somebody else at the broker."""
+
+    def __init__(self, broker, topic_filter):
+        self.got = []
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client.on_connect = lambda client, *_: client.subscribe(topic_filter, qos=1)
+        self.client.on_message = lambda _, __, m: self.got.append((m.topic, bytes(m.payload)))
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+
+    def wait(self, *message):
+        deadline = time.monotonic() + PATIENCE
+        while message not in self.got:
+            assert time.monotonic() < deadline, (message, self.got)
+            time.sleep(0.01)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def desk(broker):
+    made = Desk(broker, "shed/#")
+    yield made
+    made.close()
+
+
+def example(text, broker, tmp_path):
+    """A program of the document, for the broker that there is."""
+    file = tmp_path / "example.py"
+    file.write_text(text.replace('"broker.example", 1883', f'"{broker.host}", {broker.port}'))
+    return file
+
+
+def test_the_documents_first_example_runs(lab, broker, desk, tmp_path):
+    (text,) = [block for block in BLOCKS if "asyncio.run(main())" in block]
+    with lab.program(example(text, broker, tmp_path)) as process:
+        desk.wait("shed/state", b"online")
+        desk.wait("shed/temperature", b"21.5")
+        desk.client.publish("shed/lamp/door", b"on")
+        assert process.stdout.readline() == "shed/lamp/door switches on\n"
+        process.kill()
+        desk.wait("shed/state", b"offline")
+
+
+def test_the_documents_window_and_loop_run(lab, broker, desk, tmp_path):
+    (functions,) = [block for block in BLOCKS if "async def send_all" in block]
+    text = (
+        "import asyncio\nfrom mqboard.mqtt import Client\nfrom mqboard.net import opener\n"
+        + functions
+        + """
+async def main():
+    async with Client(opener(None, "broker.example", 1883), "shed") as client:
+        asyncio.create_task(follow(client))
+        await send_all(client, [b"%d" % number for number in range(30)])
+        while True:
+            await client.publish("shed/ready")
+            await asyncio.sleep(0.1)
+
+
+asyncio.run(main())
+"""
+    )
+    with lab.program(example(text, broker, tmp_path)) as process:
+        desk.wait("shed/ready", b"")
+        readings = [payload for topic, payload in desk.got if topic == "shed/readings"]
+        assert readings == [b"%d" % number for number in range(30)]
+        desk.client.publish("shed/orders/1", b"dig", qos=1, retain=True)
+        assert process.stdout.readline() == "shed/orders/1 b'dig'\n"
+        desk.client.publish("shed/orders/1", b"", qos=1, retain=True).wait_for_publish(PATIENCE)
