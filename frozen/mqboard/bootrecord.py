@@ -85,6 +85,10 @@ class Trial:
         self._store.erase("why")
         self._store.set("trial", json.dumps({"image": image, "version": version}))
 
+    def image(self):
+        """The image on trial, or None."""
+        return (_parse(self._store.get("trial"), dict) or {}).get("image")
+
     def cancel(self):
         """It will not be booted after all."""
         self._store.erase("trial")
@@ -96,7 +100,7 @@ class Trial:
 
     def confirmed(self):
         """The running image proved good."""
-        for key in ("trial", "why", "failed"):
+        for key in ("failed", "why", "trial"):  # the last one says that there is more to erase
             self._store.erase(key)
 
     def resolve(self, image, other_state, reset_cause):

@@ -47,21 +47,23 @@ async def settle(board):
     if settings.tls:
         credentials.keep(settings, store, board.log)
     settings.text = None  # kept: nothing needs it any more
-    if me.slot_state == "pending":
+    on_trial = me.slot_state == "pending"
+    if on_trial:
         try:
             board.check_update()
         except Exception as error:
             Trial(store).blame(wire.UNHEALTHY, "it cannot take updates: %r" % error)
             await board.restart("rollback")
         Partition.mark_app_valid_cancel_rollback()
-        Trial(store).confirmed()
         me.slot_state = slots.read_state(Partition, Partition(Partition.RUNNING))
-        me.failed = None
         board.log.info("image %s confirmed", me.version)
+    # What NVS says of it comes after that, not before: when power is lost in between, the next boot
+    # makes good for it, and until then refuses what is older than what runs all the same.
+    if on_trial or Trial(store).image() == me.image:
+        Trial(store).confirmed()
+        me.failed = None
         board.announce()
     if me.slot_state in flash.CONFIRMED_STATES:
-        # After it is confirmed, not before: a board that loses power here does it at its next boot,
-        # and until then refuses what is older than what runs.
         _keep_seq(board, store)
     board.settled = True
 

@@ -209,6 +209,29 @@ class TrialTest(unittest.TestCase):
         self.trial.confirmed()
         self.assertIsNone(self.trial.resolve("cafe", "aborted", "reset"))
 
+    def test_power_lost_while_a_confirmation_is_noted_leaves_a_note_of_that(self):
+        nvs = FakeNvs()
+        trial = Trial(Store(nvs))
+        trial.begin("dead", "1.9")
+        trial.resolve("cafe", "aborted", "watchdog")
+        trial.begin("beef", "2.0")
+        erase, left = nvs.erase_key, []
+
+        def erase_once(key):
+            if left:
+                raise KeyboardInterrupt  # the power is gone
+            left.append(key)
+            erase(key)
+
+        nvs.erase_key = erase_once
+        with self.assertRaises(KeyboardInterrupt):
+            trial.confirmed()
+        self.assertEqual(trial.image(), "beef")
+        nvs.erase_key = erase
+        trial.confirmed()
+        self.assertIsNone(trial.image())
+        self.assertEqual(nvs.blobs, {})
+
     def test_an_image_that_was_never_booted_did_not_fail(self):
         self.trial.begin("beef", "2.0")
         self.assertIsNone(self.trial.resolve("cafe", "undefined", "power-on"))
