@@ -32,7 +32,7 @@ from mqhost.progress import Progress, silent
 from mqhost.sim.bootloader import Choice, NothingBootable
 from mqhost.sim.flash import PowerLost
 from mqhost.sim.nvs import BLOB, Nvs
-from mqwire import blocks_topic, command_topic, header, reply_topic
+from mqwire import blocks_topic, command_topic, header
 from mqwire import update as wire
 
 # What the interrupted operation leaves: nothing done, its first half done, all done, any mixture.
@@ -156,13 +156,13 @@ class Push:
             options = {"base": base.offer.sha256}
         command = header(0, True) + self.image.request(**options)
         life.tell(command_topic(PREFIX, "update", self.ident), command)
-        start = 0
+        start, needed = 0, None
         while True:
-            reply = await life.heard(reply_topic(PREFIX, self.ident), start)
+            reply = await life.reply(self.ident, start)
             self.code, _, _, body = wire.unpack_reply(reply[2:])
             if reply[0] & 0x80:
                 return
-            if not start:
+            if needed is None:
                 needed = [n for n in range(self.image.offer.count) if wire.bitmap_get(body, n)]
                 for payload, _ in encoder.messages(needed):
                     life.tell(blocks_topic(PREFIX, self.ident), payload)

@@ -22,7 +22,7 @@ from mqhost import show
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
-GROUPS = ("build", "eval", "idle", "update", "mqtt", "powercuts", "docker")
+GROUPS = ("build", "eval", "idle", "update", "mqtt", "powercuts", "faults", "docker")
 RESULT = BUILD / "bench.json"
 
 

@@ -34,6 +34,7 @@ from mqhost.sim.chip import CLOCK_START, Chip, CpuEnds, ResetCause
 from mqhost.sim.esperror import EspError
 from mqhost.sim.flash import PowerLost
 from mqhost.sim.radio import Radio
+from mqwire import error_topic, reply_topic
 from mqwire.update import SIGNATURE_SIZE
 
 PREFIX = "desk"
@@ -67,7 +68,8 @@ class Desk:
         self.healthy = True  # False: the board never calls itself healthy
         self.faults: list[BaseException] = []  # what on-board code let out, ever
         self.console = io.StringIO()  # what the board printed since its last boot
-        self.installs: list[tuple[int, str]] = []  # (size, hex SHA-256) of what was to be installed
+        # What was to be installed: (address of the slot, size, hex SHA-256).
+        self.installs: list[tuple[int, int, str]] = []
         self.clock = Clock()
         self._modules = Modules(self._given())
 
@@ -144,6 +146,8 @@ class Desk:
             raise OSError(-error.code, error.name) from error
         except (PowerLost, CpuEnds) as error:
             self.end = error
+            if self.life:
+                self.life.over.set()
             raise Ended from error
         if isinstance(answer, bytes) and into is not None:
             if len(answer) > len(into):
@@ -175,6 +179,7 @@ class Life:
         self.said: list[tuple[str, bytes]] = []  # every message that the board published
         self.news = asyncio.Event()  # it said something
         self.up = asyncio.Event()
+        self.over = asyncio.Event()  # the CPU runs no more, or the script has ended
         self.tasks: list[asyncio.Task] = []
         self._desk = desk
         self._handlers: dict[str, Callable] = {}
@@ -191,10 +196,9 @@ class Life:
         self.add("commands", self.router.run)
         self.add("settle", self.board._settle)
         mine = asyncio.create_task(script(self))
+        mine.add_done_callback(lambda _: self.over.set())
         try:
-            while not mine.done() and not self._desk.end:
-                await asyncio.wait([mine, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
-                self.tasks = [task for task in self.tasks if not self._ended(task)]
+            await self.over.wait()
         finally:
             for task in (mine, *self.tasks):
                 task.cancel()
@@ -202,12 +206,11 @@ class Life:
         if not self._desk.end:
             mine.result()
 
-    def _ended(self, task: asyncio.Task) -> bool:
-        if task.done() and not task.cancelled():
-            error = task.exception()
-            if error and not isinstance(error, Ended):
-                self._desk.fault(error)
-        return task.done()
+    def _ended(self, task: asyncio.Task) -> None:
+        self.tasks.remove(task)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, Ended):
+            self._desk.fault(error)
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Hand a message over, as the MQTT reader does. What that raises is a fault."""
@@ -222,33 +225,35 @@ class Life:
         if topic.startswith(PREFIX + "/mqb/cmd/"):
             self.router.on_message(topic, memoryview(payload), False)
 
-    async def heard(self, topic: str, start: int = 0, patience: float = 100) -> bytes:
-        """The next message on `topic`, from number `start` of `said` on; in the board's time.
+    async def reply(self, ident: str, start: int = 0, patience: float = 100) -> bytes:
+        """The next reply to command `ident`, from number `start` of `said` on; in the board's time.
 
-        Raises TimeoutError; RuntimeError when the board answered a command with an error.
+        Raises TimeoutError; RuntimeError when the board answers with an error.
         """
         deadline = asyncio.get_running_loop().time() + patience
         while True:
-            for found, payload in self.said[start:]:
+            for topic, payload in self.said[start:]:
                 start += 1
-                if found.startswith(PREFIX + "/mqb/reply/err/"):
+                if topic == error_topic(PREFIX, ident):
                     raise RuntimeError(payload.decode(errors="replace"))
-                if found == topic:
+                if topic == reply_topic(PREFIX, ident):
                     return payload
             self.news.clear()
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait_for(self.news.wait(), max(0, left))
 
-    def _install(self, offer: object) -> None:
-        self._desk.installs.append((offer.size, offer.sha256))  # type: ignore[attr-defined]
+    def _install(self, offer) -> None:
+        address = self.board._spare.info()[2]
+        self._desk.installs.append((address, offer.size, offer.sha256))
         self._real_install(offer)
 
     # What the board sees as its supervisor and its MQTT client.
 
     def add(self, name: str, start: Callable, vital: bool = True) -> None:
         """Run a task of the board's."""
-        self.tasks.append(asyncio.create_task(start()))
-        self.news.set()
+        task = asyncio.create_task(start())
+        self.tasks.append(task)
+        task.add_done_callback(self._ended)
 
     def calm_s(self) -> float:
         """How long the board has been healthy."""

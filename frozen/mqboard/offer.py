@@ -48,7 +48,7 @@ class Offer:
                 raise ValueError("size or sha256")
             if len(self.hashes) != self.blocks * wire.HASH_SIZE:
                 raise ValueError("number of blocks")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:  # nested too deeply
             raise Refusal(wire.MALFORMED, str(error))
 
     def block_hash(self, number):
@@ -68,11 +68,11 @@ def read_request(request, keys):
         options = json.loads(str(options, "utf-8"))
         topic = options.get("topic")
         retry_failed = options.get("retry_failed") is True
-    except (mqwire.WireError, ValueError, AttributeError) as error:
+        topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
+        if not _is_blocks_topic(topic, request.prefix):
+            raise ValueError("topic")
+    except (mqwire.WireError, ValueError, AttributeError, RuntimeError) as error:
         raise Refusal(wire.MALFORMED, str(error))
-    topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
-    if not _is_blocks_topic(topic, request.prefix):
-        raise Refusal(wire.MALFORMED, "topic")
     offer = Offer(data)
     offer.retry_failed = retry_failed
     offer.base = options.get("base")
@@ -124,7 +124,7 @@ def _is_blocks_topic(topic, prefix):
     if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
         return False
     for byte in topic.encode():  # not its characters: each would be interned, for ever
-        if byte in b"#+" or byte < 32:
+        if byte in b"#+" or not 32 <= byte < 127:  # a broker may cut off who asks for other text
             return False
     return topic.startswith(prefix + "/mqb/blocks/") or not topic.startswith(prefix + "/")
 

@@ -52,6 +52,7 @@ class Receiver:
         self._wake = asyncio.Event()
         self._fault = None
         self._request = None
+        self._installed = False
         self._forget()
 
     def _forget(self):
@@ -104,6 +105,8 @@ class Receiver:
 
     def _accept(self, request):
         offer, topic = read_request(request, self._identity.keys)
+        if self._installed:
+            raise Refusal(wire.BUSY, "the board restarts into an update")
         admit(offer, self._identity, self._slot)
         if offer.base is not None and offer.base != self._identity.image:
             raise Refusal(wire.WRONG_BASE, "it runs " + self._identity.image)
@@ -272,6 +275,7 @@ class Receiver:
             await self._finish(refusal)
         else:
             self._log.info("update to %s is in place", offer.version)
+            self._installed = True  # from now on nobody may write into the slot
             try:
                 await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, offer.version)), 10)
             except Exception as error:  # nobody heard it; the birth of the new image will tell

@@ -1,0 +1,72 @@
+"""The update receiver under attack: hostile offers, blocks, commands; by chance, but repeatably."""
+
+import functools
+
+import pytest
+
+from ci import faults
+from ci.desk import Life, open_desk
+from ci.faults import Attack
+
+CASES = 400
+
+
+@pytest.fixture
+def desk(tmp_path):
+    desk = open_desk(tmp_path / "flash")
+    yield desk
+    desk.flash.close()
+
+
+def test_no_attack_gets_a_wrong_byte_in_or_keeps_a_good_image_out(tmp_path):
+    result = faults.attack(tmp_path, CASES, seed=5)
+    assert result.cases == CASES
+    assert not result.wrong, "\n".join(result.wrong)
+
+
+# A check that cannot fail is a defect: receivers that are broken on purpose.
+
+
+def wrongs(desk, monkeypatch, name, replacement) -> str:
+    """What is found in 40 cases when the receiver's method `name` is replaced."""
+    begin = Life.__init__
+
+    def begin_broken(life, *arguments):
+        begin(life, *arguments)
+        make = life.board._make_receiver
+
+        def make_broken():
+            receiver = make()
+            setattr(receiver, name, functools.partial(replacement, receiver))
+            return receiver
+
+        life.board._make_receiver = make_broken
+
+    monkeypatch.setattr(Life, "__init__", begin_broken)
+    return "\n".join(Attack(desk, seed=1).run(40).wrong)
+
+
+def test_a_receiver_that_checks_no_block_is_found_out(desk, monkeypatch):
+    assert "is taken for one of" in wrongs(desk, monkeypatch, "_block_is", lambda *_: True)
+
+
+def test_a_receiver_that_raises_is_found_out(desk, monkeypatch):
+    def raise_error(*_):
+        raise IndexError("broken")
+
+    assert "IndexError: broken" in wrongs(desk, monkeypatch, "_needs", raise_error)
+    assert "IndexError: broken" in wrongs(desk, monkeypatch, "_accept", raise_error)
+
+
+def test_a_receiver_that_does_not_answer_is_found_out(desk, monkeypatch):
+    async def say_nothing(*_):
+        pass
+
+    assert "is not answered" in wrongs(desk, monkeypatch, "update", say_nothing)
+
+
+def test_a_receiver_that_keeps_a_finished_transfer_is_found_out(desk, monkeypatch):
+    async def keep(*_):
+        pass
+
+    assert "answered with code 20" in wrongs(desk, monkeypatch, "_stop", keep)
