@@ -17,7 +17,6 @@ from mqwire import update as wire
 
 _MAX_REST = const(64)  # an end of a block and a flush are much less
 _INPUT = const(4168)  # that, the data of one record, and a flush
-_PATCHES = const(128)  # bytes of patches read at a time
 _FIRST = b"\0\x01\0\xfe\xff\xff"  # a stored block of one byte: the window is allocated with it
 _PADDING = b"\xff" * 64
 
@@ -33,7 +32,7 @@ class Decoder:
         self._base_size = base_size
         self.block = bytearray(wire.BLOCK_SIZE)
         self._view = memoryview(self.block)
-        self._small = memoryview(bytearray(_PATCHES))
+        self._small = memoryview(bytearray(2 * wire.BATCH))
         self._input = io.BytesIO()
         self._input.seek(_INPUT - 1)
         self._input.write(b"\0")
@@ -109,20 +108,30 @@ class Decoder:
             position += length
 
     def _patch(self, part, patches):
-        """Add to single bytes of `part`: pairs of (bytes to leave as they are, what to add)."""
+        """Change numbers in `part`, which is a copy of the base."""
         small = self._small
         size = len(part)
-        index = 0
+        position = 0
         while patches > 0:
-            count = min(2 * patches, _PATCHES)
-            self._read(small[:count])
-            patches -= count // 2
-            for at in range(0, count, 2):
-                index += small[at]
-                if index >= size:
-                    raise ValueError("patch")
-                part[index] = part[index] + small[at + 1] & 0xFF
-                index += 1
+            count = min(patches, wire.BATCH)
+            patches -= count
+            self._read(small[: 2 * count])
+            for number in range(count):
+                position += small[number]
+                index = position
+                added = small[count + number]
+                if added > 127:
+                    added -= 256
+                while added:
+                    if index >= size:
+                        if index == position:
+                            raise ValueError("patch")
+                        break
+                    added += part[index]
+                    part[index] = added & 0xFF
+                    added >>= 8
+                    index += 1
+                position += 1
 
     def _feed(self, data):
         """Put a record's data behind what is left of the last one's."""

@@ -3,9 +3,9 @@
     bsdiff4 finds the matches -> cut at block borders -> the instructions of each block
 
 Instructions are those of mqwire.update. Inserting one line moves everything behind it: most of an
-image is then a copy from a few bytes further on, in which single bytes differ, the addresses of
-what moved. So a patch is added to a byte, not put in its place: the same distance again and again
-compresses well, and a board looks only at the bytes that change.
+image is then a copy from a few bytes further on, in which some numbers differ, the addresses of
+what moved. So a patch is added to a number, not put in its place: the same distance again and again
+compresses well, and a board looks only at the numbers that change.
 """
 
 import bz2
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import bsdiff4
 
-from mqwire.update import BLOCK_SIZE, LITERAL, pack_instruction
+from mqwire.update import BATCH, BLOCK_SIZE, LITERAL, pack_instruction
 
 _HEAD = 32  # bytes of a BSDIFF40 patch before its first part, the control triples
 _TRIPLE = 24
@@ -63,20 +63,25 @@ class Delta:
     def _copy(self, begin: int, end: int, distance: int) -> bytes:
         """The instruction for the bytes `begin`:`end`, which are like those `distance` on."""
         new = self._app[begin:end]
-        old = self._base[begin + distance : end + distance]
-        patches = bytearray()
+        old = bytearray(self._base[begin + distance : end + distance])
+        gaps, added = bytearray(), bytearray()
         last = 0
-        if new != old:
-            for index, (is_now, was) in enumerate(zip(new, old, strict=True)):
-                if is_now != was:
-                    while index - last > _MAX_GAP:
-                        patches += bytes((_MAX_GAP, 0))
-                        last += _MAX_GAP + 1
-                    patches += bytes((index - last, (is_now - was) & 0xFF))
-                    last = index + 1
-        if len(patches) >= 2 * len(new):
+        index = _difference(old, new, 0)
+        while index < len(new):
+            while index - last > _MAX_GAP:
+                gaps.append(_MAX_GAP)
+                added.append(0)
+                last += _MAX_GAP + 1
+            gaps.append(index - last)
+            added.append((new[index] - old[index]) & 0xFF)
+            _add(old, index, added[-1])
+            last = index + 1
+            index = _difference(old, new, last)
+        if 2 * len(gaps) >= len(new):
             return _literal(new)
-        return pack_instruction(end - begin, len(patches) // 2, distance) + patches
+        batches = range(0, len(gaps), BATCH)
+        parts = [gaps[at : at + BATCH] + added[at : at + BATCH] for at in batches]
+        return pack_instruction(end - begin, len(gaps), distance) + b"".join(parts)
 
 
 def find_matches(base: bytes, app: bytes) -> list[Match]:
@@ -98,6 +103,25 @@ def find_matches(base: bytes, app: bytes) -> list[Match]:
         start += alike + other
         source += alike + move
     return matches
+
+
+def _difference(old: bytearray, new: bytes, start: int) -> int:
+    """Where `old` and `new` differ first from `start` on; their length if nowhere."""
+    if old[start:] == new[start:]:
+        return len(new)
+    while old[start] == new[start]:
+        start += 1
+    return start
+
+
+def _add(number: bytearray, index: int, added: int) -> None:
+    """Add to the number at `index` what a patch with the byte `added` adds."""
+    carry = added - 256 if added > 127 else added
+    while carry and index < len(number):
+        carry += number[index]
+        number[index] = carry & 0xFF
+        carry >>= 8
+        index += 1
 
 
 def _literal(data: bytes) -> bytes:

@@ -19,6 +19,23 @@ def stored(data):
     return bytes((0, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255)) + data + b"\0"
 
 
+def delta(*blocks):
+    """The data of a DELTA record with the instructions of these blocks."""
+    return bytes((len(blocks),)) + stored(b"".join(blocks))
+
+
+def copy(distance, patches=b"", length=BLOCK):
+    return wire.pack_instruction(length, len(patches) // 2, distance) + patches
+
+
+def literal(data):
+    return wire.pack_instruction(len(data), wire.LITERAL, 0) + data
+
+
+def fail_to_read(*_):
+    raise OSError(5)
+
+
 def image_of(size):
     """`size` bytes in which every block is different."""
     pattern = bytes(range(251))
@@ -170,6 +187,175 @@ class UpdateTest(unittest.TestCase):
             await until(lambda: request.ended)
             self.assertEqual(request.code, wire.INSTALLED)
             self.assertEqual(bytes(bench.slot.data[: len(image)]), image)
+
+        run(go())
+
+    def test_delta_blocks_copy_patch_and_add_to_the_running_image(self):
+        async def go():
+            bench = Bench()
+            base = image_of(4 * BLOCK)
+            bench.base.data[: len(base)] = base
+            image = bytearray(base[100 : 100 + 2 * BLOCK] + base[:BLOCK])
+            image[7] = base[107] + 1  # a number's first byte
+            image[300:303] = b"abc"
+            image[BLOCK + 255] = (base[100 + BLOCK + 255] - 3) & 0xFF
+            request = await bench.offer(offer_of(bytes(image)))
+            bench.send(
+                (
+                    0,
+                    wire.DELTA,
+                    delta(
+                        copy(100, b"\x07\x01", 300) + literal(b"abc") + copy(100, b"", BLOCK - 303),
+                        copy(100, b"\xff\xfd"),
+                        copy(-2 * BLOCK),
+                    ),
+                )
+            )
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+            self.assertEqual(bytes(bench.slot.data[: len(image)]), bytes(image))
+            self.assertEqual(bench.slot.writes, 3)
+
+        run(go())
+
+    def test_a_patch_adds_to_a_number_of_several_bytes(self):
+        async def go():
+            for was, added, is_now in (
+                (0x01FF, 1, 0x0200),
+                (0x0200, -1, 0x01FF),
+                (0x100000, -64, 0x0FFFC0),
+                (0xFFFFFF, 127, 0x100007E),
+            ):
+                bench = Bench()
+                bench.base.data[:BLOCK] = was.to_bytes(4, "little") * (BLOCK // 4)
+                image = is_now.to_bytes(4, "little") * (BLOCK // 4)
+                request = await bench.offer(offer_of(image))
+                count = BLOCK // 4
+                gaps = b"\0" + b"\x03" * (count - 1)
+                patches = b""
+                for start in range(0, count, wire.BATCH):
+                    batch = gaps[start : start + wire.BATCH]
+                    patches += batch + bytes((added & 0xFF,)) * len(batch)
+                bench.send((0, wire.DELTA, delta(copy(0, patches))))
+                await until(lambda request=request: request.ended)
+                self.assertEqual(request.code, wire.INSTALLED)
+                bench.stop()
+
+        run(go())
+
+    def test_a_run_of_copied_blocks_writes_only_what_is_needed(self):
+        async def go():
+            bench = Bench()
+            image = image_of(4 * BLOCK)
+            bench.base.data[: len(image)] = image
+            bench.slot.data[BLOCK : 2 * BLOCK] = image[BLOCK : 2 * BLOCK]
+            request = await bench.offer(offer_of(image))
+            bench.send((0, wire.DELTA, delta(*[copy(0)] * 4)))
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+            self.assertEqual(bench.slot.writes, 3)
+
+        run(go())
+
+    def test_instructions_that_cannot_be_are_not_followed(self):
+        async def go():
+            bench = Bench()
+            image = image_of(3 * BLOCK)
+            request = await bench.offer(offer_of(image))
+            for instructions in (
+                copy(-1),  # before the base
+                copy(8 * BLOCK - 4095),  # behind it
+                copy(1 << 30),
+                copy(-(1 << 31)),
+                copy(0, b"", BLOCK + 1),
+                copy(0, b"", 0),
+                copy(0, b"\xff\x01" * 3, 100),  # patches behind its end
+                wire.pack_instruction(BLOCK, 60000, 0),
+                literal(b"abc"),  # and then nothing
+                b"",
+            ):
+                bench.send((0, wire.DELTA, delta(instructions)))
+            for data in (b"", b"\0", b"\x04", b"\xff" * 50, delta(*[copy(0)] * 4)):
+                bench.send((0, wire.DELTA, data))
+            self.assertEqual(bench.slot.writes, 0)
+            for number, block in enumerate(blocks_of(image)):
+                bench.send((number, wire.DEFLATE, stored(block)))
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.INSTALLED)
+
+        run(go())
+
+    def test_what_a_record_leaves_behind_spoils_no_later_one(self):
+        async def go():
+            image = image_of(4 * BLOCK)
+            blocks = blocks_of(image)
+            for rest in (b"", b"\x07", b"\xff" * 40, b"\0" * 60, stored(b"xyz")):
+                bench = Bench()
+                request = await bench.offer(offer_of(image))
+                bench.send((0, wire.DEFLATE, stored(blocks[0])[:-1] + rest))
+                bench.send((1, wire.DEFLATE, stored(blocks[1])))
+                final = stored(blocks[2])
+                bench.send((2, wire.DEFLATE, b"\x01" + final[1:]))  # the last of its stream
+                bench.send((3, wire.DEFLATE, stored(blocks[3])))
+                await until(lambda request=request: request.ended)
+                self.assertEqual(request.code, wire.INSTALLED)
+                bench.stop()
+
+        run(go())
+
+    def test_the_base_has_to_be_what_runs(self):
+        async def go():
+            bench = Bench()
+            image = offer_of(image_of(10))
+            for base in (b'"ff"', b"5", b"[]"):
+                request = await bench.offer(image, b'{"base": %s}' % base)
+                self.assertEqual(request.code, wire.WRONG_BASE)
+            request = await bench.offer(image, b'{"base": "00"}')
+            self.assertEqual(request.code, wire.RECEIVING)
+
+        run(go())
+
+    def test_another_sender_of_the_same_image_waits_until_the_first_is_silent(self):
+        async def go():
+            bench = Bench()
+            image = image_of(3 * BLOCK)
+            first, second = b'{"topic": "p/mqb/blocks/1"}', b'{"topic": "p/mqb/blocks/2"}'
+            self.assertEqual((await bench.offer(offer_of(image), first)).code, wire.RECEIVING)
+            self.assertEqual((await bench.offer(offer_of(image), second)).code, wire.BUSY)
+            self.assertEqual((await bench.offer(offer_of(image), first)).code, wire.RECEIVING)
+            bench.receiver._touched -= 4_000
+            self.assertEqual((await bench.offer(offer_of(image), second)).code, wire.RECEIVING)
+            self.assertEqual(bench.topics, ["p/mqb/blocks/2"])
+
+        run(go())
+
+    def test_what_is_needed_of_the_heap_is_taken_before_anything_is_promised(self):
+        async def go():
+            def fail():
+                raise MemoryError
+
+            bench = Bench()
+
+            bench.base.info = fail  # asked for with the buffers
+            request = await bench.offer(offer_of(image_of(10)))
+            self.assertEqual(request.code, wire.NO_MEMORY)
+            self.assertTrue(bench.receiver.idle())
+            self.assertEqual(bench.slot.writes, 0)
+
+        run(go())
+
+    def test_flash_that_cannot_be_read_ends_an_update_with_its_code(self):
+        async def go():
+            bench = Bench()
+            image = image_of(2 * BLOCK)
+            bench.slot.readblocks = fail_to_read
+            self.assertEqual((await bench.offer(offer_of(image))).code, wire.FLASH_ERROR)
+            del bench.slot.readblocks
+            bench.base.readblocks = fail_to_read
+            request = await bench.offer(offer_of(image))
+            bench.send((0, wire.DELTA, delta(copy(0))))
+            await until(lambda: request.ended)
+            self.assertEqual(request.code, wire.FLASH_ERROR)
 
         run(go())
 

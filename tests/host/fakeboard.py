@@ -12,6 +12,7 @@ import io
 import json
 import queue
 import socket
+import struct
 import threading
 import traceback
 import zlib
@@ -400,11 +401,18 @@ def decode(number, encoding, data, base):
         source = number * wire.BLOCK_SIZE + len(made) + distance
         part = bytearray(base[source : source + length])
         index = 0
-        for gap, added in zip(*[iter(stream[position : position + 2 * patches])] * 2, strict=True):
-            index += gap
-            part[index] = part[index] + added & 0xFF
-            index += 1
-        position += 2 * patches
+        while patches:
+            count = min(patches, wire.BATCH)
+            patches -= count
+            gaps = stream[position : position + count]
+            added = struct.unpack_from(f"{count}b", stream, position + count)
+            position += 2 * count
+            for gap, more in zip(gaps, added, strict=True):
+                index += gap
+                rest = part[index:]
+                total = int.from_bytes(rest, "little") + more
+                part[index:] = (total % (1 << 8 * len(rest))).to_bytes(len(rest), "little")
+                index += 1
         made += part
     assert len(made) == wire.blocks_in(encoding, data) * wire.BLOCK_SIZE
     return bytes(made)
