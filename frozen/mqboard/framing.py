@@ -44,6 +44,7 @@ class Framing:
         self._packet = self._tx  # what is being composed, up to `_fill`
         self._fill = 0
         self._out = []  # views still to be written, in order
+        self._start = None  # the first view of the PUBLISH composed last
         # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
         # 600 bytes of heap.)
         self.busy = False
@@ -257,6 +258,9 @@ class Framing:
         """The turn to write is over. What is not written (we were cancelled) is so later."""
         self.busy = False
         self._turn.set()
+        for index, view in enumerate(self._out):
+            if index and view is self._start:  # given up, and not begun (the first may be, in TLS)
+                self._out = self._out[:index]
         if self._out:
             try:  # the buffers belong to whoever comes next
                 self._out = [memoryview(bytes(view)) for view in self._out]
@@ -321,11 +325,13 @@ class Framing:
         room = len(self._packet) - self._fill
         if len(payload) <= room:
             self._put(payload)
-            self._out.append(self._packet[: self._fill])
+            self._start = self._packet[: self._fill]
+            self._out.append(self._start)
         else:
             payload = memoryview(payload)
             self._put(payload[:room])
-            self._out.append(self._packet)
+            self._start = self._packet
+            self._out.append(self._start)
             self._out.append(payload[room:])
 
     def compose_release(self, packet_id):

@@ -27,12 +27,17 @@ class Inbox:
         while self._open and not self._items:
             self._news.clear()
             await self._news.wait()
-        return self._items.pop(0) if self._open else None
+        return self._items.pop(0) if self._items else None
+
+    def finish(self):
+        """No more messages, but those that wait."""
+        self._open = False
+        self._news.set()
 
     def stop(self):
         """No more messages: those that wait are dropped."""
-        self._open = False
-        self._news.set()
+        self._items.clear()
+        self.finish()
 
     async def serve(self, handler, log):
         """Await `handler` for one message after the other."""

@@ -31,8 +31,8 @@ class MqttError(Exception):
 class Client(Session):
     """`connected`, `session_present` and the events `up` and `down` tell the state.
 
-    `will` is (topic, payload, qos, retain). `keepalive` is in seconds, 0: no pings. `rx_size` bytes are the
-    largest packet received in one piece. `log` has the methods of mqboard.log.Logger.
+    `will` is (topic, payload, qos, retain). `keepalive` is in seconds, 0: no pings. `rx_size` bytes
+    are the largest packet received in one piece. `log` has the methods of mqboard.log.Logger.
     """
 
     def __init__(
@@ -153,8 +153,8 @@ class Client(Session):
         total) is called for each piece of a payload of any size; other payloads larger than the
         buffer are passed over and counted in `oversized`.
 
-        Raises MqttError when the broker refuses the filter, PacketError if it is none. Returns at once without a connection:
-        the subscription is made when there is one.
+        Raises MqttError when the broker refuses the filter, PacketError if it is none. Returns at
+        once without a connection: the subscription is made when there is one.
         """
         packet.check_filter(topic_filter)
         subscription = Subscription(handler, qos, stream, limit)
@@ -211,6 +211,8 @@ class Client(Session):
             for task in self._tasks:
                 task.cancel()
             self._tasks.clear()
+            for subscription in self._subscriptions.values():
+                subscription.inbox = None  # run again, it needs a new task
 
     # One connection.
 

@@ -83,6 +83,9 @@ class Session:
 
     def keep(self, topic_filter, subscription):
         """Have messages that match go to `subscription`."""
+        replaced = self._subscriptions.get(topic_filter)
+        if replaced and replaced.inbox:
+            replaced.inbox.finish()
         self._subscriptions[topic_filter] = subscription
         self._change_route()
         if topic_filter in self._unwanted:
@@ -274,6 +277,7 @@ class Session:
         from mqboard.inbox import Inbox
 
         subscription.inbox = inbox = Inbox(self, subscription.limit)
+        self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(inbox.serve(subscription.handler, self._log)))
         return inbox
 
