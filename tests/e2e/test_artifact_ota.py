@@ -14,7 +14,7 @@ from fakegithub import TOKEN, FakeGitHub  # noqa: E402
 
 def test_firmware_from_ci_is_pushed_out_of_the_store(board, variant, tmp_path, monkeypatch):
     built = variant("9.0")
-    names = ("app.bin", "flash.bin", "image.json", "build.json")
+    names = ("app.bin", "flash.bin", "image.json", "image.sig", "build.json")
     archive = pack({name: (built.folder / name).read_bytes() for name in names})
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
     with FakeGitHub() as hub:
