@@ -73,12 +73,12 @@ class Attack:
         self._seed = seed
         chance = random.Random(seed)
         content = [chance.randbytes(64) * 64 if n % 2 else chance.randbytes(4096) for n in range(5)]
-        self._old = Image.make(desk, "1.0", b"".join(content))
+        self.old = Image.make(desk, "1.0", b"".join(content))
         content[3] = chance.randbytes(100) + content[3][100:]
-        self._good = Image.make(desk, "5.0", b"".join(content))
-        self._other = Image.make(desk, "5.1", b"".join(content[::-1]))
-        self._forged = [_forge(chance, desk, self._good) for _ in range(300)]
-        desk.flash.program(desk.table.slots[0].offset, self._old.app)
+        self.good = Image.make(desk, "5.0", b"".join(content))
+        self.other = Image.make(desk, "5.1", b"".join(content[::-1]))
+        self.forged = [_forge(chance, desk, self.good) for _ in range(300)]
+        desk.flash.program(desk.table.slots[0].offset, self.old.app)
         desk.run(settled)
         self._start = desk.flash.snapshot()
 
@@ -104,7 +104,7 @@ class Attack:
         desk.installs.clear()
         chance = random.Random(f"{self._seed}/{number}")
         for _ in range(4):  # more than one when hostile moves install an image, as they may
-            push = Push(self._good, self._base if number % 3 == 0 else lambda: None)
+            push = Push(self.good, self._base if number % 3 == 0 else lambda: None)
             script = _Script(chance, self, push)
             try:
                 desk.run(script)
@@ -119,26 +119,25 @@ class Attack:
     def _base(self) -> Image | None:
         """What an honest host takes for the base: the old image while it runs."""
         life = self._desk.life
-        return self._old if life and life.board.identity.image == self._old.offer.sha256 else None
+        return self.old if life and life.board.identity.image == self.old.offer.sha256 else None
 
     def _check(self, script: "_Script") -> None:
         desk = self._desk
         if desk.faults:
             raise desk.faults[0]
-        if self._was_running() not in (self._old.app, self._good.app, self._other.app):
+        if self._was_running() not in (self.old.app, self.good.app, self.other.app):
             raise Wrong("the image that ran was written over")
         script.check_replies(desk.life.said)
         for address, size, sha256 in desk.installs[-1:]:
             found = hashlib.sha256(desk.flash.read(address, size)).hexdigest()
-            known = {image.offer.sha256 for image in (self._good, self._other)}
+            known = {image.offer.sha256 for image in (self.good, self.other)}
             if found != sha256 or found not in known:
                 raise Wrong(f"it installed {found}")
         desk.installs.clear()
 
-    def check_slot(self, sha256: str, needed: bytes) -> None:
-        """Raise Wrong unless all blocks of that image but `needed` are in the spare slot."""
+    def check_slot(self, image: Image, needed: bytes) -> None:
+        """Raise Wrong unless all blocks of `image` but the `needed` ones are in the spare slot."""
         assert self._desk.life
-        image = self._good if self._good.offer.sha256 == sha256 else self._other
         address = self._desk.life.board._spare.info()[2]
         for number in range(image.offer.count):
             found = self._desk.flash.read(address + number * wire.BLOCK_SIZE, wire.BLOCK_SIZE)
@@ -148,7 +147,7 @@ class Attack:
     def _was_running(self) -> bytes:
         """The bytes of the image that ran in the last boot."""
         desk = self._desk
-        app = self._good.app
+        app = self.good.app
         assert desk.life
         slot = desk.table.find(desk.life.board.identity.slot)
         return desk.flash.read(slot.offset, len(app))
@@ -192,7 +191,9 @@ class _Script:
         receiver = life.board._receiver
         if receiver:
             if receiver._topic:
-                self._attack.check_slot(receiver._offer.sha256, receiver._needed)
+                # What is forged and taken all the same is an offer of the good image.
+                image = self.idents.get(receiver._request.ident) or self._attack.good
+                self._attack.check_slot(image, receiver._needed)
             receiver.look()
 
     def check_replies(self, said: list[tuple[str, bytes]]) -> None:
@@ -220,7 +221,7 @@ class _Script:
 
     def _offer_forged(self, life: Life) -> None:
         """A request that is signed, and nonsense."""
-        self._request(life, self._chance.choice(self._attack._forged))
+        self._request(life, self._chance.choice(self._attack.forged))
 
     def _offer_damaged(self, life: Life) -> None:
         """A good request, damaged on its way."""
@@ -233,7 +234,7 @@ class _Script:
             options["topic"] = blocks_topic(PREFIX, f"{self._chance.randrange(3):08}")
             self._topic = options["topic"]
         if self._chance.random() < 0.3:
-            options["base"] = self._attack._old.offer.sha256
+            options["base"] = self._attack.old.offer.sha256
         if self._chance.random() < 0.2:
             options[self._chance.choice(("topic", "base", "retry_failed"))] = self._chance.choice(
                 _VALUES
@@ -244,7 +245,7 @@ class _Script:
     def _send_blocks(self, life: Life) -> None:
         """An image's messages, some of them missing, twice, in disorder, or damaged."""
         image = self._image()
-        delta = Delta(self._attack._old.app, image.app) if self._chance.random() < 0.3 else None
+        delta = Delta(self._attack.old.app, image.app) if self._chance.random() < 0.3 else None
         messages = [m for m, _ in Encoder(image.app, delta).messages(range(image.offer.count))]
         for _ in range(self._chance.randrange(4)):
             index = self._chance.randrange(len(messages))
@@ -299,7 +300,7 @@ class _Script:
     # Their parts.
 
     def _image(self) -> Image:
-        return self._chance.choice((self._attack._good, self._attack._good, self._attack._other))
+        return self._chance.choice((self._attack.good, self._attack.good, self._attack.other))
 
     def _ident(self) -> str:
         return f"{self._chance.getrandbits(30):08x}"

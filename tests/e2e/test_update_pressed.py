@@ -1,0 +1,83 @@
+"""Updates of boards whose application leaves hardly any memory: done or refused, and no visit."""
+
+import pytest
+
+from mqhost.errors import BoardError, RefusedError, SilentBoardError
+from mqhost.offer import load_image
+from mqhost.update import push
+
+# An application that takes all of the heap but `leave` bytes, and keeps it.
+HOG = b"""
+import asyncio, gc
+
+async def start(board, settings):
+    kept = []
+    gc.collect()
+    while gc.mem_free() > settings["leave"]:
+        kept.append(bytearray(256))
+    print("hog: %d bytes are left" % gc.mem_free())
+    await asyncio.sleep(1_000_000)
+"""
+
+# And one that takes whatever becomes free while an update runs.
+GREEDY = b"""
+import asyncio
+
+async def start(board, settings):
+    kept = []
+    while not board._receiver:
+        await asyncio.sleep(0.02)
+    print("greedy: begins")
+    while True:
+        try:
+            kept.append(bytearray(256))
+        except MemoryError:
+            await asyncio.sleep(0.01)
+"""
+
+QUICK = {"health_s": 0.5, "confirm_s": 10}
+
+
+def try_update(board, image):
+    """Push; returns what kept the update from succeeding, or None."""
+    with board.session() as session:
+        try:
+            push(session, *load_image(image.app), patience=15, confirm_timeout=40)
+        except (RefusedError, BoardError, SilentBoardError) as error:
+            return error
+    return None
+
+
+def answers(board):
+    """Whether it answers; that there is no memory for the command is an answer as well."""
+    try:
+        return board.eval("6*7") == "42"
+    except BoardError as error:
+        return "MemoryError" in str(error)
+
+
+@pytest.mark.parametrize("leave", [50_000, 40_000, 30_000, 15_000, 8_000])
+def test_an_application_that_fills_the_heap_keeps_no_board_from_coming_back(
+    make_board, firmware, variant, leave
+):
+    new = variant("2.0.0")
+    board = make_board(files={"/hog.py": HOG}, modules={"hog": {"leave": leave}}, update=QUICK)
+    board.wait_online()
+    board.device.wait_console("hog: ")
+    trouble = try_update(board, new)
+    status = board.wait_confirmed()
+    assert status["image"] == (firmware if trouble else new).sha256, trouble
+    assert answers(board)
+
+
+def test_an_application_that_takes_the_heap_during_an_update(make_board, firmware, variant):
+    new = variant("2.0.0")
+    board = make_board(files={"/greedy.py": GREEDY}, modules={"greedy": {}}, update=QUICK)
+    board.wait_online()
+    board.device.latency(True)  # so that there is a while for it
+    trouble = try_update(board, new)
+    board.device.wait_console("greedy: begins")
+    board.device.latency(False)
+    status = board.wait_confirmed()
+    assert status["image"] == (firmware if trouble else new).sha256, trouble
+    assert answers(board)
