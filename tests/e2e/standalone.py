@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from mqhost.espimage import executable_of
-from mqhost.paths import FROZEN, ROOT
+from mqhost.paths import ROOT
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0  # seconds that anything may take on a slow, noisy machine
@@ -50,8 +50,7 @@ def prepare(app, source, folder):
     program.write_bytes(executable_of(app.read_bytes()))
     program.chmod(0o755)
     shutil.copytree(source / "extmod" / "asyncio", folder / "asyncio")
-    tls = {"mqboard/tls.py": FROZEN / "mqboard" / "tls.py"}
-    for name, file in (client_modules() | tls).items():
+    for name, file in client_modules().items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(file, folder / name)
     for file in (HERE / "clients").glob("*.py"):
