@@ -18,9 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ci.bench.mqtt_peer import Peer, publish_packet
+from ci.bench.mqtt_peer import Peer, flood_broker, publish_packet
 from ci.bench.raw import extract
 from ci.bench.rig import VERSION, Rig
+from mqhost.broker import Broker, free_port
 from mqhost.build import BuildResult, build
 from mqhost.paths import BUILD, ROOT
 from mqhost.sim.device import HEAP
@@ -29,6 +30,7 @@ RAW = Path(__file__).with_name("mqtt_raw.py")
 OURS = Path(__file__).with_name("mqtt_ours.py")
 _OUTPUT = BUILD / "bench" / "client"
 _ROOMY = "4m"  # a heap for counting what is allocated: nothing is collected meanwhile
+_SERVER_FILES = ("cert", "pem"), ("key", "key")
 _PAUSE = 0.003  # between messages that come one by one
 
 
@@ -43,13 +45,15 @@ class Lab:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
         self._peers = {False: Peer(), True: Peer(context)}
+        self._cleanup = contextlib.ExitStack()
+        for peer in self._peers.values():
+            self._cleanup.callback(peer.close)
 
     def __enter__(self) -> "Lab":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for peer in self._peers.values():
-            peer.close()
+        self._cleanup.close()
 
     @cached_property
     def firmware(self) -> BuildResult:
@@ -92,6 +96,30 @@ class Lab:
             _end(process)
         return seconds
 
+    def seconds_at_mosquitto(
+        self, file: Path, secure: bool, kind: str, size: int, count: int
+    ) -> float:
+        """The same with mosquitto in place of the peer, from the first message to the last."""
+        broker, secure_port = self._mosquitto
+        port, ca = (secure_port, self.folder / "ca.der") if secure else (broker.port, "-")
+        with self.program(file, port, ca, kind, size, count) as process:
+            _expect(process, "ready")
+            started = time.perf_counter()
+            if kind.startswith("rx"):
+                flood_broker(broker.port, int(kind[2]), size, count)
+            _expect(process, "done")
+            seconds = time.perf_counter() - started
+            _end(process)
+        return seconds
+
+    @cached_property
+    def _mosquitto(self) -> tuple[Broker, int]:
+        """A broker, and the port on which it speaks TLS."""
+        port = free_port()
+        extra = ["max_queued_messages 0", f"listener {port} 127.0.0.1"]
+        extra += [f"{name}file {self.folder}/server.{end}" for name, end in _SERVER_FILES]
+        return self._cleanup.enter_context(Broker(extra=extra)), port
+
     def allocated(self, qos: int, size: int, one_by_one: bool = False) -> float:
         """The bytes that our client allocates for a message received."""
         count = 150
@@ -100,7 +128,7 @@ class Lab:
             for packet in packets if one_by_one else [b"".join(packets)]:
                 link.send(packet)
                 time.sleep(_PAUSE)
-            return float(_end(process))
+            return float(_end(process).split()[0])
 
     def heap(self) -> tuple[int, int]:
         """The heap in use with asyncio running, and with our client connected, too."""
@@ -115,11 +143,16 @@ class Lab:
         with self.program(file, peer.port, ca, kind, size, count, heap=heap) as process:
             link = peer.accept(subscribes=kind[:2] in ("rx", "al", "he"))
             try:
-                line = process.stdout.readline() if process.stdout else ""
-                assert line == "ready\n", f"{file.name} said {line!r} instead of ready"
+                _expect(process, "ready")
                 yield link, process
             finally:
                 link.close()
+
+
+def _expect(process: "subprocess.Popen[str]", word: str) -> None:
+    """Wait for a line with just this word."""
+    line = process.stdout.readline() if process.stdout else ""
+    assert line == word + "\n", f"the program said {line!r} instead of {word}"
 
 
 def _end(process: "subprocess.Popen[str]") -> str:

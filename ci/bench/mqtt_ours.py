@@ -114,6 +114,7 @@ async def main(port, ca, kind, size, count):
             await count_allocated(client, int(kind[5]), count)
         else:
             await publish(client, kind, size, count)
+        print("done")
     # The other side closes first; until then the client goes on.
     await asyncio.StreamReader(sys.stdin).read(1)
 

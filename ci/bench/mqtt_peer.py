@@ -1,8 +1,8 @@
 """The other side of a connection that is measured: a broker that knows nothing but its part.
 
 What it sends is ready, over TLS encrypted, before the clock starts, and goes out in bulk; so what
-is measured is the client. (mosquitto, which handles each message, is slower than any of these
-clients: with it in between all are equally fast.) The same peer serves the raw client and ours.
+is measured is the client. (mosquitto, which handles each message, sends slower than either client
+receives: with it in between both are equally fast.) The same peer serves the raw client and ours.
 """
 
 import select
@@ -30,6 +30,18 @@ def publish_packet(qos: int, size: int, number: int = 1) -> bytes:
         value >>= 7
     length.append(value)
     return bytes([0x30 | qos << 1]) + length + body + bytes(size)
+
+
+def flood_broker(port: int, qos: int, size: int, count: int) -> None:
+    """Publish `count` messages to the broker on `port` as fast as it takes them."""
+    with socket.create_connection(("127.0.0.1", port), _PATIENCE) as stream:
+        link = Link(stream, None)
+        link.send(b"\x10\x10\0\x04MQTT\4\2\0\0\0\4desk")
+        link.expect(b"\x20\x02\0\0")
+        packets = [publish_packet(qos, size, number + 1) for number in range(count)]
+        if not qos:
+            packets.append(b"\xc0\0")  # PINGREQ: the answer shows that all was taken
+        link.flood(packets, 4 * count if qos else 2)
 
 
 class Peer:
@@ -80,6 +92,13 @@ class Link:
         data, self._received = self._received, b""
         assert data[0] == first and len(data) == 2 + data[1], data
         self._stream.sendall(self._encrypted(answer(data[2:])))
+
+    def expect(self, data: bytes) -> None:
+        """Read just this."""
+        received = b""
+        while len(received) < len(data):
+            received += self._read()
+        assert received == data, received
 
     def flood(self, packets: list[bytes], awaited: int) -> float:
         """Send `packets` as fast as the client takes them; the seconds until the client has sent

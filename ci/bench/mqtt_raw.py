@@ -4,7 +4,7 @@ against.
     micropython mqtt_raw.py PORT CA KIND SIZE COUNT
 
 It connects to the peer (mqtt_peer.py) on PORT of this machine, over TLS if CA is a file and not
-"-", prints "ready", and does its KIND with COUNT messages of SIZE bytes:
+"-", prints "ready", does its KIND with COUNT messages of SIZE bytes, and prints "done":
 
     rx0, rx1   takes them: walks over the packets where they lie in the buffer and counts them;
                rx1 acknowledges them, with one write for all that came with one read
@@ -133,6 +133,7 @@ def main(port, ca, kind, size, count):
         print("ready")
         qos = 0 if kind == "pub0" else 1
         publish(stream, qos, size, count, _WINDOW if kind == "window8" else 1)
+    print("done")
     sys.stdin.read()  # the other side closes first: nothing it still reads is lost
 
 
