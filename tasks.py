@@ -154,6 +154,8 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
         "board": "push the build of this board; by default of the one the device says it is",
         "image": "push this app.bin, or the one kept whose SHA-256 begins so",
         "retry_failed": "also what the board has tried and gone back from",
+        "base": "the app.bin that the board runs, where it is not kept: only differences are sent",
+        "full": "send the whole image, not differences",
         "json": "print events, one JSON object a line",
         "server": "the broker's address; 127.0.0.1 by default",
         "port": "the broker's port; 1883 by default",
@@ -161,12 +163,13 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
 )
 @edge
 def ota(
-    _, prefix=None, board=None, image=None, retry_failed=False, json=False, server=None, port=0
+    _, prefix=None, board=None, image=None, retry_failed=False, base=None, full=False, json=False,
+    server=None, port=0,
 ):  # fmt: skip
     """Push new firmware over MQTT and wait until the board has confirmed it."""
     settings = Settings.resolve({"prefix": prefix, "server": server, "port": port or None})
-    path, options = Path(image) if image else None, {"retry_failed": retry_failed, "as_json": json}
-    run_ota(settings, board, path, Console(), **options)
+    options = {"base": Path(base) if base else None, "full": full, "retry_failed": retry_failed}
+    run_ota(settings, board, Path(image) if image else None, Console(), as_json=json, **options)
 
 
 @task(

@@ -116,6 +116,12 @@ def log_command(edge: _Edge, lines: int | None) -> None:
 )
 @click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
 @click.option("--retry-failed", is_flag=True, help="Also what the board tried and went back from.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    help="App image that the board runs, to send only differences to it.  [as kept here]",
+)
+@click.option("--full", is_flag=True, help="Send the whole image, not differences.")
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
 @click.option(
     "--patience",

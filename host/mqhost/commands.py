@@ -114,6 +114,8 @@ def run_ota(
     *,
     force: bool = False,
     retry_failed: bool = False,
+    base: Path | None = None,
+    full: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float = CONFIRM_TIMEOUT,
     as_json: bool = False,
@@ -124,7 +126,8 @@ def run_ota(
 
     `image` is an app.bin with its image.json beside it, or the first digits of the SHA-256 of one
     in the local image store; None means the build of `board`, and with `board` None that of the
-    board which the device says it is.
+    board which the device says it is. `base` is the app.bin that the board runs, where it is not in
+    the store: only differences to it are sent, unless `full`.
     """
     report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
     try:
@@ -140,6 +143,8 @@ def run_ota(
                     app,
                     force=force,
                     retry_failed=retry_failed,
+                    base=_read_base(base) if base else None,
+                    full=full,
                     patience=patience,
                     confirm_timeout=confirm_timeout,
                     progress=report.show,
@@ -182,6 +187,13 @@ def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> No
     others = {key: key for key in facts if key not in _FACTS and facts[key] is not None}
     for key, word in (known | others).items():
         say(console, f"{clean(word):13} {_fact(key, facts[key])}")
+
+
+def _read_base(path: Path) -> bytes:
+    try:
+        return image_path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The base {path} cannot be read: {error.strerror}.") from error
 
 
 def _board_of(session: Session) -> Any:

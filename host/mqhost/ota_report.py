@@ -19,6 +19,7 @@ from mqwire.update import BLOCK_SIZE
 
 # The stages of an update, for people (see Display).
 STAGES = {
+    transfer.DIFFER: "Looking for differences to what the board runs",
     transfer.COMPARE: "The board compares what it has",
     transfer.SEND: "Sending blocks",
     transfer.VERIFY: "The board checks the whole image",
@@ -132,8 +133,11 @@ def _outcome(prefix: str, result: UpdateResult) -> str:
     if result.already:
         return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
     slot = clean(result.slot)
+    how = "in full"
+    if result.base:
+        how = f"as differences to {result.base[:12]}, which saved {result.bytes_saved:,} B"
     return (
         f"{prefix}: {clean(result.old_version)} → {clean(result.new_version)}, confirmed in slot "
         f"{slot}. Sent {result.bytes_sent:,} B ({result.blocks_sent} of {result.blocks_total} "
-        f"blocks) in {result.transfer_seconds:.1f} s; {result.seconds:.1f} s in all."
+        f"blocks, {how}) in {result.transfer_seconds:.1f} s; {result.seconds:.1f} s in all."
     )

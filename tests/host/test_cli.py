@@ -323,6 +323,23 @@ def events_of(process):
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
+def test_only_differences_are_sent_to_a_base_and_everything_in_full(mqboard, board, built):
+    old = APP[:12_000] + b"#" + APP[12_001:]
+    board.image = old
+    base = built.parent / "old.bin"
+    base.write_bytes(old)
+    process = mqboard("ota", "--image", str(built), "--base", str(base))
+    assert process.returncode == 0, process.stderr
+    assert "as differences to" in process.stdout.splitlines()[-1]
+    board.image = old
+    process = mqboard("ota", "--image", str(built), "--base", str(base), "--full")
+    assert "in full" in process.stdout.splitlines()[-1]
+    board.image = old
+    assert_fails(
+        mqboard("ota", "--image", str(built), "--base", "nowhere.bin"), 2, "nowhere.bin", "read"
+    )
+
+
 def test_ota_tells_scripts_what_happens(mqboard, board, built):
     first, *progress, last = events_of(mqboard("ota", "--image", str(built), "--json"))
     assert (first["event"], first["version"], first["size"]) == ("start", "0.2.0", len(APP))
