@@ -18,7 +18,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     """
     runs = 3 if rig.quick else 10
     with rig.board() as board:
-        _wait_settled(board.session)
+        wait_settled(board.session)
         samples = [board.session.request_json("info")["heap_used"] for _ in range(runs)]
     return {
         "heap_bytes": Figure(median(samples), "B", runs, aim=40_000),
@@ -26,7 +26,8 @@ def measure(rig: Rig) -> dict[str, Figure]:
     }
 
 
-def _wait_settled(session: Session) -> None:
+def wait_settled(session: Session) -> None:
+    """Wait until the board is done with its boot."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while session.request("eval", b"board.settled").data != b"True":
         assert time.monotonic() < deadline, "the board does not settle"

@@ -20,13 +20,13 @@ from mqhost.broker import Broker
 from mqhost.build import BuildResult, build
 from mqhost.errors import SilentBoardError, ToolError
 from mqhost.partition import PartitionTable
-from mqhost.paths import BUILD, ROOT
+from mqhost.paths import BUILD, FROZEN, ROOT
 from mqhost.progress import Progress
 from mqhost.session import Session
 from mqhost.settings import Settings
 from mqhost.sim.filesystem import default_config, provision_flash
 
-VERSION, NEXT_VERSION = "bench.1", "bench.2"
+VERSION, NEXT_VERSION, CHANGED_VERSION = "bench.1", "bench.2", "bench.3"
 PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
 _BOOT_SECONDS = 60.0
@@ -36,7 +36,8 @@ _TAIL = 1500
 @dataclass
 class Running:
     """A board that is up: the `session` with it, and once it is off what its process `saw`: the
-    `last_write` into a slot (nanoseconds since 1970) and how many `writes` into slots there were.
+    `last_write` into a slot (nanoseconds since 1970), how many `writes` into slots there were, and
+    the `flash_seconds` that these took, with their erasing.
     """
 
     session: Session
@@ -89,17 +90,43 @@ class Rig:
             )
         return self._built[version]
 
+    @cached_property
+    def changed(self) -> BuildResult:
+        """The firmware with another version and one line more in one of its functions."""
+        text = (FROZEN / "mqboard" / "link.py").read_text()
+        before, loop, after = text.partition("        while True:\n")
+        assert loop, "link.py has no loop any more: choose another place for the line"
+        module = self.folder / "changed" / "mqboard" / "link.py"
+        module.parent.mkdir(parents=True)
+        module.write_text(
+            before + '        self._log.info("looking for a network")\n' + loop + after
+        )
+        return build(
+            self.definition,
+            version=CHANGED_VERSION,
+            output=_OUTPUT / CHANGED_VERSION,
+            extra_frozen=module.parents[1],
+            progress=self.progress,
+        )
+
     @contextlib.contextmanager
-    def board(self) -> Iterator[Running]:
-        """A new board with the firmware in its first slot, nothing in the second; it is up."""
+    def board(self, slow: bool = False) -> Iterator[Running]:
+        """A new board with the firmware in its first slot, nothing in the second; it is up.
+
+        `slow`: its flash is as slow as that of an ESP32, and its second slot has to be erased.
+        """
         flash = self.folder / "flash.bin"
         flash.unlink(missing_ok=True)
         config = default_config(PREFIX, self.broker.host, self.broker.port)
         provision_flash(flash, self.firmware().flash, self.table, config)
+        if slow:
+            with flash.open("r+b") as file:
+                file.seek(self.table.slots[1].offset)
+                file.write(bytes(self.table.slots[1].size))
         console = self.folder / "console.log"
         with console.open("wb") as log, Session(self.settings) as session:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ci.bench.simboard", str(flash)],
+                [sys.executable, "-m", "ci.bench.simboard", str(flash), *["slow"] * slow],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

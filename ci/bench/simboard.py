@@ -1,8 +1,9 @@
-"""One simulated board as a process: python -m ci.bench.simboard FLASH
+"""One simulated board as a process: python -m ci.bench.simboard FLASH [slow]
 
 It runs until its input ends; then it prints one JSON object: when the last write into an app slot
-was done (`last_write`, nanoseconds since 1970), and how many there were (`writes`). The board's
-console goes to stderr.
+was done (`last_write`, nanoseconds since 1970), how many there were (`writes`), and how long the
+flash was busy with them and their erasing (`flash_seconds`). `slow`: with the latency of an ESP32's
+flash. The board's console goes to stderr.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from mqhost import board as boards
 from mqhost.partition import PartitionTable
 from mqhost.sim.device import Device
+from mqwire.flash import SECTOR
 
 
 def main() -> None:
@@ -20,16 +22,29 @@ def main() -> None:
     definition = boards.find("sim")
     table = PartitionTable.load(definition.partitions, definition.flash_size)
     device = Device(Path(sys.argv[1]), table=table, console=_to_stderr)
-    saw = {"last_write": 0, "writes": 0}
-    program = device.flash.program
+    device.flash.latency = "slow" in sys.argv
+    saw = {"last_write": 0, "writes": 0, "flash_seconds": 0.0}
+    program, erase = device.flash.program, device.flash.erase
 
-    def watched(address: int, data: bytes | memoryview) -> None:
+    def in_slot(address: int) -> bool:
+        return any(slot.offset <= address < slot.offset + slot.size for slot in table.slots)
+
+    def watched_program(address: int, data: bytes | memoryview) -> None:
+        started = time.monotonic()
         program(address, data)
-        if any(slot.offset <= address < slot.offset + slot.size for slot in table.slots):
+        if in_slot(address):
             saw["last_write"] = time.time_ns()
             saw["writes"] += 1
+            saw["flash_seconds"] += time.monotonic() - started
 
-    device.flash.program = watched  # type: ignore[method-assign]
+    def watched_erase(address: int, size: int = SECTOR) -> None:
+        started = time.monotonic()
+        erase(address, size)
+        if in_slot(address):
+            saw["flash_seconds"] += time.monotonic() - started
+
+    device.flash.program = watched_program  # type: ignore[method-assign]
+    device.flash.erase = watched_erase  # type: ignore[method-assign]
     with device:
         sys.stdin.read()
     print(json.dumps(saw))

@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ci.bench import Figure, median
+from ci.bench import Figure, median, transfers
 from ci.bench.raw import client, extract, read_line
 from ci.bench.rig import NEXT_VERSION, PREFIX, Rig
-from mqhost.blocks import block_messages
+from mqhost.blocks import Encoder
 from mqhost.build import BuildResult
 from mqhost.connection import Connection
-from mqhost.offer import load_image
+from mqhost.offer import block_count, load_image
 from mqhost.session import Session
 from mqhost.update import UpdateResult, push
 from mqwire import blocks_topic
@@ -37,7 +37,8 @@ class Run:
 
 
 def measure(rig: Rig) -> dict[str, Figure]:
-    """bytes: MQTT payload bytes sent for an update to the same firmware with another version.
+    """bytes: MQTT payload bytes sent for an update to the same firmware with another version, its
+    blocks deflated; full_ratio is the same over the image's size.
     seconds: the whole update, from the first question to the board to its confirmation; of this the
     board takes 2 s of calm before it calls itself healthy.
     throughput_mb_s: the block messages' payload bytes over the seconds from the first one published
@@ -66,13 +67,15 @@ def measure(rig: Rig) -> dict[str, Figure]:
     ratio = median(raw / run.transfer for raw, run in zip(limits, updates, strict=True))
     wire = median(raw / run.transfer for raw, run in zip(wires, updates, strict=True))
     bound = median(raw / decode for raw, decode in zip(wires, decodes, strict=True))
+    sent = median(run.result.bytes_sent for run in updates)
     return {
-        "bytes": Figure(median(run.result.bytes_sent for run in updates), "B", runs),
+        "bytes": Figure(sent, "B", runs),
+        "full_ratio": Figure(round(sent / len(app), 4), "of image", runs, aim=0.75),
         "seconds": Figure(median(run.result.seconds for run in updates), "s", runs),
         "throughput_mb_s": Figure(speed, "MB/s", runs, limit),
         "throughput_ratio": Figure(ratio, "of raw", runs, 1, aim=0.6, at_least=True),
         "wire_ratio": Figure(wire, "of raw", runs, bound),
-    }
+    } | transfers.measure(rig, sent)
 
 
 def _update(rig: Rig, image: BuildResult, app: bytes) -> Run:
@@ -80,7 +83,7 @@ def _update(rig: Rig, image: BuildResult, app: bytes) -> Run:
     offer, _ = load_image(image.app)
     with rig.board() as board:
         started = _note_first_block(board.session)
-        result = push(board.session, offer, app)
+        result = push(board.session, offer, app, full=True)
     assert result.blocks_sent == result.blocks_total == offer.count, result
     assert board.saw["writes"] == offer.count, board.saw
     return Run(result, (board.saw["last_write"] - started[0]) / 1e9)
@@ -103,7 +106,7 @@ def _note_first_block(session: Session) -> list[int]:
 
 def _messages(app: bytes) -> Iterator[bytes]:
     """The block messages of a whole image, each made when it is asked for."""
-    return (payload for payload, _ in block_messages(app, range(-(-len(app) // 4096))))
+    return (payload for payload, _ in Encoder(app).messages(range(block_count(len(app)))))
 
 
 def _raw_seconds(

@@ -24,7 +24,14 @@ _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
 _LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 _UPDATE_MODULES = const(
-    ("mqboard.update", "mqboard.offer", "mqboard.signature", "mqboard.decode", "mqwire.update")
+    (
+        "mqboard.update",
+        "mqboard.offer",
+        "mqboard.signature",
+        "mqboard.refusal",
+        "mqboard.decode",
+        "mqwire.update",
+    )
 )
 
 
@@ -206,6 +213,8 @@ class Board:
     def check_update(self):
         """Raise whatever keeps this firmware from taking an update."""
         self._make_receiver()
+        for name in _UPDATE_MODULES:
+            __import__(name)
         forget(*_UPDATE_MODULES)
 
     async def _receive(self):

@@ -55,6 +55,10 @@ class Decoder:
         self._used = False
         return True
 
+    def close(self):
+        """Free all but the block buffer: no more records will come."""
+        self._stream = self._input = None
+
     def begin(self, encoding, data):
         """Take a record's data, a memoryview. Raises ValueError if it cannot be right."""
         self._encoding = encoding

@@ -10,19 +10,11 @@ import json
 from micropython import const
 
 import mqwire
+from mqboard.refusal import Refusal
 from mqwire import update as wire
 
 _MAX_VERSION = const(64)
 _MAX_TOPIC = const(200)
-
-
-class Refusal(Exception):
-    """The receiver says no, or gives up: `code` of mqwire.update and a detail for a person."""
-
-    def __init__(self, code, detail=""):
-        super().__init__(code, detail)
-        self.code = code
-        self.detail = detail
 
 
 class Offer:
@@ -50,10 +42,6 @@ class Offer:
                 raise ValueError("number of blocks")
         except (ValueError, KeyError, TypeError, RuntimeError) as error:  # nested too deeply
             raise Refusal(wire.MALFORMED, str(error))
-
-    def block_hash(self, number):
-        """The first bytes of the SHA-256 of block `number`."""
-        return self.hashes[number * wire.HASH_SIZE : (number + 1) * wire.HASH_SIZE]
 
 
 def read_request(request, keys):

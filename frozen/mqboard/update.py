@@ -16,7 +16,8 @@ from micropython import const
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.decode import Decoder
-from mqboard.offer import Refusal, admit, read_request
+from mqboard.lazy import forget
+from mqboard.refusal import Refusal
 from mqwire import update as wire
 
 _CREDIT = const(16)  # block messages that may be in flight
@@ -33,10 +34,26 @@ _RECEIVING = const(2)
 _VERIFYING = const(3)
 
 
+class Image:
+    """What is to be in the slot: what is still needed of an offer once it is accepted."""
+
+    def __init__(self, offer):
+        self.version = offer.version
+        self.size = offer.size
+        self.sha256 = offer.sha256
+        self.digest = offer.digest
+        self.blocks = offer.blocks
+        self._hashes = offer.hashes
+
+    def block_hash(self, number):
+        """The first bytes of the SHA-256 of block `number`."""
+        return self._hashes[number * wire.HASH_SIZE : (number + 1) * wire.HASH_SIZE]
+
+
 class Receiver:
     """`slot` is the inactive app partition (None: the board has none), `base` the one that runs.
     `identity` has the attributes board, mcu, image (hex SHA-256 of what runs), slot_state, and for
-    mqboard.offer keys, oldest and failed. `install(offer)` makes the slot the one to boot, raising
+    mqboard.offer keys, oldest and failed. `install(image)` makes the slot the one to boot, raising
     OSError; `await restart()` resets.
     """
 
@@ -57,7 +74,7 @@ class Receiver:
 
     def _forget(self):
         self._phase = _IDLE
-        self._offer = None
+        self._image = None
         self._needed = None
         self._left = 0
         self._received = 0
@@ -77,8 +94,8 @@ class Receiver:
     async def update(self, request):
         """Answer an offer: refuse it, or scan the slot and say which blocks are needed."""
         try:
-            offer, topic = self._accept(request)
-            await self._begin(request, offer, topic)
+            image, topic = self._accept(request)
+            await self._begin(request, image, topic)
         except Refusal as refusal:
             self._log.warning("update refused: code %d %s", refusal.code, refusal.detail)
             await request.reply(wire.pack_reply(refusal.code, 0, 0, refusal.detail.encode()))
@@ -104,6 +121,15 @@ class Receiver:
             await self._finish(Refusal(wire.CANCELLED))
 
     def _accept(self, request):
+        try:
+            return self._read(request)
+        finally:
+            forget("mqboard.offer", "mqboard.signature")
+
+    def _read(self, request):
+        """Return (Image, topic of its blocks) of a request that is accepted; raise Refusal."""
+        from mqboard.offer import admit, read_request
+
         offer, topic = read_request(request, self._identity.keys)
         if self._installed:
             raise Refusal(wire.BUSY, "the board restarts into an update")
@@ -112,26 +138,26 @@ class Receiver:
             raise Refusal(wire.WRONG_BASE, "it runs " + self._identity.image)
         if self._phase != _IDLE and (
             self._phase == _VERIFYING
-            or self._offer.sha256 != offer.sha256
+            or self._image.sha256 != offer.sha256
             or (self._topic != topic and ticks_diff(ticks_ms(), self._touched) < _SILENT_MS)
         ):
-            raise Refusal(wire.BUSY, "an update to %s is under way" % self._offer.version)
-        return offer, topic
+            raise Refusal(wire.BUSY, "an update to %s is under way" % self._image.version)
+        return Image(offer), topic
 
-    async def _begin(self, request, offer, topic):
+    async def _begin(self, request, image, topic):
         decoder = self._decoder  # of the same transfer
         await self._stop()
         # What is needed of the heap is taken before anything is promised.
         self._decoder = decoder or Decoder(self._base, self._base.info()[_SIZE])
         self._phase = _SCANNING
-        self._offer = offer
+        self._image = image
         self._request = request
         request.body = None
-        self._needed = bytearray((offer.blocks + 7) // 8)
+        self._needed = bytearray((image.blocks + 7) // 8)
         self._blank = bytearray(len(self._needed))  # blocks that are erased already
-        self._log.info("update to %s offered: %d bytes", offer.version, offer.size)
+        self._log.info("update to %s offered: %d bytes", image.version, image.size)
         await self._scan()
-        self._log.info("update needs %d of %d blocks", self._left, offer.blocks)
+        self._log.info("update needs %d of %d blocks", self._left, image.blocks)
         self._topic = topic
         self._phase = _RECEIVING
         self._touched = ticks_ms()
@@ -141,22 +167,25 @@ class Receiver:
 
     async def _scan(self):
         """Compare what the slot holds with the offer, block by block."""
-        blank = hashlib.sha256(b"\xff" * wire.BLOCK_SIZE).digest()
-        for number in range(self._offer.blocks):
+        blank = hashlib.sha256()  # in pieces: the heap may not have a block more
+        for _ in range(wire.BLOCK_SIZE // 64):
+            blank.update(b"\xff" * 64)
+        blank = blank.digest()
+        for number in range(self._image.blocks):
             if number % 8 == 0:
                 await asyncio.sleep(0)
             self._slot.readblocks(number, self._decoder.block)
             digest = hashlib.sha256(self._decoder.block).digest()
-            if digest[: wire.HASH_SIZE] == self._offer.block_hash(number):
+            if digest[: wire.HASH_SIZE] == self._image.block_hash(number):
                 continue
             wire.bitmap_put(self._needed, number, True)
             wire.bitmap_put(self._blank, number, digest == blank)
             self._left += 1
 
     def _block_is(self, number):
-        """Whether the block buffer holds block `number` of the offer."""
+        """Whether the block buffer holds block `number` of the image."""
         digest = hashlib.sha256(self._decoder.block).digest()
-        return digest[: wire.HASH_SIZE] == self._offer.block_hash(number)
+        return digest[: wire.HASH_SIZE] == self._image.block_hash(number)
 
     # Blocks, inside the MQTT reader.
 
@@ -183,7 +212,7 @@ class Receiver:
     def _take_record(self, number, encoding, data):
         """Write those blocks of a record that are needed and right; a wrong one stays needed."""
         stop = number + wire.blocks_in(encoding, data)
-        if stop > self._offer.blocks or not self._needs(number, stop):
+        if stop > self._image.blocks or not self._needs(number, stop):
             return
         for _ in range(2):
             try:
@@ -248,23 +277,24 @@ class Receiver:
     async def _verify(self):
         """Read the slot back, hash it against the offer, and install it."""
         self._phase = _VERIFYING
-        offer = self._offer
+        image = self._image
         # Nothing is needed any more: the host need not send anything again while we read.
         reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
         await self._request.reply(reply, last=False, qos=0)
         digest = hashlib.sha256()
+        self._decoder.close()  # installing takes heap, too
         block = self._decoder.block
         view = memoryview(block)
         try:
-            for number in range(offer.blocks):
+            for number in range(image.blocks):
                 self._slot.readblocks(number, block)
-                digest.update(view[: min(wire.BLOCK_SIZE, offer.size - number * wire.BLOCK_SIZE)])
+                digest.update(view[: min(wire.BLOCK_SIZE, image.size - number * wire.BLOCK_SIZE)])
                 if number % 8 == 0:
                     await asyncio.sleep(0)
-            if digest.digest() != offer.digest:
+            if digest.digest() != image.digest:
                 raise Refusal(wire.IMAGE_HASH, "the slot reads back as another image")
             try:
-                self._install(offer)
+                self._install(image)
             except OSError as error:
                 raise Refusal(wire.IMAGE_INVALID, str(error))
         except OSError as error:
@@ -274,10 +304,10 @@ class Receiver:
         except Refusal as refusal:
             await self._finish(refusal)
         else:
-            self._log.info("update to %s is in place", offer.version)
+            self._log.info("update to %s is in place", image.version)
             self._installed = True  # from now on nobody may write into the slot
             try:
-                await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, offer.version)), 10)
+                await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, image.version)), 10)
             except Exception as error:  # nobody heard it; the birth of the new image will tell
                 self._log.warning("update: %r", error)
             await self._restart()
