@@ -272,7 +272,7 @@ def test_a_broker_restart_in_the_middle_is_no_new_start(make_board, broker, vari
 
     with board.session() as session:
         offer, app = load_image(variant("2.0.0").app)
-        result = push(session, offer, app, progress=progress)
+        result = push(session, offer, app, full=True, progress=progress)
     assert stages
     assert result.blocks_sent < offer.count + 40
     assert board.wait_confirmed()["version"] == "2.0.0"
