@@ -19,6 +19,7 @@ from mqboard.session import Session, Subscription
 
 _ANSWER_S = const(15)  # how long a CONNACK or a SUBACK may take
 _GOODBYE_S = const(2)
+_HANG_UPS = const(3)  # at a SUBSCRIBE, one after the other, until it is not tried again
 _BACKOFF_MIN_MS = const(500)
 _BACKOFF_MAX_MS = const(30_000)
 _ENOTCONN = const(128)
@@ -80,10 +81,8 @@ class Client(Session):
     async def __aexit__(self, *_):
         await self.disconnect()
         self._runner.cancel()
-        try:
-            await self._runner
-        except asyncio.CancelledError:
-            pass
+        while not self._runner.done():
+            await asyncio.sleep(0)
 
     # What others call.
 
@@ -154,15 +153,14 @@ class Client(Session):
         buffer are passed over and counted in `oversized`.
 
         Raises MqttError when the broker refuses the filter, PacketError if it is none. Returns at
-        once without a connection: the subscription is made when there is one.
+        once without a connection, or when it breaks: the subscription is made on the next one.
         """
         packet.check_filter(topic_filter)
         subscription = Subscription(handler, qos, stream, limit)
         self.keep(topic_filter, subscription)
         if self.connected:
             code = await self._subscribe(topic_filter, subscription)
-            if code is None or code & 0x80:
-                # Not kept: a filter that makes the broker hang up would do so for ever.
+            if code is not None and code & 0x80:
                 if self._subscriptions.get(topic_filter) is subscription:
                     self.drop(topic_filter)
                     self._unwanted.remove(topic_filter)
@@ -284,10 +282,13 @@ class Client(Session):
     async def _restore(self):
         """Make the broker's session what ours is: subscriptions first, then what is pending."""
         for topic_filter, subscription in list(self._subscriptions.items()):
-            if not subscription.made:
-                code = await self._subscribe(topic_filter, subscription)
-                if code is not None and code & 0x80 and self._log:
-                    self._log.error("broker refuses to subscribe us to %s", topic_filter)
+            if subscription.made or subscription.hang_ups >= _HANG_UPS:
+                continue
+            code = await self._subscribe(topic_filter, subscription)
+            if self._log and (code or 0) & 0x80:
+                self._log.error("broker refuses to subscribe us to %s", topic_filter)
+            elif self._log and subscription.hang_ups >= _HANG_UPS:
+                self._log.error("broker hangs up when we subscribe to %s", topic_filter)
         for topic_filter in list(self._unwanted):
             await self._unsubscribe(topic_filter)
         sent = 0
@@ -367,6 +368,7 @@ class Client(Session):
         """Send a SUBSCRIBE; return its return code, None when the link broke first."""
         code = await self._exchange(packet.SUBSCRIBE, packet.SUBACK, topic_filter, subscription.qos)
         subscription.made = code is not None and not code & 0x80
+        subscription.hang_ups = subscription.hang_ups + 1 if code is None else 0
         return code
 
     async def _unsubscribe(self, topic_filter):
@@ -381,6 +383,8 @@ class Client(Session):
             data = packet.subscribe(kind, pending.packet_id, topic_filter.encode(), qos)
             await self.framing.send(data)
             await asyncio.wait_for(pending.event.wait(), _ANSWER_S)
-            return pending.code
+        except (OSError, asyncio.TimeoutError) as error:
+            self._lose(str(error) or "no answer in time")
         finally:
             self.give_up(pending)
+        return pending.code

@@ -11,6 +11,7 @@ import asyncio
 from micropython import const
 
 from mqboard import packet
+from mqboard.clock import jitter
 from mqboard.framing import Framing
 
 _QOS2_MAX = const(256)  # messages at QoS 2 that may be on their way to us at once
@@ -41,6 +42,7 @@ class Subscription:
         self.stream = stream
         self.limit = limit
         self.made = False  # the broker's session has it
+        self.hang_ups = 0  # how often the link broke before the broker's answer
         self.inbox = None  # for a handler that is a coroutine function
 
 
@@ -52,7 +54,8 @@ class Session:
         self.framing = Framing(rx_size)
         self._tasks = []  # that feed handlers
         self._pending = []
-        self._last_id = 0
+        # Not 1: a session from before a reset may still wait for us to release that one.
+        self._last_id = jitter(65535)
         self._head_of = self._head = None  # the topic published to last
         self._subscriptions = {}  # filter -> Subscription
         self._unwanted = []  # filters that a kept session may still have
@@ -68,6 +71,7 @@ class Session:
         self.unmatched = None  # handler of messages that no subscription matches
         self.oversized = 0  # messages larger than the buffer that nobody takes as a stream
         self.overflowed = 0  # messages a coroutine handler was too slow for
+        self.failed = 0  # messages whose handler raised: acknowledged all the same
 
     def forget_connection(self):
         """The broker has no session: what it was to keep has to be told again."""
@@ -270,6 +274,7 @@ class Session:
             self.framing.acknowledge(packet.PUBACK, packet_id)
 
     def _blame(self, error):
+        self.failed += 1
         if self._log:
             self._log.exception(error, "handler of %s", self._topic)
 

@@ -32,6 +32,7 @@ class Peer:
         self.log = FakeLog()
         self.client = Client(self.open, "board", log=self.log, **options)
         self.client.backoff_ms = 20
+        self.client._last_id = 0  # packet ids from 1 on
         self.got = []
 
     async def open(self):
@@ -279,16 +280,29 @@ class ClientTest(unittest.TestCase):
 
         run(go())
 
-    def test_a_filter_that_makes_the_broker_hang_up_is_not_kept(self):
+    def test_a_subscription_is_made_although_the_link_broke_at_it(self):
         async def go():
             peer = Peer()
             await peer.start()
             task = asyncio.create_task(peer.client.subscribe("x", peer.handler))
             await until(lambda: len(peer.stream.writes) == 2)
             peer.stream.end()
-            with self.assertRaises(MqttError):
-                await task
-            await until(lambda: len(peer.streams) == 2)
+            await task
+            await until(lambda: len(peer.streams) == 2 and len(peer.stream.writes) == 2)
+            self.assertEqual(peer.stream.writes[1][0], 0x82)
+
+        run(go())
+
+    def test_a_filter_that_makes_the_broker_hang_up_is_not_tried_for_ever(self):
+        async def go():
+            peer = Peer()
+            await peer.start()
+            task = asyncio.create_task(peer.client.subscribe("x", peer.handler))
+            for count in (1, 2, 3):
+                await until(lambda n=count: len(peer.streams) == n and len(peer.stream.writes) == 2)
+                peer.stream.end()
+            await task
+            await until(lambda: len(peer.streams) == 4)
             await peer.client.up.wait()
             self.assertEqual(len(peer.stream.writes), 1)
 
