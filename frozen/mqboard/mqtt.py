@@ -282,13 +282,15 @@ class Client(Session):
     async def _restore(self):
         """Make the broker's session what ours is: subscriptions first, then what is pending."""
         for topic_filter, subscription in list(self._subscriptions.items()):
-            if subscription.made or subscription.hang_ups >= _HANG_UPS:
+            if subscription.made:
+                continue
+            if subscription.hang_ups >= _HANG_UPS:
+                if self._log:
+                    self._log.error("broker hangs up when we subscribe to %s", topic_filter)
                 continue
             code = await self._subscribe(topic_filter, subscription)
             if self._log and (code or 0) & 0x80:
                 self._log.error("broker refuses to subscribe us to %s", topic_filter)
-            elif self._log and subscription.hang_ups >= _HANG_UPS:
-                self._log.error("broker hangs up when we subscribe to %s", topic_filter)
         for topic_filter in list(self._unwanted):
             await self._unsubscribe(topic_filter)
         sent = 0
@@ -366,9 +368,11 @@ class Client(Session):
 
     async def _subscribe(self, topic_filter, subscription):
         """Send a SUBSCRIBE; return its return code, None when the link broke first."""
+        subscription.hang_ups += 1  # until the answer comes
         code = await self._exchange(packet.SUBSCRIBE, packet.SUBACK, topic_filter, subscription.qos)
-        subscription.made = code is not None and not code & 0x80
-        subscription.hang_ups = subscription.hang_ups + 1 if code is None else 0
+        if code is not None:
+            subscription.hang_ups = 0
+            subscription.made = not code & 0x80
         return code
 
     async def _unsubscribe(self, topic_filter):
