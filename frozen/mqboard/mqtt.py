@@ -19,7 +19,7 @@ from mqboard.session import Session, Subscription
 
 _ANSWER_S = const(15)  # how long a CONNACK or a SUBACK may take
 _GOODBYE_S = const(2)
-_HANG_UPS = const(3)  # at a SUBSCRIBE, one after the other, until it is not tried again
+_HANG_UPS = const(3)  # at a SUBSCRIBE, one after the other, until it has to wait
 _BACKOFF_MIN_MS = const(500)
 _BACKOFF_MAX_MS = const(30_000)
 _ENOTCONN = const(128)
@@ -274,6 +274,7 @@ class Client(Session):
                 due = ticks_ms() + pause
                 await asyncio.sleep(pause / 1000)
                 self._keep_alive(pause, ticks_diff(ticks_ms(), due))
+                await self._make_subscriptions(True)
         except asyncio.TimeoutError:
             self._lose("no answer in time")
         except Exception as error:
@@ -281,16 +282,7 @@ class Client(Session):
 
     async def _restore(self):
         """Make the broker's session what ours is: subscriptions first, then what is pending."""
-        for topic_filter, subscription in list(self._subscriptions.items()):
-            if subscription.made:
-                continue
-            if subscription.hang_ups >= _HANG_UPS:
-                if self._log:
-                    self._log.error("broker hangs up when we subscribe to %s", topic_filter)
-                continue
-            code = await self._subscribe(topic_filter, subscription)
-            if self._log and (code or 0) & 0x80:
-                self._log.error("broker refuses to subscribe us to %s", topic_filter)
+        await self._make_subscriptions(False)
         for topic_filter in list(self._unwanted):
             await self._unsubscribe(topic_filter)
         sent = 0
@@ -301,6 +293,18 @@ class Client(Session):
                 sent = 0  # it may have been acknowledged, or more been registered
             else:
                 sent += 1
+
+    async def _make_subscriptions(self, suspect):
+        """Make those that are not made; `suspect`: those at which the broker seems to hang up.
+
+        These have to wait until the connection serves everything else.
+        """
+        for topic_filter, subscription in list(self._subscriptions.items()):
+            if subscription.made or (subscription.hang_ups >= _HANG_UPS) != suspect:
+                continue
+            code = await self._subscribe(topic_filter, subscription)
+            if self._log and (code or 0) & 0x80:
+                self._log.error("broker refuses to subscribe us to %s", topic_filter)
 
     def _keep_alive(self, pause, late):
         """Ping a silent link; give a link up that stayed silent after the ping."""

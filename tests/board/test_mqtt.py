@@ -293,7 +293,7 @@ class ClientTest(unittest.TestCase):
 
         run(go())
 
-    def test_a_filter_that_makes_the_broker_hang_up_is_not_tried_for_ever(self):
+    def test_a_filter_that_makes_the_broker_hang_up_has_to_wait(self):
         async def go():
             peer = Peer()
             await peer.start()
@@ -302,9 +302,12 @@ class ClientTest(unittest.TestCase):
                 await until(lambda n=count: len(peer.streams) == n and len(peer.stream.writes) == 2)
                 peer.stream.end()
             await task
+            peer.client.keepalive = 0.4
             await until(lambda: len(peer.streams) == 4)
             await peer.client.up.wait()
             self.assertEqual(len(peer.stream.writes), 1)
+            await until(lambda: len(peer.stream.writes) == 2)
+            self.assertEqual(peer.stream.writes[1][0], 0x82)
 
         run(go())
 
