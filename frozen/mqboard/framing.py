@@ -18,7 +18,7 @@ from micropython import const
 from mqboard import packet
 from mqboard.clock import ticks_ms
 
-_TX_SIZE = const(1024)
+_TX_SIZE = const(1280)  # a KB of payload and its topic: one write
 _ACKS = const(16)  # acknowledgements gathered into one write
 _READS_PER_TURN = const(8)  # reads before other tasks get their turn
 _BLOCKING_WRITE_MS = const(10_000)

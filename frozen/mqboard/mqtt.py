@@ -21,6 +21,8 @@ _ANSWER_S = const(15)  # how long a CONNACK or a SUBACK may take
 _GOODBYE_S = const(2)
 _HANG_UPS = const(3)  # at a SUBSCRIBE, one after the other, until it has to wait
 _BACKOFF_MIN_MS = const(500)
+_BACKOFF_SOON_MS = const(1_300)  # with its jitter at most 2 s, for a broker that restarts
+_SOON = const(10)  # attempts, about 12 s; then the wait doubles up to
 _BACKOFF_MAX_MS = const(30_000)
 _ENOTCONN = const(128)
 
@@ -204,7 +206,8 @@ class Client(Session):
                 if self._log:
                     self._log.warning("no broker: %s; again in %d ms", why, wait)
                 await asyncio.sleep(wait / 1000)
-                delay = min(delay * 2, _BACKOFF_MAX_MS)
+                longest = _BACKOFF_SOON_MS if self.failures < _SOON else _BACKOFF_MAX_MS
+                delay = min(delay * 2, longest)
         finally:
             for task in self._tasks:
                 task.cancel()
