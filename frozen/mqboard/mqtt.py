@@ -207,7 +207,7 @@ class Client(Session):
                     self._log.warning("no broker: %s; again in %d ms", why, wait)
                 await asyncio.sleep(wait / 1000)
                 longest = _BACKOFF_SOON_MS if self.failures < _SOON else _BACKOFF_MAX_MS
-                delay = min(delay * 2, longest)
+                delay = max(self.backoff_ms, min(delay * 2, longest))
         finally:
             for task in self._tasks:
                 task.cancel()
