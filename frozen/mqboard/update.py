@@ -20,8 +20,12 @@ from mqboard.lazy import forget
 from mqboard.refusal import Refusal
 from mqwire import update as wire
 
-_CREDIT = const(16)  # block messages that may be in flight
-_REPORT_EVERY = const(4)  # block messages between two replies
+# Block messages that may be in flight, and between two replies. With differences, eight blocks may
+# be in one, half a second of writing, and nothing else runs while messages are waiting.
+_CREDIT = const(16)
+_REPORT_EVERY = const(4)
+_DELTA_CREDIT = const(3)
+_DELTA_REPORT_EVERY = const(1)
 _ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has ended
 _SILENT_MS = const(3_000)  # and another sender may go on with it after so long
 
@@ -43,6 +47,8 @@ class Image:
         self.sha256 = offer.sha256
         self.digest = offer.digest
         self.blocks = offer.blocks
+        self.credit = _CREDIT if offer.base is None else _DELTA_CREDIT
+        self.report_every = _REPORT_EVERY if offer.base is None else _DELTA_REPORT_EVERY
         self._hashes = offer.hashes
 
     def block_hash(self, number):
@@ -162,7 +168,7 @@ class Receiver:
         self._phase = _RECEIVING
         self._touched = ticks_ms()
         await self._subscribe(topic, self.on_blocks)
-        self._unreported = _REPORT_EVERY
+        self._unreported = image.report_every
         self._wake.set()
 
     async def _scan(self):
@@ -206,7 +212,7 @@ class Receiver:
             self._fault = Refusal(wire.FLASH_ERROR, str(error))
         except MemoryError:
             self._fault = Refusal(wire.NO_MEMORY)
-        if self._fault or self._left == 0 or self._unreported >= _REPORT_EVERY:
+        if self._fault or self._left == 0 or self._unreported >= self._image.report_every:
             self._wake.set()
 
     def _take_record(self, number, encoding, data):
@@ -269,9 +275,11 @@ class Receiver:
                 await self._finish(self._fault)
             elif self._left == 0:
                 await self._verify()
-            elif self._unreported >= _REPORT_EVERY:
+            elif self._unreported >= self._image.report_every:
                 self._unreported = 0
-                reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
+                reply = wire.pack_reply(
+                    wire.RECEIVING, self._image.credit, self._received, self._needed
+                )
                 await self._request.reply(reply, last=False, qos=0)
 
     async def _verify(self):
@@ -279,7 +287,7 @@ class Receiver:
         self._phase = _VERIFYING
         image = self._image
         # Nothing is needed any more: the host need not send anything again while we read.
-        reply = wire.pack_reply(wire.RECEIVING, _CREDIT, self._received, self._needed)
+        reply = wire.pack_reply(wire.RECEIVING, self._image.credit, self._received, self._needed)
         await self._request.reply(reply, last=False, qos=0)
         digest = hashlib.sha256()
         self._decoder.close()  # installing takes heap, too

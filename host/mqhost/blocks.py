@@ -21,8 +21,8 @@ from mqwire.update import (
     pack_record,
 )
 
-# A board does nothing else while it takes a message: writing a block takes it 56 ms.
-MAX_BLOCKS = 4
+# In one message: a board does nothing else while it takes one, and writing a block takes 56 ms.
+MAX_BLOCKS = 8
 
 
 def deflate(data: bytes) -> bytes:
