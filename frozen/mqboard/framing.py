@@ -50,6 +50,7 @@ class Framing:
         self.busy = False
         self._turn = asyncio.Event()
         self.stream = None
+        self.pause = False  # somebody asks for a turn for other tasks before the next packet
         self._left = 0  # of a large PUBLISH, this much is still to come
         self._large = 0  # its size
         self._first = 0  # the first byte of one that is passed over
@@ -117,9 +118,13 @@ class Framing:
                 end -= done
                 if done and end:
                     rx[:end] = rx[done : done + end]
-                if self._ack_size < 4 * _ACKS:
+                if self._ack_size == 4 * _ACKS:
+                    await self._send_acks()
+                elif self.pause:
+                    await asyncio.sleep(0)
+                else:
                     break
-                await self._send_acks()
+                self.pause = False
             if end == len(rx):
                 raise packet.PacketError("no packet in a full buffer")
             reads += 1
@@ -131,7 +136,7 @@ class Framing:
         """Hand on the complete packets in the first `end` bytes received; return the bytes used."""
         buffer = self.buffer
         position = 0
-        while self._ack_size < 4 * _ACKS:
+        while self._ack_size < 4 * _ACKS and not self.pause:
             if self._left:
                 before = position
                 position = self._take_piece(position, end, taker)

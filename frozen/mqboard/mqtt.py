@@ -148,7 +148,8 @@ class Client(Session):
         """Have messages that match handled, after each reconnect too.
 
         A plain function handler(topic, payload, retained) gets topic as str and payload as a
-        memoryview that is valid until it returns. A coroutine function gets payload as bytes and
+        memoryview that is valid until it returns; with True it asks for a turn for other tasks
+        before the next message. A coroutine function gets payload as bytes and
         runs in a task of its own; `limit` messages may wait for it, then the oldest is dropped and
         counted in `overflowed`. With `stream`, a plain handler(topic, view, retained, position,
         total) is called for each piece of a payload of any size; other payloads larger than the

@@ -199,7 +199,8 @@ class Session:
     def _hand(self, view):
         """Give the message to the one plain handler it has."""
         try:
-            self._handler(self._topic, view, self._retained)
+            if self._handler(self._topic, view, self._retained):
+                self.framing.pause = True
         except Exception as error:
             self._blame(error)
 
@@ -213,7 +214,9 @@ class Session:
                     target.inbox.put((self._topic, bytes(view), self._retained))
                 else:
                     coroutine = target.handler(self._topic, view, self._retained)
-                    if coroutine is not None and hasattr(coroutine, "close"):
+                    if coroutine is True:
+                        self.framing.pause = True
+                    elif coroutine is not None and hasattr(coroutine, "close"):
                         coroutine.close()  # not begun: from now on it gets copies
                         inbox = self._add_inbox(target)
                         inbox.put((self._topic, bytes(view), self._retained))

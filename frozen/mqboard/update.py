@@ -196,9 +196,12 @@ class Receiver:
     # Blocks, inside the MQTT reader.
 
     def on_blocks(self, topic, message, retained):
-        """Take one block message: decode, check and write the records we still need."""
+        """Take one block message: decode, check and write the records we still need.
+
+        Returns True: writing takes long, and the watchdog must be fed before the next message.
+        """
         if self._phase != _RECEIVING or self._fault:
-            return
+            return True
         self._received += 1
         self._unreported += 1
         position = 0
@@ -214,6 +217,7 @@ class Receiver:
             self._fault = Refusal(wire.NO_MEMORY)
         if self._fault or self._left == 0 or self._unreported >= self._image.report_every:
             self._wake.set()
+        return True
 
     def _take_record(self, number, encoding, data):
         """Write those blocks of a record that are needed and right; a wrong one stays needed."""

@@ -229,6 +229,35 @@ class IncomingTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_handler_that_asks_for_it_lets_others_run_before_the_next_message(self):
+        async def go():
+            peer = SessionPeer()
+            await peer.start()
+            order = []
+
+            def handler(topic, payload, retained):
+                order.append(bytes(payload))
+                return True
+
+            async def other():
+                while len(order) < 9:
+                    order.append("other")
+                    await asyncio.sleep(0)
+
+            task = asyncio.create_task(peer.client.subscribe("a", handler))
+            sent = (await peer.writes(1))[0]
+            peer.stream.feed(b"\x90\x03" + sent[2:4] + b"\x01")
+            await task
+            turns = asyncio.create_task(other())
+            peer.stream.feed(b"".join([publish(b"a", b"%d" % n, 1, n + 1) for n in range(4)]))
+            await turns
+            for number in range(3):
+                between = order[order.index(b"%d" % number) + 1 : order.index(b"%d" % (number + 1))]
+                self.assertTrue("other" in between)
+            await until(lambda: b"".join(peer.stream.writes).count(b"\x40\x02\x00") == 4)
+
+        run(go())
+
     def test_a_coroutine_handler_gets_copies_and_may_publish(self):
         async def go():
             peer = SessionPeer()
