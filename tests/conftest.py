@@ -19,7 +19,7 @@ os.environ["XDG_CONFIG_HOME"] = _CONFIG
 for name in ("MQBOARD_SIGNING_KEY", "MQBOARD_PUBLIC_KEYS"):
     os.environ.pop(name, None)
 
-# A run in the background, or under nohup, may have been told to ignore Ctrl-C or the terminal's end,
+# A run in the background, or under nohup, may have been told to ignore Ctrl-C or a hangup,
 # and all its children would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
