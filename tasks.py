@@ -158,7 +158,7 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
         "full": "send the whole image, not differences",
         "json": "print events, one JSON object a line",
         "server": "the broker's address; 127.0.0.1 by default",
-        "port": "the broker's port; 1883 by default",
+        "port": "the broker's port; by default 8883 with TLS, 1883 without",
     }
 )
 @edge

@@ -134,7 +134,9 @@ def _outcome(prefix: str, result: UpdateResult) -> str:
         return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
     slot = clean(result.slot)
     how = "in full"
-    if result.base:
+    if not result.blocks_sent:
+        how = "its slot had them all"
+    elif result.base:
         how = f"as differences to {result.base[:12]}, which saved {result.bytes_saved:,} B"
     return (
         f"{prefix}: {clean(result.old_version)} → {clean(result.new_version)}, confirmed in slot "
