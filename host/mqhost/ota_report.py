@@ -19,7 +19,7 @@ from mqwire.update import BLOCK_SIZE
 
 # The stages of an update, for people (see Display).
 STAGES = {
-    transfer.DIFFER: "Looking for differences to what the board runs",
+    transfer.DIFFER: "Looking for differences",
     transfer.COMPARE: "The board compares what it has",
     transfer.SEND: "Sending blocks",
     transfer.VERIFY: "The board checks the whole image",
