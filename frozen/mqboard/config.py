@@ -89,7 +89,7 @@ def load(path, store):
     try:
         with open(path) as file:
             return parse(file.read()), ""
-    except OSError:
+    except (OSError, ValueError, MemoryError):  # no UTF-8, or no end of it
         complaint = "%s: cannot be read" % path
     except ConfigError as error:
         complaint = "%s: %s" % (path, error)

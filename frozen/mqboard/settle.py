@@ -39,7 +39,7 @@ async def settle(board):
         count_from_zero(machine.RTC().memory)
     while not (board.client.connected and await board.prove()):
         await trial.turn(True)
-    if store.get("config") != settings.text:
+    if settings.text and store.get("config") != settings.text:  # None: settled once, and died then
         try:
             store.set("config", settings.text)
         except OSError as error:

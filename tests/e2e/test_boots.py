@@ -102,11 +102,20 @@ def test_ctrl_c_gives_the_prompt_and_the_watchdog_waits(make_board):
 def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
     with board.session() as session:
         board.wait_settled()
-        session.request("eval", b"f = open('/config.json', 'w'); f.write('{'); f.close()")
+        session.request("eval", rb"f = open('/config.json', 'wb'); f.write(b'{\xff'); f.close()")
         boot_id = session.status()["boot_id"]
         session.request("reset")
         other_boot(board, session, boot_id)
     assert json.loads(board.mqboard("info", "--json")[1])["mode"] == "normal"
+
+
+def test_settling_that_died_half_way_comes_to_its_end(board):
+    board.wait_settled()
+    board.eval(
+        "import asyncio\nfrom mqboard.settle import settle\n"
+        "board.settled = False\ntask = asyncio.create_task(settle(board))"
+    )
+    board.wait_settled()
 
 
 def test_a_broker_that_comes_back_finds_the_board(make_board, broker):
