@@ -122,14 +122,14 @@ class Decoder:
             self._read(small[: 2 * count])
             for number in range(count):
                 position += small[number]
+                if position >= size:  # also where nothing is added: a bomb would take minutes
+                    raise ValueError("patch")
                 index = position
                 added = small[count + number]
                 if added > 127:
                     added -= 256
                 while added:
                     if index >= size:
-                        if index == position:
-                            raise ValueError("patch")
                         break
                     added += part[index]
                     part[index] = added & 0xFF

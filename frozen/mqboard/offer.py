@@ -114,7 +114,9 @@ def _is_blocks_topic(topic, prefix):
     for byte in topic.encode():  # not its characters: each would be interned, for ever
         if byte in b"#+" or not 32 <= byte < 127:  # a broker may cut off who asks for other text
             return False
-    return topic.startswith(prefix + "/mqb/blocks/") or not topic.startswith(prefix + "/")
+    # Another topic may be an application's: we would take its place there.
+    own = topic.startswith(prefix + "/mqb/blocks/")
+    return own or "/mqb/blocks/" in topic and not topic.startswith(prefix + "/")
 
 
 def _typed(value, kind):

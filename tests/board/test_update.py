@@ -261,6 +261,7 @@ class UpdateTest(unittest.TestCase):
         async def go():
             bench = Bench()
             image = image_of(3 * BLOCK)
+            bench.base.data[:BLOCK] = image[:BLOCK]
             request = await bench.offer(offer_of(image))
             for instructions in (
                 copy(-1),  # before the base
@@ -270,6 +271,7 @@ class UpdateTest(unittest.TestCase):
                 copy(0, b"", BLOCK + 1),
                 copy(0, b"", 0),
                 copy(0, b"\xff\x01" * 3, 100),  # patches behind its end
+                copy(0, bytes(2 * 101), 100) + copy(0, b"", BLOCK - 100),
                 wire.pack_instruction(BLOCK, 60000, 0),
                 literal(b"abc"),  # and then nothing
                 b"",
@@ -559,7 +561,9 @@ class UpdateTest(unittest.TestCase):
 
     def test_topics_of_our_own_and_filters_are_no_topics_for_blocks(self):
         async def go():
-            for topic in ("p/log", "p/mqb/status", "p/mqb/cmd/x/y", "a/+", "#", "$SYS/x", "a\x00b"):
+            ours = "p/log", "p/mqb/status", "p/mqb/cmd/x/y", "p/mqb/cmd/x/mqb/blocks/1"
+            others = "house/lamp", "a/mqb/blocks/+", "#", "$SYS/mqb/blocks/x", "a/mqb/blocks/\x00b"
+            for topic in ours + others:
                 bench = Bench()
                 options = json.dumps({"topic": topic}).encode()
                 request = await bench.offer(offer_of(image_of(10)), options)
