@@ -262,7 +262,26 @@ class Client(Session):
             attendant.cancel()
 
     async def _attend(self):
-        """Restore the session, tell that the connection is up, and keep it alive."""
+        """Have the session restored, and keep the connection alive meanwhile and from then on."""
+        restorer = asyncio.create_task(self._come_up())
+        try:
+            pause = int(self.keepalive * 250)
+            while pause:
+                due = ticks_ms() + pause
+                await asyncio.sleep(pause / 1000)
+                self._keep_alive(pause, ticks_diff(ticks_ms(), due))
+                if self.up.is_set():
+                    restorer = None  # it has ended, and its memory is free
+                    await self._make_subscriptions(True)
+            await restorer  # no pings: there is nothing else to do
+        except Exception as error:
+            self._lose(error)
+        finally:
+            if restorer:
+                restorer.cancel()
+
+    async def _come_up(self):
+        """Restore the session and tell that the connection is up."""
         try:
             await self._restore()
             if self._lost:
@@ -273,12 +292,6 @@ class Client(Session):
             self.up.set()
             if self.on_up:
                 self.on_up()
-            pause = int(self.keepalive * 250)
-            while pause:
-                due = ticks_ms() + pause
-                await asyncio.sleep(pause / 1000)
-                self._keep_alive(pause, ticks_diff(ticks_ms(), due))
-                await self._make_subscriptions(True)
         except asyncio.TimeoutError:
             self._lose("no answer in time")
         except Exception as error:
@@ -306,6 +319,8 @@ class Client(Session):
         for topic_filter, subscription in list(self._subscriptions.items()):
             if subscription.made or (subscription.hang_ups >= _HANG_UPS) != suspect:
                 continue
+            if self._lost:
+                return  # not at this one
             code = await self._subscribe(topic_filter, subscription)
             if self._log and (code or 0) & 0x80:
                 self._log.error("broker refuses to subscribe us to %s", topic_filter)

@@ -16,6 +16,7 @@ from mqboard.framing import Framing
 
 _QOS2_MAX = const(256)  # messages at QoS 2 that may be on their way to us at once
 _NO_TOPIC = b"\xff\xff\xff"  # the start of no PUBLISH: 0xFF is no UTF-8
+_BYTES = (bytes, bytearray, memoryview)
 _ANSWERS = (packet.PUBACK, packet.PUBCOMP, packet.SUBACK, packet.UNSUBACK)
 
 
@@ -114,6 +115,8 @@ class Session:
         """Return the Pending of a new message at QoS 1 or 2; `transmit` sends it."""
         if qos not in (1, 2):
             raise ValueError("qos is %r, not 1 or 2" % qos)
+        if not isinstance(payload, _BYTES):  # now, not on each connection that it would break
+            raise TypeError("payload is no bytes")
         topic = self.head(topic)
         pending = self._expect(packet.PUBACK if qos == 1 else packet.PUBREC, event)
         pending.flags = qos << 1 | (packet.RETAIN if retain else 0)

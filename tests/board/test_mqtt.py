@@ -34,9 +34,11 @@ class Peer:
         self.client.backoff_ms = 20
         self.client._last_id = 0  # packet ids from 1 on
         self.got = []
+        self.room = None  # bytes that the next streams take
 
     async def open(self):
         stream = FakeStream()
+        stream.room = self.room
         stream.feed(self.answers)
         self.streams.append(stream)
         return stream

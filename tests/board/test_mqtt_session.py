@@ -32,6 +32,32 @@ class SessionPeer(Peer):
 
 
 class OutgoingTest(unittest.TestCase):
+    def test_what_is_no_payload_is_refused_before_it_breaks_each_connection(self):
+        async def go():
+            peer = SessionPeer()
+            for payload in ("text", 5, None, [1]):
+                with self.assertRaises(TypeError):
+                    await peer.client.publish("t", payload, qos=1)
+            await peer.start()
+            self.assertEqual(len(peer.client._pending), 0)
+
+        run(go())
+
+    def test_a_link_that_dies_while_the_session_is_restored_is_given_up(self):
+        async def go():
+            peer = SessionPeer()
+            peer.client.keepalive = 0.2
+            await peer.start()
+            task = peer.publishing(1, bytes(5000))
+            await until(lambda: peer.stream.sent[-9:] == bytes(9))
+            peer.room = 1000
+            peer.stream.end()
+            await until(lambda: len(peer.streams) == 3)
+            self.assertTrue(any(["silent" in line for line in peer.log.lines]))
+            task.cancel()
+
+        run(go())
+
     def test_qos_2_takes_its_two_round_trips(self):
         async def go():
             peer = SessionPeer()
