@@ -86,7 +86,8 @@ def rolled_back(offer: Offer, status: dict[str, Any]) -> RolledBack:
 def why(failed: Any) -> str:
     """What a board says of its last failed update, `failed` of its status, as sentences."""
     failed = failed if isinstance(failed, dict) else {}
-    sentence = SENTENCES.get(failed.get("code"), "It gave up.")
+    code = failed.get("code")  # may be anything, and a list is no key
+    sentence = SENTENCES.get(code if isinstance(code, int) else -1, "It gave up.")
     return f"{sentence} (It says: {failed.get('reason')!s:.200}.)"
 
 

@@ -26,7 +26,7 @@ from mqhost.offer import Offer, block_of
 from mqhost.session import Session
 from mqhost.settings import Settings
 from mqhost.update import push
-from mqhost.verdict import SENTENCES, RolledBack, failure
+from mqhost.verdict import SENTENCES, RolledBack, failure, why
 from mqwire import update as wire
 
 BLOCKS = 12
@@ -367,6 +367,11 @@ def test_an_offer_for_another_image_is_not_sent(session, board):
 def test_an_image_larger_than_the_slot_is_refused(session, board):
     with pytest.raises(RefusedError, match="does not fit"):
         push_new(session, image(len(board.slot) // 4096, 1))
+
+
+@pytest.mark.parametrize("code", [[], {}, "53", None, -5])
+def test_a_board_may_say_anything_of_a_failed_update(code):
+    assert "It gave up." in why({"code": code, "reason": "it says so"})
 
 
 def test_a_rolled_back_update_is_a_board_error_with_the_reason(session, board):
