@@ -6,6 +6,7 @@ only clock in an image, so that the same sources give the same bytes whenever th
 
 import re
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,12 +48,12 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
         files = (file for name in _INPUTS for file in (root / name).rglob("*.*"))
         return Revision(version or _project_version(root), UNKNOWN, _newest(files))
     commit, time_text = head.split()
-    time = int(time_text)
+    when = int(time_text)
     changed = _changed(root)
     if changed:
-        time = max(time, _newest(changed))
+        when = max(when, _newest(changed))
     found = version or _describe(root, commit) + (".dirty" if changed else "")
-    return Revision(found, commit + ("-dirty" if changed else ""), time)
+    return Revision(found, commit + ("-dirty" if changed else ""), when)
 
 
 def _describe(root: Path, commit: str) -> str:
@@ -76,8 +77,10 @@ def _changed(root: Path) -> list[Path]:
 
 
 def _newest(files: Iterable[Path]) -> int:
-    """The time of the newest of `files` in whole seconds; a deleted one tells none."""
-    return max((int(file.stat().st_mtime) for file in files if file.exists()), default=0)
+    """The time of the newest of `files` in whole seconds, at most now: boards refuse what is older
+    than a time to come. A deleted file tells none."""
+    newest = max((int(file.stat().st_mtime) for file in files if file.exists()), default=0)
+    return min(newest, int(time.time()))
 
 
 def _git(root: Path, *arguments: str) -> str:

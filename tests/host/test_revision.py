@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_a_changed_or_new_file_makes_it_dirty_and_as_new_as_the_file(committed, 
     assert found.version.endswith(".dirty")
     assert found.commit == short(committed) + "-dirty"
     assert found.time == COMMIT_TIME + 60
+
+
+def test_a_file_from_the_future_is_as_old_as_the_build(committed):
+    now = int(time.time())
+    (committed / "new.py").write_text("2\n")
+    os.utime(committed / "new.py", (now + 9999, now + 9999))
+    assert now <= read_revision(root=committed).time < now + 999
 
 
 def test_a_deleted_file_makes_it_dirty(committed):
