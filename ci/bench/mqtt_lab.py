@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ OURS = Path(__file__).with_name("mqtt_ours.py")
 _OUTPUT = BUILD / "bench" / "client"
 _ROOMY = "4m"  # a heap for counting what is allocated: nothing is collected meanwhile
 _SERVER_FILES = ("cert", "pem"), ("key", "key")
+_LONGEST = 60.0  # seconds for a program, or something hangs
 _PAUSE = 0.003  # between messages that come one by one
 
 
@@ -76,10 +78,13 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
         )
+        late = threading.Timer(_LONGEST, process.kill)
+        late.start()
         with process:
             try:
                 yield process
             finally:
+                late.cancel()
                 process.kill()
 
     def seconds(self, file: Path, secure: bool, kind: str, size: int, count: int) -> float:
@@ -116,7 +121,8 @@ class Lab:
     def _mosquitto(self) -> tuple[Broker, int]:
         """A broker, and the port on which it speaks TLS."""
         port = free_port()
-        extra = ["max_queued_messages 0", f"listener {port} 127.0.0.1"]
+        # The raw reader takes what fills its buffer, however many messages that are.
+        extra = ["max_queued_messages 0", "max_inflight_messages 0", f"listener {port} 127.0.0.1"]
         extra += [f"{name}file {self.folder}/server.{end}" for name, end in _SERVER_FILES]
         return self._cleanup.enter_context(Broker(extra=extra)), port
 

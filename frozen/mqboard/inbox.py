@@ -39,7 +39,7 @@ class Inbox:
         self._items.clear()
         self.finish()
 
-    async def serve(self, handler, log):
+    async def serve(self, handler):
         """Await `handler` for one message after the other."""
         while True:
             item = await self.get()
@@ -48,8 +48,7 @@ class Inbox:
             try:
                 await handler(*item)
             except Exception as error:
-                if log:
-                    log.exception(error, "handler of %s", item[0])
+                self._client.blame(error, item[0])
 
 
 class Messages:

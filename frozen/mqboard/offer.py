@@ -89,7 +89,7 @@ def admit(offer, mine, slot):
     if offer.mcu != mine.mcu:
         raise Refusal(wire.WRONG_MCU, "this mcu is " + mine.mcu)
     if offer.sha256 == mine.image:
-        raise Refusal(wire.ALREADY_RUNNING)
+        raise Refusal(wire.ALREADY_RUNNING, "it runs already")
     if offer.seq < mine.oldest:
         raise Refusal(wire.TOO_OLD, "its seq is %d; this board had %d" % (offer.seq, mine.oldest))
     failed = mine.failed or {}

@@ -205,7 +205,7 @@ class Session:
             if self._handler(self._topic, view, self._retained):
                 self.framing.pause = True
         except Exception as error:
-            self._blame(error)
+            self.blame(error, self._topic)
 
     def _hand_all(self, view):
         """Give the message to everyone, and see whether there is one plain handler."""
@@ -226,7 +226,7 @@ class Session:
                     elif len(self._targets) == 1:
                         self._handler = target.handler
             except Exception as error:
-                self._blame(error)
+                self.blame(error, self._topic)
 
     def _find_route(self, body, start):
         try:
@@ -257,7 +257,7 @@ class Session:
                 try:
                     target.handler(self._topic, view, self._retained, position, total)
                 except Exception as error:
-                    self._blame(error)
+                    self.blame(error, self._topic)
         if not taken and position == 0:
             self.oversized += 1
 
@@ -279,17 +279,18 @@ class Session:
         elif self._first & 2:
             self.framing.acknowledge(packet.PUBACK, packet_id)
 
-    def _blame(self, error):
+    def blame(self, error, topic):
+        """Count and log what a handler raised."""
         self.failed += 1
         if self._log:
-            self._log.exception(error, "handler of %s", self._topic)
+            self._log.exception(error, "handler of %s", topic)
 
     def _add_inbox(self, subscription):
         from mqboard.inbox import Inbox
 
         subscription.inbox = inbox = Inbox(self, subscription.limit)
         self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(inbox.serve(subscription.handler, self._log)))
+        self._tasks.append(asyncio.create_task(inbox.serve(subscription.handler)))
         return inbox
 
     def _take_answer(self, first, body, stop):

@@ -65,11 +65,13 @@ def push(
 
     `force` leaves it to the board whether the image is for it, and its signature one it knows;
     `retry_failed` also pushes what it has tried and gone back from. Blocks are sent as differences
-    to what the board runs when that is `base` or in the local store; `full` forbids it. Raises
-    UsageError (wrong image), RefusedError, BoardError (RolledBack among them), SilentBoardError or
-    BrokerError.
+    to what the board runs, which `base` must be, or which is in the local store; `full` forbids it.
+    Raises UsageError (wrong image or base), RefusedError, BoardError (RolledBack among them),
+    SilentBoardError or BrokerError.
     """
     start = time.monotonic()
+    if full and base is not None:
+        raise UsageError("A base is for differences, and --full forbids them: leave one out.")
     if not offer.matches(app):
         raise UsageError("The offer describes another image than the one given.")
     before = session.request_json("info")
@@ -105,9 +107,18 @@ def push(
 
 
 def find_base(running: str, given: bytes | None) -> bytes | None:
-    """The image with the hash `running`: `given` or of the local store, None if neither."""
-    if given is not None and hashlib.sha256(given).hexdigest() == running:
-        return given
+    """The image with the hash `running`: `given`, or of the local store; None if it is not there.
+
+    Raises UsageError if `given` is another image.
+    """
+    if given is not None:
+        found = hashlib.sha256(given).hexdigest()
+        if found == running:
+            return given
+        raise UsageError(
+            f"The base has SHA-256 {found[:16]}…; the board runs {running[:16]}…. Nothing was "
+            "sent. Name the image that it runs, or leave --base out."
+        )
     stored = ImageStore().get(running)
     return stored.app if stored else None
 

@@ -13,6 +13,7 @@ from mqhost import transfer as transfer_module
 from mqhost import update
 from mqhost.blocks import MAX_BLOCKS, Encoder
 from mqhost.delta import Delta, find_matches
+from mqhost.errors import UsageError
 from mqhost.offer import Offer, block_of
 from mqhost.session import Session
 from mqhost.update import push
@@ -127,11 +128,18 @@ def test_the_base_is_found_in_the_local_store(settings, board, running):
     assert push_to(settings, moved(running)).base == hashlib.sha256(running).hexdigest()
 
 
-@pytest.mark.parametrize("options", [{}, {"base": b"another"}, {"full": True}])
+@pytest.mark.parametrize("options", [{}, {"full": True}])
 def test_without_the_base_blocks_travel_by_themselves(settings, board, running, options):
     result = push_to(settings, moved(running), **options)
     assert (result.base, result.bytes_saved, result.offers) == ("", 0, 1)
     assert "base" not in board.options
+
+
+@pytest.mark.parametrize("options", [{"base": b"another"}, {"base": b"", "full": True}])
+def test_a_base_that_is_of_no_use_is_an_error(settings, board, running, options):
+    with pytest.raises(UsageError, match="(?i)base"):
+        push_to(settings, moved(running), **options)
+    assert board.image == running
 
 
 def test_a_board_that_runs_something_else_meanwhile_gets_it_in_full(
