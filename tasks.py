@@ -114,10 +114,11 @@ def clean(_, all=False):
 @task
 @edge
 def test(_):
-    """Run all tests; what follows -- goes to pytest, as in: invoke test -- -k board."""
+    """Run all tests, two files at a time; or with what follows --, as in: test -- -k board."""
     packages.ensure("test", say=say)
     # Not the context's remainder: it is one text, without the quotes there were.
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    extra = extra or ["-n", "2", "--dist", "loadfile"]  # they wait more than they compute
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
 
 

@@ -96,8 +96,8 @@ def flash(
     Without `erase` the filesystem and what is in it stays; the board starts in its first slot and
     has forgotten what it kept in NVS.
     """
-    firmware = Firmware.load(board, folder)
     check_kind(board, port)
+    firmware = Firmware.load(board, folder)
     target = open_target(port, baud=baud, progress=progress)
     chip = target.identify(board)
     target.write([firmware.piece], erase=erase)
