@@ -291,7 +291,10 @@ class Client(Session):
             self.down.clear()
             self.up.set()
             if self.on_up:
-                self.on_up()
+                try:
+                    self.on_up()
+                except Exception as error:  # the connection is none the worse for it
+                    self.blame(error, "on_up")
         except asyncio.TimeoutError:
             self._lose("no answer in time")
         except Exception as error:

@@ -30,6 +30,7 @@ _ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has e
 _SILENT_MS = const(3_000)  # and another sender may go on with it after so long
 
 _SIZE = const(3)  # index into Partition.info()
+_ERASE = const(6)  # Partition.ioctl: erase one block
 
 # Phases.
 _IDLE = const(0)
@@ -304,6 +305,7 @@ class Receiver:
                 if number % 8 == 0:
                     await asyncio.sleep(0)
             if digest.digest() != image.digest:
+                await self._erase(image.blocks)
                 raise Refusal(wire.IMAGE_HASH, "the slot reads back as another image")
             try:
                 self._install(image)
@@ -323,6 +325,12 @@ class Receiver:
             except Exception as error:  # nobody heard it; the birth of the new image will tell
                 self._log.warning("update: %r", error)
             await self._restart()
+
+    async def _erase(self, blocks):
+        """Have the next attempt begin anew: one of these blocks is wrong, and none says which."""
+        for number in range(blocks):
+            self._slot.ioctl(_ERASE, number)
+            await asyncio.sleep(0)
 
     async def _finish(self, outcome):
         request = self._request

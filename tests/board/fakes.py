@@ -74,6 +74,10 @@ class FakePartition:
         self.data[start : start + len(buffer)] = buffer
 
     def ioctl(self, command, argument):
+        if command == 6:
+            start = argument * BLOCK
+            self.data[start : start + BLOCK] = b"\xff" * BLOCK
+            return 0
         return {4: len(self.data) // BLOCK, 5: BLOCK}.get(command, 0)
 
 

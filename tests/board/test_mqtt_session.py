@@ -371,6 +371,21 @@ class IncomingTest(unittest.TestCase):
 
         run(go())
 
+    def test_an_on_up_that_raises_costs_no_connection(self):
+        async def go():
+            peer = SessionPeer()
+
+            def fail():
+                raise ValueError("no")
+
+            peer.client.on_up = fail
+            await peer.start()
+            await until(lambda: peer.client.failed == 1)
+            self.assertTrue(peer.client.connected)
+            self.assertEqual(len(peer.streams), 1)
+
+        run(go())
+
     def test_a_blocked_event_loop_is_not_a_dead_link(self):
         async def go():
             peer = SessionPeer()

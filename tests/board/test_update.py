@@ -528,6 +528,8 @@ class UpdateTest(unittest.TestCase):
             request = await bench.push(image_of(3 * BLOCK), sha256="ab" * 32)
             self.assertEqual(request.code, wire.IMAGE_HASH)
             self.assertEqual(bench.installed, [])
+            # None of its blocks is trusted by the next attempt.
+            self.assertEqual(bench.slot.data[: 3 * BLOCK], b"\xff" * (3 * BLOCK))
 
         run(go())
 
