@@ -43,7 +43,7 @@ CONFIG = {
     "prefix": PREFIX,
     "networks": [{"ssid": "desk"}],
     "broker": {"host": "desk", "tls": False},
-    "update": {"confirm_s": 1},
+    "update": {"health_s": 0.5, "confirm_s": 1},
 }
 
 

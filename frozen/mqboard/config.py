@@ -15,6 +15,8 @@
 Only prefix, networks (or ethernet), broker.host and broker.ca are required, the latter unless
 broker.tls or broker.verify is false. The last configuration that reached the broker
 is kept in NVS as well, so that a damaged file or filesystem does not cut the board off.
+A confirm_s that is less than twice health_s would confirm no update; twice is taken instead: a
+board that ran with such a configuration must still run with it.
 """
 
 import json
@@ -29,7 +31,7 @@ _NUMBER = (int, float)
 
 class Config:
     """A parsed configuration, its keys as attributes; `text` is the JSON it came from, until it is
-    kept as a good one. (No methods: they would keep this module in the heap; it is used once.)"""
+    kept as a good one; `complaint` is "" or says what was not taken as it stands there. (No methods: they would keep this module in the heap; it is used once.)"""
 
 
 def parse(text):
@@ -70,7 +72,13 @@ def parse(text):
     config.ntp = _get(root, "ntp", str, "pool.ntp.org")
     update = _get(root, "update", dict, {})
     config.health_s = _positive(update, "health_s", 10)
-    config.confirm_s = _positive(update, "confirm_s", 300)
+    confirm_s = _positive(update, "confirm_s", 300)
+    config.confirm_s = max(confirm_s, 2 * config.health_s)
+    config.complaint = ""
+    if config.confirm_s > confirm_s:
+        config.complaint = "update.confirm_s: less than twice update.health_s; using %s" % (
+            config.confirm_s
+        )
     config.allow_downgrade = _get(update, "allow_downgrade", bool, False)
     watchdog = _get(root, "watchdog", dict, {})
     # Fed once a second: a shorter watchdog would bite a board that is well.
@@ -84,11 +92,12 @@ def parse(text):
 def load(path, store):
     """Return (Config, complaint). The last good configuration of `store` stands in for a bad file.
 
-    `complaint` is "" or says what is wrong with the file. Raises ConfigError when neither serves.
+    `complaint` is "" or says what is wrong with the file, or was set right. Raises ConfigError when neither serves.
     """
     try:
         with open(path) as file:
-            return parse(file.read()), ""
+            config = parse(file.read())
+            return config, config.complaint and "%s: %s" % (path, config.complaint)
     except (OSError, ValueError, MemoryError):  # no UTF-8, or no end of it
         complaint = "%s: cannot be read" % path
     except ConfigError as error:

@@ -79,6 +79,7 @@ _RANGES = (
     ("broker", "keepalive", 1, 65535),
     ("watchdog", "timeout_s", 2, 86400),
 )
+_HEALTH_S, _CONFIRM_S = 10, 300  # what a board takes if nothing is said
 _WORDS: dict[_Kind, str] = {
     str: "a text",
     int: "a whole number",
@@ -138,6 +139,7 @@ def check(record: Any, where: str = "the configuration") -> None:
         for key, value in table.items() if name in _KEYS and isinstance(table, dict) else ():
             if _KEYS[name][key] is _NUMBER and value is not None and value <= 0:
                 raise UsageError(f"{where}: {name}.{key} is {value}; it must be positive.")
+    _check_times(record.get("update") or {}, where)
     level = (record.get("log") or {}).get("level")
     if level is not None and level not in _LEVELS:
         raise UsageError(f"{where}: log.level is {level!r}; known: {', '.join(_LEVELS)}.")
@@ -243,6 +245,19 @@ def _check_tls(broker: dict[str, Any], where: str) -> None:
         )
     if bool(broker.get("cert")) != bool(broker.get("key")):
         raise UsageError(f"{where}: broker.cert and broker.key need each other.")
+
+
+def _check_times(update: dict[str, Any], where: str) -> None:
+    """Raise UsageError where no update would ever be confirmed. A board takes twice health_s."""
+    health_s, confirm_s = update.get("health_s"), update.get("confirm_s")
+    health_s = _HEALTH_S if health_s is None else health_s
+    confirm_s = _CONFIRM_S if confirm_s is None else confirm_s
+    if confirm_s < 2 * health_s:
+        raise UsageError(
+            f"{where}: update.confirm_s is {confirm_s:g} and update.health_s {health_s:g}: an "
+            "update would be given up before it can prove itself. Let confirm_s be at least twice "
+            "health_s, better much more: a network takes its time."
+        )
 
 
 def _check_network(ssid: str, password: str, where: str) -> None:

@@ -136,6 +136,23 @@ class ConfigTest(unittest.TestCase):
             with self.assertRaises(config.ConfigError):
                 config.parse(text)
 
+    def test_too_little_time_to_confirm_an_update_is_set_right_and_never_refused(self):
+        store = Store(FakeNvs())
+        for update, confirm_s in (
+            ({"confirm_s": 19}, 20),
+            ({"health_s": 200, "confirm_s": 100}, 400),
+            ({"health_s": 200}, 400),
+            ({"health_s": 0.5, "confirm_s": 1}, 1),
+        ):
+            fields = dict(GOOD)
+            fields["update"] = update
+            parsed = config.parse(json.dumps(fields))
+            self.assertEqual(parsed.confirm_s, confirm_s)
+            for key in ("update.confirm_s", "update.health_s"):
+                self.assertEqual(key in parsed.complaint, confirm_s > 1)
+            store.set("config", json.dumps(fields))
+            self.assertEqual(config.load("/does/not/exist", store)[0].confirm_s, confirm_s)
+
     def test_the_last_good_configuration_stands_in(self):
         store = Store(FakeNvs())
         with self.assertRaises(config.ConfigError):

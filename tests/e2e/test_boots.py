@@ -41,7 +41,7 @@ def test_the_reset_command_says_goodbye(board):
 
 
 def test_three_boots_that_crash_end_in_safe_mode_and_reset_leaves_it(make_board):
-    board = make_board(modules={"crasher": {}}, update={"health_s": 600, "confirm_s": 600})
+    board = make_board(modules={"crasher": {}}, update={"health_s": 600, "confirm_s": 1200})
     board.wait_online()
     board.eval(
         "f = open('/crasher.py', 'w'); f.write('''import machine\\n"

@@ -131,6 +131,13 @@ def test_no_value_passes_the_host_that_a_board_refuses(value, path):
     assert board_takes(record) or not host_takes(record)
 
 
+@given(st.one_of(st.none(), st.floats(0.1, 1000)), st.one_of(st.none(), st.floats(0.1, 1000)))
+@settings(max_examples=100, deadline=None)
+def test_both_find_that_no_update_would_be_confirmed(health_s, confirm_s):
+    record = FULL | {"update": {"health_s": health_s, "confirm_s": confirm_s}}
+    assert board_takes(record) == host_takes(record)
+
+
 @pytest.mark.parametrize("optional", [path for path in PLACES if path[-1] in OPTIONAL])
 def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
     for change in (lambda t, k: t.pop(k), lambda t, k: t.__setitem__(k, None)):
@@ -153,6 +160,8 @@ def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
         ({"networks": []}, "networks is empty"),
         ({"ethernet": {"phy_type": "LAN8720"}}, r"ethernet\.phy_addr is missing"),
         ({"log": {"level": "loud"}}, "known: debug, info"),
+        ({"update": {"confirm_s": 5}}, r"update\.confirm_s is 5 and update\.health_s 10"),
+        ({"update": {"health_s": 151}}, r"update\.confirm_s is 300 and update\.health_s 151"),
     ],
 )
 def test_the_host_finds_mistakes_that_a_board_would_not(change, words):
