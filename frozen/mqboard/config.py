@@ -31,7 +31,8 @@ _NUMBER = (int, float)
 
 class Config:
     """A parsed configuration, its keys as attributes; `text` is the JSON it came from, until it is
-    kept as a good one; `complaint` is "" or says what was not taken as it stands there. (No methods: they would keep this module in the heap; it is used once.)"""
+    kept as a good one; `complaint` is "" or says what was not taken as it stands there. (No
+    methods: they would keep this module in the heap; it is used once.)"""
 
 
 def parse(text):
@@ -92,7 +93,8 @@ def parse(text):
 def load(path, store):
     """Return (Config, complaint). The last good configuration of `store` stands in for a bad file.
 
-    `complaint` is "" or says what is wrong with the file, or was set right. Raises ConfigError when neither serves.
+    `complaint` is "" or says what is wrong with the file, or was set right. Raises
+    ConfigError when neither serves.
     """
     try:
         with open(path) as file:
