@@ -4,6 +4,7 @@ The floor is the firmware's build time: certificates made before it can be check
 """
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -13,9 +14,12 @@ import machine
 from micropython import const
 
 _PORT = const(123)
-_REQUEST = b"\x1b" + bytes(47)  # version 3, client
+_REQUEST = b"\x1b" + bytes(39)  # version 3, client; our time of sending follows
 _ANSWER = const(48)
 _SERVER = const(4)  # the mode of an answer
+_ALARM = const(3)  # the leap indicator of a server that does not know the time itself
+_ORIGINATE = const(24)  # where our time of sending comes back
+_STAMP = const(8)
 _TRANSMIT = const(40)  # where the time stands in it, seconds since 1900
 _FROM_1900 = const(2208988800)
 _FROM_2000 = const(946684800)
@@ -29,31 +33,43 @@ def set_floor(unix_time):
         _set(unix_time)
 
 
-async def set_clock(server, port=_PORT):
-    """Set the clock to the time that NTP server `server` tells; raise OSError."""
+async def set_clock(server, floor=0, port=_PORT):
+    """Set the clock to the time that NTP server `server` tells; raise OSError.
+
+    A time before `floor` (seconds since 1970) is not believed, nor an answer to another question:
+    the time of sending that we give is random, and an answer has to repeat it (RFC 5905).
+    """
     address = socket.getaddrinfo(server, port, 0, socket.SOCK_DGRAM)[0]
     sock = socket.socket(*address[:3])
     try:
         sock.setblocking(False)
         sock.connect(address[-1])
-        sock.write(_REQUEST)
-        answer = await asyncio.wait_for(_receive(sock), _TIMEOUT_S)
+        stamp = os.urandom(_STAMP)
+        sock.write(_REQUEST + stamp)
+        answer = await asyncio.wait_for(_receive(sock, stamp), _TIMEOUT_S)
     except asyncio.TimeoutError:
         raise OSError("no answer")
     finally:
         sock.close()
     seconds = struct.unpack_from(">I", answer, _TRANSMIT)[0] if len(answer) == _ANSWER else 0
-    if not seconds or answer[0] & 7 != _SERVER:
+    stratum = answer[1]  # 0: the server wants to be left alone
+    if not seconds or not stratum or answer[0] & 7 != _SERVER or answer[0] >> 6 == _ALARM:
         raise OSError("no time in the answer")
     if not seconds & 0x80000000:
         seconds += 1 << 32  # from 2036 on
-    _set(seconds - _FROM_1900)
+    unix_time = seconds - _FROM_1900
+    if unix_time < floor:
+        raise OSError("the answer is older than this firmware")
+    _set(unix_time)
 
 
 # async
-def _receive(sock):
-    yield core._io_queue.queue_read(sock)
-    return sock.recv(_ANSWER)
+def _receive(sock, stamp):
+    while True:
+        yield core._io_queue.queue_read(sock)
+        answer = sock.recv(_ANSWER)
+        if answer[_ORIGINATE : _ORIGINATE + _STAMP] == stamp:
+            return answer
 
 
 def _epoch():

@@ -130,7 +130,9 @@ def _opener(settings, the_link):
     logger = log.Logger("tls")
     make_context = credentials.loader(settings, logger)
     opener = net.opener(the_link, settings.host, settings.port, make_context, settings.server_name)
-    return tls.setting_clock(opener, settings.ntp, logger) if settings.ntp else opener
+    if not settings.ntp:
+        return opener
+    return tls.setting_clock(opener, settings.ntp, mqbuild.BUILD_TIME, logger)
 
 
 def _client(settings, the_link):

@@ -99,8 +99,11 @@ def _explained(error):
     return OSError("TLS: " + text)
 
 
-def setting_clock(opener, server, log):
-    """Return an opener that does as `opener`, and has the clock set when that was to blame."""
+def setting_clock(opener, server, floor, log):
+    """Return an opener that does as `opener`, and has the clock set when that was to blame.
+
+    `server`, `floor`: as for mqboard.sntp.set_clock.
+    """
 
     async def open_and_set_clock():
         try:
@@ -110,7 +113,7 @@ def setting_clock(opener, server, log):
             from mqboard.lazy import forget
 
             try:
-                await sntp.set_clock(server)
+                await sntp.set_clock(server, floor)
                 log.info("clock set by %s", server)
             except OSError as error:
                 log.warning("no time from %s: %s", server, error)

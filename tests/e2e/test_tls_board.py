@@ -140,9 +140,20 @@ def test_a_name_may_be_given(make_tls_board, broker, authority):
     make_tls_board(where, {CA_PATH: authority.ca.read_bytes()}).wait_online()
 
 
+IN_2033, IN_2020 = 2_000_000_000, 1_600_000_000  # Unix times; 2033-05-18
+TRUE = b"\x1c\x02"  # the beginning of an answer: version 3, server, stratum 2
+
+
+def answer_of_time(question, when=IN_2033, start=TRUE, stamp=None):
+    """What an NTP server says to `question` at `when`; `stamp` replaces what it must repeat."""
+    stamp = question[40:] if stamp is None else stamp
+    return start + bytes(22) + stamp + bytes(8) + struct.pack(">II", when + 2_208_988_800, 0)
+
+
 @pytest.fixture
-def time_server():
-    """The port of an NTP server that says 2033-05-18 (Unix time 2,000,000,000)."""
+def time_server(request):
+    """The port of an NTP server; the parameter makes its answers to a question."""
+    answers = getattr(request, "param", lambda question: [answer_of_time(question)])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((HOST, 0))
 
@@ -155,8 +166,8 @@ def time_server():
                 if not question:
                     return
                 assert len(question) == 48 and question[0] & 7 == 3
-                seconds = 2_000_000_000 + 2_208_988_800
-                server.sendto(b"\x1c" + bytes(39) + struct.pack(">II", seconds, 0), sender)
+                for text in answers(question):
+                    server.sendto(text, sender)
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -166,11 +177,48 @@ def time_server():
         thread.join()
 
 
+def set_clock(board, port, floor=0):
+    """Have the board ask the NTP server at `port`."""
+    code = f"sntp.set_clock('127.0.0.1', {floor}, {port})"
+    board.eval(f"import asyncio; from mqboard import sntp; asyncio.create_task({code})")
+
+
+def guesses(question):
+    """Answers of somebody who did not see the question, and the true one."""
+    forged = [answer_of_time(question, stamp=stamp) for stamp in (bytes(8), b"\xff" * 8, b"")]
+    return [*forged, b"", answer_of_time(question, when=IN_2033 + 86400)]
+
+
+@pytest.mark.parametrize("time_server", [guesses], indirect=True)
+def test_an_answer_to_another_question_is_passed_over(board, time_server):
+    set_clock(board, time_server)
+    deadline = time.monotonic() + BOOT
+    while (day := board.eval("__import__('time').gmtime()[:3]")) != "(2033, 5, 19)":
+        assert time.monotonic() < deadline and not day.startswith("(2033")
+
+
+@pytest.mark.parametrize(
+    ("time_server", "words"),
+    [
+        (lambda question: [answer_of_time(question, when=IN_2020)], "older than this firmware"),
+        (lambda question: [answer_of_time(question, start=b"\xdc\x02")], "no time in the answer"),
+        (lambda question: [answer_of_time(question, start=b"\x1c\x00")], "no time in the answer"),
+        (lambda question: [answer_of_time(question, start=b"\x1b\x02")], "no time in the answer"),
+        (lambda question: [answer_of_time(question)[:44]], "no time in the answer"),
+    ],
+    indirect=["time_server"],
+    ids=["before the firmware", "not synchronised", "kiss of death", "a client", "cut off"],
+)
+def test_a_time_that_cannot_be_is_not_set(board, time_server, words):
+    set_clock(board, time_server, board.wait_online()["built"])
+    board.device.wait_console(words, BOOT)
+    assert not board.eval("__import__('time').gmtime()[:3]").startswith(("(2033", "(2020"))
+
+
 def test_the_clock_begins_with_the_firmware_and_is_set_by_ntp(board, time_server):
     built = board.wait_online()["built"]
     assert int(board.eval("__import__('time').time()")) + 946_684_800 >= built > 0
-    code = f"sntp.set_clock('127.0.0.1', {time_server})"
-    board.eval(f"import asyncio; from mqboard import sntp; asyncio.create_task({code})")
+    set_clock(board, time_server)
     deadline = time.monotonic() + BOOT
     while board.eval("__import__('time').gmtime()[:3]") != "(2033, 5, 18)":
         assert time.monotonic() < deadline
