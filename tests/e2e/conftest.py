@@ -10,15 +10,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import standalone
 
 from mqhost import board as boards
+from mqhost import build as build_module
 from mqhost.broker import Broker
 from mqhost.build import build
 from mqhost.partition import PartitionTable
+from mqhost.revision import Revision, read_revision
 from mqhost.session import Session
 from mqhost.settings import Settings
 from mqhost.sim.device import HEAP, Device
@@ -33,6 +36,19 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def sim():
     return boards.find("sim")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_revision():
+    """Files may change while the tests run; no variant may be newer than another for it."""
+    found = read_revision()
+
+    def revision(version: str | None = None) -> Revision:
+        return replace(found, version=version or found.version)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_module, "read_revision", revision)
+        yield
 
 
 @pytest.fixture(scope="session")
