@@ -20,6 +20,7 @@ UNKNOWN = "unknown"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,30}")
 _INPUTS = ("frozen", "manifest", "boards")
 _SHORT = 8
+_DAY = 24 * 3600  # by how much a clock may be wrong
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
 
     Found is the tag v1.2.3 that git describes, as 1.2.3 or 1.2.3+4.g<commit>, and without such a
     tag the project's own version, as 0.1.0+g<commit>; ".dirty" at its end means changed files.
+    UsageError if the commit is dated in the future.
     """
     if version is not None and not _VERSION.fullmatch(version):
         raise UsageError(
@@ -49,11 +51,26 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
         return Revision(version or _project_version(root), UNKNOWN, _newest(files))
     commit, time_text = head.split()
     when = int(time_text)
+    _check_time(root, commit, when)
     changed = _changed(root)
     if changed:
         when = max(when, _newest(changed))
     found = version or _describe(root, commit) + (".dirty" if changed else "")
     return Revision(found, commit + ("-dirty" if changed else ""), when)
+
+
+def _check_time(root: Path, commit: str, when: int) -> None:
+    """Raise UsageError if the commit is of a time to come: boards that ran it would refuse all
+    firmware that is made before then."""
+    if when > time.time() + _DAY:
+        date, today = (
+            time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(t)) for t in (when, time.time())
+        )
+        raise UsageError(
+            f"Commit {commit} in {root} is dated {date}; the clock here says {today}. Boards would "
+            "refuse all firmware from before that date as older. Set the clock if it is wrong; "
+            "otherwise give the commit another date: git commit --amend --no-edit."
+        )
 
 
 def _describe(root: Path, commit: str) -> str:

@@ -22,9 +22,9 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
-def git(project: Path, *arguments: str) -> str:
-    when = f"{COMMIT_TIME} +0000"
-    environment = {"GIT_COMMITTER_DATE": when, "GIT_AUTHOR_DATE": when, "HOME": str(project)}
+def git(project: Path, *arguments: str, when: int = COMMIT_TIME) -> str:
+    date = f"{when} +0000"
+    environment = {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date, "HOME": str(project)}
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     argv = ["git", *identity, "-C", str(project), *arguments]
     environment |= {"PATH": os.environ["PATH"]}
@@ -76,6 +76,17 @@ def test_a_file_from_the_future_is_as_old_as_the_build(committed):
     (committed / "new.py").write_text("2\n")
     os.utime(committed / "new.py", (now + 9999, now + 9999))
     assert now <= read_revision(root=committed).time < now + 999
+
+
+def test_a_commit_from_the_future_is_refused(committed):
+    now = int(time.time())
+    git(committed, "commit", "-qm", "soon", "--allow-empty", when=now + 3600)
+    assert read_revision(root=committed).time == now + 3600  # somebody's clock is a bit wrong
+    git(committed, "commit", "-qm", "far", "--allow-empty", when=4_000_000_000)
+    with pytest.raises(UsageError, match=f"{short(committed)} in .* 2096-10-02 .*--amend"):
+        read_revision("1.0", committed)
+    git(committed, "commit", "-q", "--amend", "--no-edit", "--allow-empty", when=now)
+    assert read_revision(root=committed).time == now
 
 
 def test_a_deleted_file_makes_it_dirty(committed):
