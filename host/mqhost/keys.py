@@ -186,9 +186,16 @@ def rotate() -> Path:
         old = load_signing_key(folder / CURRENT)
         kept = folder / f"retired-{old.public.id}.pem"
         load_signing_key(folder / NEXT)
-        if not kept.exists():
-            os.link(folder / CURRENT, kept)  # first: at no moment is there no key
-        os.replace(folder / NEXT, folder / CURRENT)
+        try:
+            with _replaced(kept) as file:  # first: at no moment is a key nowhere
+                file.write((folder / CURRENT).read_bytes())
+            os.replace(folder / NEXT, folder / CURRENT)
+        except OSError as error:
+            raise ToolError(
+                f"The keys in {folder} cannot be rotated: {error.strerror}. They are as they were; "
+                "when the folder can be written, rotate again."
+            ) from error
+        _sync(folder)
     return kept
 
 
@@ -323,3 +330,14 @@ def _replaced(path: Path) -> Any:
         except BaseException:
             os.unlink(file.name)
             raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in `folder` on disk, where the filesystem can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -192,6 +192,28 @@ def test_the_next_key_is_known_first_and_then_takes_over(folder):
     assert keys.load_signing_key(kept).public == first.public[0]
 
 
+def test_rotating_needs_no_links_and_loses_no_key_when_it_is_cut_short(folder, monkeypatch):
+    def fails(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fails)  # as on FAT, and in some shared folders
+    first = build_keys()
+    signing.manage_keys(make_next=True)
+    both = build_keys()
+    replace = os.replace
+    for moment in range(2):  # the old key is kept, the next one takes its place
+        left = iter([replace] * moment)
+        monkeypatch.setattr(os, "replace", lambda *names, left=left: next(left, fails)(*names))
+        with pytest.raises(ToolError, match="Operation not permitted.*rotate again"):
+            keys.rotate()
+        monkeypatch.setattr(os, "replace", replace)
+        assert build_keys().public == both.public
+    kept = keys.rotate()
+    assert build_keys().public == both.public[1:]
+    assert keys.load_signing_key(kept).public == first.public[0]
+    assert {path.name for path in folder.iterdir()} == {"lock", keys.CURRENT, kept.name}
+
+
 def test_public_keys_are_printed_as_the_environment_takes_them(monkeypatch):
     signing.manage_keys(make_next=True)
     text = signing.manage_keys(public_only=True)
