@@ -22,7 +22,7 @@ from mqhost.builders import choose_builder
 from mqhost.errors import BuildError
 from mqhost.files import replace_file
 from mqhost.images import Images, check_failed_fit, make_images
-from mqhost.keys import BuildKeys, build_keys
+from mqhost.keys import SIGNING_KEY, BuildKeys, build_keys
 from mqhost.lock import locked
 from mqhost.offer import Offer
 from mqhost.partition import PartitionTable
@@ -108,6 +108,8 @@ def build(
     keys = build_keys() if board.signing == "required" else BuildKeys()
     if keys.made:
         progress(f"made the development key {keys.made}", 0, 0)
+    if keys.public and not keys.signing:
+        progress(f"no private key of {keys.name} here: image.sig is left out (mqboard sign)", 0, 0)
     tools = chosen.prepare(board, progress)
     source = find_source(board.micropython, micropython, progress)
     check_bytecode(source.path, mpy_cross_program())
@@ -296,7 +298,11 @@ def _signing(board: Board, keys: BuildKeys) -> str:
     if board.signing == "none":
         return 'none: this firmware takes updates from everybody (signing = "none" in board.toml)'
     if keys.signing is None:
-        return f"not signed yet: key {keys.name} is elsewhere (mqboard sign)"
+        return (
+            f"not yet, there is no image.sig: only the public half of key {keys.name} is here. "
+            f"Boards take it when it is signed, where the key is: {SIGNING_KEY}=KEY mqboard sign "
+            "app.bin"
+        )
     made = ", made now: keep it" if keys.made else ""
     return f"by key {keys.name} ({keys.signing.where}{made})"
 
