@@ -237,6 +237,7 @@ class Board:
         except OSError:
             trial.cancel()
             raise
+        trial.due()
 
     async def _cancel(self, request):
         if self._receiver:

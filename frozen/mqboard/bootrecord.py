@@ -79,11 +79,22 @@ class Trial:
 
     def __init__(self, store):
         self._store = store
+        self._begun = None
 
     def begin(self, image, version):
-        """`image` (hex SHA-256) will be booted next for the first time."""
+        """`image` (hex SHA-256) is about to be made the one that boots next."""
+        self._begun = {"image": image, "version": version}
         self._store.erase("why")
-        self._store.set("trial", json.dumps({"image": image, "version": version}))
+        self._store.set("trial", json.dumps(self._begun))
+
+    def due(self):
+        """It is the one that boots next: from now on its slot's state tells of it, and no more of
+        an image before it. When the note gets lost, a rollback cannot be explained, that is all."""
+        self._begun["due"] = True
+        try:
+            self._store.set("trial", json.dumps(self._begun))
+        except (OSError, MemoryError):
+            pass
 
     def image(self):
         """The image on trial, or None."""
@@ -108,11 +119,12 @@ class Trial:
         mqwire.update) and "reason".
 
         `image` is the running one, `other_state` the other slot's state: "aborted" is how the
-        bootloader marks the image it rolled back.
+        bootloader marks the image it rolled back. One that was never due is not blamed: the mark
+        may be that of an image before it, and whatever reset the board did so before it booted.
         """
         trial = _parse(self._store.get("trial"), dict)
         if trial and trial.get("image") != image:
-            if other_state in ("aborted", "invalid"):
+            if trial.pop("due", False) and other_state in ("aborted", "invalid"):
                 trial["code"], trial["reason"] = self._why() or _guess(reset_cause)
                 self._store.set("failed", json.dumps(trial))
             self._store.erase("trial")

@@ -201,27 +201,31 @@ class BootRecordTest(unittest.TestCase):
 
 class TrialTest(unittest.TestCase):
     def setUp(self):
-        self.trial = Trial(Store(FakeNvs()))
+        self.nvs = FakeNvs()
+        self.trial = Trial(Store(self.nvs))
+
+    def start(self, image, version):
+        self.trial.begin(image, version)
+        self.trial.due()
 
     def test_a_rolled_back_image_is_remembered_with_its_reason(self):
-        self.trial.begin("beef", "2.0")
+        self.start("beef", "2.0")
         self.trial.blame(wire.NO_BROKER, "no broker")
         failed = {"image": "beef", "version": "2.0", "code": wire.NO_BROKER, "reason": "no broker"}
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
 
     def test_without_a_word_of_its_own_the_reset_cause_tells(self):
-        self.trial.begin("beef", "2.0")
         for cause, code in (
             ("watchdog", wire.WATCHDOG),
             ("power-on", wire.POWER_LOST),
             ("reset", wire.CRASH),
         ):
-            self.trial.begin("beef", "2.0")
+            self.start("beef", "2.0")
             self.assertEqual(self.trial.resolve("cafe", "aborted", cause)["code"], code)
 
     def test_the_image_on_trial_itself_is_no_failure(self):
-        self.trial.begin("beef", "2.0")
+        self.start("beef", "2.0")
         self.assertIsNone(self.trial.resolve("beef", "valid", "reset"))
         self.trial.confirmed()
         self.assertIsNone(self.trial.resolve("cafe", "aborted", "reset"))
@@ -230,6 +234,7 @@ class TrialTest(unittest.TestCase):
         nvs = FakeNvs()
         trial = Trial(Store(nvs))
         trial.begin("dead", "1.9")
+        trial.due()
         trial.resolve("cafe", "aborted", "watchdog")
         trial.begin("beef", "2.0")
         erase, left = nvs.erase_key, []
@@ -250,8 +255,23 @@ class TrialTest(unittest.TestCase):
         self.assertEqual(nvs.blobs, {})
 
     def test_an_image_that_was_never_booted_did_not_fail(self):
-        self.trial.begin("beef", "2.0")
+        self.start("beef", "2.0")
         self.assertIsNone(self.trial.resolve("cafe", "undefined", "power-on"))
+
+    def test_an_image_that_was_not_due_is_not_blamed_for_the_one_before_it(self):
+        for cause in ("watchdog", "reset", "power-on"):
+            self.trial.begin("beef", "2.0")
+            self.assertIsNone(self.trial.resolve("cafe", "aborted", cause))
+            self.assertIsNone(self.trial.image())
+
+    def test_a_note_that_does_not_fit_stops_no_update(self):
+        def full(key, value):
+            raise OSError(-4357, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
+
+        self.trial.begin("beef", "2.0")
+        self.nvs.set_blob = full
+        self.trial.due()
+        self.assertEqual(self.trial.image(), "beef")
 
 
 class SeqTest(unittest.TestCase):
