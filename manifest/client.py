@@ -7,8 +7,10 @@ package(
     (
         "__init__.py",
         "clock.py",
+        "dns.py",
         "framing.py",
         "inbox.py",
+        "lazy.py",
         "mqtt.py",
         "net.py",
         "packet.py",

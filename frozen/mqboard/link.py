@@ -1,8 +1,8 @@
 """The network below MQTT: something else's, or a Wi-Fi station that tries access points in turn.
 
-A link has `connected()`, `address()`, the task `run()` that keeps it up for ever, and `restart()`
-for whoever finds that it says connected and yet nothing gets through. It knows nothing of MQTT.
-Ethernet is in mqboard.ethernet.
+A link has `connected()`, `address()`, `dns()`, the task `run()` that keeps it up for ever, and
+`restart()` for whoever finds that it says connected and yet nothing gets through. It knows nothing
+of MQTT. Ethernet is in mqboard.ethernet.
 """
 
 import asyncio
@@ -31,6 +31,11 @@ class Link:
     def address(self):
         """The IPv4 address as text, or "" without one."""
         return self._interface.ifconfig()[0] if self._interface and self.connected() else ""
+
+    def dns(self):
+        """The DNS server's address as text, or "" when it is not known."""
+        server = self._interface.ifconfig()[3] if self._interface and self.connected() else ""
+        return "" if server == "0.0.0.0" else server
 
     def restart(self):
         """Begin anew, from the hardware on, if it is ours to do so."""

@@ -84,15 +84,15 @@ class Stream:
         self.socket.close()  # a TLS socket after an error has forgotten it
 
 
-async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15):
+async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15, dns=""):
     """Resolve, connect, do the TLS handshake if there is a `context`; return a Stream.
 
-    The name is looked up anew each time and its addresses are tried in turn; TCP and TLS have
-    `timeout_s` each. `server_hostname` is the name in the certificate where it is not `host`.
-    Raises OSError.
+    The name is looked up anew each time, by the server at the address `dns` or else by the port,
+    which may block. Its addresses are tried in turn; TCP and TLS have `timeout_s` each.
+    `server_hostname` is the name in the certificate where it is not `host`. Raises OSError.
     """
     failure = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in await _look_up(host, port, dns):
         stream = Stream(socket.socket(family, kind, protocol))
         step = "TCP"
         try:
@@ -114,11 +114,26 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
     raise failure
 
 
+async def _look_up(host, port, dns):
+    """What getaddrinfo has to say of `host`, which does not block where `dns` is asked instead."""
+    hosts = (host,)
+    # The port knows addresses, names of the local network, and how to ask for those in .local.
+    if dns and "." in host and not (host.endswith(".local") or host.replace(".", "").isdigit()):
+        from mqboard.dns import resolve
+        from mqboard.lazy import forget
+
+        try:
+            hosts = await resolve(host, (dns,))
+        finally:
+            forget("mqboard.dns")
+    return [each for one in hosts for each in socket.getaddrinfo(one, port, 0, socket.SOCK_STREAM)]
+
+
 def opener(link, host, port, make_context=None, server_hostname=None):
     """Return the opener for one broker: waits for the network, then opens a stream to it.
 
     make_context() gives the SSLContext, once: it is called for the first connection, and again as
-    long as it raises OSError. `link` may be None.
+    long as it raises OSError. `link` may be None, or have no `dns`: see mqboard.link.
     """
     context = None
 
@@ -129,6 +144,7 @@ def opener(link, host, port, make_context=None, server_hostname=None):
         if make_context:
             context = make_context()
             make_context = None
-        return await open_stream(host, port, context, server_hostname)
+        dns = link.dns() if hasattr(link, "dns") else ""
+        return await open_stream(host, port, context, server_hostname, dns=dns)
 
     return open_when_up

@@ -20,6 +20,7 @@ class FakeInterface:
         self.calls = []
         self.reachable = {}
         self.fail = None
+        self.server = "10.0.0.1"
 
     def active(self, on=None):
         if on is not None:
@@ -34,7 +35,7 @@ class FakeInterface:
         return self.up
 
     def ifconfig(self):
-        return ("10.0.0.2", "", "", "")
+        return ("10.0.0.2", "", "", self.server)
 
     def status(self):
         return 201
@@ -70,6 +71,15 @@ class LinkTest(unittest.TestCase):
         self.assertEqual((one.connected(), one.address()), (True, "10.0.0.2"))
         one.restart()
         self.assertEqual(self.interface.calls, [])
+
+    def test_the_name_server_is_known_with_the_network(self):
+        self.assertEqual(link.Link().dns(), "")
+        one = link.Link(self.interface)
+        self.assertEqual(one.dns(), "")
+        self.interface.up = True
+        self.assertEqual(one.dns(), "10.0.0.1")
+        self.interface.server = "0.0.0.0"
+        self.assertEqual(one.dns(), "")
 
     def test_a_station_connects_and_again_when_the_network_was_gone(self):
         self.interface.reachable = {"one": "1"}

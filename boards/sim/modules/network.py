@@ -20,7 +20,7 @@ _STA_IF = const(0)
 _AP_IF = const(1)
 _GOT_IP = const(1010)
 _WPA2_PSK = const(3)
-_ADDRESS = const(("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1"))
+_ADDRESS = const(("127.0.0.1", "255.0.0.0", "127.0.0.1", "0.0.0.0"))
 _NONE = const(("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0"))
 _hostname = "mpy-esp32"
 _country = "XX"
@@ -94,7 +94,10 @@ class WLAN:
         return _bus.call(_WIFI_STATUS) if self._interface == _STA_IF else None
 
     def ifconfig(self, settings=None):
-        """(address, netmask, gateway, DNS server); what is set is ignored."""
+        """(address, netmask, gateway, DNS server); what is set is ignored.
+
+        No DNS server: names are for the host to look up.
+        """
         if settings is None:
             return _ADDRESS if self.isconnected() else _NONE
 

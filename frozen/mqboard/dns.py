@@ -1,0 +1,101 @@
+"""A name's IPv4 addresses, without blocking: queries for A records (RFC 1035) over UDP.
+
+getaddrinfo of an ESP32 blocks all tasks, for half a minute when no server answers. mqboard.net
+loads this module when it has a name to resolve and a server to ask, and forgets it afterwards.
+"""
+
+import asyncio
+import os
+import socket
+from asyncio import core
+
+from micropython import const
+
+_WAITS_S = (1, 2, 4)  # one query each
+_SIZE = const(512)  # of an answer to a query without extensions, at most
+_HEADER = const(12)
+_ONE_QUESTION = b"\1\0\0\1\0\0\0\0\0\0"  # and please follow the aliases
+_ADDRESS = b"\0\1\0\1"  # type A, class IN
+_NO_SUCH_NAME = const(3)
+
+
+async def resolve(name, servers, port=53):
+    """Return the IPv4 addresses of `name` as texts; ask `servers` (their addresses) in turn.
+
+    Takes 7 s at most. Raises OSError: no such name, or what was wrong with the last answer.
+    """
+    question = make_question(name)
+    for number, seconds in enumerate(_WAITS_S):
+        server = servers[number % len(servers)]
+        try:
+            found = await asyncio.wait_for(_ask(question, server, port), seconds)
+        except asyncio.TimeoutError:
+            failure = "no answer from %s in %d s" % (server, seconds)
+        except OSError as error:
+            failure = "%s: %s" % (server, error)
+        else:
+            if found:
+                return found
+            failure = "no such name, or none with an IPv4 address: " + name
+            break
+    raise OSError("DNS: " + failure)
+
+
+def make_question(name):
+    """The question for the addresses of `name`; OSError when that cannot be a name."""
+    question = b""
+    for label in name.rstrip(".").lower().encode().split(b"."):
+        if not 0 < len(label) < 64:
+            raise OSError("DNS: %s is not a name" % name)
+        question += bytes((len(label),)) + label
+    return question + b"\0" + _ADDRESS
+
+
+def addresses(answer, question):
+    """The IPv4 addresses in the answer to `question`, none if there is no such name; or OSError.
+
+    The records' names are only stepped over: the server has followed the aliases.
+    """
+    found = []
+    whole = False
+    try:
+        code = answer[3] & 15
+        if code not in (0, _NO_SUCH_NAME):
+            raise OSError("error %d" % code)
+        at = _HEADER + len(question)
+        if answer[2] < 128 or answer[4:6] + answer[_HEADER:at].lower() != b"\0\1" + question:
+            raise OSError("not an answer to our question")
+        for _ in range(answer[6] << 8 | answer[7]):
+            while 0 < answer[at] < 64:
+                at += 1 + answer[at]
+            at += 2 if answer[at] else 1  # the name ends with a reference, or by itself
+            data = at + 10
+            end = data + (answer[at + 8] << 8 | answer[at + 9])
+            if answer[at : at + 4] == _ADDRESS and end == data + 4 <= len(answer):
+                found.append("%d.%d.%d.%d" % tuple(answer[data:end]))
+            at = end
+        whole = at <= len(answer) and not answer[2] & 2
+    except IndexError:
+        pass
+    if not (whole or found):
+        raise OSError("a truncated or malformed answer")
+    return found
+
+
+# async
+def _ask(question, server, port):
+    """Send one query; return what `addresses` makes of the answer to it."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(socket.getaddrinfo(server, port)[0][-1])  # what others send is not for us
+        mark = os.urandom(2)
+        sock.write(mark + _ONE_QUESTION + question)
+        while True:
+            yield core._io_queue.queue_read(sock)
+            answer = sock.recv(_SIZE)
+            # After an empty datagram, a socket of the ESP32 reads nothing more.
+            if answer[:2] == mark or not answer:
+                return addresses(answer, question)
+    finally:
+        sock.close()
