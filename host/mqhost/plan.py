@@ -137,6 +137,8 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         "MICROPY_STANDALONE=0",
         "MICROPY_SSL_MBEDTLS=0",
         "MICROPY_SSL_AXTLS=0",
+        # The board's mpconfigvariant.h, found before the variant's own, adds to that.
+        f"COPT=-Os -DNDEBUG -I{shlex.quote(str(board.folder))}",
         f"CFLAGS_EXTRA={' '.join(compile_flags)}",
         f"LDFLAGS_EXTRA={' '.join(link_flags)}",
     )
