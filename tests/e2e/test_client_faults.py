@@ -325,7 +325,7 @@ def test_the_will_is_published_when_the_link_is_cut(make, desk):
 def test_the_will_is_not_published_after_a_polite_end(make, desk):
     board = make(will=["will", "gone", 1, False])
     board.leave()
-    assert board.all("left")
+    board.wait("left")
     other = make()
     other.do("await client.publish('after', b'', qos=1)")
     desk.wait("after")
