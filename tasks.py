@@ -13,21 +13,25 @@ from invoke import task
 from rich.console import Console
 
 from ci import bench as bench_
-from mqhost import artifact as artifact_
-from mqhost import board as boards_
-from mqhost import broker as broker_
-from mqhost import build as build_
-from mqhost import cleaning, packages, show, signing, usb
-from mqhost import demo as demo_
-from mqhost import monitor as monitor_
-from mqhost.boardconfig import Wish
-from mqhost.commands import clean_lines, run_ota
+from mqhost import packages
+from mqhost.artifacts import artifact as artifact_
+from mqhost.build import board as boards_
+from mqhost.build import build as build_
+from mqhost.build import cleaning
+from mqhost.cli import demo as demo_
+from mqhost.cli import flash_commands as usb
+from mqhost.cli import show
+from mqhost.cli.commands import clean_lines, run_ota
+from mqhost.cli.simulator import run_foreground
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
+from mqhost.link.boardconfig import Wish
+from mqhost.link.settings import Settings
 from mqhost.paths import ROOT
-from mqhost.settings import Settings
+from mqhost.signing import sign as signing
+from mqhost.sim import broker as broker_
 from mqhost.sim.device import HEAP
-from mqhost.sim.run import run_foreground
+from mqhost.usb import monitor as monitor_
 
 out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(out.print, markup=False)

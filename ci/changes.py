@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from mqhost.board import Board, boards
+from mqhost.build.board import Board, boards
 from mqhost.paths import BOARDS, ROOT
 
 # What is in no firmware image and takes no part in making one.

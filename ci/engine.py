@@ -18,15 +18,15 @@ from pathlib import Path
 
 import docker
 
-from mqhost import board as boards
 from mqhost import packages
-from mqhost.docker_engine import LABEL, EngineError, connect
-from mqhost.docker_image import Recipe
+from mqhost.build import board as boards
+from mqhost.build.builders.docker_engine import LABEL, EngineError, connect
+from mqhost.build.builders.docker_image import Recipe
+from mqhost.build.source import mirrors
 from mqhost.errors import ToolError
-from mqhost.lock import locked
+from mqhost.locks import locked
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
-from mqhost.source import mirrors
 
 _VARIABLE = "DOCKER_HOST"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from ci.desk import PREFIX, Desk, Life, open_desk
 from ci.powercuts import Image, Push, settled
-from mqhost.blocks import Encoder, deflate
-from mqhost.delta import Delta
-from mqhost.offer import block_of
 from mqhost.progress import Progress, silent
+from mqhost.signing.offer import block_of
+from mqhost.update.blocks import Encoder, deflate
+from mqhost.update.delta import Delta
 from mqwire import MAX_PAYLOAD, blocks_topic, command_topic, error_topic, header, reply_topic
 from mqwire import update as wire
 

@@ -23,8 +23,11 @@ for _folder in (FROZEN, ROOT / "tests" / "board" / "cpython"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
-from mqboard import packet  # noqa: E402
-from mqboard.mqtt import Client, MqttError  # noqa: E402
+from mqboard.mqtt import (  # noqa: E402
+    Client,
+    MqttError,
+    packet,  # noqa: E402
+)
 
 _EXPECTED = (packet.PacketError, MqttError, EOFError, OSError)
 _BUFFERS = (64, 300, 4608)  # sizes of receive buffers
@@ -146,7 +149,7 @@ _MUTATIONS = (_flip, _replace, _cut, _truncate, _insert, _repeat, _splice, _fals
 
 
 class _Stream:
-    """A stream (mqboard.framing) that ends behind `data`, and takes all that is written."""
+    """A stream (mqboard.mqtt.framing) that ends behind `data`, and takes all that is written."""
 
     def __init__(self, data: bytes, random: Random) -> None:
         self._data = data

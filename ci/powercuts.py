@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci.desk import PREFIX, Desk, Life, open_desk, seq_of
-from mqhost.blocks import Encoder
-from mqhost.delta import Delta
-from mqhost.espimage import build_app_image
-from mqhost.offer import Offer
-from mqhost.partition import DATA, NVS
+from mqhost.flash.espimage import build_app_image
+from mqhost.flash.partition import DATA, NVS
 from mqhost.progress import Progress, silent
+from mqhost.signing.offer import Offer
 from mqhost.sim.bootloader import Choice, NothingBootable
 from mqhost.sim.flash import PowerLost
 from mqhost.sim.nvs import BLOB, Nvs
+from mqhost.update.blocks import Encoder
+from mqhost.update.delta import Delta
 from mqwire import blocks_topic, command_topic, header
 from mqwire import update as wire
 

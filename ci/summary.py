@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mqhost.bundle import bundle_name
+from mqhost.artifacts.bundle import bundle_name
 
 
 def size_table(report: Mapping[str, Any]) -> str:

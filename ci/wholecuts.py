@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ci.powercuts import Count
 from mqhost.errors import ToolError
-from mqhost.offer import Offer, load_image
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
 from mqhost.progress import Progress, silent
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.signing.offer import Offer, load_image
 from mqhost.sim.device import Device, State
 from mqhost.sim.filesystem import default_config, provision_flash
-from mqhost.update import push
+from mqhost.update.push import push
 
 _BOOT_SECONDS = 60.0
 _TEARS = (0.0, 0.5, 1.0)

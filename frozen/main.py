@@ -49,7 +49,7 @@ except BaseException as error:  # nobody is there to read a traceback at a promp
 
         from esp32 import NVS
 
-        from mqboard.bootrecord import NAMESPACE, Store, Trial
+        from mqboard.health.bootrecord import NAMESPACE, Store, Trial
         from mqwire.update import CRASH
 
         last_line = "%s: %s" % (type(error).__name__, error)

@@ -12,10 +12,18 @@ import sys
 from micropython import const
 
 from mqboard import mqtt, net
-from mqboard.adapter import Log, MQTTException, MsgQueue, OneHandler, check, make_context_of, text
-from mqboard.adapter import config as config
 from mqboard.clock import ticks_diff, ticks_ms
-from mqboard.packet import PINGREQ
+from mqboard.mqtt.packet import PINGREQ
+from mqboard.mqtt_as_support import (
+    Log,
+    MQTTException,
+    MsgQueue,
+    OneHandler,
+    check,
+    make_context_of,
+    text,
+)
+from mqboard.mqtt_as_support import config as config
 
 try:
     import network
@@ -51,7 +59,7 @@ class MQTTClient:
         self._is_up = False
         self._name = (text(settings["client_id"]), self.server, self.port)
         self._context = None
-        wired = "mqboard.ethernet" in sys.modules  # nobody can tell whether it is up
+        wired = "mqboard.net.ethernet" in sys.modules  # nobody can tell whether it is up
         self._sta_if = network.WLAN(network.STA_IF) if network and not wired else None
         self._link = None  # of our own, where nobody else looks after the Wi-Fi
         self._log = Log(self)
@@ -202,7 +210,7 @@ class MQTTClient:
         ssid = self._settings["ssid"]
         if ssid is not None and "mqboard.board" not in sys.modules:
             if not self._link:
-                from mqboard.link import WifiLink
+                from mqboard.net.wifi import WifiLink
 
                 networks = [(ssid, self._settings["wifi_pw"])]
                 self._link = WifiLink(self._sta_if, networks, self._log)

@@ -18,7 +18,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mqhost import show
+from mqhost.cli import show
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 

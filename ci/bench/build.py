@@ -15,13 +15,13 @@ from pathlib import Path
 from ci.bench import Figure, median
 from ci.bench.rig import Rig
 from mqhost import packages
-from mqhost.build import build, plan_build
-from mqhost.builder import NativeBuilder
+from mqhost.build.build import build, plan_build
+from mqhost.build.builders.native import NativeBuilder
+from mqhost.build.plan import Plan
+from mqhost.build.revision import read_revision
+from mqhost.build.source import Source, find_source
 from mqhost.errors import ToolError
 from mqhost.paths import FROZEN
-from mqhost.plan import Plan
-from mqhost.revision import read_revision
-from mqhost.source import Source, find_source
 
 _MODULE = "mqboard/identity.py"  # the frozen module that changes
 _VERSION = "bench.1"

@@ -12,10 +12,10 @@ from ci.bench import Figure, median
 from ci.bench.build import cached_in, changed_module
 from ci.bench.rig import Rig
 from ci.engine import Engine, engine
-from mqhost.build import build
-from mqhost.docker_engine import EngineError, connect
-from mqhost.docker_image import Recipe, ensure_image
-from mqhost.source import Source, find_source
+from mqhost.build.build import build
+from mqhost.build.builders.docker_engine import EngineError, connect
+from mqhost.build.builders.docker_image import Recipe, ensure_image
+from mqhost.build.source import Source, find_source
 
 _VERSION = "bench.1"
 

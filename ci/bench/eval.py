@@ -10,7 +10,7 @@ import time
 from ci.bench import Figure
 from ci.bench.raw import client, extract
 from ci.bench.rig import PREFIX, Rig
-from mqhost.connection import Subscription
+from mqhost.link.connection import Subscription
 
 _CODE, _ANSWER = b"45+876", b"921"
 

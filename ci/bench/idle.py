@@ -4,7 +4,7 @@ import time
 
 from ci.bench import Figure, median
 from ci.bench.rig import Rig
-from mqhost.session import Session
+from mqhost.link.session import Session
 
 _SETTLE_SECONDS = 60
 

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ci.bench.mqtt_peer import Peer, flood_broker, publish_packet
 from ci.bench.raw import extract
 from ci.bench.rig import VERSION, Rig
-from mqhost.broker import Broker, free_port
-from mqhost.build import BuildResult, build
+from mqhost.build.build import BuildResult, build
 from mqhost.paths import BUILD, ROOT
+from mqhost.sim.broker import Broker, free_port
 from mqhost.sim.device import HEAP
 
 RAW = Path(__file__).with_name("mqtt_raw.py")

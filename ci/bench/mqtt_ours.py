@@ -23,7 +23,7 @@ async def start(port, ca):
     from mqboard.mqtt import Client
 
     def make_context():
-        from mqboard.tls import make_context
+        from mqboard.net.tls import make_context
 
         return make_context(ca)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 
 from ci.bench.mqtt_lab import Lab
-from mqhost.broker import Broker
+from mqhost.sim.broker import Broker
 
 _AGENT = Path(__file__).with_name("mqtt_agent.py")
 _NAMES = _KEEPS, _FORGETS = "keeps", "forgets"  # a session

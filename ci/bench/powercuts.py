@@ -11,7 +11,7 @@ from ci.bench.rig import NEXT_VERSION, PREFIX, Rig
 from ci.powercuts import Count, sweep
 from ci.wholecuts import Bench
 from mqhost.errors import UsageError
-from mqhost.settings import Settings
+from mqhost.link.settings import Settings
 
 _SMALL, _REAL = 8, 166  # blocks in an image; the sim's firmware has as many as the latter
 _WHOLE, _WHOLE_QUICK, _WHOLE_ALL = 10, 3, 50

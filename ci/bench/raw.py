@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mqhost.errors import ToolError
-from mqhost.espimage import executable_of
+from mqhost.flash.espimage import executable_of
 from mqhost.sim.device import HEAP
 
 _CLIENT = Path(__file__).with_name("raw_client.py")

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mqhost import board as boards
 from mqhost import packages
-from mqhost.broker import Broker
-from mqhost.build import BuildResult, build
+from mqhost.build import board as boards
+from mqhost.build.build import BuildResult, build
 from mqhost.errors import SilentBoardError, ToolError
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
 from mqhost.paths import BUILD, FROZEN, ROOT
 from mqhost.progress import Progress
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.sim.broker import Broker
 from mqhost.sim.filesystem import default_config, provision_flash
 
 VERSION, NEXT_VERSION, CHANGED_VERSION = "bench.1", "bench.2", "bench.3"

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from mqhost import board as boards
-from mqhost.partition import PartitionTable
+from mqhost.build import board as boards
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.device import Device
 from mqwire.flash import SECTOR
 

@@ -10,13 +10,13 @@ from ci.bench import Figure, median
 from ci.bench.idle import wait_settled
 from ci.bench.rig import NEXT_VERSION, Rig
 from mqhost.errors import ToolError
-from mqhost.offer import load_image
-from mqhost.session import Session
-from mqhost.transfer import SEND
-from mqhost.update import push
+from mqhost.link.session import Session
+from mqhost.signing.offer import load_image
+from mqhost.update.push import push
+from mqhost.update.transfer import SEND
 
 _VERIFY = """
-from mqboard.signature import genuine, named_key, key_id
+from mqboard.update.signature import genuine, named_key, key_id
 from time import ticks_us, ticks_diff
 import mqbuild
 offer = %r

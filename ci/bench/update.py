@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from ci.bench import Figure, median, transfers
 from ci.bench.raw import client, extract, read_line
 from ci.bench.rig import NEXT_VERSION, PREFIX, Rig
-from mqhost.blocks import Encoder
-from mqhost.build import BuildResult
-from mqhost.connection import Connection
-from mqhost.offer import block_count, load_image
-from mqhost.session import Session
-from mqhost.update import UpdateResult, push
+from mqhost.build.build import BuildResult
+from mqhost.link.connection import Connection
+from mqhost.link.session import Session
+from mqhost.signing.offer import block_count, load_image
+from mqhost.update.blocks import Encoder
+from mqhost.update.push import UpdateResult, push
 from mqwire import blocks_topic
 
 _IDENT = "rawlimit"  # as long as a command's id: the topics have the same length

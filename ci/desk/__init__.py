@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ci.desk.clock import Clock, Loop
 from ci.desk.modules import Modules
 from ci.desk.torn import Torn
-from mqhost import board as boards
-from mqhost.keys import SigningKey
-from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.build import board as boards
+from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.signing.keys import SigningKey
 from mqhost.sim.bootloader import Choice
 from mqhost.sim.bus import Op, Request
 from mqhost.sim.chip import CLOCK_START, Chip, CpuEnds, ResetCause
@@ -131,8 +131,8 @@ class Desk:
             "asyncio.core": {},
             # Life itself is the board's MQTT client and supervisor.
             "mqboard.mqtt": {"Client": lambda *_, **__: self.life},
-            "mqboard.supervisor": {"Supervisor": lambda *_, **__: self.life},
-            "mqboard.link": {"WifiLink": lambda *_: _Link()},
+            "mqboard.health.supervisor": {"Supervisor": lambda *_, **__: self.life},
+            "mqboard.net.wifi": {"WifiLink": lambda *_: _Link()},
         }
 
     def _call(self, op: int, x: int = 0, y: int = 0, data=None, into=None):

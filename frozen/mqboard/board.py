@@ -25,11 +25,11 @@ _MUTE_S = const(300)  # connected, and yet no command comes back
 _LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 _UPDATE_MODULES = const(
     (
-        "mqboard.update",
-        "mqboard.offer",
-        "mqboard.signature",
-        "mqboard.refusal",
-        "mqboard.decode",
+        "mqboard.update.receiver",
+        "mqboard.update.offer",
+        "mqboard.update.signature",
+        "mqboard.update.errors",
+        "mqboard.update.decode",
         "mqwire.update",
     )
 )
@@ -47,7 +47,7 @@ class Board:
         self.client = client
         self.router = router
         self.log = Logger("board")
-        self.settled = False  # mqboard.settle is done with this boot
+        self.settled = False  # mqboard.health.confirm is done with this boot
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
         self.announce = client.on_up = self._news.set
@@ -120,7 +120,7 @@ class Board:
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
 
     async def _settle(self):
-        from mqboard.settle import ONCE, settle
+        from mqboard.health.confirm import ONCE, settle
 
         try:
             await settle(self)
@@ -162,7 +162,7 @@ class Board:
 
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
-        from mqboard.bootrecord import count_from_zero
+        from mqboard.health.bootrecord import count_from_zero
 
         self.log.warning("resetting: %s", reason)
         if not stay_safe:
@@ -192,7 +192,7 @@ class Board:
             self.supervisor.add("update", self._receive, vital=False)
 
     def _make_receiver(self):
-        from mqboard.update import Receiver
+        from mqboard.update.receiver import Receiver
 
         running = Partition(Partition.RUNNING)
         try:
@@ -225,7 +225,7 @@ class Board:
     def _install(self, offer):
         from esp32 import NVS
 
-        from mqboard.bootrecord import NAMESPACE, Store, Trial
+        from mqboard.health.bootrecord import NAMESPACE, Store, Trial
 
         trial = Trial(Store(NVS(NAMESPACE)))
         try:

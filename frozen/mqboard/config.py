@@ -47,7 +47,7 @@ def parse(text):
     config.prefix = _get(root, "prefix", str)
     if not config.prefix or "+" in config.prefix or "#" in config.prefix:
         raise ConfigError("prefix: must be a topic without wildcards")
-    config.ethernet = _get(root, "ethernet", dict, None)  # see mqboard.ethernet
+    config.ethernet = _get(root, "ethernet", dict, None)  # see mqboard.net.ethernet
     config.networks = [
         (_get(network, "ssid", str), _get(network, "password", str, ""))
         for network in _get(root, "networks", list, [])

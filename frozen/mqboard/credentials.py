@@ -15,8 +15,8 @@ def loader(settings, log):
     def make_context():
         from esp32 import NVS
 
-        from mqboard import tls
-        from mqboard.bootrecord import NAMESPACE, Store
+        from mqboard.health.bootrecord import NAMESPACE, Store
+        from mqboard.net import tls
 
         sources = [getattr(settings, name) for name in _NAMES]
         try:
@@ -32,7 +32,7 @@ def loader(settings, log):
             log.error("%s; using what was kept", error)
             return tls.make_context(*kept, verify=settings.verify)
         finally:
-            forget("mqboard.bootrecord")
+            forget("mqboard.health.bootrecord")
 
     return make_context
 

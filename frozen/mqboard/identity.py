@@ -67,10 +67,10 @@ class Identity:
 
     def _key_ids(self):
         from mqboard.lazy import forget
-        from mqboard.signature import key_id
+        from mqboard.update.signature import key_id
 
         ids = [key_id(key) for key in self.keys]
-        forget("mqboard.signature")
+        forget("mqboard.update.signature")
         return ids
 
 

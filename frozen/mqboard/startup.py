@@ -13,23 +13,27 @@ from esp32 import NVS, Partition
 
 import mqbuild
 import mqwire
-from mqboard import bootrecord, config, identity, link, log, net, slots, sntp
+from mqboard import config, identity, log, net
 from mqboard.board import Board
 from mqboard.clock import jitter
+from mqboard.health import bootrecord
+from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.repl import Repl
+from mqboard.net import sntp
+from mqboard.net import wifi as link
+from mqboard.repl.eval import Repl
 from mqboard.router import Router
-from mqboard.supervisor import Supervisor
+from mqboard.update import slots
 from mqwire import flash
 
 # What main.py forgets when the board is built.
 ONCE = (
     "mqboard.startup",
-    "mqboard.bootrecord",
+    "mqboard.health.bootrecord",
     "mqboard.config",
     "mqboard.credentials",
-    "mqboard.sntp",
-    "mqboard.slots",
+    "mqboard.net.sntp",
+    "mqboard.update.slots",
     "mqwire.flash",
     "mqwire.update",
     "mqbuild",
@@ -117,7 +121,7 @@ def _link(settings):
     logger = log.Logger("link")
     if settings.ethernet is None:
         return link.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
-    from mqboard.ethernet import EthernetLink
+    from mqboard.net.ethernet import EthernetLink
 
     return EthernetLink(settings.ethernet, logger)
 
@@ -125,7 +129,8 @@ def _link(settings):
 def _opener(settings, the_link):
     if not settings.tls:
         return net.opener(the_link, settings.host, settings.port)
-    from mqboard import credentials, tls
+    from mqboard import credentials
+    from mqboard.net import tls
 
     logger = log.Logger("tls")
     make_context = credentials.loader(settings, logger)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 def ended_like_ctrl_c() -> Iterator[None]:
     """In this block SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored (nohup).
 
-    For the main thread; the edges (cli.py, tasks.py) run everything in it.
+    For the main thread; the edges (cli, tasks.py) run everything in it.
     """
     caught = [
         number

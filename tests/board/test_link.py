@@ -5,8 +5,8 @@ import unittest
 
 from fakes import FakeLog, run, until
 
-from mqboard import link
-from mqboard.ethernet import EthernetLink
+from mqboard.net import wifi as link
+from mqboard.net.ethernet import EthernetLink
 
 WIFI = [("one", "1"), ("two", "2")]
 

@@ -6,8 +6,7 @@ import unittest
 
 from fakes import FakeLog, FakeStream, run, until
 
-from mqboard import packet
-from mqboard.mqtt import Client, MqttError
+from mqboard.mqtt import Client, MqttError, packet
 
 CONNACK = b"\x20\x02\x00\x00"
 

@@ -6,7 +6,7 @@ import unittest
 from fakes import run, until
 from test_mqtt import CONNACK, Peer, publish
 
-from mqboard import packet
+from mqboard.mqtt import packet
 
 KEPT = b"\x20\x02\x01\x00"  # a CONNACK with session present
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from mqboard import packet
+from mqboard.mqtt import packet
 
 
 class LengthTest(unittest.TestCase):

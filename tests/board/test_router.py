@@ -6,7 +6,7 @@ import unittest
 from fakes import FakeLog, run, until
 
 import mqwire
-from mqboard.repl import Repl
+from mqboard.repl.eval import Repl
 from mqboard.router import Router
 
 PREFIX = "esp32/test"

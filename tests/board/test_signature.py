@@ -13,8 +13,8 @@ from signatures import (
     WITHOUT_PARAMETERS,
 )
 
-from mqboard.offer import Refusal, read_request
-from mqboard.signature import genuine, key_id, named_key
+from mqboard.update.offer import Refusal, read_request
+from mqboard.update.signature import genuine, key_id, named_key
 from mqwire import update as wire
 
 KEY = json.loads(OFFER)["key"]

@@ -8,8 +8,8 @@ import unittest
 
 from fakes import BLOCK, FakeLog, FakePartition, run, until
 
-from mqboard import config, slots
-from mqboard.bootrecord import (
+from mqboard import config
+from mqboard.health.bootrecord import (
     BootRecord,
     Store,
     Trial,
@@ -17,8 +17,9 @@ from mqboard.bootrecord import (
     keep_seq,
     newest_seq,
 )
+from mqboard.health.supervisor import Supervisor
 from mqboard.log import Console
-from mqboard.supervisor import Supervisor
+from mqboard.update import slots
 from mqwire import flash
 from mqwire import update as wire
 

@@ -8,7 +8,7 @@ import unittest
 
 from fakes import BLOCK, FakeLog, FakePartition, run, until
 
-from mqboard.update import Receiver
+from mqboard.update.receiver import Receiver
 from mqwire import update as wire
 
 

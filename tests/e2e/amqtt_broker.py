@@ -7,7 +7,7 @@ import asyncio
 import subprocess
 import sys
 
-from mqhost.broker import free_port
+from mqhost.sim.broker import free_port
 
 _ANONYMOUS = "amqtt.plugins.authentication.AnonymousAuthPlugin"
 

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 import standalone
 
-from mqhost import board as boards
-from mqhost import build as build_module
-from mqhost.broker import Broker
-from mqhost.build import build
-from mqhost.partition import PartitionTable
-from mqhost.revision import Revision, read_revision
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.build import board as boards
+from mqhost.build import build as build_module
+from mqhost.build.build import build
+from mqhost.build.revision import Revision, read_revision
+from mqhost.build.source import planned_source
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.sim.broker import Broker
 from mqhost.sim.device import HEAP, Device
 from mqhost.sim.filesystem import default_config, provision_flash
-from mqhost.source import planned_source
 
 BIN = Path(sys.executable).parent
 BOOT = 30.0  # seconds a board may take to be there on a slow, noisy machine
@@ -59,7 +59,7 @@ def firmware(sim, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def variant(sim, firmware, tmp_path_factory):
-    """Build other firmware: variant("2.0", {"mqboard/net.py": "..."}) -> BuildResult."""
+    """Build other firmware: variant("2.0", {"mqboard/net/stream.py": "..."}) -> BuildResult."""
     made = {}
 
     def make(version, modules=None):

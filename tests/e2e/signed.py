@@ -1,7 +1,7 @@
 """Offers as a build makes them, for images that no build made."""
 
-from mqhost.keys import build_keys
-from mqhost.offer import Offer
+from mqhost.signing.keys import build_keys
+from mqhost.signing.offer import Offer
 
 _NEWEST = 1 << 40  # a seq that no build had
 

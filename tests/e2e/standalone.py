@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from mqhost.espimage import executable_of
+from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT
 
 HERE = Path(__file__).parent

@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from mqhost import provision
-from mqhost.boardconfig import Wish
-from mqhost.filesystem import list_files
-from mqhost.flashing import flash
-from mqhost.partition import PartitionTable
-from mqhost.provision import FilesThere, Provision
-from mqhost.questions import Questions
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.cli.questions import Questions
+from mqhost.flash.filesystem import list_files
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.boardconfig import Wish
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
 from mqhost.sim.device import Device
+from mqhost.usb import provision
+from mqhost.usb.flashing import flash
+from mqhost.usb.provision import FilesThere, Provision
 
 BOOT = 60.0
 PASSWORD = {"MQBOARD_WIFI_PASSWORD": "simpassword"}
@@ -23,10 +23,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from mqhost import adopt
-from mqhost.boardconfig import Wish
-from mqhost.questions import Questions
-from mqhost.settings import Settings
+from mqhost.cli import adopt
+from mqhost.link.boardconfig import Wish
+from mqhost.cli.questions import Questions
+from mqhost.link.settings import Settings
 port, prefix, flash, folder = sys.argv[1:]
 adopt.adopt(
     adopt.Adoption("sim", flash, Wish("simnet", prefix=prefix), folder=Path(folder)),

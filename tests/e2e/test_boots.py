@@ -112,7 +112,7 @@ def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
 def test_settling_that_died_half_way_comes_to_its_end(board):
     board.wait_settled()
     board.eval(
-        "import asyncio\nfrom mqboard.settle import settle\n"
+        "import asyncio\nfrom mqboard.health.confirm import settle\n"
         "board.settled = False\ntask = asyncio.create_task(settle(board))"
     )
     board.wait_settled()

@@ -13,7 +13,7 @@ from certificates import Authority
 from faultproxy import FaultProxy, cut_at_random
 from standalone import Standalone
 
-from mqhost.broker import Broker
+from mqhost.sim.broker import Broker
 
 CLOSED = "allow_anonymous false"
 MOSQUITTO = ["plain", "password", "tls", "certificate", "persistent"]

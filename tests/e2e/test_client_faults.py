@@ -13,7 +13,7 @@ from faultproxy import NONE, FaultProxy, Faults
 from peer import Peer
 from standalone import Raised, Standalone
 
-from mqhost.broker import Broker, free_port
+from mqhost.sim.broker import Broker, free_port
 
 KEEPALIVE = 2
 NOTICED = 1.5 * KEEPALIVE + 0.3  # and what a busy machine needs to tell us

@@ -13,7 +13,7 @@ from faultproxy import NONE, FaultProxy, Faults, cut_at_random
 from standalone import Standalone
 from strictbroker import StrictBroker
 
-from mqhost.broker import Broker
+from mqhost.sim.broker import Broker
 
 COUNT = 1000
 PATIENCE = 60.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import EndKind
 from mqhost.sim.device import Device, DeviceTimeout, ResetCause, State
 from mqhost.sim.filesystem import default_config, provision_flash
@@ -453,7 +453,7 @@ def test_boards_run_side_by_side(make_device):
 def test_the_cpu_dies_with_its_host(tmp_path, bare, table):
     script = (
         "import sys; from pathlib import Path\n"
-        "from mqhost.partition import PartitionTable; from mqhost.sim.device import Device\n"
+        "from mqhost.flash.partition import PartitionTable; from mqhost.sim.device import Device\n"
         "table = PartitionTable.load(Path(sys.argv[2]), 4 << 20)\n"
         "device = Device(Path(sys.argv[1]), table=table).start()\n"
         "device.wait_console('>>> ', 30); print(device.pid, flush=True); input()\n"

@@ -1,4 +1,4 @@
-"""Names, looked up without blocking: mqboard.dns against a name server that may misbehave."""
+"""Names, looked up without blocking: mqboard.net.dns against a name server that may misbehave."""
 
 import socket
 import time
@@ -7,11 +7,11 @@ import pytest
 from nameserver import NAME, NameServer, address, alias, answer, record
 from standalone import Raised, Standalone
 
-from mqhost.broker import HOST, free_port
+from mqhost.sim.broker import HOST, free_port
 
 TOOLS = """
 import os
-from mqboard import dns
+from mqboard.net import dns
 
 ticks = 0
 
@@ -41,12 +41,12 @@ class Names:
         self.resolve = resolve
 
 async def connect(host, port, names):
-    sys.modules["mqboard.dns"] = Names(names)
+    sys.modules["mqboard.net.dns"] = Names(names)
     try:
         stream = await net.opener(Link(), host, port)()
         stream.close()
     finally:
-        sys.modules.pop("mqboard.dns", None)
+        sys.modules.pop("mqboard.net.dns", None)
 """
 SOON = "dns._WAITS_S = (0.1, 0.1, 0.2)\n"  # for servers that say nothing
 QUESTION = b"\x06broker\x07example\0\0\1\0\1"
@@ -314,8 +314,8 @@ def test_what_the_port_knows_is_not_asked_for(program, broker, host):
 
 def test_the_resolver_is_forgotten_after_use(program):
     """With a host that cannot be a name, the module is loaded and nobody is asked."""
-    loaded = """sys.modules.pop("mqboard.dns", None)
+    loaded = """sys.modules.pop("mqboard.net.dns", None)
 try: await net.open_stream("a..b", 1883, dns="127.0.0.1")
 except OSError as error: text = str(error)
-return text, "mqboard.dns" in sys.modules"""
+return text, "mqboard.net.dns" in sys.modules"""
     assert program.do(loaded) == ["DNS: a..b is not a name", False]

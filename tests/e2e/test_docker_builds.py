@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from ci.engine import engine as running_engine
-from mqhost import board as boards
-from mqhost import docker_builder, docker_image
-from mqhost.build import build
-from mqhost.docker_builder import DockerBuilder
-from mqhost.docker_engine import LABEL, EngineError
-from mqhost.docker_image import Recipe, ensure_image, remove_all
+from mqhost.build import board as boards
+from mqhost.build.build import build
+from mqhost.build.builders import docker as docker_builder
+from mqhost.build.builders import docker_image
+from mqhost.build.builders.docker import DockerBuilder
+from mqhost.build.builders.docker_engine import LABEL, EngineError
+from mqhost.build.builders.docker_image import Recipe, ensure_image, remove_all
+from mqhost.build.plan import Plan, Step
+from mqhost.build.source import find_source
 from mqhost.errors import BuildError
 from mqhost.paths import FROZEN, ROOT
-from mqhost.plan import Plan, Step
-from mqhost.source import find_source
 
 sys.path.insert(0, str(ROOT / "tests" / "host"))
 from fakeidf import make_idf  # noqa: E402
@@ -207,9 +208,9 @@ def test_a_killed_build_leaves_no_container(run, engine, minimal, tmp_path):
     script = (
         "import sys; sys.path.insert(0, 'tests/e2e')\n"
         "from pathlib import Path\n"
-        "from mqhost.docker_engine import connect\n"
-        "from mqhost.docker_builder import DockerBuilder\n"
-        "from mqhost.docker_image import Recipe\n"
+        "from mqhost.build.builders.docker_engine import connect\n"
+        "from mqhost.build.builders.docker import DockerBuilder\n"
+        "from mqhost.build.builders.docker_image import Recipe\n"
         "from test_docker_builds import MINIMAL, plan_of\n"
         f"recipe = Recipe(Path('docker/minimal.Dockerfile'), MINIMAL, {minimal.base!r})\n"
         f"tree = Path({str(tmp_path / 'tree')!r})\n"

@@ -7,7 +7,7 @@ import pytest
 from signed import signed_offer
 
 from mqhost.errors import ToolError
-from mqhost.update import push
+from mqhost.update.push import push
 from mqwire import update as wire
 
 SLACK = 2048  # bytes

@@ -19,10 +19,10 @@ from certificates import Authority, der
 from faultproxy import FaultProxy
 from peer import Peer
 
-from mqhost.broker import Broker, free_port
-from mqhost.espimage import executable_of
+from mqhost.build.source import planned_source
+from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT
-from mqhost.source import planned_source
+from mqhost.sim.broker import Broker, free_port
 
 APPS = Path(__file__).with_name("mqtt_as_apps")
 PATIENCE = 20.0

@@ -7,12 +7,12 @@ import pytest
 import signed
 
 import mqwire
-from mqhost.build import build
-from mqhost.commands import run_ota
-from mqhost.offer import load_image
+from mqhost.build.build import build
+from mqhost.cli.commands import run_ota
 from mqhost.paths import FROZEN
-from mqhost.update import push
-from mqhost.verdict import RolledBack
+from mqhost.signing.offer import load_image
+from mqhost.update.failures import RolledBack
+from mqhost.update.push import push
 from mqwire import update as wire
 
 NO_NETWORK = "async def open_stream(host, port):\n    raise OSError(113)\n"
@@ -165,7 +165,7 @@ def test_ctrl_c_in_the_middle_and_a_second_ota(board, firmware, variant):
 def test_firmware_that_never_reaches_the_broker_is_rolled_back(make_board, firmware, variant):
     board = make_board(update=QUICK)
     board.wait_online()
-    lost = variant("2.0.0-lost", {"mqboard/net.py": NO_NETWORK + OPENER})
+    lost = variant("2.0.0-lost", {"mqboard/net/stream.py": NO_NETWORK + OPENER})
     code, _, err = board.mqboard("ota", "--image", lost.app)
     assert code == 1
     assert "2.0.0-lost" in err and "did not reach the broker" in err
@@ -183,7 +183,7 @@ def opener(link, host, port):
 """
 
 
-@pytest.mark.parametrize("module", ["mqboard/board.py", "mqboard/mqtt.py"])
+@pytest.mark.parametrize("module", ["mqboard/board.py", "mqboard/mqtt/client.py"])
 def test_firmware_that_crashes_at_import_is_rolled_back(board, firmware, variant, module):
     broken = variant("2.0.0-broken", {module: CRASH})
     with board.session() as session:
@@ -215,9 +215,14 @@ DEAF = ROUTER.replace(
 @pytest.mark.parametrize(
     ("module", "source", "reason", "code"),
     [
-        ("mqboard/update.py", CRASH, "cannot take updates.*broken at import", wire.UNHEALTHY),
+        (
+            "mqboard/update/receiver.py",
+            CRASH,
+            "cannot take updates.*broken at import",
+            wire.UNHEALTHY,
+        ),
         ("mqboard/router.py", DEAF, "commands did not reach it", wire.UNREACHABLE),
-        ("mqboard/link.py", LOST, "get onto a network", wire.NO_NETWORK),
+        ("mqboard/net/wifi.py", LOST, "get onto a network", wire.NO_NETWORK),
         ("mqboard/log.py", DYING, "become healthy", wire.UNHEALTHY),
     ],
 )

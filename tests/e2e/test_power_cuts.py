@@ -6,9 +6,9 @@ from ci import powercuts
 from ci.desk import open_desk
 from ci.powercuts import Cut, Story, Sweep
 from ci.wholecuts import Bench
-from mqhost.espimage import ImageInfo
-from mqhost.partition import PartitionTable
-from mqhost.settings import Settings
+from mqhost.flash.espimage import ImageInfo
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.settings import Settings
 from mqhost.sim import bootloader
 from mqhost.sim.bootloader import Bootloader
 from mqwire.flash import ABORTED, VALID

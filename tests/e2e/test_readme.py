@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mqhost.broker import free_port
 from mqhost.paths import ROOT
+from mqhost.sim.broker import free_port
 
 # Commands that stay in the foreground, and what shows that they are ready ("": nothing).
 FOREGROUND = {
@@ -116,7 +116,7 @@ def test_every_command_of_the_readme_works(clone, tmp_path):
 
 
 def test_every_task_and_command_is_in_the_readme():
-    from mqhost.cli import cli
+    from mqhost.cli.main import cli
 
     text = (ROOT / "README.md").read_text()
     listing = subprocess.run(

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from mqhost.offer import load_image
 from mqhost.paths import FROZEN
-from mqhost.transfer import SEND
-from mqhost.update import push
+from mqhost.signing.offer import load_image
+from mqhost.update.push import push
+from mqhost.update.transfer import SEND
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def changed(variant):
     before, loop, after = text.partition("        while True:\n")
     assert loop
     line = '        self._log.info("looking for a network")\n'
-    return variant("2.1.0", {"mqboard/link.py": before + line + loop + after})
+    return variant("2.1.0", {"mqboard/net/wifi.py": before + line + loop + after})
 
 
 def test_a_line_more_is_sent_in_three_per_cent(board, firmware, changed):

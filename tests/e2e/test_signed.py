@@ -7,12 +7,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from signed import signed_offer, write_image
 
-from mqhost.build import build
+from mqhost.build.build import build
 from mqhost.errors import RefusedError
-from mqhost.keys import SigningKey, build_keys
-from mqhost.offer import load_image
-from mqhost.update import push
-from mqhost.verdict import RolledBack
+from mqhost.signing.keys import SigningKey, build_keys
+from mqhost.signing.offer import load_image
+from mqhost.update.failures import RolledBack
+from mqhost.update.push import push
 from mqwire import update as wire
 
 CRASH = "raise RuntimeError('broken at import')\n"
@@ -84,9 +84,9 @@ def test_what_is_older_than_confirmed_is_refused_also_after_a_power_cut(board, v
     _, app = load_image(variant("2.0.0").app)
     board.wait_settled()
     seq = json.loads(board.mqboard("info", "--json")[1])["seq"]
-    assert board.eval("__import__('mqboard.bootrecord')") and seq > 1_700_000_000
+    assert board.eval("__import__('mqboard.health.bootrecord')") and seq > 1_700_000_000
     assert refused(board, signed_offer(app, seq=seq - 1), app) == wire.TOO_OLD
-    keep = "from esp32 import NVS; from mqboard.bootrecord import *; "
+    keep = "from esp32 import NVS; from mqboard.health.bootrecord import *; "
     board.eval(keep + "keep_seq(Store(NVS(NAMESPACE)), 1 << 39)")
     board.device.power_off()
     board.device.power_on()
@@ -155,7 +155,7 @@ def test_power_lost_on_trial_is_not_held_against_the_image(make_board, variant):
 
 @pytest.mark.parametrize("version", ["2.0.0", "3.0.0"])
 def test_of_two_hosts_one_wins_and_the_other_is_told_busy(board, variant, version, monkeypatch):
-    monkeypatch.setattr("mqhost.transfer._BUSY_PATIENCE", 0.5)
+    monkeypatch.setattr("mqhost.update.transfer._BUSY_PATIENCE", 0.5)
     new, other = variant("2.0.0"), load_image(variant(version).app)
     told = []
 

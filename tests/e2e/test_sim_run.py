@@ -15,7 +15,7 @@ from mqhost.sim import run
 SCRIPT = """
 import sys
 from pathlib import Path
-from mqhost.sim.run import run_foreground
+from mqhost.cli.simulator import run_foreground
 server, port = sys.argv[1], int(sys.argv[2])
 run_foreground("e2e/run", server, port, flash=Path(sys.argv[3]), image=Path(sys.argv[4]))
 """

@@ -10,16 +10,16 @@ import time
 import pytest
 from certificates import FUTURE, Authority
 
-from mqhost.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
-from mqhost.broker import HOST, Broker, free_port
-from mqhost.flashing import flash
-from mqhost.partition import PartitionTable
-from mqhost.provision import CONFIG_PATH, Provision, provision
-from mqhost.questions import Questions
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.cli.questions import Questions
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.sim.broker import HOST, Broker, free_port
 from mqhost.sim.device import Device
 from mqhost.sim.filesystem import default_config
+from mqhost.usb.flashing import flash
+from mqhost.usb.provision import CONFIG_PATH, Provision, provision
 
 BOOT = 60.0
 SECRETS = {"MQBOARD_WIFI_PASSWORD": "simpassword"}

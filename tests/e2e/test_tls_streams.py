@@ -1,4 +1,4 @@
-"""TLS as MicroPython's mbedTLS does it: mqboard.net and mqboard.tls against mosquitto, no board."""
+"""TLS as MicroPython's mbedTLS does it: mqboard.net against mosquitto, no board."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ import paho.mqtt.publish as publish
 import pytest
 from certificates import EXPIRED, FUTURE, Authority, der
 
-from mqhost.broker import HOST, Broker, free_port
 from mqhost.paths import FROZEN
+from mqhost.sim.broker import HOST, Broker, free_port
 
 CONNECT = "100c00044d5154540402000a0000"
 CONNACK = "20020000"

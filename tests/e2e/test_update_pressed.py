@@ -3,8 +3,8 @@
 import pytest
 
 from mqhost.errors import BoardError, RefusedError, SilentBoardError
-from mqhost.offer import load_image
-from mqhost.update import push
+from mqhost.signing.offer import load_image
+from mqhost.update.push import push
 
 # An application that takes all of the heap but `leave` bytes, and keeps it.
 HOG = b"""

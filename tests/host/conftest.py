@@ -5,8 +5,8 @@ import itertools
 import pytest
 from fakeboard import FakeBoard
 
-from mqhost.broker import Broker
-from mqhost.settings import Settings
+from mqhost.link.settings import Settings
+from mqhost.sim.broker import Broker
 
 _numbers = itertools.count()
 

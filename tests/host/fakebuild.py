@@ -5,8 +5,8 @@ import json
 import random
 import zipfile
 
-from mqhost.espimage import build_app_image
-from mqhost.offer import Offer
+from mqhost.flash.espimage import build_app_image
+from mqhost.signing.offer import Offer
 
 BOARD = "esp32"
 

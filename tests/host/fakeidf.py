@@ -16,9 +16,9 @@ _PATHS = f"import sys; sys.path[:0] = [{str(ROOT / 'host')!r}, {str(FROZEN)!r}]\
 _IDF_PY = """
 import json, os, re, subprocess
 from pathlib import Path
-from mqhost.board import Board
-from mqhost.espimage import build_app_image
-from mqhost.partition import PartitionTable
+from mqhost.build.board import Board
+from mqhost.flash.espimage import build_app_image
+from mqhost.flash.partition import PartitionTable
 
 options, arguments = {}, sys.argv[1:]
 while arguments:
@@ -77,7 +77,7 @@ if len(app) > table.slots[0].size:
 """
 
 _GEN_ESP32PART = """
-from mqhost import partition
+from mqhost.flash import partition
 APP_TYPE = partition.APP
 
 class PartitionTable:

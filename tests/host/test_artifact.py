@@ -9,12 +9,12 @@ import pytest
 from fakebuild import BOARD, bundle_bytes, bundle_files, pack
 from fakegithub import TOKEN, FakeGitHub
 
-from mqhost import artifact, github
-from mqhost.artifact import fetch
-from mqhost.bundle import BundleError, bundle_name
+from mqhost.artifacts import artifact, github
+from mqhost.artifacts.artifact import fetch
+from mqhost.artifacts.bundle import BundleError, bundle_name
 from mqhost.errors import ToolError, UsageError
-from mqhost.offer import load_image
-from mqhost.store import ImageStore
+from mqhost.signing.offer import load_image
+from mqhost.update.store import ImageStore
 
 NAME = bundle_name(BOARD, "1.0")
 

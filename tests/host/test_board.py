@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.board import Board, boards, find
+from mqhost.build.board import Board, boards, find
 from mqhost.errors import UsageError
 
 GOOD = """

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqhost import boardconfig
-from mqhost.boardconfig import Wish, check, split_server
 from mqhost.errors import UsageError
+from mqhost.link import boardconfig
+from mqhost.link.boardconfig import Wish, check, split_server
 from mqhost.paths import FROZEN, ROOT
 
 FULL = {

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.board import Board, boards, find
+from mqhost.build.board import Board, boards, find
+from mqhost.build.freeze import read_manifest
+from mqhost.build.source import find_source
 from mqhost.errors import UsageError
-from mqhost.espimage import CHIP_NAMES
-from mqhost.freeze import read_manifest
-from mqhost.partition import DATA, NVS, PartitionTable
+from mqhost.flash.espimage import CHIP_NAMES
+from mqhost.flash.partition import DATA, NVS, PartitionTable
 from mqhost.paths import BOARDS
-from mqhost.source import find_source
 
 KIB = 1024
 ALL = boards()

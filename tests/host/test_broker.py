@@ -8,9 +8,9 @@ import threading
 import pytest
 from paho.mqtt import publish, subscribe
 
-from mqhost import broker as broker_module
-from mqhost.broker import Broker, configuration, find_mosquitto, free_port, run_foreground
 from mqhost.errors import BrokerError
+from mqhost.sim import broker as broker_module
+from mqhost.sim.broker import Broker, configuration, find_mosquitto, free_port, run_foreground
 
 
 def test_it_carries_messages_and_ends_with_the_block():

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from mqhost import build as build_module
-from mqhost.board import find
-from mqhost.build import BuildResult, build
+from mqhost.build import build as build_module
+from mqhost.build.board import find
+from mqhost.build.build import BuildResult, build
+from mqhost.build.images import check_fit
+from mqhost.build.revision import Revision
+from mqhost.build.source import find_source
 from mqhost.errors import BuildError, UsageError
-from mqhost.espimage import executable_of, verify
-from mqhost.images import check_fit
-from mqhost.keys import build_keys
-from mqhost.offer import Offer
-from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.flash.espimage import executable_of, verify
+from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
 from mqhost.paths import config_dir
-from mqhost.revision import Revision
-from mqhost.source import find_source
+from mqhost.signing.keys import build_keys
+from mqhost.signing.offer import Offer
 
 BOARD = find("sim")
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from fakeidf import make_idf
 
-from mqhost import build as build_module
-from mqhost.board import Board, boards, find
-from mqhost.build import BuildResult, build, dry_run
+from mqhost.build import build as build_module
+from mqhost.build.board import Board, boards, find
+from mqhost.build.build import BuildResult, build, dry_run
+from mqhost.build.revision import Revision
+from mqhost.build.source import find_source
 from mqhost.errors import BuildError, ToolError, UsageError
-from mqhost.espimage import ImageError, verify
-from mqhost.offer import Offer
-from mqhost.partition import TABLE_OFFSET, PartitionTable
-from mqhost.revision import Revision
-from mqhost.source import find_source
+from mqhost.flash.espimage import ImageError, verify
+from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.signing.offer import Offer
 
 REAL = [board for board in boards() if board.port == "esp32"]
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mqhost import build as build_module
-from mqhost.board import find
-from mqhost.build import build
-from mqhost.builder import mute
+from mqhost.build import build as build_module
+from mqhost.build.board import find
+from mqhost.build.build import build
+from mqhost.build.builders.native import mute
+from mqhost.build.plan import Plan
 from mqhost.errors import BuildError, UsageError
-from mqhost.plan import Plan
 from mqhost.progress import silent
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.board import find
-from mqhost.builder import NativeBuilder
-from mqhost.builders import choose_builder
+from mqhost.build.board import find
+from mqhost.build.builders.choose import choose_builder
+from mqhost.build.builders.native import NativeBuilder
+from mqhost.build.plan import Plan, Step
 from mqhost.errors import BuildError, UsageError
-from mqhost.plan import Plan, Step
 
 
 def work(tmp_path: Path, *scripts: str, dry_run: str = "true") -> Plan:

@@ -8,9 +8,9 @@ import zipfile
 import pytest
 from fakebuild import BOARD, bundle_bytes, bundle_files, pack
 
-from mqhost.bundle import BundleError, board_of, bundle_name, read_bundle
+from mqhost.artifacts.bundle import BundleError, board_of, bundle_name, read_bundle
 from mqhost.errors import ToolError
-from mqhost.offer import load_image
+from mqhost.signing.offer import load_image
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_two_files_of_one_name_are_refused(read):
 
 
 def test_a_file_without_end_is_not_unpacked(read, monkeypatch):
-    monkeypatch.setattr("mqhost.bundle._LARGEST", 100_000)
+    monkeypatch.setattr("mqhost.artifacts.bundle._LARGEST", 100_000)
     bomb = pack(bundle_files("1.0") | {"flash.bin": bytes(2_000_000)})
     with pytest.raises(BundleError, match="more than 100,000 B"):
         read(bomb)

@@ -9,8 +9,8 @@ import pytest
 
 from ci.changes import concerned, matrix
 from ci.summary import size_table
-from mqhost.board import boards
-from mqhost.bundle import board_of
+from mqhost.artifacts.bundle import board_of
+from mqhost.build.board import boards
 from mqhost.paths import ROOT
 
 BOARDS = [board for board in boards() if board.toolchain]
@@ -24,7 +24,7 @@ REPORT = {
     "slot": "ota_0",
     "slot_size": 1_572_864,
     "frozen_bytes": 3000,
-    "modules": {"main.py": 1000, "mqboard/mqtt.py": 2000},
+    "modules": {"main.py": 1000, "mqboard/mqtt/client.py": 2000},
     "seconds": 61.4,
 }
 
@@ -57,8 +57,8 @@ def test_the_simulated_board_is_not_in_the_matrix():
 
 @pytest.mark.parametrize(
     "path",
-    ["frozen/main.py", "host/mqhost/build.py", "boards/common/mqboard.cmake", "manifest/base.py"]
-    + ["manifest/esp32.py", "pyproject.toml", ".github/workflows/firmware.yml", "boards/gone/x"]
+    ["frozen/main.py", "host/mqhost/build/build.py", "boards/common/mqboard.cmake"]
+    + ["manifest/base.py", "manifest/esp32.py", "pyproject.toml", ".github/workflows/firmware.yml", "boards/gone/x"]
     + ["docker/build.sh", "invoke", "something/new"],
 )
 def test_what_is_shared_touches_all_boards(path):
@@ -96,7 +96,7 @@ def test_the_table_has_the_sizes_and_the_largest_module_first():
     text = size_table(REPORT)
     assert text.startswith("### esp32 1.2.0+4.g1234abcd\n")
     assert "| headroom | 272,864 B (17 %) |" in text
-    assert text.index("mqboard/mqtt.py") < text.index("main.py")
+    assert text.index("mqboard/mqtt/client.py") < text.index("main.py")
     for block in text.split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert {row.count("|") for row in rows} <= {3}

@@ -17,12 +17,12 @@ from rich.console import Console
 
 import mqhost
 import mqwire
-from mqhost import commands
-from mqhost.broker import free_port
-from mqhost.cli import cli
-from mqhost.commands import app_path, clean, run_ota
+from mqhost.cli import commands
+from mqhost.cli.commands import app_path, clean, run_ota
+from mqhost.cli.main import cli
 from mqhost.errors import UsageError
-from mqhost.offer import Offer
+from mqhost.signing.offer import Offer
+from mqhost.sim.broker import free_port
 from mqwire import update as wire
 
 APP = random.Random(1).randbytes(30_000)
@@ -34,7 +34,7 @@ def command_line(port, prefix, *arguments):
     options = ["--port", str(port), "--timeout", "5"]
     if prefix:
         options += ["--prefix", prefix]
-    return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
+    return [sys.executable, "-m", "mqhost.cli.main", *options, *arguments]
 
 
 @pytest.fixture

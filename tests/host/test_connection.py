@@ -2,8 +2,8 @@
 
 from paho.mqtt.client import MQTTMessage
 
-from mqhost.connection import Connection, Subscription
-from mqhost.settings import Settings
+from mqhost.link.connection import Connection, Subscription
+from mqhost.link.settings import Settings
 
 
 def message(topic: bytes) -> MQTTMessage:

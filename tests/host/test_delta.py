@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mqwire
-from mqhost import transfer as transfer_module
-from mqhost import update
-from mqhost.blocks import MAX_BLOCKS, Encoder
-from mqhost.delta import Delta, find_matches
 from mqhost.errors import UsageError
-from mqhost.offer import Offer, block_of
-from mqhost.session import Session
-from mqhost.update import push
+from mqhost.link.session import Session
+from mqhost.signing.offer import Offer, block_of
+from mqhost.update import push as update
+from mqhost.update import transfer as transfer_module
+from mqhost.update.blocks import MAX_BLOCKS, Encoder
+from mqhost.update.delta import Delta, find_matches
+from mqhost.update.push import push
 from mqwire import update as wire
 
 

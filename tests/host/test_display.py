@@ -6,7 +6,7 @@ import re
 
 from rich.console import Console
 
-from mqhost.display import Display, Events
+from mqhost.cli.display import Display, Events
 
 WORDS = {"send": "Sending [blocks]"}
 

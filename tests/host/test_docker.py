@@ -9,16 +9,22 @@ import pytest
 import requests
 
 from ci.bench.docker import unavailable
-from mqhost import docker_image
-from mqhost.board import Board, find
-from mqhost.builders import choose_builder
-from mqhost.cleaning import clean
-from mqhost.docker_builder import DockerBuilder, _lines, mounts
-from mqhost.docker_engine import EngineError, advice, connect, engine_address, explained
-from mqhost.docker_image import Recipe
+from mqhost.build.board import Board, find
+from mqhost.build.builders import docker_image
+from mqhost.build.builders.choose import choose_builder
+from mqhost.build.builders.docker import DockerBuilder, _lines, mounts
+from mqhost.build.builders.docker_engine import (
+    EngineError,
+    advice,
+    connect,
+    engine_address,
+    explained,
+)
+from mqhost.build.builders.docker_image import Recipe
+from mqhost.build.cleaning import clean
+from mqhost.build.plan import Plan
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
-from mqhost.plan import Plan
 
 
 @pytest.fixture
@@ -106,7 +112,7 @@ def test_a_toolchain_asks_for_an_engine_or_for_itself(no_engine, chip, monkeypat
 
 
 def test_a_toolchain_means_docker_unless_only_this_machine_has_it(chip, monkeypatch):
-    monkeypatch.setattr("mqhost.docker_builder.connect", lambda: None)
+    monkeypatch.setattr("mqhost.build.builders.docker.connect", lambda: None)
     monkeypatch.setattr(DockerBuilder, "is_at_hand", lambda self: False)
     monkeypatch.delenv("IDF_PATH", raising=False)
     assert choose_builder(None, chip).name == "docker"
@@ -185,7 +191,7 @@ def test_lines_are_whole_however_they_come():
 def test_cleaning_without_an_engine_still_cleans(no_engine, monkeypatch, tmp_path):
     for name in ("build", "cache"):
         (tmp_path / name / "deep").mkdir(parents=True)
-    monkeypatch.setattr("mqhost.cleaning.BUILD", tmp_path / "build")
+    monkeypatch.setattr("mqhost.build.cleaning.BUILD", tmp_path / "build")
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
     assert list(clean(everything=False)) == [f"Removed {tmp_path}/build"]
     assert (tmp_path / "cache").exists()

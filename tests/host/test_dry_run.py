@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mqhost.board import find
-from mqhost.build import dry_run
+from mqhost.build.board import find
+from mqhost.build.build import dry_run
+from mqhost.cli.show import plan_text
 from mqhost.paths import ROOT
-from mqhost.show import plan_text
 
 
 def test_everything_that_a_build_depends_on_is_shown(monkeypatch, tmp_path):

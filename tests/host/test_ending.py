@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.broker import free_port
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.paths import ROOT
+from mqhost.sim.broker import free_port
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqhost.errors import ToolError
-from mqhost.espimage import ImageError, _xor, build_app_image, executable_of, verify
+from mqhost.flash.espimage import ImageError, _xor, build_app_image, executable_of, verify
 from mqwire.flash import image_size
 
 EXECUTABLE = b"\x7fELF" + bytes(range(256)) * 81 + b"x"

@@ -4,7 +4,7 @@ import pytest
 from littlefs import LittleFS
 
 from mqhost.errors import UsageError
-from mqhost.filesystem import BLOCK, list_files, make_filesystem
+from mqhost.flash.filesystem import BLOCK, list_files, make_filesystem
 
 SIZE = 0xF0000
 

@@ -17,23 +17,25 @@ import pytest
 from fakechip import FakeChip
 from rich.console import Console
 
-from mqhost import adopt as adopting
-from mqhost import boardconfig, provision, serial_port, usb
-from mqhost.adopt import Adoption, adopt
-from mqhost.board import find
-from mqhost.boardconfig import Wish
+from mqhost.build.board import find
+from mqhost.cli import adopt as adopting
+from mqhost.cli import flash_commands as usb
+from mqhost.cli.adopt import Adoption, adopt
+from mqhost.cli.questions import Questions
 from mqhost.errors import BrokerError, UsageError
-from mqhost.espimage import build_app_image
-from mqhost.filesystem import list_files
-from mqhost.flashing import Firmware, flash, open_target
-from mqhost.monitor import command, monitor
-from mqhost.partition import TABLE_OFFSET, PartitionTable
+from mqhost.flash.espimage import build_app_image
+from mqhost.flash.filesystem import list_files
+from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.link import boardconfig
+from mqhost.link.boardconfig import Wish
+from mqhost.link.settings import Settings
 from mqhost.paths import ROOT
-from mqhost.provision import FilesThere, Provision, replacing, write_file
-from mqhost.questions import Questions
-from mqhost.serial_port import Port, find_port
-from mqhost.settings import Settings
 from mqhost.sim.flash import Flash
+from mqhost.usb import provision, serial_port
+from mqhost.usb.flashing import Firmware, flash, open_target
+from mqhost.usb.monitor import command, monitor
+from mqhost.usb.provision import FilesThere, Provision, replacing, write_file
+from mqhost.usb.serial_port import Port, find_port
 
 ESP32, SIM = find("esp32"), find("sim")
 WISH = Wish("home", "10.0.0.1", "esp32/test", tls=False)
@@ -366,8 +368,11 @@ def test_the_task_prints_no_password(tmp_path, monkeypatch):
         ("-m invoke flash --board sim --baud 9600 --erase", "flash: sim is a simulated board"),
         ("-m invoke monitor --port sim:x", "monitor: sim:x is a simulated board"),
         ("-m invoke provision --board esp32 --ssid x", "missing: --server, --prefix"),
-        ("-m mqhost.cli --prefix a adopt --board sim --port /dev/x --ssid s", "simulated board"),
-        ("-m mqhost.cli adopt --board nope --force", "Known boards: "),
+        (
+            "-m mqhost.cli.main --prefix a adopt --board sim --port /dev/x --ssid s",
+            "simulated board",
+        ),
+        ("-m mqhost.cli.main adopt --board nope --force", "Known boards: "),
     ],
 )
 def test_the_commands_take_their_options(line, words):
@@ -401,7 +406,7 @@ def read_until(file, text, again=lambda: None, seconds=30):
 def test_the_monitor_shows_the_console_until_its_exit_key():
     ours, port = pty.openpty()
     keys, terminal = pty.openpty()
-    script = "import sys, mqhost.monitor as m; sys.exit(m.monitor(sys.argv[1]))"
+    script = "import sys, mqhost.usb.monitor as m; sys.exit(m.monitor(sys.argv[1]))"
     process = subprocess.Popen(
         [sys.executable, "-c", script, os.ttyname(port)],
         stdin=terminal,

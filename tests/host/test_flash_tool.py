@@ -6,11 +6,11 @@ import time
 import pytest
 from fakechip import FakeChip
 
-from mqhost import flash_tool
-from mqhost.board import find
+from mqhost.build.board import find
 from mqhost.errors import BoardError, SilentBoardError, ToolError, UsageError
-from mqhost.flash_tool import Esptool
-from mqhost.target import Piece
+from mqhost.usb import flash_tool
+from mqhost.usb.flash_tool import Esptool
+from mqhost.usb.target import Piece
 
 ESP32 = find("esp32")
 DATA = bytes(range(256)) * 1000

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mqhost.build.freeze import FrozenFile, build_module, read_manifest, replaced, stage
+from mqhost.build.source import find_source
 from mqhost.errors import BuildError
-from mqhost.freeze import FrozenFile, build_module, read_manifest, replaced, stage
 from mqhost.paths import ROOT
-from mqhost.source import find_source
 
 ONE = FrozenFile("one.py", b"x = 1\n")
 TWO = FrozenFile("package/two.py", b"x = 2\n", 3)

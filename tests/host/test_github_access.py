@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from mqhost.artifacts.github_access import find_api, find_repository, find_token, repository_of
 from mqhost.errors import UsageError
-from mqhost.github_access import find_api, find_repository, find_token, repository_of
 
 
 @pytest.mark.parametrize(

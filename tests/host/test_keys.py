@@ -10,10 +10,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mqhost import keys, signing
 from mqhost.errors import RefusedError, ToolError, UsageError
-from mqhost.keys import PublicKey, build_keys
-from mqhost.offer import Offer, load_image
+from mqhost.signing import keys
+from mqhost.signing import sign as signing
+from mqhost.signing.keys import PublicKey, build_keys
+from mqhost.signing.offer import Offer, load_image
 from mqwire import update as wire
 
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -64,7 +65,7 @@ def test_the_first_build_makes_a_key_that_only_its_owner_can_read(folder):
 
 
 def test_two_first_builds_at_once_make_one_key(folder):
-    code = "from mqhost.keys import build_keys; print(build_keys().name)"
+    code = "from mqhost.signing.keys import build_keys; print(build_keys().name)"
     runs = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(3)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqhost.errors import UsageError
-from mqhost.offer import Offer, block_of, load_image
+from mqhost.signing.offer import Offer, block_of, load_image
 
 APP = bytes(range(256)) * 40
 

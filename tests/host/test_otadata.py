@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqhost.otadata import Record, active, next_sequence
+from mqhost.flash.otadata import Record, active, next_sequence
 from mqwire.flash import ABORTED, INVALID, NEW, PENDING_VERIFY, UNDEFINED, VALID
 
 BLANK = Record.from_bytes(b"\xff" * 32)

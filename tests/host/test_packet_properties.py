@@ -11,8 +11,7 @@ import mqttpeer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqboard import packet
-from mqboard.mqtt import Client
+from mqboard.mqtt import Client, packet
 
 CASES = int(os.environ.get("MQBOARD_FUZZ_CASES", "20000"))
 RX_SIZE = 256

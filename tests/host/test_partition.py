@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqhost.errors import UsageError
-from mqhost.partition import Partition, PartitionTable
+from mqhost.flash.partition import Partition, PartitionTable
 from mqhost.paths import BOARDS
 
 FLASH = 4 * 1024 * 1024

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.board import Board, boards, find
+from mqhost.build.board import Board, boards, find
+from mqhost.build.plan import SCRIPT, Plan, Tools, plan
 from mqhost.errors import UsageError
-from mqhost.plan import SCRIPT, Plan, Tools, plan
 
 TOOLS = Tools("/venv/bin/python", "/venv/mpy-cross", ("mpy-cross 1.28",), 2)
 SOURCE = Path("/source/micropython")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.portcopy import lay_out
+from mqhost.build.staging import lay_out
 
 
 @pytest.fixture

@@ -11,9 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mqwire
-from mqhost import transfer as transfer_module
-from mqhost.blocks import Encoder, encode
-from mqhost.broker import Broker, free_port
 from mqhost.errors import (
     BoardError,
     BrokerError,
@@ -22,11 +19,14 @@ from mqhost.errors import (
     ToolError,
     UsageError,
 )
-from mqhost.offer import Offer, block_of
-from mqhost.session import Session
-from mqhost.settings import Settings
-from mqhost.update import push
-from mqhost.verdict import SENTENCES, RolledBack, failure, why
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.signing.offer import Offer, block_of
+from mqhost.sim.broker import Broker, free_port
+from mqhost.update import transfer as transfer_module
+from mqhost.update.blocks import Encoder, encode
+from mqhost.update.failures import SENTENCES, RolledBack, failure, why
+from mqhost.update.push import push
 from mqwire import update as wire
 
 BLOCKS = 12

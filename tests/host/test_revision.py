@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mqhost.build.revision import Revision, read_revision
 from mqhost.errors import UsageError
-from mqhost.revision import Revision, read_revision
 
 COMMIT_TIME = 1_700_000_000
 

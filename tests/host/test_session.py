@@ -10,11 +10,11 @@ import pytest
 from fakeboard import FakeBoard
 
 import mqwire
-from mqhost.broker import Broker, free_port
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, UsageError
-from mqhost.exchange import PART_SIZE, new_ident, split
-from mqhost.session import Session
-from mqhost.settings import Settings
+from mqhost.link.exchange import PART_SIZE, new_ident, split
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.sim.broker import Broker, free_port
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_the_retained_status_is_there(session, board):
 
 
 def test_no_status_is_none(settings, monkeypatch):
-    monkeypatch.setattr("mqhost.session._RETAINED_TIMEOUT", 0.2)
+    monkeypatch.setattr("mqhost.link.session._RETAINED_TIMEOUT", 0.2)
     with Session(settings) as session:
         assert session.status() is None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mqhost.errors import UsageError
-from mqhost.settings import Settings
+from mqhost.link.settings import Settings
 
 
 def resolve(tmp_path, toml="", options=None, **environment):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mqhost.espimage import build_app_image
-from mqhost.otadata import Record
-from mqhost.partition import PartitionTable
+from mqhost.flash.espimage import build_app_image
+from mqhost.flash.otadata import Record
+from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS
 from mqhost.sim.bootloader import Bootloader, NothingBootable
 from mqhost.sim.esperror import EspError, InvalidArgument, OtaValidateFailed

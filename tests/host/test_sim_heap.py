@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mqhost.cli.simulator import run_foreground
 from mqhost.errors import UsageError
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS
 from mqhost.sim.device import HEAP, Device, check_heap
-from mqhost.sim.run import run_foreground
 
 
 @pytest.mark.parametrize("heap", [HEAP, "96k", "192K", "4m", "64M", "200000"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqhost.partition import Partition
+from mqhost.flash.partition import Partition
 from mqhost.sim.esperror import (
     NvsInvalidName,
     NvsKeyTooLong,

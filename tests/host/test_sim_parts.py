@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mqhost.errors import UsageError
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS
 from mqhost.sim import radio
 from mqhost.sim.bus import Op, Reply, Request

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost import source
+from mqhost.build import source
 from mqhost.errors import ToolError, UsageError
 from mqhost.paths import cache_dir
 

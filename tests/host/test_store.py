@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.commands import image_path
+from mqhost.cli.commands import image_path
 from mqhost.errors import UsageError
-from mqhost.offer import Offer, load_image
-from mqhost.store import ImageStore, remember
+from mqhost.signing.offer import Offer, load_image
+from mqhost.update.store import ImageStore, remember
 
 
 def image(text, size=5000):
@@ -131,7 +131,7 @@ def test_what_a_killed_run_left_is_cleared(store):
 
 def test_a_failed_write_leaves_nothing(store, monkeypatch):
     app, offer = image("1.0")
-    monkeypatch.setattr("mqhost.store.OFFER", "no/such/folder")
+    monkeypatch.setattr("mqhost.update.store.OFFER", "no/such/folder")
     with pytest.raises(OSError):
         store.put(app, offer)
     assert [path.name for path in store.folder.iterdir()] == ["lock"]
@@ -141,8 +141,8 @@ def test_several_processes_share_a_small_store(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from mqhost.offer import Offer
-from mqhost.store import ImageStore
+from mqhost.signing.offer import Offer
+from mqhost.update.store import ImageStore
 store = ImageStore(Path(sys.argv[1]), limit=30_000)
 for number in range(60):
     app = str(number % 7).encode() * 9000

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-from mqhost.broker import free_port
 from mqhost.paths import ROOT
+from mqhost.sim.broker import free_port
 
 INVOKE = [sys.executable, "-m", "invoke"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.board import find
+from mqhost.build.board import find
+from mqhost.build.toolchain import check_bytecode, check_idf
 from mqhost.errors import ToolError, UsageError
-from mqhost.toolchain import check_bytecode, check_idf
 
 BOARD = find("esp32")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost import source, upstream
+from mqhost.build import source, upstream
 from mqhost.errors import ToolError, UsageError
 
 HEADER = "".join(

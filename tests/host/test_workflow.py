@@ -16,9 +16,9 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
 import tasks
-from mqhost.keys import SigningKey
-from mqhost.offer import Offer
 from mqhost.paths import ROOT
+from mqhost.signing.keys import SigningKey
+from mqhost.signing.offer import Offer
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 STEPS = [

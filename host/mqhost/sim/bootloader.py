@@ -11,10 +11,10 @@ Source: ESP-IDF v5.5, bootloader_utility.c and esp_ota_ops.c, rollback enabled, 
 
 from dataclasses import dataclass
 
-from mqhost import otadata
-from mqhost.espimage import ImageError, ImageInfo, verify
-from mqhost.otadata import Record
-from mqhost.partition import DATA, OTA_DATA, Partition, PartitionTable
+from mqhost.flash import otadata
+from mqhost.flash.espimage import ImageError, ImageInfo, verify
+from mqhost.flash.otadata import Record
+from mqhost.flash.partition import DATA, OTA_DATA, Partition, PartitionTable
 from mqhost.sim.esperror import InvalidArgument, OtaValidateFailed
 from mqhost.sim.flash import Flash
 from mqwire.flash import (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from mqhost.partition import DATA, NVS, Partition, PartitionTable
+from mqhost.flash.partition import DATA, NVS, Partition, PartitionTable
 from mqhost.sim.bootloader import Bootloader
 from mqhost.sim.bus import CLOCK, FOREVER, Op, Request, boot_info
 from mqhost.sim.esperror import InvalidArgument

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
-from mqhost.partition import PartitionTable
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
 from mqhost.sim.console import Console
 from mqhost.sim.flash import Flash

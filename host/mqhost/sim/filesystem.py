@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from mqhost.errors import UsageError
-from mqhost.filesystem import make_filesystem
-from mqhost.partition import PartitionTable
+from mqhost.flash.filesystem import make_filesystem
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.flash import Flash
 
 FLASH_SIZE = 4 * 1024 * 1024

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from mqhost.espimage import executable_of
+from mqhost.flash.espimage import executable_of
 from mqhost.sim.bootloader import Choice, NothingBootable
 from mqhost.sim.chip import Chip, CpuEnds, End, EndKind, ResetCause
 from mqhost.sim.console import Console

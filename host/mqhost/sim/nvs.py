@@ -10,7 +10,7 @@ NVS library (names of 1 to 15 characters), except that all values together must 
 import binascii
 import struct
 
-from mqhost.partition import Partition
+from mqhost.flash.partition import Partition
 from mqhost.sim.esperror import (
     NvsInvalidName,
     NvsKeyTooLong,

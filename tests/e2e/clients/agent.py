@@ -1,8 +1,8 @@
 """A MicroPython program around the MQTT client, and nothing else of ours: a test says what it does.
 
 The first line on stdin is JSON, the settings: host, port, client_id, backoff_ms, `tls` (arguments
-of mqboard.tls.make_context, or null), and `options`, further arguments of the client. Each other
-line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the names of
+of mqboard.net.tls.make_context, or null), and `options`, further arguments of the client. Each
+other line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the names of
 this module; with the number 0, plain code that defines more names. What happens is printed as JSON,
 one list a line: ["returned", number, value], ["raised", number, error's name, text], and what `say`
 is given. At the end of stdin the client disconnects politely.
@@ -52,7 +52,7 @@ async def open_stream():
     """A new connection; looks into `settings` each time, so that a test can change them."""
     global context
     if settings["tls"] and not context:
-        from mqboard.tls import make_context
+        from mqboard.net.tls import make_context
 
         context = make_context(**settings["tls"])
     return await net.open_stream(settings["host"], settings["port"], context)

@@ -3,7 +3,7 @@
     micropython tls_probe.py < JOB
 
 JOB is JSON: `host` and `port`; `before`, a port of the host that is to be tried first; `context`,
-arguments for mqboard.tls.make_context, or null; `name`, the server's; `timeout`; `say`,
+arguments for mqboard.net.tls.make_context, or null; `name`, the server's; `timeout`; `say`,
 hexadecimal, sent when connected; `size` of the answer; `count`, how often. It prints a JSON object
 for each connection: `answer` (hexadecimal) or `error` and its `kind`, `ms`, `ticks` (how often
 another task had its turn meanwhile), and `fds`, how many files are open then.
@@ -33,7 +33,7 @@ async def tick():
 
 def make_context():
     """The context that the job describes."""
-    from mqboard import tls
+    from mqboard.net import tls
 
     return tls.make_context(**job["context"])
 

@@ -1,0 +1,111 @@
+"""What settles a boot: healthy, then reachable; an image on trial is confirmed or given up.
+
+The board runs this once, at first, and forgets the module when it is done.
+"""
+
+import asyncio
+
+import machine
+from esp32 import NVS, Partition
+
+from mqboard import credentials
+from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
+from mqboard.update import slots
+from mqwire import flash
+from mqwire import update as wire
+
+ONCE = (
+    "mqboard.health.confirm",
+    "mqboard.health.bootrecord",
+    "mqboard.credentials",
+    "mqboard.update.slots",
+    "mqwire.flash",
+    "mqwire.update",
+)
+
+
+async def settle(board):
+    """Wait until `board` is healthy and reachable; then keep its configuration, confirm its image.
+
+    An image on trial that takes too long is rolled back instead.
+    """
+    me = board.identity
+    settings = board.config
+    store = Store(NVS(NAMESPACE))
+    trial = _Watch(board, Trial(store))
+    while board.supervisor.calm_s() < settings.health_s or not board.supervisor.trusty():
+        await trial.turn(False)
+    if me.mode == "normal":
+        count_from_zero(machine.RTC().memory)
+    while not (board.client.connected and await board.prove()):
+        await trial.turn(True)
+    if settings.text and store.get("config") != settings.text:  # None: settled once, and died then
+        try:
+            store.set("config", settings.text)
+        except OSError as error:
+            board.log.error("the configuration cannot be kept in NVS: %s", error)
+    if settings.tls:
+        credentials.keep(settings, store, board.log)
+    settings.text = None  # kept: nothing needs it any more
+    on_trial = me.slot_state == "pending"
+    if on_trial:
+        try:
+            board.check_update()
+        except Exception as error:
+            Trial(store).blame(wire.UNHEALTHY, "it cannot take updates: %r" % error)
+            await board.restart("rollback")
+        Partition.mark_app_valid_cancel_rollback()
+        me.slot_state = slots.read_state(Partition, Partition(Partition.RUNNING))
+        board.log.info("image %s confirmed", me.version)
+    # What NVS says of it comes after that, not before: when power is lost in between, the next boot
+    # makes good for it, and until then refuses what is older than what runs all the same.
+    if on_trial or Trial(store).image() == me.image:
+        Trial(store).confirmed()
+        me.failed = None
+        board.announce()
+    if me.slot_state in flash.CONFIRMED_STATES:
+        _keep_seq(board, store)
+    board.settled = True
+
+
+def _keep_seq(board, store):
+    me = board.identity
+    try:
+        keep_seq(store, me.seq)
+    except OSError as error:
+        board.log.error("the image's seq cannot be kept in NVS: %s", error)
+    if not board.config.allow_downgrade:
+        me.oldest = max(me.oldest, me.seq)
+
+
+class _Watch:
+    """Waits with the image on trial, and has it rolled back when its time is over."""
+
+    def __init__(self, board, trial):
+        self._board = board
+        self._trial = trial
+        self._started = ticks_ms()
+        self._had_network = False
+        self._had_broker = False
+
+    async def turn(self, healthy):
+        board = self._board
+        self._had_network = self._had_network or board.link.connected()
+        self._had_broker = self._had_broker or board.client.connected
+        await asyncio.sleep(0.1)
+        limit = board.config.confirm_s
+        late = ticks_diff(ticks_ms(), self._started) > limit * 1000
+        if late and board.identity.slot_state == "pending":
+            code, reason = self._verdict(healthy)
+            self._trial.blame(code, "%s within %d s" % (reason, limit))
+            await board.restart("rollback")
+
+    def _verdict(self, healthy):
+        if not healthy:
+            return wire.UNHEALTHY, "it did not become healthy"
+        if not self._had_network:
+            return wire.NO_NETWORK, "it did not get onto a network"
+        if not self._had_broker:
+            return wire.NO_BROKER, "it was on a network, but did not reach its broker"
+        return wire.UNREACHABLE, "its own command did not come back: it was not reachable over MQTT"

@@ -1,0 +1,7 @@
+"""How a connection comes about: Wi-Fi or Ethernet, names, time, TCP and TLS.
+
+A host and a port go in, a stream for asyncio comes out (`opener`, `open_stream`).
+"""
+
+from mqboard.net.stream import open_stream as open_stream
+from mqboard.net.stream import opener as opener

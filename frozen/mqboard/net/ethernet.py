@@ -1,0 +1,76 @@
+"""Ethernet as a link: network.LAN of the ESP32 port, made from the arguments in the configuration.
+
+    {"phy_type": "LAN8720", "phy_addr": 1, "mdc": 23, "mdio": 18, "power": 16,
+     "ref_clk": 17, "ref_clk_mode": "out"}
+    {"phy_type": "W5500", "phy_addr": 0, "cs": 5, "int": 4,
+     "spi": {"id": 1, "sck": 18, "mosi": 23, "miso": 19}}
+
+Pins are numbers. What cannot be made is tried again and logged: no reason to stop the board.
+"""
+
+import asyncio
+
+from mqboard.net.wifi import Link
+
+_PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
+_RETRY_S = 15
+
+
+class EthernetLink(Link):
+    """`arguments` are those of network.LAN, as above; `make(arguments)` makes the interface."""
+
+    def __init__(self, arguments, log, make=None):
+        super().__init__(None)
+        self._arguments = arguments
+        self._make = make or make_lan
+        self._log = log
+
+    def connected(self):
+        """Whether there is an address."""
+        return self._interface is not None and self._interface.isconnected()
+
+    def restart(self):
+        """Switch the interface off; `run` switches it on again."""
+        try:
+            self._interface.active(False)
+        except (OSError, AttributeError) as error:
+            self._log.warning("Ethernet: %s", error)
+
+    async def run(self):
+        """Have the interface on, for ever."""
+        told = False
+        while True:
+            try:
+                if self._interface is None:
+                    self._interface = self._make(self._arguments)
+                if not self._interface.active():
+                    self._interface.active(True)
+            except Exception as error:  # wrong arguments, firmware without it, no such hardware
+                self._log.error("Ethernet: %r", error)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if told != self.connected():
+                told = not told
+                self._log.info("Ethernet %s", "as " + self.address() if told else "lost")
+            await asyncio.sleep(0.5)
+
+
+def make_lan(arguments):
+    """The interface for `arguments`; raises whatever is wrong with them."""
+    import machine
+    import network
+
+    values = _values(arguments, machine)
+    if "phy_type" in values:
+        values["phy_type"] = getattr(network, "PHY_" + values["phy_type"])
+    if "spi" in values:
+        values["spi"] = machine.SPI(**_values(values["spi"], machine))
+    return network.LAN(**values)
+
+
+def _values(arguments, machine):
+    pin = machine.Pin
+    values = {name: pin(arg) if name in _PINS else arg for name, arg in arguments.items()}
+    if "ref_clk_mode" in values:
+        values["ref_clk_mode"] = pin.OUT if values["ref_clk_mode"] == "out" else pin.IN
+    return values

@@ -1,0 +1,125 @@
+"""What a board accepts: an update request, read and checked, and the reasons to refuse it.
+
+First the signature, before anything of the offer is believed or even parsed; then what the offer
+says; then whether it is for this board, and whether this board wants it.
+"""
+
+import binascii
+import json
+
+from micropython import const
+
+import mqwire
+from mqboard.update.errors import Refusal
+from mqwire import update as wire
+
+_MAX_VERSION = const(64)
+_MAX_TOPIC = const(200)
+
+
+class Offer:
+    """What image.json says, checked. Raises Refusal(MALFORMED) for what is not as it must be."""
+
+    def __init__(self, data):
+        try:
+            fields = json.loads(str(data, "utf-8"))
+            if fields["format"] != wire.OFFER_FORMAT or fields["block_size"] != wire.BLOCK_SIZE:
+                raise ValueError("unknown format or block size")
+            self.board = _typed(fields["board"], str)
+            self.mcu = _typed(fields["mcu"], str)
+            self.version = _typed(fields["version"], str)
+            self.seq = _typed(fields["seq"], int)
+            self.size = _typed(fields["size"], int)
+            if len(self.version) > _MAX_VERSION:
+                raise ValueError("version is too long")
+            self.sha256 = _typed(fields["sha256"], str).lower()
+            self.digest = binascii.unhexlify(self.sha256)
+            self.hashes = binascii.a2b_base64(_typed(fields["blocks"], str))
+            self.blocks = (self.size + wire.BLOCK_SIZE - 1) // wire.BLOCK_SIZE
+            if self.size <= 0 or len(self.digest) != 32:
+                raise ValueError("size or sha256")
+            if len(self.hashes) != self.blocks * wire.HASH_SIZE:
+                raise ValueError("number of blocks")
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:  # nested too deeply
+            raise Refusal(wire.MALFORMED, str(error))
+
+
+def read_request(request, keys):
+    """Return (Offer, topic of the blocks) of an update request; raise Refusal.
+
+    `keys` are the moduli of the keys that may sign; without any, every offer is taken.
+    """
+    try:
+        data, signature, options = wire.unpack_request(request.body)
+        if keys:
+            _check_signature(data, signature, keys)
+        options = json.loads(str(options, "utf-8"))
+        topic = options.get("topic")
+        retry_failed = options.get("retry_failed") is True
+        topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
+        if not _is_blocks_topic(topic, request.prefix):
+            raise ValueError("topic")
+    except (mqwire.WireError, ValueError, AttributeError, RuntimeError) as error:
+        raise Refusal(wire.MALFORMED, str(error))
+    offer = Offer(data)
+    offer.retry_failed = retry_failed
+    offer.base = options.get("base")
+    return offer, topic
+
+
+def _check_signature(data, signature, keys):
+    """Raise Refusal unless one of `keys` signed the bytes `data`."""
+    if not signature:
+        raise Refusal(wire.BAD_SIGNATURE, "it is not signed")
+    from mqboard.update.signature import genuine, key_id, named_key
+
+    name = named_key(data)
+    known = [key_id(key) for key in keys]
+    if name not in known:
+        detail = "it names key %s; this board knows %s" % (name or "none", ", ".join(known))
+        raise Refusal(wire.UNKNOWN_KEY, detail)
+    if not genuine(data, signature, keys[known.index(name)]):
+        raise Refusal(wire.BAD_SIGNATURE, "it is not that of key " + name)
+
+
+def admit(offer, mine, slot):
+    """Raise Refusal unless `offer` is for this board (identity `mine`), wanted, and fits `slot`."""
+    if offer.board != mine.board:
+        raise Refusal(wire.WRONG_BOARD, "this board is " + mine.board)
+    if offer.mcu != mine.mcu:
+        raise Refusal(wire.WRONG_MCU, "this mcu is " + mine.mcu)
+    if offer.sha256 == mine.image:
+        raise Refusal(wire.ALREADY_RUNNING, "it runs already")
+    if offer.seq < mine.oldest:
+        raise Refusal(wire.TOO_OLD, "its seq is %d; this board had %d" % (offer.seq, mine.oldest))
+    failed = mine.failed or {}
+    # A power cut is not the image's fault: there is nothing that somebody must look into first.
+    blamed = failed.get("image") == offer.sha256 and failed.get("code") != wire.POWER_LOST
+    if blamed and not offer.retry_failed:
+        raise Refusal(wire.FAILED_BEFORE, str(failed.get("reason")))
+    if slot is None:
+        raise Refusal(wire.TOO_LARGE, "there is no second slot")
+    room = slot.ioctl(4, 0) * wire.BLOCK_SIZE
+    if offer.size > room:
+        raise Refusal(wire.TOO_LARGE, "%d bytes do not fit the slot's %d" % (offer.size, room))
+    if mine.slot_state not in ("valid", "undefined"):
+        # The other slot is what the board goes back to if this image fails.
+        raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
+
+
+def _is_blocks_topic(topic, prefix):
+    """Whether blocks may arrive on `topic`: no filter, and none of our own topics but those."""
+    if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
+        return False
+    for byte in topic.encode():  # not its characters: each would be interned, for ever
+        if byte in b"#+" or not 32 <= byte < 127:  # a broker may cut off who asks for other text
+            return False
+    # Another topic may be an application's: we would take its place there.
+    own = topic.startswith(prefix + "/mqb/blocks/")
+    return own or "/mqb/blocks/" in topic and not topic.startswith(prefix + "/")
+
+
+def _typed(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError("not a " + kind.__name__)
+    return value

@@ -1,0 +1,319 @@
+"""Build a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json.
+
+    Board, keys → source → frozen files staged → plan → builder → executable → images → signature
+
+The build tree lives in the cache and is gone on from by the next build of the same board and
+source; a lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mqhost.build import freeze
+from mqhost.build.board import Board
+from mqhost.build.builders.choose import choose_builder
+from mqhost.build.builders.native import (
+    Builder,
+    Echo,
+    cores,
+    mpy_cross_program,
+    mpy_cross_version,
+    mute,
+)
+from mqhost.build.images import Images, check_failed_fit, make_images
+from mqhost.build.plan import Plan, Tools, plan, refuse_spaces
+from mqhost.build.revision import Revision, read_revision
+from mqhost.build.sdkconfig import LocalOptions, fragment, read_local, settings
+from mqhost.build.source import Source, find_source, planned_source
+from mqhost.build.staging import lay_out
+from mqhost.build.toolchain import check_bytecode
+from mqhost.errors import BuildError
+from mqhost.files import replace_file
+from mqhost.flash.partition import PartitionTable
+from mqhost.locks import locked
+from mqhost.paths import BUILD, cache_dir
+from mqhost.progress import Progress, silent
+from mqhost.signing.keys import SIGNING_KEY, BuildKeys, build_keys
+from mqhost.signing.offer import Offer
+from mqhost.update.store import remember
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made. Sizes are in bytes; `modules` are the frozen ones with the bytes of their
+    compiled code; `flash_offset` is the address at which `flash` begins; `sdkconfig` are the local
+    options; `seconds` is the whole build, `make_seconds` the part of the builder."""
+
+    board: str
+    version: str
+    commit: str
+    builder: str
+    micropython: str
+    folder: Path
+    app: Path
+    flash: Path
+    offer: Path
+    signature: Path
+    report: Path
+    log: Path
+    sha256: str
+    signing: str
+    image_size: int
+    slot: str
+    slot_size: int
+    flash_offset: int
+    modules: tuple[tuple[str, int], ...]
+    sdkconfig: tuple[LocalOptions, ...]
+    seconds: float
+    make_seconds: float
+
+    @property
+    def headroom(self) -> int:
+        """How many bytes the slot has left."""
+        return self.slot_size - self.image_size
+
+    @property
+    def frozen_bytes(self) -> int:
+        """The compiled bytes of all frozen modules."""
+        return sum(size for _, size in self.modules)
+
+
+def build(
+    board: Board,
+    *,
+    micropython: Path | None = None,
+    builder: str | None = None,
+    base_image: str | None = None,
+    version: str | None = None,
+    output: Path | None = None,
+    extra_frozen: Path | None = None,
+    sdkconfig: Iterable[Path] = (),
+    progress: Progress = silent,
+    echo: Echo = mute,
+) -> BuildResult:
+    """Build the firmware of `board` and return what was made.
+
+    `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`:
+    as for choose_builder. `version`: replaces the one that git tells. `output`: where the files go,
+    by default build/<board>. `extra_frozen`: a folder of modules that are frozen on top; one of the
+    same path replaces ours. `sdkconfig`: files of ESP-IDF options that replace the board's. `echo`
+    hears every line that the compiler says. Raises ToolError: what is missing on the machine, what
+    is wrong in the board's files, what did not compile or fit.
+    """
+    started = time.monotonic()
+    refuse_spaces(cache_dir())
+    local = read_local(board, sdkconfig)
+    chosen = choose_builder(builder, board, base_image, progress)
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    revision = read_revision(version)
+    keys = build_keys() if board.signing == "required" else BuildKeys()
+    if keys.made:
+        progress(f"made the development key {keys.made}", 0, 0)
+    if keys.public and not keys.signing:
+        progress(f"no private key of {keys.name} here: image.sig is left out (mqboard sign)", 0, 0)
+    tools = chosen.prepare(board, progress)
+    source = find_source(board.micropython, micropython, progress)
+    check_bytecode(source.path, mpy_cross_program())
+    folder = output or BUILD / board.name
+    work = plan_build(board, source, revision, tools, chosen.name, local)
+    tree = work.tree
+    with locked(tree.with_name(tree.name + ".lock"), progress):
+        files = _frozen_files(board, source, revision, keys, extra_frozen)
+        since = time.time()
+        try:
+            make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
+        except BuildError:
+            check_failed_fit(board, work, table, since)
+            raise
+        modules = freeze.compiled_sizes(files, work.compiled)
+        progress("making the images", 0, 0)
+        images = make_images(board, work, table, revision, source)
+        slot = table.slots[0]
+        result = BuildResult(
+            board=board.name,
+            version=revision.version,
+            commit=revision.commit,
+            builder=chosen.name,
+            micropython=f"{source.version} ({source.origin})",
+            folder=folder,
+            app=folder / "app.bin",
+            flash=folder / "flash.bin",
+            offer=folder / "image.json",
+            signature=folder / "image.sig",
+            report=folder / "build.json",
+            log=folder / "build.log",
+            sha256=hashlib.sha256(images.app).hexdigest(),
+            signing=_signing(board, keys),
+            image_size=len(images.app),
+            flash_offset=board.flash_offset,
+            slot=slot.label,
+            slot_size=slot.size,
+            modules=modules,
+            sdkconfig=local,
+            seconds=round(time.monotonic() - started, 3),
+            make_seconds=round(make_seconds, 3),
+        )
+        _write_outputs(result, board, revision, images, keys, tools, chosen.toolchain)
+    return result
+
+
+def plan_build(
+    board: Board,
+    source: Source,
+    revision: Revision,
+    tools: Tools,
+    builder: str,
+    local: Iterable[LocalOptions] = (),
+) -> Plan:
+    """The plan that `build` carries out, in the build tree that belongs to `board`, `source` and
+    the builder of that name. `local`: options of ESP-IDF that replace the board's."""
+    return plan(
+        board,
+        source.path,
+        cache_dir() / "build" / f"{board.name}-{builder}-{_key(source.path, board.folder)}",
+        tools,
+        revision.time,
+        release=f"v{source.version}",
+        settings=settings(board, source.path),
+        sdkconfig=fragment(local),
+    )
+
+
+def dry_run(
+    board: Board,
+    *,
+    micropython: Path | None = None,
+    builder: str | None = None,
+    base_image: str | None = None,
+    version: str | None = None,
+    sdkconfig: Iterable[Path] = (),
+) -> Plan:
+    """The plan that `build` would carry out. Needs no compiler, engine or network, and makes
+    nothing; what only those can tell is left out of it."""
+    local = read_local(board, sdkconfig)
+    source = planned_source(board.micropython, micropython)
+    tools = Tools(sys.executable, mpy_cross_program(), (mpy_cross_version(),), cores())
+    name = builder or ("docker" if board.toolchain else "native")
+    return plan_build(board, source, read_revision(version), tools, name, local)
+
+
+def _frozen_files(
+    board: Board, source: Source, revision: Revision, keys: BuildKeys, extra: Path | None
+) -> list[freeze.FrozenFile]:
+    """Everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
+    port = source.path / "ports" / board.port
+    library = source.path / "lib" / "micropython-lib"
+    variables = {
+        "MPY_DIR": str(source.path),
+        "MPY_LIB_DIR": str(library) if (library / "README.md").is_file() else "",
+        "PORT_DIR": str(port),
+        "BOARD_DIR": str(board.folder),
+    }
+    constants = freeze.build_module(
+        BOARD=board.name,
+        MCU=board.mcu,
+        VERSION=revision.version,
+        SEQ=revision.time,
+        BUILD_TIME=revision.time,
+        COMMIT=revision.commit,
+        KEYS=tuple(key.modulus for key in keys.public),
+    )
+    files = [*freeze.read_manifest(board.manifest, variables), constants]
+    return freeze.replaced(files, extra) if extra else sorted(files, key=lambda f: f.target)
+
+
+def _compile(
+    work: Plan,
+    files: list[freeze.FrozenFile],
+    builder: Builder,
+    log: Path,
+    progress: Progress,
+    echo: Echo,
+) -> float:
+    """Bring the build tree up to date; the seconds the builder took."""
+    stamp, busy = work.tree / "fingerprint", work.tree / "busy"
+    known = stamp.read_text() if stamp.is_file() else ""
+    if known != work.fingerprint or busy.exists():
+        # Other flags, which make does not notice, or a build that did not come to its end.
+        shutil.rmtree(work.tree, ignore_errors=True)
+    work.library.mkdir(parents=True, exist_ok=True)
+    # The build asks for this file to see that the submodule is there; we freeze nothing from it.
+    (work.library / "README.md").touch()
+    for path, text in work.texts.items():
+        path.write_text(text)
+    if work.layout:
+        lay_out(*work.layout)
+    stamp.write_text(work.fingerprint)
+    freeze.stage(files, work.tree, work.compiled, work.frozen_content)
+    busy.touch()
+    started = time.monotonic()
+    builder.run(work, log, progress, echo)
+    busy.unlink()
+    return time.monotonic() - started
+
+
+def _write_outputs(
+    result: BuildResult,
+    board: Board,
+    revision: Revision,
+    images: Images,
+    keys: BuildKeys,
+    tools: Tools,
+    toolchain: str,
+) -> None:
+    """Write the five files. The offer comes last: it tells whether app.bin is the one it means."""
+    offer = Offer.make(
+        images.app,
+        board=board.name,
+        mcu=board.mcu,
+        chip_id=board.chip_id,
+        version=revision.version,
+        seq=revision.time,
+        key=keys.name,
+    )
+    if keys.signing:
+        offer = offer.signed(keys.signing.sign(offer.to_bytes()))
+    report = asdict(result) | {
+        "seq": revision.time,
+        "keys": [key.id for key in keys.public],
+        "headroom": result.headroom,
+        "frozen_bytes": result.frozen_bytes,
+        "modules": dict(result.modules),
+        "tools": list(tools.versions),
+        "toolchain": toolchain,
+    }
+    for name in ("folder", "app", "flash", "offer", "signature", "report", "log", "signing"):
+        del report[name]
+    replace_file(result.app, images.app)
+    replace_file(result.flash, images.flash)
+    replace_file(result.report, json.dumps(report, indent=2).encode() + b"\n")
+    result.signature.unlink(missing_ok=True)  # at no moment that of another offer
+    if offer.signature:
+        replace_file(result.signature, offer.signature)
+    replace_file(result.offer, offer.to_bytes())
+    remember(images.app, offer)
+
+
+def _signing(board: Board, keys: BuildKeys) -> str:
+    """What a build did about signing, for people."""
+    if board.signing == "none":
+        return 'none: this firmware takes updates from everybody (signing = "none" in board.toml)'
+    if keys.signing is None:
+        return (
+            f"not yet, there is no image.sig: only the public half of key {keys.name} is here. "
+            f"Boards take it when it is signed, where the key is: {SIGNING_KEY}=KEY mqboard sign "
+            "app.bin"
+        )
+    made = ", made now: keep it" if keys.made else ""
+    return f"by key {keys.name} ({keys.signing.where}{made})"
+
+
+def _key(*folders: Path) -> str:
+    """A short name for what is built where: checkouts of the project do not share a tree."""
+    return hashlib.sha256("\n".join(map(str, folders)).encode()).hexdigest()[:12]

@@ -1,0 +1,250 @@
+"""The plan of a build: which programs run, in which order, with which arguments.
+
+Pure: nothing here touches a file or runs anything, so a test can look at a plan without a compiler.
+A builder (see builders) carries it out.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mqhost.build.board import Board
+from mqhost.errors import UsageError
+from mqhost.paths import ROOT
+
+# Enters the toolchain's environment and runs the command it is given; in a container just so.
+SCRIPT = ROOT / "docker" / "build.sh"
+
+# What ESP-IDF's programs take from the environment: where IDF and its tools are, and the network.
+_IDF_ENVIRONMENT = (
+    "IDF_*",
+    "ESP_*",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The programs a build uses. `python` and `mpy_cross` are paths; `versions` says which
+    compiler and which mpy-cross these are; `jobs`: how many compilers run at once."""
+
+    python: str
+    mpy_cross: str
+    versions: tuple[str, ...]
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program to run: what people are told, and its argv."""
+
+    title: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run for one board, and where its results will be.
+
+    `tree` is the build tree that later builds go on from, as long as `fingerprint` stays the same.
+    Steps run in `tree`, and write nowhere else but `caches`; `reads` are the files and folders
+    outside of it that they read. `dry_run` lists the commands of the first step without running
+    them (empty where that cannot be had); `environment` is set on top of a bare one that holds the
+    `inherited` variables (names, or patterns as of fnmatch).
+
+    `executable` is what is compiled: the program that goes into an app image, or the app image
+    itself when `flash` names the flash image made with it. Before the steps run, the files `texts`
+    are written, and MicroPython's source is laid out as `layout` says (portcopy.lay_out).
+    """
+
+    board: str
+    tree: Path
+    steps: tuple[Step, ...]
+    dry_run: tuple[str, ...]
+    environment: Mapping[str, str]
+    fingerprint: str
+    executable: Path
+    compiled: Path
+    frozen_content: Path
+    library: Path
+    reads: tuple[Path, ...] = ()
+    caches: tuple[Path, ...] = ()
+    inherited: tuple[str, ...] = ()
+    flash: Path | None = None
+    texts: Mapping[Path, str] = field(default_factory=dict)
+    layout: tuple[Path, str, Path] | None = None
+
+
+def plan(
+    board: Board,
+    source: Path,
+    tree: Path,
+    tools: Tools,
+    epoch: int,
+    *,
+    release: str = "",
+    settings: str = "",
+    sdkconfig: str = "",
+) -> Plan:
+    """The plan that builds `board` from MicroPython's `source` in `tree`.
+
+    `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the ESP32 port,
+    `release` is what MicroPython calls itself, `settings` stands for what the build tree is
+    configured from, and `sdkconfig` are options that come last: with others it is made anew. The
+    manifest of what is frozen is expected in `tree`/manifest.py.
+    """
+    if board.port == "esp32":
+        return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
+    return _plan_unix(board, source, tree, tools, epoch)
+
+
+def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
+    """MicroPython's unix port, linked with the system's mbedTLS whatever the source tree says."""
+    refuse_spaces(tree, source)
+    output = tree / "make"
+    library = tree / "library"
+    executable = tree / "firmware"
+    maps = [f"-ffile-prefix-map={tree}=build", f"-ffile-prefix-map={source}=micropython"]
+    compile_flags = [
+        "-DMICROPY_PY_OS_DUPTERM=1",
+        # Off in make, on in C: make would want mbedTLS's sources, a submodule few trees have.
+        "-DMICROPY_SSL_MBEDTLS=1",
+        '-DMBEDTLS_CONFIG_FILE=\\"mbedtls_config.h\\"',
+        f"-I{shlex.quote(str(board.folder))}",
+        *maps,
+        f"-ffile-prefix-map={shlex.quote(str(board.folder))}=board",
+    ]
+    link_flags = ["-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
+    options = (
+        f"--directory={source / 'ports' / 'unix'}",
+        f"VARIANT={board.based_on}",
+        f"BUILD={output}",
+        f"FROZEN_MANIFEST={tree / 'manifest.py'}",
+        "MICROPY_MPYCROSS_DEPENDENCY=",
+        f"MPY_LIB_DIR={library}",
+        "MICROPY_PY_BTREE=0",
+        "MICROPY_PY_FFI=0",
+        "MICROPY_STANDALONE=0",
+        "MICROPY_SSL_MBEDTLS=0",
+        "MICROPY_SSL_AXTLS=0",
+        # The board's mpconfigvariant.h, found before the variant's own, adds to that.
+        f"COPT=-Os -DNDEBUG -I{shlex.quote(str(board.folder))}",
+        f"CFLAGS_EXTRA={' '.join(compile_flags)}",
+        f"LDFLAGS_EXTRA={' '.join(link_flags)}",
+    )
+    # Where these programs lie does not matter to what was built, only which they are.
+    make = (
+        "make",
+        *options,
+        f"--jobs={tools.jobs}",
+        f"PYTHON={shlex.quote(tools.python)}",
+        f"MICROPY_MPYCROSS={tools.mpy_cross}",
+    )
+    strip = ("strip", "--strip-all", "--remove-section=.comment")
+    environment = {
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        # Nothing is written into the source tree, nor read from a repository around it.
+        "PYTHONPYCACHEPREFIX": str(tree / "pycache"),
+        "GIT_CEILING_DIRECTORIES": str(source.parent),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "PYTHONHASHSEED": "0",
+    }
+    inputs = [options, strip, environment, tools.versions]
+    return Plan(
+        board=board.name,
+        tree=tree,
+        steps=(
+            Step("compiling", make),
+            Step("stripping", (*strip, "-o", str(executable), str(output / "micropython"))),
+        ),
+        dry_run=(*make, "--dry-run"),
+        environment=environment | {"SOURCE_DATE_EPOCH": str(epoch)},
+        fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
+        executable=executable,
+        compiled=output / "frozen_mpy",
+        frozen_content=output / "frozen_content.c",
+        library=library,
+        reads=(source, board.folder, Path(tools.python), Path(tools.mpy_cross)),
+    )
+
+
+def _plan_esp32(
+    board: Board,
+    source: Path,
+    tree: Path,
+    tools: Tools,
+    epoch: int,
+    release: str,
+    settings: str,
+    sdkconfig: str,
+) -> Plan:
+    """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
+    downloads, and their lock file, into the folder of the project that it builds."""
+    refuse_spaces(tree, source, board.folder)
+    output = tree / "make"
+    library = tree / "library"
+    copy = tree / "micropython"
+    caches = tree.parents[1] / "ccache", tree.parents[1] / "components"
+    options = (
+        f"--directory={copy / 'ports' / 'esp32'}",
+        f"BOARD={board.name}",
+        f"BOARD_DIR={board.folder}",
+        f"BUILD={output}",
+        f"FROZEN_MANIFEST={tree / 'manifest.py'}",
+        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={library} -DMQBOARD_SDKCONFIG={tree / 'sdkconfig.local'}",
+    )
+    environment = {
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "IDF_TARGET": board.mcu,  # ESP-IDF stops if somebody's shell names another one
+        # Else asked of git, whose answer depends on who asks and how the source was cloned.
+        "MICROPY_GIT_TAG": release,
+        "CFLAGS_EXTRA": f"-ffile-prefix-map={tree}=build",
+        "PYTHONPYCACHEPREFIX": str(tree / "pycache"),
+        "GIT_CEILING_DIRECTORIES": str(tree),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "PYTHONHASHSEED": "0",
+        "CCACHE_DIR": str(caches[0]),
+        "IDF_COMPONENT_CACHE_PATH": str(caches[1]),
+    }
+    inputs = [options, environment, tools.versions, board.toolchain, settings, sdkconfig]
+    return Plan(
+        board=board.name,
+        tree=tree,
+        steps=(Step("compiling", ("bash", str(SCRIPT), board.port, "make", *options)),),
+        dry_run=(),
+        environment=environment
+        | {"MICROPY_MPYCROSS": tools.mpy_cross, "SOURCE_DATE_EPOCH": str(epoch)},
+        fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
+        executable=output / "micropython.bin",
+        compiled=output / "frozen_mpy",
+        frozen_content=output / "frozen_content.c",
+        library=library,
+        reads=(source, board.folder.parent, SCRIPT, Path(tools.mpy_cross)),
+        caches=caches,
+        inherited=_IDF_ENVIRONMENT,
+        flash=output / "firmware.bin",
+        texts={tree / "sdkconfig.local": sdkconfig},
+        layout=(source, board.port, copy),
+    )
+
+
+def refuse_spaces(*paths: Path) -> None:
+    """Raise UsageError if a path has a space in it, where make would take it for two."""
+    for path in paths:
+        if len(str(path).split()) != 1:
+            raise UsageError(
+                f"make cannot work in a folder with a space in its path: {path}. "
+                "Set MQBOARD_CACHE to another folder, or move the checkout."
+            )

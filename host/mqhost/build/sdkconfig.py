@@ -1,0 +1,66 @@
+"""sdkconfig: the options of ESP-IDF that a board is built with.
+
+A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
+`invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
+build tree, so `settings` sums up everything that a tree is configured from.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqhost.build.board import Board
+from mqhost.errors import UsageError
+
+_LINE = re.compile(r'CONFIG_[A-Z0-9_]+=(?:|y|n|-?\d+|0x[0-9a-fA-F]+|"[^"]*")|#.*|')
+# Said by hand of the boards: where they are, and what they are called.
+_NOT_CONFIGURED_FROM = {"board.toml", "board.json"}
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """One file of options: `name` as it was given, and its `lines` that set something."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def read_local(board: Board, files: Iterable[Path]) -> tuple[LocalOptions, ...]:
+    """Read the files; UsageError naming file and line if one is no sdkconfig, or fits no board."""
+    files = tuple(files)
+    if files and board.port != "esp32":
+        raise UsageError(
+            f"Board {board.name} is not built with ESP-IDF, so --sdkconfig has nothing to set. "
+            "Leave it out, or build for an ESP32 board."
+        )
+    return tuple(LocalOptions(str(file), _lines(file)) for file in files)
+
+
+def fragment(local: Iterable[LocalOptions]) -> str:
+    """The text of one fragment with all of `local`, later ones last."""
+    return "".join(f"{line}\n" for options in local for line in options.lines)
+
+
+def settings(board: Board, source: Path) -> str:
+    """What a build tree of `board` is configured from: its files, and MicroPython's fragments."""
+    own = [path for path in board.folder.iterdir() if path.name not in _NOT_CONFIGURED_FROM]
+    common = (board.folder.parent / "common").glob("*")
+    upstream = (source / "ports" / board.port / "boards").glob("**/sdkconfig.*")
+    paths = sorted(path for path in (*own, *common, *upstream) if path.is_file())
+    # Files that are no text (a .DS_Store, a picture) count as well, and do no harm.
+    return "".join(f"{path}\n{path.read_text(errors='replace')}\n" for path in paths)
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    try:
+        lines = [line.strip() for line in file.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot read the sdkconfig options: {error}.") from error
+    for number, line in enumerate(lines, 1):
+        if not _LINE.fullmatch(line):
+            raise UsageError(
+                f"{file}, line {number}: {line!r} sets no option; "
+                'write it as CONFIG_NAME=y, =n, =number or ="text".'
+            )
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,93 @@
+"""MicroPython's own releases: a pinned tag, cloned once into the cache.
+
+The clone is checked against the commit known here, made in a temporary folder and renamed, so that
+an interrupted run leaves nothing half done. No submodule is needed: what our boards leave out
+(btree, micropython-lib) is all that the ESP32 port has in submodules, and its other components
+come with ESP-IDF or through its component manager.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mqhost.build.integrity import intact, record
+from mqhost.errors import ToolError, UsageError
+from mqhost.locks import locked
+from mqhost.paths import cache_dir
+from mqhost.progress import Progress, silent
+
+REPOSITORY = "https://github.com/micropython/micropython.git"
+# The commits behind the tags.
+RELEASES: Mapping[str, str] = {"v1.28.0": "e0e9fbb17ed6fd06bb76e266ae554784c9c80804"}
+
+_ALTERNATIVE = "Or give a MicroPython checkout: --micropython DIR"
+_TAIL_LINES = 4
+
+
+def release_folder(release: str) -> Path:
+    """Where the clone of `release` is, or will be."""
+    return cache_dir() / "source" / f"micropython-{release}"
+
+
+def release_source(release: str, progress: Progress = silent) -> Path:
+    """The folder with MicroPython's `release`, as "v1.28.0", cloned when needed.
+
+    Raises UsageError if its commit is not known here, ToolError if it cannot be cloned.
+    """
+    commit = RELEASES.get(release)
+    if commit is None:
+        raise UsageError(
+            f"There is no pinned commit for MicroPython {release}; "
+            f"known: {', '.join(RELEASES)}. {_ALTERNATIVE}"
+        )
+    folder = release_folder(release)
+    with locked(folder.parent / ".lock", progress):
+        if not intact(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            progress(f"cloning MicroPython {release}", 0, 0)
+            _clone(release, commit, folder)
+    return folder
+
+
+def _clone(release: str, commit: str, target: Path) -> None:
+    """Clone the tag `release` to `target`: whole and of that commit, or not at all."""
+    for left_over in target.parent.glob("clone-*"):
+        shutil.rmtree(left_over)
+    with tempfile.TemporaryDirectory(prefix="clone-", dir=target.parent) as temporary:
+        folder = Path(temporary) / "micropython"
+        _git("clone", "--quiet", "--depth=1", f"--branch={release}", REPOSITORY, str(folder))
+        found = _git("-C", str(folder), "rev-parse", "HEAD").strip()
+        if found != commit:
+            raise ToolError(
+                f"The tag {release} of {REPOSITORY} is commit {found}, not {commit} as it was when "
+                f"it was pinned: this is not the source we know. {_ALTERNATIVE}"
+            )
+        record(folder)
+        folder.rename(target)
+
+
+def _git(*arguments: str) -> str:
+    """What git says; ToolError with its last lines if it fails. Asks nobody for a password."""
+    argv = ["git", "-c", "advice.detachedHead=false", *arguments]
+    try:
+        result = subprocess.run(
+            argv,
+            env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise ToolError(f"git is missing: apt-get install git. {_ALTERNATIVE}") from error
+    if result.returncode:
+        tail = "\n".join(result.stdout.rstrip().splitlines()[-_TAIL_LINES:])
+        raise ToolError(
+            f"MicroPython cannot be cloned from {REPOSITORY}:\n{tail}\n"
+            f"Check the network. {_ALTERNATIVE}"
+        )
+    return result.stdout

@@ -1,0 +1,136 @@
+"""The first ten minutes with a board: flash it, give it its configuration, meet it over MQTT.
+
+    broker there? → firmware and configuration over USB → birth message → eval 1+1
+
+What no option says is asked for. The broker comes first: a board that is flashed but cannot be met
+is no help to anybody.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+import mqwire
+from mqhost.build import board as boards
+from mqhost.cli import display
+from mqhost.cli.commands import clean, say
+from mqhost.cli.questions import Questions
+from mqhost.errors import BoardError, SilentBoardError
+from mqhost.link.boardconfig import Wish, is_loopback
+from mqhost.link.session import Session, Status
+from mqhost.link.settings import Settings
+from mqhost.usb.flashing import Firmware, check_kind
+from mqhost.usb.provision import Provision, provision, replacing
+from mqhost.usb.serial_port import SIM, find_port
+
+BIRTH_TIMEOUT = 90.0  # seconds: Wi-Fi, DHCP and DNS at their slowest
+_CODE, _ANSWER = b"1+1", b"2"
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What the options said. `wish.server` is the broker as the board reaches it."""
+
+    board: str | None = None
+    port: str | None = None
+    wish: Wish = Wish()
+    config: Path | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    baud: int | None = None
+    force: bool = False
+    birth_timeout: float = BIRTH_TIMEOUT
+    folder: Path | None = None
+
+
+def adopt(adoption: Adoption, settings: Settings, questions: Questions, console: Console) -> Status:
+    """Adopt a board and return its birth message; raises ToolError where it does not go on."""
+    board = boards.find(adoption.board or questions.text("Which board", "--board", "esp32"))
+    check_kind(board, adoption.port)
+    firmware = Firmware.load(board, adoption.folder)
+    port = find_port(adoption.port)
+    wish = adoption.wish
+    if not adoption.config:
+        wish = _ask(wish, settings, questions, simulated=port.startswith(SIM))
+        if wish.tls is None and not adoption.ca:
+            wish = replace(wish, tls=settings.tls)
+    files = {"ca": adoption.ca, "cert": adoption.cert, "key": adoption.key}
+    what = Provision.make(wish, config=adoption.config, **files, questions=questions)
+    settings = replace(settings, prefix=what.config["prefix"])
+    for note in what.notes:
+        say(console, note)
+    with Session(settings) as session:
+        say(console, f"The broker {settings.where} is there.")
+        session.status()  # what was said before the board is new does not count
+        births = session.births
+
+        def write(force: bool) -> str:
+            with display.Display(console, {}) as bar:
+                return provision(
+                    board,
+                    what,
+                    port,
+                    firmware=firmware,
+                    baud=adoption.baud,
+                    force=force,
+                    progress=bar.show,
+                )
+
+        say(console, replacing(write, adoption.force, questions))
+        birth = _meet(session, births, adoption, port, lambda line: say(console, line))
+    say(console, f"{session.prefix} is yours. Go on with: mqboard --prefix {session.prefix} info")
+    return birth
+
+
+def _ask(wish: Wish, settings: Settings, questions: Questions, simulated: bool) -> Wish:
+    """Ask for what is missing in `wish`."""
+    server = wish.server
+    if not server and (simulated or not is_loopback(settings.server)):
+        # The broker that we use ourselves.
+        server = f"{settings.server}:{settings.port}"
+    return replace(
+        wish,
+        ssid=wish.ssid or questions.text("Name of the Wi-Fi network", "--ssid"),
+        server=server or questions.text("Broker, as the board reaches it", "--broker"),
+        prefix=wish.prefix or questions.text("Topic prefix", "--prefix", "esp32/test"),
+    )
+
+
+def _meet(
+    session: Session,
+    births: int,
+    adoption: Adoption,
+    port: str,
+    say: Callable[[str], None],
+) -> Status:
+    """Wait for a birth message that is new, and let the board evaluate something."""
+    if port.startswith(SIM):
+        path = port.removeprefix(SIM)
+        say(f"Now start it: invoke sim --prefix {session.prefix} --flash {path}")
+    say(f"Waiting for {session.prefix} to announce itself, up to {adoption.birth_timeout:g} s.")
+    birth = session.wait_status(
+        lambda status: session.births > births and status.get("state") == mqwire.ONLINE,
+        adoption.birth_timeout,
+    )
+    if birth is None:
+        raise SilentBoardError(_silence(session, adoption, port))
+    version, slot = (clean(str(birth.get(key))) for key in ("version", "slot"))
+    say(f"It is there: {version} in slot {slot}.")
+    answer = session.request("eval", _CODE).data
+    if answer.strip() != _ANSWER:
+        raise BoardError(f"{session.prefix} thinks that {_CODE.decode()} is {answer[:40]!r}.")
+    say(f"mqboard --prefix {session.prefix} eval '{_CODE.decode()}' → {_ANSWER.decode()}")
+    return birth
+
+
+def _silence(session: Session, adoption: Adoption, port: str) -> str:
+    """The sentence for a board that did not come."""
+    console = "where invoke sim runs" if port.startswith(SIM) else f"invoke monitor --port {port}"
+    return (
+        f"{session.prefix} did not announce itself within {adoption.birth_timeout:g} s. It is "
+        f"flashed; its console tells more: {console}. The usual reasons: a wrong Wi-Fi password, a "
+        "network on 5 GHz only, a broker that the board cannot reach or that refuses it."
+    )

@@ -1,0 +1,211 @@
+"""What the commands do: a session, a request, and the answer on the console.
+
+These are the functions behind `mqboard …` and behind the Invoke tasks of the same name. They print
+results to the console they are given and raise ToolError; the edge that called them prints that.
+"""
+
+import json
+import queue
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.console import Console
+
+import mqwire
+from mqhost.cli.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
+from mqhost.cli.printing import clean, clean_lines, say
+from mqhost.errors import SilentBoardError, ToolError, UsageError
+from mqhost.link.connection import Subscription
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.paths import BUILD
+from mqhost.signing.offer import load_image
+from mqhost.update.push import CONFIRM_TIMEOUT, PATIENCE, UpdateResult, push
+from mqhost.update.store import ImageStore, remember
+
+Debug = Callable[[str], None] | None
+
+# The facts of a board that everybody wants to see, in this order, and how they are called.
+_FACTS = {
+    "state": "state",
+    "board": "board",
+    "mcu": "mcu",
+    "version": "version",
+    "commit": "commit",
+    "image": "image",
+    "slot": "slot",
+    "slot_state": "slot state",
+    "mode": "mode",
+    "reset_cause": "reset cause",
+    "micropython": "MicroPython",
+    "heap_free": "free heap",
+    "heap_used": "used heap",
+    "uptime_s": "uptime",
+    "address": "address",
+    "signing": "signatures",
+    "failed": "failed update",
+}
+_UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
+
+
+def run_eval(settings: Settings, code: str, output: BinaryIO, *, debug: Debug = None) -> None:
+    """Evaluate `code` on the board and write what comes back as it comes, bytes as they are."""
+    ending = b"\n"
+    with Session(settings, debug=debug) as session:
+        try:
+            for part in session.stream("eval", code.encode()):
+                output.write(part)
+                output.flush()
+                ending = part[-1:] or ending
+        finally:
+            if ending != b"\n":
+                output.write(b"\n")
+                output.flush()
+
+
+def run_info(
+    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
+) -> None:
+    """Ask the board who it is and how it is doing, and print it."""
+    with Session(settings, debug=debug) as session:
+        print_facts(console, session.request_json("info"), as_json)
+
+
+def run_status(
+    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
+) -> None:
+    """Print the board's retained status; SilentBoardError when there is none, or it is offline."""
+    with Session(settings, debug=debug) as session:
+        status = session.status()
+    if status is None:
+        raise SilentBoardError(
+            f"No board has announced itself at {session.prefix}. Is the prefix right, and does the "
+            f"board use this broker, {settings.where}?"
+        )
+    print_facts(console, status, as_json)
+    if status.get("state") != mqwire.ONLINE:
+        raise SilentBoardError(f"{session.prefix} is offline.")
+
+
+def run_log(settings: Settings, console: Console, *, lines: int = 0, debug: Debug = None) -> None:
+    """Print the board's log lines as they come; stop after `lines` of them (0: never)."""
+    arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with Session(settings, debug=debug) as session:
+        session.connection.subscribe(
+            Subscription(
+                {mqwire.log_topic(session.prefix): lambda payload, _: arrived.put(payload)}
+            )
+        )
+        count = 0
+        while not lines or count < lines:
+            text = arrived.get().decode("utf-8", "replace")
+            say(console, clean_lines(text.rstrip("\r\n")))
+            console.file.flush()
+            count += 1
+
+
+def run_ota(
+    settings: Settings,
+    board: str | None,
+    image: Path | None,
+    console: Console,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    base: Path | None = None,
+    full: bool = False,
+    patience: float = PATIENCE,
+    confirm_timeout: float = CONFIRM_TIMEOUT,
+    as_json: bool = False,
+    debug: Debug = None,
+) -> UpdateResult:
+    """Push an app image and stay until the board has confirmed it; print how it went, with
+    `as_json` as one JSON object a line (see OtaEvents).
+
+    `image` is an app.bin with its image.json beside it, or the first digits of the SHA-256 of one
+    in the local image store; None means the build of `board`, and with `board` None that of the
+    board which the device says it is. `base` is the app.bin that the board runs, where it is not in
+    the store: only differences to it are sent, unless `full`.
+    """
+    report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
+    try:
+        with Session(settings, debug=debug) as session, report:
+            path = image_path(image) if image else app_path(board or _board_of(session))
+            offer, app = load_image(path)
+            remember(app, offer)
+            report.start(session.prefix, offer)
+            try:
+                result = push(
+                    session,
+                    offer,
+                    app,
+                    force=force,
+                    retry_failed=retry_failed,
+                    base=_read_base(base) if base else None,
+                    full=full,
+                    patience=patience,
+                    confirm_timeout=confirm_timeout,
+                    progress=report.show,
+                )
+            except KeyboardInterrupt:
+                running = str((session.last_status or {}).get("version", "what it ran"))
+                report.interrupted(
+                    interrupted_state(session.prefix, report.stage, running, offer.version)
+                )
+                raise
+    except ToolError as error:
+        report.failed(error)
+        raise
+    report.done(session.prefix, result)
+    return result
+
+
+def app_path(board: Any) -> Path:
+    """Where the build leaves the app image of `board`, a name that may come from a device."""
+    if not isinstance(board, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", board):
+        raise UsageError(
+            f"{board!r:.40} is no board's name. Say which image to push: --board or --image."
+        )
+    return BUILD / board / "app.bin"
+
+
+def image_path(image: Path) -> Path:
+    """`image`, or the app.bin in the local image store if it is the beginning of its hash."""
+    if image.exists() or not re.fullmatch("[0-9A-Fa-f]{6,64}", str(image)):
+        return image
+    return ImageStore().find(str(image))
+
+
+def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a board says of itself: aligned lines, or the JSON object as it came."""
+    if as_json:
+        say(console, json.dumps(facts, indent=2))
+        return
+    known = {key: _FACTS[key] for key in _FACTS if facts.get(key) is not None}
+    others = {key: key for key in facts if key not in _FACTS and facts[key] is not None}
+    for key, word in (known | others).items():
+        say(console, f"{clean(word):13} {_fact(key, facts[key])}")
+
+
+def _read_base(path: Path) -> bytes:
+    try:
+        return image_path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The base {path} cannot be read: {error.strerror}.") from error
+
+
+def _board_of(session: Session) -> Any:
+    """The board that the device says it is."""
+    return session.request_json("info").get("board")
+
+
+def _fact(key: str, value: Any) -> str:
+    if key == "failed" and isinstance(value, dict):
+        value = f"{value.get('version')} ({value.get('reason')})"
+    elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
+        value = f"{value:,}{_UNITS[key]}"
+    elif not isinstance(value, str):
+        value = json.dumps(value)
+    return clean(value)

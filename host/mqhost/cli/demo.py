@@ -1,0 +1,103 @@
+"""The main job, told as it happens: build, boot, talk, change, update, confirm.
+
+On a private broker and a simulated board with a flash of its own, in a temporary folder; nothing is
+left behind but the builds. What `invoke demo` runs.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mqhost import packages
+from mqhost.build import board as boards
+from mqhost.build.build import BuildResult, build
+from mqhost.cli import show
+from mqhost.cli.commands import say
+from mqhost.cli.ota_report import OtaLines
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.session import Session, Status
+from mqhost.link.settings import Settings
+from mqhost.paths import BUILD
+from mqhost.signing.offer import load_image
+from mqhost.sim.broker import Broker
+from mqhost.sim.device import Device
+from mqhost.sim.filesystem import default_config, provision_flash
+from mqhost.update.push import UpdateResult, push
+
+PREFIX = "esp32/demo"
+_BOOT_SECONDS = 60.0
+
+
+def run(console: Console) -> None:
+    """Run the demonstration; raises ToolError where a step of it fails."""
+    started = time.monotonic()
+    for purpose in ("build", "broker"):
+        packages.ensure(purpose, say=lambda line: say(console, line))
+    board = boards.find("sim")
+    first = _build(console, "Building the firmware of the simulated board.", None)
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    with tempfile.TemporaryDirectory(prefix="mqboard-demo-") as folder, Broker() as broker:
+        say(console, f"A broker listens on 127.0.0.1:{broker.port}, for this machine only.")
+        flash = Path(folder) / "flash.bin"
+        config = default_config(PREFIX, broker.host, broker.port)
+        provision_flash(flash, first.flash, table, config)
+        settings = Settings(server=broker.host, port=broker.port, tls=False, prefix=PREFIX)
+        with Device(flash, table=table, name="demo") as device, Session(settings) as session:
+            say(console, "A fresh board gets power and looks for its broker.")
+            birth = _wait_birth(session, device)
+            slot = birth.get("slot")
+            say(console, f"It is there: {birth.get('version')} in slot {slot}.")
+            answer = session.request("eval", b"45+876").data.decode()
+            say(console, f"mqboard --prefix {PREFIX} eval '45+876' → {answer}")
+            second = _build(
+                console, "The same firmware with another version.", f"{first.version}.demo"
+            )
+            result = _update(console, session, second)
+    _report(console, first, second, result, str(slot), time.monotonic() - started)
+
+
+def _build(console: Console, why: str, version: str | None) -> BuildResult:
+    say(console, why)
+    output = BUILD / "demo" if version else None
+    with show.progress(console) as progress:
+        result = build(boards.find("sim"), version=version, output=output, progress=progress)
+    say(console, f"Built {result.version}: {result.image_size:,} B in {result.seconds:.1f} s.")
+    return result
+
+
+def _wait_birth(session: Session, device: Device) -> Status:
+    """The board's birth message; DeviceTimeout with the console's end if it never comes."""
+    device.wait_for(
+        lambda _: (session.last_status or {}).get("state") == "online", _BOOT_SECONDS, "its birth"
+    )
+    return session.last_status or {}
+
+
+def _update(console: Console, session: Session, image: BuildResult) -> UpdateResult:
+    say(console, f"Pushing {image.version} over MQTT into the other slot.")
+    with OtaLines(console) as progress:
+        result = push(session, *load_image(image.app), progress=progress.show)
+    say(console, f"The board came back with {result.new_version} and confirmed it.")
+    return result
+
+
+def _report(
+    console: Console,
+    first: BuildResult,
+    second: BuildResult,
+    result: UpdateResult,
+    slot: str,
+    seconds: float,
+) -> None:
+    table = Table("", "before", "after", title="What happened")
+    table.add_row("version", result.old_version, result.new_version)
+    table.add_row("slot", slot, result.slot)
+    table.add_row("app image", f"{first.image_size:,} B", f"{second.image_size:,} B")
+    table.add_row("build", f"{first.seconds:.1f} s", f"{second.seconds:.1f} s")
+    table.add_row("sent", "", f"{result.bytes_sent:,} B in {result.transfer_seconds:.1f} s")
+    table.add_row("update, confirmed", "", f"{result.seconds:.1f} s")
+    console.print(table)
+    say(console, f"Done in {seconds:.0f} s. Nothing is left running.")

@@ -1,0 +1,76 @@
+"""What `invoke flash` and `invoke provision` do, with their progress, and the sentence they end in.
+
+Options that were not given are empty texts, as Invoke has them.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mqhost.build import board as boards
+from mqhost.cli.commands import say
+from mqhost.cli.display import Display
+from mqhost.cli.questions import Questions
+from mqhost.errors import UsageError
+from mqhost.link.boardconfig import Wish
+from mqhost.usb.flashing import Firmware, flash
+from mqhost.usb.provision import Provision, provision, replacing, write_file
+
+
+def run_flash(
+    board_name: str, port: str, console: Console, *, erase: bool = False, baud: int = 0
+) -> None:
+    """Flash the build of a board."""
+    board = boards.find(board_name)
+    with Display(console, {}) as display:
+        done = flash(board, port or None, erase=erase, baud=baud or None, progress=display.show)
+    say(console, done)
+
+
+def run_provision(
+    board_name: str,
+    port: str,
+    wish: Wish,
+    console: Console,
+    *,
+    config: str = "",
+    ca: str = "",
+    cert: str = "",
+    key: str = "",
+    output: str = "",
+    firmware: bool = False,
+    force: bool = False,
+    baud: int = 0,
+    questions: Questions | None = None,
+) -> None:
+    """Provision a chip, or write the image into the file `output`."""
+    board = boards.find(board_name)
+    built = Firmware.load(board) if firmware else None
+    questions = questions or Questions.at_terminal()
+    files = {"config": _path(config), "ca": _path(ca), "cert": _path(cert), "key": _path(key)}
+    what = Provision.make(wish, **files, questions=questions)
+    for note in what.notes:
+        say(console, note)
+    if output:
+        if port:
+            raise UsageError("--output writes a file, --port a chip. Give one of the two.")
+        say(console, write_file(board, what, Path(output), firmware=built))
+        return
+
+    def write(force: bool) -> str:
+        with Display(console, {}) as display:
+            return provision(
+                board,
+                what,
+                port or None,
+                firmware=built,
+                force=force,
+                baud=baud or None,
+                progress=display.show,
+            )
+
+    say(console, replacing(write, force, questions))
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

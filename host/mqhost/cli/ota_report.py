@@ -1,0 +1,145 @@
+"""What `ota` prints: for people (`OtaLines`) or for scripts (`OtaEvents`), at the same moments.
+
+Both are context managers with `show`, which is a progress callback; `stage` is the last one shown.
+"""
+
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from mqhost.cli.display import Display, Events
+from mqhost.cli.printing import clean, say
+from mqhost.errors import ToolError
+from mqhost.signing.offer import Offer
+from mqhost.update import transfer
+from mqhost.update.push import UpdateResult
+from mqwire.update import BLOCK_SIZE
+
+# The stages of an update, for people (see Display).
+STAGES = {
+    transfer.DIFFER: "Looking for differences",
+    transfer.COMPARE: "The board compares what it has",
+    transfer.SEND: "Sending blocks",
+    transfer.VERIFY: "The board checks the whole image",
+    transfer.RESTART: "The board restarts",
+    transfer.CONFIRM: "The board proves the new firmware",
+}
+SIZES = {transfer.SEND: BLOCK_SIZE}
+
+
+class OtaReport(Protocol):
+    """What both offer, in the order in which it happens."""
+
+    stage: str
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def start(self, prefix: str, offer: Offer) -> None:
+        """`offer` is about to be pushed."""
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Take a progress report."""
+
+    def done(self, prefix: str, result: UpdateResult) -> None:
+        """It is confirmed."""
+
+    def interrupted(self, state: str) -> None:
+        """Somebody stopped us; `state` says how the board is left."""
+
+    def failed(self, error: ToolError) -> None:
+        """It ended with `error`, which the edge prints."""
+
+
+class OtaLines(Display):
+    """Lines and a bar for people."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, STAGES, SIZES)
+
+    def start(self, prefix: str, offer: Offer) -> None:
+        say(self._console, f"{prefix}: {offer.board} {offer.version}, {offer.size:,} B")
+
+    def done(self, prefix: str, result: UpdateResult) -> None:
+        say(self._console, _outcome(prefix, result))
+
+    def interrupted(self, state: str) -> None:
+        say(self._console, state)
+
+    def failed(self, error: ToolError) -> None:
+        pass
+
+
+class OtaEvents(Events):
+    """One JSON object a line: "start", "progress" for each per cent of a stage, and at the end
+    "done", "failed" or "interrupted"."""
+
+    def start(self, prefix: str, offer: Offer) -> None:
+        self.tell(
+            "start",
+            prefix=prefix,
+            board=offer.board,
+            version=offer.version,
+            image=offer.sha256,
+            size=offer.size,
+            blocks=offer.count,
+            signed=bool(offer.signature),
+        )
+
+    def done(self, prefix: str, result: UpdateResult) -> None:
+        self.tell("done", prefix=prefix, **asdict(result))
+
+    def interrupted(self, state: str) -> None:
+        self.tell("interrupted", stage=self.stage, message=state)
+
+    def failed(self, error: ToolError) -> None:
+        self.tell(
+            "failed",
+            stage=self.stage,
+            code=error.code,
+            exit_code=error.exit_code,
+            message=str(error),
+        )
+
+
+def interrupted_state(prefix: str, stage: str, running: str, version: str) -> str:
+    """What Ctrl-C in `stage` leaves behind: the board ran `running` and was to get `version`."""
+    if stage in (transfer.RESTART, transfer.CONFIRM):
+        return (
+            f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
+            f"with: mqboard --prefix {prefix} info"
+        )
+    if stage == transfer.VERIFY:
+        return (
+            f"Interrupted. {prefix} has every block and checks them; it will restart into {version}"
+            f" if they are right. See the outcome with: mqboard --prefix {prefix} info"
+        )
+    return (
+        f"Interrupted. {prefix} keeps running {clean(running)}; the same command again sends only "
+        "what is still missing."
+    )
+
+
+def _outcome(prefix: str, result: UpdateResult) -> str:
+    """The last line of a successful `ota`."""
+    if result.already:
+        return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
+    slot = clean(result.slot)
+    how = "in full"
+    if not result.blocks_sent:
+        how = "its slot had them all"
+    elif result.base:
+        how = f"as differences to {result.base[:12]}, which saved {result.bytes_saved:,} B"
+    return (
+        f"{prefix}: {clean(result.old_version)} → {clean(result.new_version)}, confirmed in slot "
+        f"{slot}. Sent {result.bytes_sent:,} B ({result.blocks_sent} of {result.blocks_total} "
+        f"blocks, {how}) in {result.transfer_seconds:.1f} s; {result.seconds:.1f} s in all."
+    )

@@ -1,0 +1,6 @@
+"""MQTT to one board: settings go in, and requests; replies and statuses come out.
+
+`settings` says where the broker is and which board is meant, `connection` speaks with the broker,
+`session` with the board, `exchange` carries one command and its replies. `boardconfig` checks the
+configuration that tells a board the same things.
+"""

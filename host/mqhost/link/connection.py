@@ -1,0 +1,276 @@
+"""The connection to the broker: paho-mqtt 2 behind a few plain methods and BrokerError sentences.
+
+paho's network thread calls the short callbacks here, which route what arrived to the function that
+subscribed to its topic. A lost connection comes back by itself, with all its subscriptions; paho
+sends again what the broker has not acknowledged.
+"""
+
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from mqhost.errors import BrokerError
+from mqhost.link.settings import Settings
+
+KEEPALIVE = 30  # seconds
+RECONNECT_DELAYS = (0.2, 10)  # seconds: the first, and the longest
+CONNECT_TIMEOUT = 10.0
+_CLOSE_TIMEOUT = 1.0
+
+Route = Callable[[bytes, bool], None]
+
+# CONNACK return codes of MQTT 3.1.1 as paho's reason code values.
+_REFUSED = {
+    132: "it does not speak MQTT 3.1.1.",
+    133: "it does not accept our client id.",
+    134: "wrong username or password. Check MQBOARD_USERNAME and MQBOARD_PASSWORD.",
+    135: "not authorised. Give a username and password, or a client certificate it accepts.",
+    136: "it is not available right now. Try again later.",
+}
+
+
+class Subscription:
+    """Topics that belong together, each with the function that gets (payload, retained)."""
+
+    def __init__(self, routes: dict[str, Route]) -> None:
+        self.routes = routes
+        self.granted = False
+        self.refused = False
+
+
+class Connection:
+    """A connection to the broker in `settings`.
+
+    `debug` is called with lines about the traffic, from any thread.
+    """
+
+    def __init__(self, settings: Settings, debug: Callable[[str], None] | None = None) -> None:
+        self.settings = settings
+        self.generation = 0  # how many times the broker has accepted us
+        self.failure: str | None = None  # why it did not, the last time
+        self._debug = debug
+        self._changed = threading.Condition()
+        self._connected = False
+        self._subscriptions: list[Subscription] = []
+        self._routes: dict[str, Route] = {}
+        self._asked: dict[int, Subscription] = {}
+        self._client = self._make_client()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and the connection stands."""
+        return self._connected
+
+    def connect(self) -> None:
+        """Connect and wait until the broker accepted us; BrokerError if that fails."""
+        where = self.settings.where
+        self.debug("connecting to %s", where)
+        try:
+            self._client.connect(self.settings.server, self.settings.port, KEEPALIVE)
+        except (OSError, UnicodeError) as error:
+            raise BrokerError(_connect_sentence(error, self.settings)) from error
+        try:
+            self._client.loop_start()
+            with self._changed:
+                self._changed.wait_for(lambda: self._connected or self.failure, CONNECT_TIMEOUT)
+                if not self._connected:
+                    reason = self.failure or f"no answer within {CONNECT_TIMEOUT:.0f} s."
+                    raise BrokerError(f"The broker {where} refused the connection: {reason}")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Disconnect and end the network thread; no error if there is no connection."""
+        self._client.disconnect()
+        with self._changed:
+            gone = self._changed.wait_for(lambda: not self._connected, _CLOSE_TIMEOUT)
+        stream = self._client.socket()
+        if not gone and stream is not None:
+            # The broker takes nothing any more: don't wait for it to read our goodbye.
+            stream.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+        self._client.loop_stop()
+
+    def wait_connected(self, timeout: float) -> bool:
+        """Whether the connection stands, or came back within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._connected, timeout)
+
+    def debug(self, text: str, *values: object) -> None:
+        """Say something about the traffic to whoever wants it."""
+        if self._debug:
+            self._debug(text % values)
+
+    def register(self, subscription: Subscription) -> None:
+        """Subscribe as soon as there is a connection, without waiting for the answer."""
+        with self._changed:
+            self._subscriptions.append(subscription)
+            self._routes.update(subscription.routes)
+            if self._connected:
+                self._ask(subscription)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Subscribe and wait until the broker granted it; BrokerError if it does not."""
+        self.register(subscription)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: subscription.granted or subscription.refused, self.settings.timeout
+            )
+            if subscription.granted:
+                return
+        self.unsubscribe(subscription)
+        if subscription.refused:
+            topics = ", ".join(subscription.routes)
+            raise BrokerError(
+                f"The broker {self.settings.where} does not let us listen on {topics}. "
+                "Its access rules must allow this user to."
+            )
+        raise BrokerError(f"The broker {self.settings.where} does not answer any more.")
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Listen no longer; does not wait for the broker."""
+        with self._changed:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+            for topic in subscription.routes:
+                self._routes.pop(topic, None)
+        if self._connected:
+            self._client.unsubscribe(list(subscription.routes))
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> paho.MQTTMessageInfo:
+        """Send a message; with QoS 1 it survives a lost connection. Does not wait."""
+        return self._client.publish(topic, payload, qos)
+
+    # Callbacks in paho's network thread
+
+    def _on_socket_open(self, client: Any, userdata: Any, stream: Any) -> None:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        with self._changed:
+            if reason.is_failure:
+                self.failure = _REFUSED.get(reason.value, str(reason))
+            else:
+                self._connected, self.failure = True, None
+                self.generation += 1
+                self._asked.clear()
+                for subscription in self._subscriptions:
+                    self._ask(subscription)
+            self._changed.notify_all()
+        self.debug("connected: %s", reason)
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        with self._changed:
+            if not self._connected and not self.failure:
+                self.failure = "it closed the connection before it answered. " + (
+                    "Does it want a client certificate (--cert and --key)?"
+                    if self.settings.tls
+                    else "Is this a port with TLS (--tls)?"
+                )
+            self._connected = False
+            self._changed.notify_all()
+        self.debug("disconnected: %s", reason)
+
+    def _on_subscribe(
+        self, client: Any, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        with self._changed:
+            subscription = self._asked.pop(mid, None)
+            if subscription:
+                subscription.refused = any(reason.is_failure for reason in reasons)
+                subscription.granted = not subscription.refused
+                self._changed.notify_all()
+
+    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        try:
+            route = self._routes.get(message.topic)
+        except UnicodeDecodeError:  # no topic that MQTT allows, so none of ours
+            return
+        self.debug("< %s %d B", message.topic, len(message.payload))
+        if route:
+            route(bytes(message.payload), message.retain)
+
+    # Helpers
+
+    def _make_client(self) -> paho.Client:
+        settings = self.settings
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="mqboard-" + secrets.token_hex(6),
+            clean_session=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT
+        client.reconnect_delay_set(*RECONNECT_DELAYS)  # type: ignore[arg-type]
+        if settings.username:
+            client.username_pw_set(settings.username, settings.password or None)
+        if settings.tls:
+            client.tls_set_context(tls_context(settings))
+        client.on_socket_open = self._on_socket_open
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _ask(self, subscription: Subscription) -> None:
+        """Send the SUBSCRIBE; the lock is held, so that its answer cannot come too early."""
+        _, mid = self._client.subscribe([(topic, 1) for topic in subscription.routes])
+        if mid is not None:
+            self._asked[mid] = subscription
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """A context that verifies the broker; BrokerError naming the file that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+    except OSError as error:
+        raise BrokerError(f"The CA file {settings.ca} cannot be used: {error}.") from error
+    try:
+        if settings.cert:
+            context.load_cert_chain(settings.cert, settings.key)
+    except OSError as error:
+        raise BrokerError(
+            f"The client certificate {settings.cert} with key {settings.key} cannot be used: "
+            f"{error}."
+        ) from error
+    return context
+
+
+def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
+    """What went wrong on the way to the broker, and what to do."""
+    where = settings.where
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return (
+            f"The broker {where} has a certificate we don't trust: {reason}. "
+            "Give the CA that signed it (--ca FILE), or the name that is in it (--server)."
+        )
+    if isinstance(error, ssl.SSLError) or (
+        settings.tls and isinstance(error, ConnectionResetError)
+    ):
+        detail = getattr(error, "reason", None) or error.strerror or error
+        return (
+            f"No TLS connection to the broker {where}: {detail}. "
+            "If this port has no TLS, say so with --no-tls."
+        )
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return f"There is no server named {settings.server}. Check --server."
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            f"Nothing listens on {where}. Is the broker running (invoke broker starts one here), "
+            "and are --server and --port right?"
+        )
+    if isinstance(error, TimeoutError):
+        return f"The broker {where} does not answer. Check --server, --port and the network."
+    return f"The broker {where} cannot be reached: {error.strerror or error}."

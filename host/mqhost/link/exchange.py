@@ -1,0 +1,200 @@
+"""One command to a board and its replies: parts out, parts in, in order.
+
+The session files what arrives for the exchange's id into a queue; `receive` takes it out in the
+caller's thread, and `parts` puts a reply of several messages in order. When the connection or the
+board was away and the board has not been restarted meanwhile, the command is sent again with the
+same id: the board answers a repeated id without doing it twice.
+"""
+
+import math
+import queue
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import MQTTMessageInfo
+
+import mqwire
+from mqhost.errors import BoardError, UsageError
+from mqhost.link.connection import Subscription
+
+if TYPE_CHECKING:
+    from mqhost.link.session import Session
+
+PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply: its bytes, how many messages it came in, and how long it took."""
+
+    data: bytes
+    parts: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The bytes as text; what is not UTF-8 is replaced."""
+        return self.data.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One reply message: its sequence number, whether it is the last, and its data."""
+
+    seq: int
+    last: bool
+    data: bytes
+
+
+def new_ident() -> str:
+    """A fresh command id: 8 characters of URL-safe base64."""
+    return secrets.token_urlsafe(6)
+
+
+def split(payload: bytes) -> list[bytes]:
+    """`payload` as the messages of one command, each with its header."""
+    count = max(1, -(-len(payload) // PART_SIZE))
+    if count > mqwire.MAX_SEQ:
+        raise UsageError(
+            f"{len(payload)} B are too many for one command; {PART_SIZE * mqwire.MAX_SEQ} B is "
+            "the most."
+        )
+    return [
+        mqwire.header(seq, seq == count - 1) + payload[seq * PART_SIZE : (seq + 1) * PART_SIZE]
+        for seq in range(count)
+    ]
+
+
+class Exchange:
+    """A command with an id of its own; `with` subscribes to its replies. See `Session.open`."""
+
+    def __init__(self, session: "Session", command: str, tail: str = "") -> None:
+        self.ident = new_ident()
+        self._session = session
+        self._topic = mqwire.command_topic(session.prefix, command, self.ident, tail)
+        self._arrived: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
+        self._subscription = Subscription(
+            {
+                mqwire.reply_topic(session.prefix, self.ident): self._on_reply,
+                mqwire.error_topic(session.prefix, self.ident): self._on_error,
+            }
+        )
+        self._messages: list[bytes] = []
+        self._published: list[MQTTMessageInfo] = []
+        self._generation = 0
+        self._boot_id: Any = None
+        self._answered = False
+
+    def __enter__(self) -> "Exchange":
+        self._session.connection.subscribe(self._subscription)
+        self._session.attach(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.detach(self)
+        self._session.connection.unsubscribe(self._subscription)
+
+    def send(self, payload: bytes) -> int:
+        """Send the command, in several messages if it is long; return how many bytes that were."""
+        self._messages = split(payload)
+        self._generation = self._session.connection.generation
+        self._boot_id = (self._session.last_status or {}).get("boot_id")
+        self._publish()
+        return sum(len(message) for message in self._messages)
+
+    def receive(self, timeout: float) -> Message | None:
+        """The next reply message, None after `timeout` seconds; BoardError for an error reply."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                failed, payload = self._arrived.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            self._answered = True
+            if failed:
+                text = payload.decode("utf-8", "replace").strip()
+                raise BoardError(text or "The board reported an error without a word.")
+            try:
+                seq, last = mqwire.parse_header(payload)
+            except mqwire.WireError:
+                if time.monotonic() > deadline:
+                    return None
+                continue
+            return Message(seq, last, payload[mqwire.HEADER_SIZE :])
+
+    def parts(self, timeout: float, total: float = math.inf) -> Iterator[bytes]:
+        """Yield the data of the reply's messages in order, to the last.
+
+        Duplicates are dropped; a gap is a BoardError, and so is a reply that goes on for more than
+        `total` seconds; silence for `timeout` seconds is a SilentBoardError.
+        """
+        expected = 0
+        deadline = time.monotonic() + total
+        while True:
+            if time.monotonic() > deadline:
+                raise BoardError(
+                    f"The board's reply does not end: it still comes after {total:g} s. "
+                    "Restart the board, or try a longer --timeout."
+                )
+            message = self.receive(timeout)
+            if message is None:
+                raise self._session.silence(timeout)
+            if message.seq > expected:
+                raise BoardError(
+                    f"Part {expected} of the board's reply was lost on the way (part "
+                    f"{message.seq} came next). Try again."
+                )
+            if message.seq < expected:
+                continue
+            yield message.data
+            if message.last:
+                return
+            expected += 1
+
+    # In the network thread
+
+    def board_said(self, status: dict[str, Any] | None, retained: bool) -> None:
+        """A status arrived: if somebody was away in between, send the unanswered command again."""
+        if not status or status.get("state") != mqwire.ONLINE or not self._messages:
+            return
+        boot_id = status.get("boot_id")
+        if self._boot_id is None:
+            self._boot_id = boot_id
+        away = not retained or self._session.connection.generation != self._generation
+        self._generation = self._session.connection.generation
+        # What paho has no acknowledgement for it sends again itself.
+        acknowledged = all(_acknowledged(info) for info in self._published)
+        if away and acknowledged and not self._answered and boot_id == self._boot_id is not None:
+            self._session.connection.debug("sending %s again", self.ident)
+            self._publish()
+
+    def _publish(self) -> None:
+        self._session.connection.debug("> %s in %d messages", self._topic, len(self._messages))
+        self._published = [
+            self._session.connection.publish(self._topic, message) for message in self._messages
+        ]
+
+    def _on_reply(self, payload: bytes, retained: bool) -> None:
+        if not retained:
+            self._arrived.put((False, payload))
+
+    def _on_error(self, payload: bytes, retained: bool) -> None:
+        if not retained:
+            self._arrived.put((True, payload))
+
+
+def _acknowledged(info: MQTTMessageInfo) -> bool:
+    """Whether the broker has the message; paho raises for one that waits for a connection."""
+    try:
+        return info.is_published()
+    except (RuntimeError, ValueError):
+        return False

@@ -1,0 +1,200 @@
+"""A session with one board: its status, and requests to it.
+
+Everything that talks to a board goes through `Session`. Replies are filed in the exchange they
+belong to and the board's retained status under a condition, by the connection's network thread; the
+caller's thread waits for them.
+"""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import mqwire
+from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
+from mqhost.link.connection import Connection, Subscription
+from mqhost.link.exchange import Exchange, Reply
+from mqhost.link.settings import Settings
+
+# A retained message follows its subscription at once; this is for a slow line.
+_RETAINED_TIMEOUT = 2.0
+# What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
+_REPLY_TIMEOUTS = 6
+_MAX_REPLY = 1 << 20
+
+Status = dict[str, Any]
+
+
+class Session:
+    """A connection to the broker in `settings`, for the board with the prefix in `settings`.
+
+    Use it as a context manager. Raises BrokerError when the broker cannot be reached or refuses us,
+    SilentBoardError when the board does not answer, BoardError when it answers with an error.
+    `debug` is called with lines about the traffic, from either thread.
+    """
+
+    def __init__(self, settings: Settings, *, debug: Callable[[str], None] | None = None) -> None:
+        self.settings = settings
+        self.prefix = settings.need_prefix()
+        self.connection = Connection(settings, debug)
+        self.births = 0  # how many times a status said online, retained ones included
+        self._changed = threading.Condition()
+        self._status: Status | None = None
+        self._watchers: list[Callable[[Status | None], None]] = []
+        self._exchanges: list[Exchange] = []
+        self.connection.register(Subscription({mqwire.status_topic(self.prefix): self._on_status}))
+
+    def __enter__(self) -> "Session":
+        self.connection.connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.connection.close()
+
+    # Requests
+
+    def open(self, command: str, tail: str = "") -> Exchange:
+        """An exchange: one command with its id and its replies. Use it as a context manager."""
+        return Exchange(self, command, tail)
+
+    def stream(
+        self,
+        command: str,
+        payload: bytes = b"",
+        tail: str = "",
+        timeout: float | None = None,
+        total: float = math.inf,
+    ) -> Iterator[bytes]:
+        """Send a command and yield the parts of its reply as they arrive.
+
+        `timeout` is in seconds and counts from part to part, `total` for all of them.
+        """
+        with self.open(command, tail) as exchange:
+            exchange.send(payload)
+            yield from exchange.parts(timeout or self.settings.timeout, total)
+
+    def request(
+        self, command: str, payload: bytes = b"", tail: str = "", timeout: float | None = None
+    ) -> Reply:
+        """Send a command and return its whole reply; BoardError if it does not end (see above)."""
+        start = time.monotonic()
+        total = _REPLY_TIMEOUTS * (timeout or self.settings.timeout)
+        data, count = bytearray(), 0
+        for part in self.stream(command, payload, tail, timeout, total):
+            data += part
+            count += 1
+            if len(data) > _MAX_REPLY:
+                raise BoardError(
+                    f"The board's reply to {command} does not end: {len(data):,} B came, and "
+                    f"{_MAX_REPLY:,} B is the most. Restart the board."
+                )
+        return Reply(bytes(data), count, time.monotonic() - start)
+
+    def request_json(self, command: str, payload: bytes = b"", tail: str = "") -> dict[str, Any]:
+        """Send a command whose reply is a JSON object; BoardError if it is something else."""
+        data = self.request(command, payload, tail).data
+        try:
+            record = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BoardError(
+                f"The board's answer to {command} is not JSON: {data[:60]!r}"
+            ) from error
+        if not isinstance(record, dict):
+            raise BoardError(f"The board's answer to {command} is no JSON object: {data[:60]!r}")
+        return record
+
+    # Status
+
+    def status(self) -> Status | None:
+        """What the board (or its will) last said of itself; None if nothing was ever said."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._status is not None, min(_RETAINED_TIMEOUT, self.settings.timeout)
+            )
+            return self._status
+
+    @property
+    def last_status(self) -> Status | None:
+        """The same without waiting for it."""
+        return self._status
+
+    def watch_status(self, callback: Callable[[Status | None], None]) -> None:
+        """Call `callback` with every status from now on, in the network thread."""
+        self._watchers.append(callback)
+
+    def wait_status(self, predicate: Callable[[Status], bool], timeout: float) -> Status | None:
+        """Wait until a status satisfies `predicate` and return it; None after `timeout` seconds."""
+
+        def satisfied() -> bool:
+            return self._status is not None and predicate(self._status)
+
+        with self._changed:
+            return self._status if self._changed.wait_for(satisfied, timeout) else None
+
+    def silence(self, waited: float) -> ToolError:
+        """The error for a board that did not answer within `waited` seconds, with what is known."""
+        if not self.connection.connected:
+            return BrokerError(
+                f"The connection to the broker {self.settings.where} is lost"
+                + (f": {self.connection.failure}" if self.connection.failure else ".")
+            )
+        status = self.last_status
+        text = f"No answer from {self.prefix} within {waited:g} s"
+        if status is None:
+            return SilentBoardError(
+                f"{text}, and no board has announced itself there. Is the prefix right, and does "
+                f"the board use this broker, {self.settings.where}?"
+            )
+        if status.get("state") == mqwire.OFFLINE:
+            return SilentBoardError(
+                f"{text}: the board is offline, says the broker "
+                f"({status.get('reason', 'no reason known')!s:.60}). Check its power and network."
+            )
+        return SilentBoardError(
+            f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
+            "longer --timeout."
+        )
+
+    # For exchanges
+
+    def attach(self, exchange: Exchange) -> None:
+        """Remember an exchange that waits for its reply, to send its command again if need be."""
+        with self._changed:
+            self._exchanges.append(exchange)
+
+    def detach(self, exchange: Exchange) -> None:
+        """Forget it."""
+        with self._changed:
+            if exchange in self._exchanges:
+                self._exchanges.remove(exchange)
+
+    # In the network thread
+
+    def _on_status(self, payload: bytes, retained: bool) -> None:
+        status = _parse_status(payload)
+        with self._changed:
+            self._status = status
+            self.births += (status or {}).get("state") == mqwire.ONLINE
+            self._changed.notify_all()
+            exchanges = list(self._exchanges)
+        for exchange in exchanges:
+            exchange.board_said(status, retained)
+        for callback in list(self._watchers):
+            callback(status)
+
+
+def _parse_status(payload: bytes) -> Status | None:
+    """The status object, or None for what is no JSON object."""
+    try:
+        status = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return status if isinstance(status, dict) else None

@@ -1,0 +1,117 @@
+"""Signing what a build left, and knowing beforehand whether a board will take a signature.
+
+A build that has the private key signs by itself. Where the key is kept away from builds (CI), they
+freeze the public keys and leave image.sig out; `sign` makes it later, over the bytes of image.json.
+`check_signature` is for what was downloaded, `check_key` for what is about to be pushed: the board
+decides, but a person wants to know before anything is sent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mqhost.errors import RefusedError, ToolError, UsageError
+from mqhost.files import replace_file
+from mqhost.signing import keys
+from mqhost.signing.offer import Offer, load_image
+from mqhost.update.failures import coded, why
+from mqhost.update.store import remember
+from mqwire import update as wire
+
+REQUIRED = "required"  # what a board says in `signing` that takes only signed offers
+
+
+def sign(app_path: Path) -> Offer:
+    """Write the image.sig of the image `app_path`, an app.bin with its image.json beside it."""
+    offer, app = load_image(app_path)
+    key = keys.find_signing_key()
+    if offer.key != key.public.id:
+        wanted = f"by key {offer.key}" if offer.key else "not at all"
+        raise UsageError(
+            f"{app_path} was built to be signed {wanted}; the signing key at hand is "
+            f"{key.public.id} ({key.where}). Build with that one first in {keys.PUBLIC_KEYS}, or "
+            "sign with the other."
+        )
+    offer = offer.signed(key.sign(offer.to_bytes()))
+    replace_file(app_path.with_name("image.sig"), offer.signature)
+    remember(app, offer)
+    return offer
+
+
+def check_signature(data: bytes, signature: bytes | None) -> None:
+    """Raise ToolError if `signature` is wrong over `data`, the bytes of image.json.
+
+    By a key that this machine does not know it cannot be checked; nor is one missing here: whether
+    that is good enough is up to the board.
+    """
+    offer = Offer.from_bytes(data)
+    known = {key.id: key for key in keys.known_keys()}
+    if signature and offer.key in known and not known[offer.key].signed(data, signature):
+        raise ToolError(
+            f"image.sig is not the signature of key {offer.key}, which image.json names: one of "
+            "them was changed. Nothing was kept."
+        )
+
+
+def check_key(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
+    """Raise RefusedError if the board, which says `info` of itself, does not take the signature."""
+    trusted = info.get("keys")
+    if info.get("signing") != REQUIRED or not isinstance(trusted, list):
+        return
+    names = ", ".join(f"{name!s:.16}" for name in trusted)
+    if offer.key not in trusted:
+        needed = f"is signed with key {offer.key}" if offer.key else "is not signed"
+        raise coded(
+            RefusedError(
+                f"The image {needed}; {prefix} takes only what is signed with {names}. Nothing "
+                "was sent. Build it where one of these keys is (invoke keys shows yours)."
+            ),
+            wire.UNKNOWN_KEY,
+        )
+    if not offer.signature:
+        raise coded(
+            RefusedError(
+                f"The image is not signed: there is no image.sig beside it. {prefix} takes only "
+                f"what is signed, with {names}. Nothing was sent. Sign it with key {offer.key}: "
+                "mqboard sign."
+            ),
+            wire.BAD_SIGNATURE,
+        )
+
+
+def check_failed_before(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
+    """Raise RefusedError if the board says that it tried this very image and went back."""
+    failed = info.get("failed")
+    if not isinstance(failed, dict) or failed.get("image") != offer.sha256:
+        return
+    if failed.get("code") != wire.POWER_LOST:  # says nothing about the image
+        raise coded(
+            RefusedError(
+                f"{prefix} has tried this very image and gone back. {why(failed)} Nothing was "
+                "sent. Push a better one, or this one again with --retry-failed."
+            ),
+            wire.FAILED_BEFORE,
+        )
+
+
+def manage_keys(make_next: bool = False, rotate: bool = False, public_only: bool = False) -> str:
+    """Make the next key or let it take over, if asked to; then the keys that builds here use, for
+    people, or only the public ones in PEM. Makes the development key when there is none."""
+    used = keys.build_keys()
+    if rotate:
+        keys.rotate()
+    if make_next:
+        keys.make_key(keys.NEXT)
+    if rotate or make_next:
+        used = replace(keys.build_keys(), made=used.made)
+    if public_only:
+        return "".join(key.pem() for key in used.public).rstrip()
+    lines = [f"made the development key {used.made}"] if used.made else []
+    place = used.signing.where if used.signing else "elsewhere"
+    lines.append(f"builds sign with key  {used.name}  ({place})")
+    for key, word in zip(used.public, ("current", "next"), strict=False):
+        lines.append(f"firmware knows key    {key.id}  ({word})")
+    if used.signing:
+        lines.append("Keep the private keys: boards take nothing that is not signed with them.")
+    return "\n".join(lines)

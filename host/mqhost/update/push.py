@@ -1,0 +1,176 @@
+"""Push an app image to a board and stay until it runs, confirmed, or is known to have failed.
+
+`push` looks whether the image is for this board, transfers it (see transfer.py), and then only the
+board's own status counts: the new image, confirmed, or the old one back.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import mqwire
+from mqhost.errors import SilentBoardError, ToolError, UsageError
+from mqhost.link.session import Session, Status
+from mqhost.progress import Progress, silent
+from mqhost.signing.offer import Offer
+from mqhost.signing.sign import check_failed_before, check_key
+from mqhost.update.failures import rolled_back
+from mqhost.update.store import ImageStore
+from mqhost.update.transfer import CONFIRM, RESTART, Transfer, differs
+from mqwire.flash import CONFIRMED_STATES
+
+PATIENCE = 120.0  # seconds without any progress until the transfer is given up
+CONFIRM_TIMEOUT = 300.0  # seconds for restart and confirmation
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What an update did. `already`: the image was running before, nothing was sent.
+
+    `bytes_sent` counts the MQTT payloads of offers and blocks; `transfer_seconds` is the time to
+    the last block, `seconds` that to the confirmation; `offers` counts offers (1 without trouble).
+    `base`: the SHA-256 of the image to which blocks were sent as differences, "" without one;
+    `bytes_saved` is what that made less of them.
+    """
+
+    old_version: str
+    new_version: str
+    slot: str
+    already: bool = False
+    bytes_sent: int = 0
+    seconds: float = 0.0
+    transfer_seconds: float = 0.0
+    blocks_sent: int = 0
+    blocks_total: int = 0
+    offers: int = 0
+    base: str = ""
+    bytes_saved: int = 0
+
+
+def push(
+    session: Session,
+    offer: Offer,
+    app: bytes,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    base: bytes | None = None,
+    full: bool = False,
+    patience: float = PATIENCE,
+    confirm_timeout: float = CONFIRM_TIMEOUT,
+    progress: Progress = silent,
+) -> UpdateResult:
+    """Make the board of `session` run `app`, which `offer` describes.
+
+    `force` leaves it to the board whether the image is for it, and its signature one it knows;
+    `retry_failed` also pushes what it has tried and gone back from. Blocks are sent as differences
+    to what the board runs, which `base` must be, or which is in the local store; `full` forbids it.
+    Raises UsageError (wrong image or base), RefusedError, BoardError (RolledBack among them),
+    SilentBoardError or BrokerError.
+    """
+    start = time.monotonic()
+    if full and base is not None:
+        raise UsageError("A base is for differences, and --full forbids them: leave one out.")
+    if not offer.matches(app):
+        raise UsageError("The offer describes another image than the one given.")
+    before = session.request_json("info")
+    if not force:
+        check_board(offer, before, session.prefix)
+    old_version = str(before.get("version"))
+    running = before.get("image") == offer.sha256
+    if running and before.get("slot_state") in CONFIRMED_STATES:
+        return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
+    known = None if full else find_base(str(before.get("image")), base)
+    transfer = Transfer(session, offer, app, before, patience, progress, retry_failed, known)
+    if not running:
+        if not force:
+            check_key(offer, before, session.prefix)
+        if not retry_failed:
+            check_failed_before(offer, before, session.prefix)
+        transfer.run()
+    transferred = time.monotonic()
+    status = _wait_confirmed(session, offer, transfer, confirm_timeout)
+    return UpdateResult(
+        old_version=old_version,
+        new_version=str(status.get("version")),
+        slot=str(status.get("slot")),
+        bytes_sent=transfer.bytes_sent,
+        seconds=time.monotonic() - start,
+        transfer_seconds=transferred - start,
+        blocks_sent=transfer.blocks_sent,
+        blocks_total=offer.count,
+        offers=transfer.offers,
+        base=hashlib.sha256(transfer.base).hexdigest() if transfer.base else "",
+        bytes_saved=transfer.encoder.saved,
+    )
+
+
+def find_base(running: str, given: bytes | None) -> bytes | None:
+    """The image with the hash `running`: `given`, or of the local store; None if it is not there.
+
+    Raises UsageError if `given` is another image.
+    """
+    if given is not None:
+        found = hashlib.sha256(given).hexdigest()
+        if found == running:
+            return given
+        raise UsageError(
+            f"The base has SHA-256 {found[:16]}…; the board runs {running[:16]}…. Nothing was "
+            "sent. Name the image that it runs, or leave --base out."
+        )
+    stored = ImageStore().get(running)
+    return stored.app if stored else None
+
+
+def check_board(offer: Offer, info: dict[str, Any], prefix: str) -> None:
+    """Raise UsageError if `info` says that the board is another than `offer` is for."""
+    for key, word in (("board", "board"), ("mcu", "chip")):
+        wanted, found = getattr(offer, key), info.get(key)
+        if found != wanted:
+            raise UsageError(
+                f"The image is for {word} {wanted}; {prefix} is {word} {found!s:.40}. Nothing was "
+                f"sent. Push the right image, or see whether the prefix is right."
+            )
+
+
+def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout: float) -> Status:
+    """Wait for the verdict of the board's status: return it confirmed, or raise."""
+    transfer.progress(RESTART, offer.count, offer.count)
+    deadline = time.monotonic() + timeout
+    seen = False
+
+    def news(status: Status) -> bool:
+        if status.get("state") != mqwire.ONLINE:
+            return False
+        if status.get("image") != offer.sha256:
+            return differs(status.get("boot_id"), transfer.boot_id)
+        return status.get("slot_state") in CONFIRMED_STATES or not seen
+
+    while True:
+        status = session.wait_status(news, max(0.0, deadline - time.monotonic()))
+        if status is None:
+            raise _unconfirmed(session, offer, timeout)
+        if status.get("image") != offer.sha256:
+            raise rolled_back(offer, status)
+        if status.get("slot_state") in CONFIRMED_STATES:
+            return status
+        seen = True
+        transfer.progress(CONFIRM, offer.count, offer.count)
+
+
+def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
+    """The error for a board whose verdict did not come in time, with what was last seen."""
+    if not session.connection.connected:
+        return session.silence(timeout)
+    status = session.last_status or {}
+    if status.get("state") != mqwire.ONLINE:
+        seen = "it is offline. If it does not start, its bootloader goes back by itself"
+    elif status.get("image") == offer.sha256:
+        seen = "it runs the new image and has not confirmed it yet"
+    else:
+        seen = "it has not restarted into the new image"
+    return SilentBoardError(
+        f"The image is installed, but {session.prefix} did not confirm it within {timeout:g} s: "
+        f"{seen}. Look again with: mqboard --prefix {session.prefix} info"
+    )

@@ -1,0 +1,276 @@
+"""Give a board its configuration before its first boot: a filesystem with /config.json, over USB.
+
+    options, board.json, questions → configuration, checked → LittleFS image of the vfs partition
+                                                            → the chip, or a file for a factory
+
+A filesystem that has files already is not replaced without being told to.
+"""
+
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mqhost.build.board import Board
+from mqhost.cli.questions import BROKER_PASSWORD, WIFI_PASSWORD, Questions
+from mqhost.errors import UsageError
+from mqhost.flash.filesystem import list_files, make_filesystem
+from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
+from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish, check, is_loopback, load
+from mqhost.progress import Progress, silent
+from mqhost.usb.flashing import Firmware, check_kind, open_target
+from mqhost.usb.serial_port import SIM
+from mqhost.usb.target import Piece, Target
+
+CONFIG_PATH = "/config.json"
+_SHOWN = 8  # paths named in a question
+_KEPT = 4000  # bytes that a board keeps of a file (frozen/mqboard/health/bootrecord.py)
+
+
+class FilesThere(UsageError):
+    """The chip has files already, which would be lost; nothing was written. `there` names them."""
+
+    def __init__(self, there: str) -> None:
+        super().__init__(f"{there} They would be lost; --force replaces them. Nothing was written.")
+        self.there = there
+
+
+@dataclass(frozen=True)
+class Provision:
+    """What a board is given: its checked configuration, and all files, by their paths."""
+
+    config: dict[str, Any]
+    files: dict[str, bytes]
+
+    @classmethod
+    def make(
+        cls,
+        wish: Wish,
+        *,
+        config: Path | None = None,
+        ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
+        questions: Questions,
+    ) -> "Provision":
+        """From a configuration file, from what was asked for, or both; passwords are asked for.
+
+        `ca`, `cert` and `key` are PEM files that the board gets. Raises UsageError: what is missing
+        or wrong, and where.
+        """
+        if bool(cert) != bool(key):
+            raise UsageError("A client certificate needs both: --cert and --key.")
+        base = load(config) if config else {}
+        wifi = broker = None
+        if wish.ssid is not None:
+            wifi = questions.secret(f"Password of the Wi-Fi network {wish.ssid}", WIFI_PASSWORD)
+        if wish.username is not None:
+            broker = questions.secret(f"Broker's password for {wish.username}", BROKER_PASSWORD)
+        record = wish.config(
+            base,
+            wifi_password=wifi,
+            broker_password=broker,
+            ca=ca is not None,
+            cert=cert is not None,
+        )
+        if not config:
+            _need(record)
+        check(record, str(config or "the configuration"))
+        files = {CONFIG_PATH: json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n"}
+        if ca:
+            files[CA_PATH] = _certificates(ca)
+        if cert and key:
+            files[CERT_PATH], files[KEY_PATH] = _pair(cert, key)
+        return cls(record, files)
+
+    def image(self, table: PartitionTable) -> Piece:
+        """The filesystem, where the vfs partition of `table` is."""
+        vfs = table.find("vfs")
+        return Piece(vfs.offset, make_filesystem(vfs.size, self.files), "filesystem")
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what may not be as expected."""
+        broker = self.config["broker"]
+        if broker.get("tls") is False:
+            return [
+                "Without TLS whoever is on the way to the broker can read and change all of it."
+            ]
+        if broker.get("verify") is False:
+            return ["With verify false the board takes anybody for its broker."]
+        return [
+            f"{path} has {len(self.files[path]):,} B. Boards keep a copy of up to {_KEPT:,} B, for "
+            "the case that they lose their files; of this one they cannot."
+            for path in (CA_PATH, CERT_PATH, KEY_PATH)
+            if len(self.files.get(path, b"")) > _KEPT
+        ]
+
+
+def provision(
+    board: Board,
+    what: Provision,
+    port: str | None = None,
+    *,
+    firmware: Firmware | None = None,
+    baud: int | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> str:
+    """Write `what`, together with `firmware` if given, to the chip at `port`; say what was done.
+
+    Raises UsageError when the chip is another one or has other partitions, and FilesThere when it
+    has files and not `force`.
+    """
+    check_kind(board, port)
+    if not (port or "").startswith(SIM):
+        _check_reachable(what.config)
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    image = what.image(table)
+    target = open_target(port, baud=baud, progress=progress)
+    chip = target.identify(board)
+    if not (force and firmware):
+        _check_replaceable(target, board, table, bool(firmware), force)
+    target.write([firmware.piece, image] if firmware else [image])
+    wrote = f"{board.name} {firmware.version} and " if firmware else ""
+    return (
+        f"{target.where}: {chip}; wrote and verified {wrote}a filesystem with "
+        f"{', '.join(what.files)} for {what.config['prefix']}."
+    )
+
+
+def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -> str:
+    """`write(force)`; if files are in the way and somebody is there who gives them up: once more.
+
+    The question comes when `write` has ended, so that no progress bar is drawn over it.
+    """
+    try:
+        return write(force)
+    except FilesThere as error:
+        if not questions.agree(f"{error.there} Replace them all?"):
+            raise
+    return write(True)
+
+
+def write_file(
+    board: Board, what: Provision, path: Path, *, firmware: Firmware | None = None
+) -> str:
+    """Write the image into file `path` instead, and say how it gets onto a chip."""
+    table = PartitionTable.load(board.partitions, board.flash_size)
+    piece = what.image(table)
+    if firmware:
+        before = firmware.data.ljust(piece.address - firmware.offset, b"\xff")
+        piece = Piece(firmware.offset, before + piece.data, "firmware and filesystem")
+    _write_private(path, piece.data)
+    return (
+        f"{path}: {piece.name}, {len(piece.data):,} B. Write it with: esptool write-flash "
+        f"{piece.address:#x} {path}\nIt has the passwords in it; only you can read the file."
+    )
+
+
+def _need(record: dict[str, Any]) -> None:
+    """Raise UsageError naming the options that are missing where there is no file to say it."""
+    wanted = {
+        "--ssid": "networks" in record or "ethernet" in record,
+        "--server": "host" in record.get("broker", {}),
+        "--prefix": "prefix" in record,
+    }
+    missing = [option for option, given in wanted.items() if not given]
+    if missing:
+        raise UsageError(
+            f"A board needs a network, a broker and a prefix; missing: {', '.join(missing)}. "
+            "Or give a whole configuration: --config board.json (docs/board.md)."
+        )
+
+
+def _check_reachable(config: dict[str, Any]) -> None:
+    """Raise UsageError if the broker's address would be the board itself."""
+    host = config["broker"]["host"]
+    if is_loopback(host):
+        raise UsageError(
+            f"The broker's address is {host}: for the board, that is the board itself. "
+            "Give the address that this machine or the broker has in the board's network."
+        )
+
+
+def _check_replaceable(
+    target: Target,
+    board: Board,
+    table: PartitionTable,
+    with_firmware: bool,
+    force: bool,
+) -> None:
+    """Raise UsageError if the chip's partitions are others, or its files are to stay."""
+    vfs = _vfs(target)
+    if not with_firmware and vfs != table.find("vfs"):
+        raise UsageError(
+            f"{target.where} does not have the partitions of board {board.name}. Write the "
+            f"firmware with it: --firmware, or first: invoke flash --board {board.name}."
+        )
+    if vfs is None or force:
+        return
+    offset = vfs.offset
+    files = list_files(lambda start, size: target.read(offset + start, size), vfs.size)
+    if not files:
+        return
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    raise FilesThere(f"{target.where} has files already: {', '.join(files[:_SHOWN])}{more}.")
+
+
+def _vfs(target: Target) -> Partition | None:
+    """The vfs partition that the chip has now; None if it has no readable table or none in it."""
+    try:
+        table = PartitionTable.from_bytes(target.read(TABLE_OFFSET, TABLE_SIZE))
+    except UsageError:
+        return None
+    return next((partition for partition in table.partitions if partition.label == "vfs"), None)
+
+
+def _certificates(path: Path) -> bytes:
+    """The bytes of a PEM file; UsageError unless there are certificates in it."""
+    try:
+        data = path.read_bytes()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=data.decode("ascii"))
+    except OSError as error:
+        if isinstance(error, ssl.SSLError):
+            raise UsageError(f"{path} has no certificate that can be read: {error}.") from error
+        raise UsageError(f"{path}: cannot read the certificate: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no PEM file of certificates.") from error
+    return data
+
+
+def _pair(cert: Path, key: Path) -> tuple[bytes, bytes]:
+    """The bytes of two PEM files; UsageError unless they are a certificate and its open key."""
+
+    def refuse() -> str:
+        raise UsageError(f"{key} has a password; a board takes a key without one only.")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, refuse)
+        return cert.read_bytes(), key.read_bytes()
+    except OSError as error:
+        if isinstance(error, ssl.SSLError):
+            raise UsageError(
+                f"{cert} and {key} are not a certificate and its key, both PEM: {error}."
+            ) from error
+        raise UsageError(f"{cert} or {key} cannot be read: {error.strerror}.") from error
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Replace the file by one with `data` that only its owner can read."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            try:
+                file.write(data)
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
