@@ -4,8 +4,8 @@
 
 It is told of messages by `on_blocks` (inside the MQTT reader: a block is decoded from the receive
 buffer by mqboard.update.decode, checked against its hash and written) and speaks through the
-current request's replies, sent by `run()`. What is in the slot already is never written again, so that the
-same offer sent once more resumes after anything; nothing about a transfer is stored.
+current request's replies, sent by `run()`. What is in the slot already is never written again, so
+that the same offer sent once more resumes after anything; nothing about a transfer is stored.
 """
 
 import asyncio
@@ -60,8 +60,8 @@ class Image:
 class Receiver:
     """`slot` is the inactive app partition (None: the board has none), `base` the one that runs.
     `identity` has the attributes board, mcu, image (hex SHA-256 of what runs), slot_state, and
-    for mqboard.update.offer keys, oldest and failed. `install(image)` makes the slot the one to boot,
-    raising OSError; `await restart()` resets.
+    for mqboard.update.offer keys, oldest and failed. `install(image)` makes the slot the one
+    to boot, raising OSError; `await restart()` resets.
     """
 
     def __init__(self, slot, base, identity, subscribe, unsubscribe, install, restart, log):
