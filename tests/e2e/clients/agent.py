@@ -2,10 +2,10 @@
 
 The first line on stdin is JSON, the settings: host, port, client_id, backoff_ms, `tls` (arguments
 of mqboard.net.tls.make_context, or null), and `options`, further arguments of the client. Each
-other line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the names
-of this module; with the number 0, plain code that defines more names. What happens is printed as JSON,
-one list a line: ["returned", number, value], ["raised", number, error's name, text], and what `say`
-is given. At the end of stdin the client disconnects politely.
+other line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the
+names of this module; with the number 0, plain code that defines more names. What happens is
+printed as JSON, one list a line: ["returned", number, value], ["raised", number, error's name,
+text], and what `say` is given. At the end of stdin the client disconnects politely.
 """
 
 import asyncio
