@@ -15,6 +15,7 @@ from mqhost.signing import keys
 from mqhost.signing import sign as signing
 from mqhost.signing.keys import PublicKey, build_keys
 from mqhost.signing.offer import Offer, load_image
+from mqhost.update import preflight
 from mqwire import update as wire
 
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -240,7 +241,7 @@ def test_an_image_is_signed_later_with_the_key_it_names(tmp_path, monkeypatch):
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
     app = write_image(tmp_path, build_keys().name)
     assert load_image(app)[0].signature == b""
-    offer = signing.sign(app)
+    offer, _ = signing.sign(app)
     assert load_image(app)[0].signature == offer.signature
     assert build_keys().public[0].signed(offer.to_bytes(), offer.signature)
     signing.check_signature(offer.to_bytes(), offer.signature)
@@ -288,18 +289,18 @@ def test_what_a_board_will_not_take_is_said_before_it_is_sent(other):
         (ours, "mqboard sign", wire.BAD_SIGNATURE),
     ):
         with pytest.raises(RefusedError, match=reason) as caught:
-            signing.check_key(offer, trusted, "p")
+            preflight.check_key(offer, trusted, "p")
         assert caught.value.code == code
         for info in ({}, {"signing": "none", "keys": []}):
-            signing.check_key(offer, info, "p")
-    signing.check_key(ours.signed(b"x" * 384), trusted, "p")
+            preflight.check_key(offer, info, "p")
+    preflight.check_key(ours.signed(b"x" * 384), trusted, "p")
 
 
 def test_what_failed_before_is_said_before_it_is_sent():
     offer = Offer.make(APP, board="b", mcu="m", version="1", seq=1)
     failed = {"image": offer.sha256, "version": "1", "code": wire.CRASH, "reason": "ValueError: x"}
     with pytest.raises(RefusedError, match="crashed.*ValueError: x.*--retry-failed") as caught:
-        signing.check_failed_before(offer, {"failed": failed}, "p")
+        preflight.check_failed_before(offer, {"failed": failed}, "p")
     assert caught.value.code == wire.FAILED_BEFORE
     for other in (None, failed | {"image": "0"}, failed | {"code": wire.POWER_LOST}):
-        signing.check_failed_before(offer, {"failed": other}, "p")
+        preflight.check_failed_before(offer, {"failed": other}, "p")

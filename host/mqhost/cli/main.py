@@ -23,6 +23,7 @@ from mqhost.link.boardconfig import Wish
 from mqhost.link.settings import Settings
 from mqhost.signing.sign import sign
 from mqhost.update.push import CONFIRM_TIMEOUT, PATIENCE
+from mqhost.update.store import remember
 
 _INTERRUPTED = 130
 
@@ -154,7 +155,8 @@ def sign_command(edge: _Edge, image: Path) -> None:
 
     The key is MQBOARD_SIGNING_KEY (PEM text or a file), or else the development key.
     """
-    offer = sign(image)
+    offer, app = sign(image)
+    remember(app, offer)
     commands.say(edge.console, f"Signed {offer.board} {offer.version} with key {offer.key}.")
 
 

@@ -13,16 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from paho.mqtt.client import MQTTMessageInfo
 
 import mqwire
-from mqhost.errors import BoardError, UsageError
-from mqhost.link.connection import Subscription
-
-if TYPE_CHECKING:
-    from mqhost.link.session import Session
+from mqhost.errors import BoardError, ToolError, UsageError
+from mqhost.link.connection import Connection, Subscription
 
 PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
 
@@ -69,10 +66,30 @@ def split(payload: bytes) -> list[bytes]:
     ]
 
 
+class Owner(Protocol):
+    """What an exchange needs of the session that it belongs to."""
+
+    prefix: str
+    connection: Connection
+
+    @property
+    def last_status(self) -> dict[str, Any] | None:
+        """The board's last status, as far as it is known."""
+
+    def attach(self, exchange: "Exchange") -> None:
+        """Tell the exchange of every status from now on."""
+
+    def detach(self, exchange: "Exchange") -> None:
+        """Tell it no more."""
+
+    def silence(self, waited: float) -> ToolError:
+        """The error for a board that has not answered for `waited` seconds."""
+
+
 class Exchange:
     """A command with an id of its own; `with` subscribes to its replies. See `Session.open`."""
 
-    def __init__(self, session: "Session", command: str, tail: str = "") -> None:
+    def __init__(self, session: Owner, command: str, tail: str = "") -> None:
         self.ident = new_ident()
         self._session = session
         self._topic = mqwire.command_topic(session.prefix, command, self.ident, tail)

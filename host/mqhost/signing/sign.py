@@ -1,29 +1,25 @@
-"""Signing what a build left, and knowing beforehand whether a board will take a signature.
+"""Signs what a build left, and checks signatures of what was downloaded.
 
 A build that has the private key signs by itself. Where the key is kept away from builds (CI), they
 freeze the public keys and leave image.sig out; `sign` makes it later, over the bytes of image.json.
-`check_signature` is for what was downloaded, `check_key` for what is about to be pushed: the board
-decides, but a person wants to know before anything is sent.
+`check_signature` is for what was downloaded; what is about to be pushed is looked at in
+update/preflight.py.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from mqhost.errors import RefusedError, ToolError, UsageError
+from mqhost.errors import ToolError, UsageError
 from mqhost.files import replace_file
 from mqhost.signing import keys
 from mqhost.signing.offer import Offer, load_image
-from mqhost.update.failures import coded, why
-from mqhost.update.store import remember
-from mqwire import update as wire
-
-REQUIRED = "required"  # what a board says in `signing` that takes only signed offers
 
 
-def sign(app_path: Path) -> Offer:
-    """Write the image.sig of the image `app_path`, an app.bin with its image.json beside it."""
+def sign(app_path: Path) -> tuple[Offer, bytes]:
+    """Write the image.sig of the image `app_path`, an app.bin with its image.json beside it.
+
+    Returns the signed offer and the app image.
+    """
     offer, app = load_image(app_path)
     key = keys.find_signing_key()
     if offer.key != key.public.id:
@@ -35,8 +31,7 @@ def sign(app_path: Path) -> Offer:
         )
     offer = offer.signed(key.sign(offer.to_bytes()))
     replace_file(app_path.with_name("image.sig"), offer.signature)
-    remember(app, offer)
-    return offer
+    return offer, app
 
 
 def check_signature(data: bytes, signature: bytes | None) -> None:
@@ -51,47 +46,6 @@ def check_signature(data: bytes, signature: bytes | None) -> None:
         raise ToolError(
             f"image.sig is not the signature of key {offer.key}, which image.json names: one of "
             "them was changed. Nothing was kept."
-        )
-
-
-def check_key(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
-    """Raise RefusedError if the board, which says `info` of itself, does not take the signature."""
-    trusted = info.get("keys")
-    if info.get("signing") != REQUIRED or not isinstance(trusted, list):
-        return
-    names = ", ".join(f"{name!s:.16}" for name in trusted)
-    if offer.key not in trusted:
-        needed = f"is signed with key {offer.key}" if offer.key else "is not signed"
-        raise coded(
-            RefusedError(
-                f"The image {needed}; {prefix} takes only what is signed with {names}. Nothing "
-                "was sent. Build it where one of these keys is (invoke keys shows yours)."
-            ),
-            wire.UNKNOWN_KEY,
-        )
-    if not offer.signature:
-        raise coded(
-            RefusedError(
-                f"The image is not signed: there is no image.sig beside it. {prefix} takes only "
-                f"what is signed, with {names}. Nothing was sent. Sign it with key {offer.key}: "
-                "mqboard sign."
-            ),
-            wire.BAD_SIGNATURE,
-        )
-
-
-def check_failed_before(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
-    """Raise RefusedError if the board says that it tried this very image and went back."""
-    failed = info.get("failed")
-    if not isinstance(failed, dict) or failed.get("image") != offer.sha256:
-        return
-    if failed.get("code") != wire.POWER_LOST:  # says nothing about the image
-        raise coded(
-            RefusedError(
-                f"{prefix} has tried this very image and gone back. {why(failed)} Nothing was "
-                "sent. Push a better one, or this one again with --retry-failed."
-            ),
-            wire.FAILED_BEFORE,
         )
 
 

@@ -14,8 +14,8 @@ from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.session import Session, Status
 from mqhost.progress import Progress, silent
 from mqhost.signing.offer import Offer
-from mqhost.signing.sign import check_failed_before, check_key
 from mqhost.update.failures import rolled_back
+from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
 from mqhost.update.transfer import CONFIRM, RESTART, Transfer, differs
 from mqwire.flash import CONFIRMED_STATES
