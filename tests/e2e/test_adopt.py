@@ -43,7 +43,7 @@ def chip(tmp_path, sim):
 
 def what(broker, prefix):
     wish = Wish("simnet", f"{broker.host}:{broker.port}", prefix, tls=False)
-    return Provision.make(wish, questions=Questions(None, None, PASSWORD))
+    return Provision.make(wish, secret=Questions(None, None, PASSWORD).secret)
 
 
 def test_a_flashed_and_provisioned_board_mounts_its_files_and_connects(chip, sim, firmware, broker):

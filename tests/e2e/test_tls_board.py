@@ -65,7 +65,7 @@ def test_a_provisioned_board_uses_tls(tmp_path, sim, firmware, broker, authority
     base.write_text(json.dumps(wanted))
     wish = Wish("simnet", f"localhost:{broker.secure}", prefix)
     questions = Questions(None, None, SECRETS)
-    what = Provision.make(wish, config=base, ca=authority.ca, questions=questions)
+    what = Provision.make(wish, config=base, ca=authority.ca, secret=questions.secret)
     flash(sim, f"sim:{path}", folder=firmware.folder)
     provision(sim, what, f"sim:{path}")
     table = PartitionTable.load(sim.partitions, sim.flash_size)

@@ -21,7 +21,7 @@ from mqhost.build.board import find
 from mqhost.cli import adopt as adopting
 from mqhost.cli import flash_commands as usb
 from mqhost.cli.adopt import Adoption, adopt
-from mqhost.cli.questions import Questions
+from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import BrokerError, UsageError
 from mqhost.flash.espimage import build_app_image
 from mqhost.flash.filesystem import list_files
@@ -34,7 +34,7 @@ from mqhost.sim.flash import Flash
 from mqhost.usb import provision, serial_port
 from mqhost.usb.flashing import Firmware, flash, open_target
 from mqhost.usb.monitor import command, monitor
-from mqhost.usb.provision import FilesThere, Provision, replacing, write_file
+from mqhost.usb.provision import FilesThere, Provision, write_file
 from mqhost.usb.serial_port import Port, find_port
 
 ESP32, SIM = find("esp32"), find("sim")
@@ -44,7 +44,7 @@ NOBODY = Questions(None, None, ENVIRONMENT)
 
 
 def make(wish=WISH, questions=NOBODY, **options):
-    return Provision.make(wish, questions=questions, **options)
+    return Provision.make(wish, secret=questions.secret, **options)
 
 
 def lay_build(folder, board, **report):

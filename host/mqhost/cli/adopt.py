@@ -16,13 +16,13 @@ import mqwire
 from mqhost.build import board as boards
 from mqhost.cli import display
 from mqhost.cli.commands import clean, say
-from mqhost.cli.questions import Questions
+from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings
 from mqhost.usb.flashing import Firmware, check_kind
-from mqhost.usb.provision import Provision, provision, replacing
+from mqhost.usb.provision import Provision, provision
 from mqhost.usb.serial_port import SIM, find_port
 
 BIRTH_TIMEOUT = 90.0  # seconds: Wi-Fi, DHCP and DNS at their slowest
@@ -58,7 +58,7 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
         if wish.tls is None and not adoption.ca:
             wish = replace(wish, tls=settings.tls)
     files = {"ca": adoption.ca, "cert": adoption.cert, "key": adoption.key}
-    what = Provision.make(wish, config=adoption.config, **files, questions=questions)
+    what = Provision.make(wish, config=adoption.config, **files, secret=questions.secret)
     settings = replace(settings, prefix=what.config["prefix"])
     for note in what.notes:
         say(console, note)

@@ -10,11 +10,11 @@ from rich.console import Console
 from mqhost.build import board as boards
 from mqhost.cli.commands import say
 from mqhost.cli.display import Display
-from mqhost.cli.questions import Questions
+from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import Wish
 from mqhost.usb.flashing import Firmware, flash
-from mqhost.usb.provision import Provision, provision, replacing, write_file
+from mqhost.usb.provision import Provision, provision, write_file
 
 
 def run_flash(
@@ -48,7 +48,7 @@ def run_provision(
     built = Firmware.load(board) if firmware else None
     questions = questions or Questions.at_terminal()
     files = {"config": _path(config), "ca": _path(ca), "cert": _path(cert), "key": _path(key)}
-    what = Provision.make(wish, **files, questions=questions)
+    what = Provision.make(wish, **files, secret=questions.secret)
     for note in what.notes:
         say(console, note)
     if output:

@@ -10,9 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from mqhost.errors import UsageError
-
-WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
-BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
+from mqhost.usb.provision import FilesThere
 
 
 class Questions:
@@ -63,6 +61,19 @@ class Questions:
         if self._ask is None:
             return False
         return self._ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -> str:
+    """`write(force)`; if files are in the way and somebody is there who gives them up: once more.
+
+    The question comes when `write` has ended, so that no progress bar is drawn over it.
+    """
+    try:
+        return write(force)
+    except FilesThere as error:
+        if not questions.agree(f"{error.there} Replace them all?"):
+            raise
+    return write(True)
 
 
 def _or_stop(ask: Callable[[str], str]) -> Callable[[str], str]:

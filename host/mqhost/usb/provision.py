@@ -1,6 +1,6 @@
 """Give a board its configuration before its first boot: a filesystem with /config.json, over USB.
 
-    options, board.json, questions → configuration, checked → LittleFS image of the vfs partition
+    options, board.json, passwords → configuration, checked → LittleFS image of the vfs partition
                                                             → the chip, or a file for a factory
 
 A filesystem that has files already is not replaced without being told to.
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.build.board import Board
-from mqhost.cli.questions import BROKER_PASSWORD, WIFI_PASSWORD, Questions
 from mqhost.errors import UsageError
 from mqhost.flash.filesystem import list_files, make_filesystem
 from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
@@ -27,6 +26,8 @@ from mqhost.usb.serial_port import SIM
 from mqhost.usb.target import Piece, Target
 
 CONFIG_PATH = "/config.json"
+WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
+BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
 _SHOWN = 8  # paths named in a question
 _KEPT = 4000  # bytes that a board keeps of a file (frozen/mqboard/health/bootrecord.py)
 
@@ -55,9 +56,10 @@ class Provision:
         ca: Path | None = None,
         cert: Path | None = None,
         key: Path | None = None,
-        questions: Questions,
+        secret: Callable[[str, str], str],
     ) -> "Provision":
-        """From a configuration file, from what was asked for, or both; passwords are asked for.
+        """From a configuration file, from what was asked for, or both; passwords come
+        from `secret`(question, variable of the environment that answers it).
 
         `ca`, `cert` and `key` are PEM files that the board gets. Raises UsageError: what is missing
         or wrong, and where.
@@ -67,9 +69,9 @@ class Provision:
         base = load(config) if config else {}
         wifi = broker = None
         if wish.ssid is not None:
-            wifi = questions.secret(f"Password of the Wi-Fi network {wish.ssid}", WIFI_PASSWORD)
+            wifi = secret(f"Password of the Wi-Fi network {wish.ssid}", WIFI_PASSWORD)
         if wish.username is not None:
-            broker = questions.secret(f"Broker's password for {wish.username}", BROKER_PASSWORD)
+            broker = secret(f"Broker's password for {wish.username}", BROKER_PASSWORD)
         record = wish.config(
             base,
             wifi_password=wifi,
@@ -140,19 +142,6 @@ def provision(
         f"{target.where}: {chip}; wrote and verified {wrote}a filesystem with "
         f"{', '.join(what.files)} for {what.config['prefix']}."
     )
-
-
-def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -> str:
-    """`write(force)`; if files are in the way and somebody is there who gives them up: once more.
-
-    The question comes when `write` has ended, so that no progress bar is drawn over it.
-    """
-    try:
-        return write(force)
-    except FilesThere as error:
-        if not questions.agree(f"{error.there} Replace them all?"):
-            raise
-    return write(True)
 
 
 def write_file(
