@@ -93,10 +93,10 @@ class Rig:
     @cached_property
     def changed(self) -> BuildResult:
         """The firmware with another version and one line more in one of its functions."""
-        text = (FROZEN / "mqboard" / "link.py").read_text()
+        text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
         before, loop, after = text.partition("        while True:\n")
         assert loop, "link.py has no loop any more: choose another place for the line"
-        module = self.folder / "changed" / "mqboard" / "link.py"
+        module = self.folder / "changed" / "mqboard" / "net" / "wifi.py"
         module.parent.mkdir(parents=True)
         module.write_text(
             before + '        self._log.info("looking for a network")\n' + loop + after
@@ -105,7 +105,7 @@ class Rig:
             self.definition,
             version=CHANGED_VERSION,
             output=_OUTPUT / CHANGED_VERSION,
-            extra_frozen=module.parents[1],
+            extra_frozen=module.parents[2],
             progress=self.progress,
         )
 

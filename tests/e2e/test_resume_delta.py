@@ -13,7 +13,7 @@ from mqhost.update.transfer import SEND
 @pytest.fixture
 def changed(variant):
     """The firmware with one line more in a function, and its own version."""
-    text = (FROZEN / "mqboard" / "link.py").read_text()
+    text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
     before, loop, after = text.partition("        while True:\n")
     assert loop
     line = '        self._log.info("looking for a network")\n'

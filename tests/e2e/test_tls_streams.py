@@ -43,7 +43,7 @@ def secure(authority):
 @pytest.fixture
 def probe(alone):
     """probe(port, context, **job) -> what clients/tls_probe.py prints."""
-    shutil.copy(FROZEN / "mqboard" / "tls.py", alone / "mqboard")
+    shutil.copy(FROZEN / "mqboard" / "net" / "tls.py", alone / "mqboard" / "net")
 
     def run(port, context, host="localhost", say=CONNECT, size=4, **job):
         if context is not None:
