@@ -1,13 +1,19 @@
 """Makes the on-board modules importable on CPython: their paths, and what only MicroPython has."""
 
+import asyncio
 import sys
 import traceback
+import types
 from pathlib import Path
 
 HERE = Path(__file__).parent
 for folder in (HERE.parents[1] / "frozen", HERE, HERE / "cpython"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# MicroPython's scheduler: what is imported with it is not run here.
+if not hasattr(asyncio, "core"):
+    asyncio.core = types.ModuleType("asyncio.core")
 
 
 def _print_exception(error, file=None):

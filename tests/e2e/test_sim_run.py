@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mqhost.cli import simulator as run
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
-from mqhost.sim import run
 
 SCRIPT = """
 import sys

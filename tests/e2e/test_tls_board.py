@@ -180,7 +180,7 @@ def time_server(request):
 def set_clock(board, port, floor=0):
     """Have the board ask the NTP server at `port`."""
     code = f"sntp.set_clock('127.0.0.1', {floor}, {port})"
-    board.eval(f"import asyncio; from mqboard import sntp; asyncio.create_task({code})")
+    board.eval(f"import asyncio; from mqboard.net import sntp; asyncio.create_task({code})")
 
 
 def guesses(question):
