@@ -23,11 +23,7 @@ for _folder in (FROZEN, ROOT / "tests" / "board" / "cpython"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
-from mqboard.mqtt import (  # noqa: E402
-    Client,
-    MqttError,
-    packet,  # noqa: E402
-)
+from mqboard.mqtt import Client, MqttError, packet  # noqa: E402
 
 _EXPECTED = (packet.PacketError, MqttError, EOFError, OSError)
 _BUFFERS = (64, 300, 4608)  # sizes of receive buffers

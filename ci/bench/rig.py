@@ -95,7 +95,7 @@ class Rig:
         """The firmware with another version and one line more in one of its functions."""
         text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
         before, loop, after = text.partition("        while True:\n")
-        assert loop, "link.py has no loop any more: choose another place for the line"
+        assert loop, "wifi.py has no loop any more: choose another place for the line"
         module = self.folder / "changed" / "mqboard" / "net" / "wifi.py"
         module.parent.mkdir(parents=True)
         module.write_text(

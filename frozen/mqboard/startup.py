@@ -19,8 +19,7 @@ from mqboard.clock import jitter
 from mqboard.health import bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.net import sntp
-from mqboard.net import wifi as link
+from mqboard.net import sntp, wifi
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
 from mqboard.update import slots
@@ -120,7 +119,7 @@ def _load_config(store, me, logger):
 def _link(settings):
     logger = log.Logger("link")
     if settings.ethernet is None:
-        return link.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
+        return wifi.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
     from mqboard.net.ethernet import EthernetLink
 
     return EthernetLink(settings.ethernet, logger)

@@ -5,7 +5,7 @@ import unittest
 
 from fakes import FakeLog, run, until
 
-from mqboard.net import wifi as link
+from mqboard.net import wifi
 from mqboard.net.ethernet import EthernetLink
 
 WIFI = [("one", "1"), ("two", "2")]
@@ -63,9 +63,9 @@ class LinkTest(unittest.TestCase):
         self.log = FakeLog()
 
     def test_a_network_of_others_is_taken_as_it_is(self):
-        self.assertTrue(link.Link().connected())
-        self.assertEqual(link.Link().address(), "")
-        one = link.Link(self.interface)
+        self.assertTrue(wifi.Link().connected())
+        self.assertEqual(wifi.Link().address(), "")
+        one = wifi.Link(self.interface)
         self.assertFalse(one.connected())
         self.interface.up = True
         self.assertEqual((one.connected(), one.address()), (True, "10.0.0.2"))
@@ -73,8 +73,8 @@ class LinkTest(unittest.TestCase):
         self.assertEqual(self.interface.calls, [])
 
     def test_the_name_server_is_known_with_the_network(self):
-        self.assertEqual(link.Link().dns(), "")
-        one = link.Link(self.interface)
+        self.assertEqual(wifi.Link().dns(), "")
+        one = wifi.Link(self.interface)
         self.assertEqual(one.dns(), "")
         self.interface.up = True
         self.assertEqual(one.dns(), "10.0.0.1")
@@ -83,7 +83,7 @@ class LinkTest(unittest.TestCase):
 
     def test_a_station_connects_and_again_when_the_network_was_gone(self):
         self.interface.reachable = {"one": "1"}
-        one = link.WifiLink(self.interface, WIFI, self.log)
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
 
         async def body():
             await until(one.connected)
@@ -96,7 +96,7 @@ class LinkTest(unittest.TestCase):
 
     def test_a_restart_begins_with_the_radio(self):
         self.interface.reachable = {"one": "1"}
-        one = link.WifiLink(self.interface, WIFI, self.log)
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
 
         async def body():
             await until(one.connected)
@@ -108,7 +108,7 @@ class LinkTest(unittest.TestCase):
         run(with_link(one, body))
 
     def test_a_radio_that_fails_is_logged_and_the_next_network_tried(self):
-        one = link.WifiLink(self.interface, WIFI, self.log)
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
         self.interface.fail = OSError("Wifi Internal State Error")
 
         async def body():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.cli import simulator as run
+from mqhost.cli import simulator
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
@@ -69,12 +69,12 @@ def test_it_runs_until_ctrl_c_and_keeps_its_flash(foreground, tmp_path):
 
 
 def test_without_a_build_it_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(simulator, "BUILD", tmp_path / "build")
     with pytest.raises(UsageError, match="run invoke build --board sim"):
-        run.run_foreground("e2e/run", flash=tmp_path / "flash")
+        simulator.run_foreground("e2e/run", flash=tmp_path / "flash")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_each_prefix_has_a_flash_of_its_own():
-    assert run.flash_file("esp32/test") == Path(BUILD / "sim" / "esp32-test.flash")
-    assert run.flash_file("esp32/test") != run.flash_file("esp32/other")
+    assert simulator.flash_file("esp32/test") == Path(BUILD / "sim" / "esp32-test.flash")
+    assert simulator.flash_file("esp32/test") != simulator.flash_file("esp32/other")

@@ -264,7 +264,7 @@ def _connect(port: int, tls: bool) -> socket.socket:
         return context.wrap_socket(connection)
 
 
-def run_foreground(port: int = 1883, say: Callable[[str], None] = print) -> None:
+def run_foreground(port: int, say: Callable[[str], None]) -> None:
     """Run a broker on loopback `port` until Ctrl-C; `say` gets its log. BrokerError if it dies."""
     with Broker(port, log=say) as broker:
         say(f"MQTT broker on {broker.host}:{broker.port}, this machine only. Ctrl-C stops it.")

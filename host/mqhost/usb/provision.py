@@ -58,11 +58,11 @@ class Provision:
         key: Path | None = None,
         secret: Callable[[str, str], str],
     ) -> "Provision":
-        """From a configuration file, from what was asked for, or both; passwords come
-        from `secret`(question, variable of the environment that answers it).
+        """From a configuration file, from what was wished for, or both.
 
-        `ca`, `cert` and `key` are PEM files that the board gets. Raises UsageError: what is missing
-        or wrong, and where.
+        `secret` is called with a question and the environment variable that may answer it, and
+        returns a password. `ca`, `cert` and `key` are PEM files that the board gets. Raises
+        UsageError: what is missing or wrong, and where.
         """
         if bool(cert) != bool(key):
             raise UsageError("A client certificate needs both: --cert and --key.")

@@ -1,6 +1,6 @@
 """What can be flashed: a chip at a serial port, or a simulated board's flash file.
 
-Both (flash_tool.Esptool, sim.target.SimulatedTarget) offer the same few operations. Whatever is
+Both (flash_tool.Esptool, sim_target.SimulatedTarget) offer the same few operations. Whatever is
 written is read back and compared before `write` returns.
 """
 
