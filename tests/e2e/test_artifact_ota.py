@@ -31,7 +31,7 @@ def test_firmware_from_ci_is_pushed_out_of_the_store(board, variant, tmp_path, m
     assert (tmp_path / "out" / "app.bin").read_bytes() == built.app.read_bytes()
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path)
-        argv = [sys.executable, "-m", "mqhost.cli.main", "--prefix", board.prefix, "--no-tls"]
+        argv = [sys.executable, "-m", "mqhost.cli", "--prefix", board.prefix, "--no-tls"]
         argv += ["--server", board.broker.host, "--port", str(board.broker.port)]
         argv += ["ota", "--image", built.sha256[:12]]
         result = subprocess.run(argv, capture_output=True, text=True, timeout=120)

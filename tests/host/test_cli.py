@@ -34,7 +34,7 @@ def command_line(port, prefix, *arguments):
     options = ["--port", str(port), "--timeout", "5"]
     if prefix:
         options += ["--prefix", prefix]
-    return [sys.executable, "-m", "mqhost.cli.main", *options, *arguments]
+    return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
 
 
 @pytest.fixture

@@ -368,11 +368,8 @@ def test_the_task_prints_no_password(tmp_path, monkeypatch):
         ("-m invoke flash --board sim --baud 9600 --erase", "flash: sim is a simulated board"),
         ("-m invoke monitor --port sim:x", "monitor: sim:x is a simulated board"),
         ("-m invoke provision --board esp32 --ssid x", "missing: --server, --prefix"),
-        (
-            "-m mqhost.cli.main --prefix a adopt --board sim --port /dev/x --ssid s",
-            "simulated board",
-        ),
-        ("-m mqhost.cli.main adopt --board nope --force", "Known boards: "),
+        ("-m mqhost.cli --prefix a adopt --board sim --port /dev/x --ssid s", "simulated board"),
+        ("-m mqhost.cli adopt --board nope --force", "Known boards: "),
     ],
 )
 def test_the_commands_take_their_options(line, words):

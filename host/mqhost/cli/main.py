@@ -220,7 +220,3 @@ def main(arguments: list[str] | None = None) -> int:
 def _to_stderr(line: str) -> None:
     # What a board or a broker said may be in it.
     click.echo(commands.clean_lines(line), err=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
