@@ -24,7 +24,7 @@ from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT
 from mqhost.sim.broker import Broker, free_port
 
-APPS = Path(__file__).with_name("mqtt_as_apps")
+APPS = Path(__file__).parents[1] / "mqtt_as_apps"
 PATIENCE = 20.0
 LOCAL = """
 from mqtt_as import config

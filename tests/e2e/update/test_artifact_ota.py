@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mqhost.paths import ROOT
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "host"))
 from fakebuild import pack  # noqa: E402
 from fakegithub import TOKEN, FakeGitHub  # noqa: E402
 

@@ -1,6 +1,6 @@
 """What holds for all MQTT packets: written and read again, cut and joined anywhere, and damaged.
 
-A million damaged streams: MQBOARD_FUZZ_CASES=1000000 pytest tests/host/test_packet_properties.py
+A million damaged streams: MQBOARD_FUZZ_CASES=1000000 pytest tests/host/mqtt
 """
 
 import os

@@ -460,7 +460,7 @@ def test_the_cpu_dies_with_its_host(tmp_path, bare, table):
     )
     path = tmp_path / "flash"
     provision_flash(path, bare.flash, table, default_config("x", "127.0.0.1", 1))
-    csv = Path(__file__).resolve().parents[2] / "boards" / "sim" / "partitions.csv"
+    csv = Path(__file__).resolve().parents[3] / "boards" / "sim" / "partitions.csv"
     host = subprocess.Popen(
         [sys.executable, "-c", script, path, csv],
         stdin=subprocess.PIPE,

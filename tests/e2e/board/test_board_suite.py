@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SUITE = Path(__file__).resolve().parents[1] / "board"
-MODULES = sorted(path.stem for path in SUITE.glob("test_*.py"))
+SUITE = Path(__file__).resolve().parents[2] / "board"
+MODULES = sorted(path.stem for path in SUITE.rglob("test_*.py"))
 MAIN = """
 import sys
 import machine
@@ -22,7 +22,8 @@ run.main(open("/modules").read().split())
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_passes_on_the_board(make_board, variant, module):
-    sources = [*SUITE.glob("*.py"), SUITE / "micropython" / "unittest.py"]
+    sources = [*SUITE.glob("*.py"), *SUITE.rglob("test_*.py")]
+    sources.append(SUITE / "micropython" / "unittest.py")
     files = {f"/suite/{path.name}": path.read_bytes() for path in sources}
     image = variant("suite", {"main.py": MAIN})
     board = make_board(image, files=files | {"/modules": module.encode()}, heap="4m")
