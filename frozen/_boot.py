@@ -1,4 +1,4 @@
-"""Watchdog, then storage: mount the filesystem at /, whatever state it is in, and never hang.
+"""Arms the watchdog, then mounts the filesystem at /, whatever state it is in; never hangs.
 
 Run by the port before anything else. Armed here, the watchdog also saves a board whose main.py is
 broken and would leave it at a prompt that nobody sees. A filesystem that cannot be mounted is

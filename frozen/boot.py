@@ -1,1 +1,1 @@
-"""Stands before any /boot.py on the filesystem, which would run outside the supervisor's care."""
+"""Replaces any /boot.py on the filesystem, which would run outside the supervisor's care."""

@@ -1,4 +1,4 @@
-"""The guard around everything: runs the board, and never ends at a prompt unasked.
+"""Starts the board and guards it: whatever it dies of ends in a reset, never at a prompt unasked.
 
 An image on trial that cannot even start is rolled back by the bootloader after the reset; a
 confirmed one counts its failed boots and ends in safe mode. mqboard.startup composes the board.

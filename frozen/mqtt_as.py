@@ -1,4 +1,4 @@
-"""The API of Peter Hinch's mqtt_as (0.8.3, MQTT 3.1.1) as a layer over mqboard.mqtt.
+"""Offers the API of Peter Hinch's mqtt_as (0.8.3, MQTT 3.1.1) on top of mqboard.mqtt.
 
 An application written for mqtt_as runs with this module in its place: docs/mqtt_as.md. The client
 below reconnects, subscribes again and sends again by itself; this layer turns what it does into
@@ -145,7 +145,7 @@ class MQTTClient:
         await client.up.wait()  # when the connection broke, the next one began with it
 
     def isconnected(self):
-        """Whether there is a connection."""
+        """Return whether there is a connection."""
         if self._client.up.is_set() and not self._online():
             self._client.hang_up()  # sooner than the keepalive would
         return self._client.up.is_set()
@@ -163,7 +163,7 @@ class MQTTClient:
             self._sta_if.active(False)
 
     async def broker_up(self):
-        """Whether the broker answers within response_time."""
+        """Return whether the broker answers within response_time."""
         framing = self._client.framing
         heard = framing.last_rx
         asked = ticks_ms()
@@ -180,7 +180,7 @@ class MQTTClient:
         return self.isconnected()
 
     async def wan_ok(self, packet=_QUERY, server="8.8.8.8", port=53):
-        """Whether the internet is there: a name server answers `packet` within 2 s."""
+        """Return whether the internet is there: a name server answers `packet` within 2 s."""
         if not self.isconnected():
             return False
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""The board as it runs: its tasks, its own commands, and how it ends.
+"""Runs the board: starts its tasks, answers its own commands, and ends it by a reset.
 
 `Board` is also what a user's module gets: `async def start(board, settings)` finds client, log,
 config and supervisor. What is needed once in a while is loaded then, and forgotten (mqboard.lazy).
@@ -128,7 +128,7 @@ class Board:
             forget(*ONCE)
 
     async def prove(self):
-        """Whether a command that we send to our own topic comes back, in time."""
+        """Return whether a command that we send to our own topic comes back, in time."""
         try:
             await asyncio.wait_for(self._ping(), _PROOF_TIMEOUT_S)
             self._reached_at = ticks_ms()
@@ -146,7 +146,7 @@ class Board:
         await back.wait()
 
     def _turn(self):
-        """Once a second: keep the console's duplicate; give up what has been silent for long."""
+        """Run once a second: keep the console's duplicate; reset a board silent for long."""
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if self._receiver:
             self._receiver.look()

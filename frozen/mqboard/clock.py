@@ -1,4 +1,4 @@
-"""Milliseconds that wrap, and randomness for backoff: MicroPython's own, or their equals."""
+"""Reads milliseconds that wrap, and makes random numbers for backoff, on both runtimes."""
 
 import random
 import time
@@ -15,5 +15,5 @@ except ImportError:  # CPython: the tests of the logic
 
 
 def jitter(limit):
-    """A random number from 0 to `limit` - 1."""
+    """Return a random number from 0 to `limit` - 1."""
     return random.randrange(limit) if limit > 0 else 0

@@ -1,4 +1,4 @@
-"""The board's configuration: /config.json, data and never code, checked key by key.
+"""Reads the board's configuration from /config.json, which is data, and checks it key by key.
 
     {"prefix": "esp32/test",
      "networks": [{"ssid": "...", "password": "..."}],
@@ -23,7 +23,7 @@ import json
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the text names the key."""
+    """Raised when the configuration cannot be used; the text names the key."""
 
 
 _NUMBER = (int, float)

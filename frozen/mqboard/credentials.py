@@ -1,5 +1,5 @@
-"""The broker's CA, our certificate and its key: from files, and kept in NVS beside the last good
-configuration, so that a board whose filesystem is lost still finds a broker that it trusts.
+"""Loads the broker's CA, our certificate and its key from files, and keeps copies in NVS beside the
+last good configuration: a board that lost its filesystem still finds a broker that it trusts.
 
 A kept copy is used when a file cannot be read or has no certificate in it.
 """
@@ -38,7 +38,7 @@ def loader(settings, log):
 
 
 def keep(settings, store, log):
-    """Keep what the files hold: with it the board has reached its broker."""
+    """Copy the files to NVS, once the board has reached its broker with them."""
     for name in _NAMES:
         path = getattr(settings, name)
         if not _is_path(path):

@@ -1,4 +1,4 @@
-"""Who this board is and how it is doing: the birth message and the answer to `info`."""
+"""Tells who this board is and how it is doing: the birth message and the answer to `info`."""
 
 import gc
 import json
@@ -8,7 +8,7 @@ import mqwire
 
 
 class Identity:
-    """`build` is the generated module mqbuild. The other facts are set by the composition root."""
+    """Holds the facts: `build` is the generated module mqbuild; mqboard.startup sets the others."""
 
     def __init__(self, build, boot_id):
         self.board = build.BOARD
@@ -28,7 +28,7 @@ class Identity:
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
 
     def facts(self):
-        """What the birth message says, as a dict."""
+        """Return what the birth message says, as a dict."""
         return {
             "state": mqwire.ONLINE,
             "protocol": mqwire.PROTOCOL,
@@ -48,11 +48,11 @@ class Identity:
         }
 
     def birth(self):
-        """The birth message, JSON in bytes."""
+        """Return the birth message, JSON in bytes."""
         return json.dumps(self.facts()).encode()
 
     def info(self, address, uptime_s):
-        """The answer to `info`: the birth's facts and the current state, JSON in bytes."""
+        """Return the answer to `info`: the birth's facts and the current state, JSON in bytes."""
         gc.collect()
         facts = self.facts()
         facts["seq"] = self.seq
@@ -75,5 +75,5 @@ class Identity:
 
 
 def offline(reason):
-    """The will, or the last word before a reset on purpose, JSON in bytes."""
+    """Return the will, also the last word before a reset on purpose, JSON in bytes."""
     return json.dumps({"state": mqwire.OFFLINE, "reason": reason}).encode()

@@ -1,4 +1,4 @@
-"""The log: levels, a bounded ring of lines in RAM, and everything printed, towards <prefix>/log.
+"""Logs by level into a bounded ring of lines in RAM, and sends everything printed to <prefix>/log.
 
 `Console` sits on the console's duplicate (os.dupterm) from the first line of boot on. It cuts what
 is printed into lines and keeps the last ones; `run()` publishes them while there is a connection.
@@ -24,7 +24,7 @@ _RING_BYTES = const(3072)
 
 
 class Console(io.IOBase):
-    """What os.dupterm is given: a stream that is written to and never has input."""
+    """Collects what is printed: the stream that os.dupterm is given; it never has input."""
 
     def __init__(self):
         self.capture = None  # called with each piece of output instead of keeping it
@@ -114,7 +114,7 @@ class Logger:
         self._log(_ERROR, message, args)
 
     def exception(self, error, message, *args):
-        """An error line, then the traceback of `error`."""
+        """Log an error line, then the traceback of `error`."""
         self._log(_ERROR, message, args)
         sys.print_exception(error)
 

@@ -1,4 +1,4 @@
-"""What mqtt_as.py needs between its API and our client: settings, a queue, one handler, a log."""
+"""Stands between mqtt_as.py and our client: settings, a queue, one handler, a log."""
 
 import asyncio
 import sys
@@ -18,11 +18,11 @@ _RX_SIZE_MIN = const(128)
 
 
 class MQTTException(Exception):
-    """Asked for something that is not supported, or that the broker refuses."""
+    """Raised for what is not supported, and for what the broker refuses."""
 
 
 async def eliza(*_):
-    """Does nothing, in place of a coroutine that is not given."""
+    """Do nothing, in place of a coroutine that is not given."""
 
 
 def _unique_id():
@@ -63,8 +63,9 @@ _DEFAULTS = config.copy()
 
 
 class MsgQueue:
-    """Received messages, as an asynchronous iterator. The oldest makes room in a full one, and is
-    counted in `discards`."""
+    """Queues received messages, as an asynchronous iterator. The oldest makes room in a full one,
+    and is counted in `discards`.
+    """
 
     def __init__(self, size):
         self._size = size
@@ -145,7 +146,7 @@ class OneHandler(Client):
 
 
 class Log:
-    """What the client and the link log, as debug messages."""
+    """Logs what the client and the link say as debug messages."""
 
     def __init__(self, client):
         self.why = ""  # why the last attempt to connect failed
@@ -161,7 +162,7 @@ class Log:
 
 
 def check(config):
-    """The settings: `config` where it says something, else the defaults."""
+    """Return the settings: `config` where it says something, else the defaults."""
     settings = _DEFAULTS.copy()
     for key in config:
         if key not in settings:
@@ -189,12 +190,12 @@ def _will(topic, msg, retain=False, qos=0):
 
 
 def text(data):
-    """A topic or a name, given as str or bytes, as a str."""
+    """Return a topic or a name, given as str or bytes, as a str."""
     return data if isinstance(data, str) else str(data, "utf-8")
 
 
 def make_context_of(ssl, params):
-    """The SSLContext for config["ssl"], which may be one, and config["ssl_params"]; OSError."""
+    """Return the SSLContext for config["ssl"], which may be one, and config["ssl_params"]."""
     if hasattr(ssl, "wrap_socket"):
         return ssl
     from mqboard.net.tls import make_context

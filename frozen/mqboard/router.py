@@ -1,4 +1,4 @@
-"""Commands: from a message on <prefix>/mqb/cmd/# to a handler, and its replies back.
+"""Routes commands: from a message on <prefix>/mqb/cmd/# to a handler, and its replies back.
 
 `on_message` runs inside the MQTT reader: it refuses retained commands, drops duplicates, puts the
 parts of a long command together, and queues the whole. `run()` executes one command after the
@@ -60,7 +60,7 @@ class Request:
 
 
 class Router:
-    """`publish(topic, payload, qos)` is awaited; `publish_now(topic, payload)` is not."""
+    """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks."""
 
     def __init__(self, prefix, publish, publish_now, log):
         self.prefix = prefix
@@ -79,11 +79,11 @@ class Router:
         self.register("ping", self._answer_ping)
 
     def register(self, command, handler):
-        """`await handler(request)` answers `command`."""
+        """Have `await handler(request)` answer `command`."""
         self._handlers[command] = handler
 
     def expect_ping(self, ident, arrived):
-        """Call `arrived()` when the command ping/`ident`, which the board sends, was answered.
+        """Have `arrived()` called when our own command ping/`ident` was answered.
 
         It takes the way of every command, so it proves reader, queue and acknowledged replies.
         """
@@ -122,7 +122,7 @@ class Router:
             self._answers[self._idents.index(ident)] = (make_topic, payload)
 
     def _repeated(self, command, ident):
-        """Whether this id was taken before; its short answer is given again, if there is one."""
+        """Return whether this id was taken before; give its short answer again, if there is one."""
         if ident not in self._idents:
             return False
         answer = self._answers[self._idents.index(ident)]
@@ -213,7 +213,7 @@ class Router:
 
 
 def traceback(error):
-    """The traceback of `error` as bytes, cut in front when it is long."""
+    """Return the traceback of `error` as bytes, cut in front when it is long."""
     text = io.BytesIO()
     sys.print_exception(error, text)
     return text.getvalue()[-_MAX_ERROR:]

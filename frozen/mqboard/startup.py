@@ -1,4 +1,4 @@
-"""The composition root: builds the on-board objects and hands them to each other.
+"""Builds the on-board objects and hands them to each other: the composition root.
 
 Everything here is done once, at boot. main.py forgets this module afterwards, and those that only
 it needs, so nothing that stays may be defined here: no class, no callback.
@@ -44,7 +44,7 @@ _RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft"
 
 
 class Unprovisioned(Exception):
-    """The board has no configuration to reach a broker with."""
+    """Raised when the board has no configuration to reach a broker with."""
 
 
 def assemble():
@@ -80,7 +80,7 @@ def assemble():
 
 
 def _identify(store):
-    """Who this board is, what runs on it, and what became of the last update."""
+    """Find out who this board is, what runs on it, and what became of the last update."""
     cause = machine.reset_cause()
     me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30))
     me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]

@@ -1,4 +1,4 @@
-"""What a board and the host agree on: topics, message headers, update records, status codes.
+"""Defines what board and host agree on: topics, message headers, update records, status codes.
 
 One package for both ends: frozen into the firmware and installed for the host, so that no constant
 is written twice. It is pure: it imports only `struct` and itself.
@@ -29,7 +29,7 @@ OFFLINE = "offline"
 
 
 class WireError(Exception):
-    """What arrived is not what the protocol says."""
+    """Raised when what arrived is not what the protocol says."""
 
 
 def header(seq, last):
@@ -51,12 +51,12 @@ def parse_header(payload):
 
 
 def command_filter(prefix):
-    """The filter a board subscribes to for its commands."""
+    """Return the filter a board subscribes to for its commands."""
     return prefix + "/mqb/cmd/#"
 
 
 def command_topic(prefix, command, ident, tail=""):
-    """The topic of one command; `tail` is a file path or a hash."""
+    """Return the topic of one command; `tail` is a file path or a hash."""
     topic = prefix + "/mqb/cmd/" + command + "/" + ident
     return topic + "/" + tail if tail else topic
 
@@ -73,25 +73,25 @@ def parse_command_topic(prefix, topic):
 
 
 def reply_topic(prefix, ident):
-    """Where the replies to command `ident` go: header plus data."""
+    """Return the topic of the replies to command `ident`: header plus data."""
     return prefix + "/mqb/reply/out/" + ident
 
 
 def error_topic(prefix, ident):
-    """Where the error of command `ident` goes: text without a header."""
+    """Return the topic of the error of command `ident`: text without a header."""
     return prefix + "/mqb/reply/err/" + ident
 
 
 def status_topic(prefix):
-    """Retained JSON: the board's birth, and its will."""
+    """Return the topic of the board's birth and will: retained JSON."""
     return prefix + "/mqb/status"
 
 
 def blocks_topic(prefix, ident):
-    """The default topic for the blocks of update command `ident`."""
+    """Return the default topic for the blocks of update command `ident`."""
     return prefix + "/mqb/blocks/" + ident
 
 
 def log_topic(prefix):
-    """One log line per message."""
+    """Return the topic of the log: one line per message."""
     return prefix + "/log"

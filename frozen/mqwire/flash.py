@@ -1,4 +1,4 @@
-"""The ESP32's flash formats that both ends read: otadata records and the app image's frame.
+"""Reads the ESP32's flash formats that both ends need: otadata records and the app image's frame.
 
 Sources: ESP-IDF v5.5, `esp_ota_select_entry_t` and `esp_ota_img_states_t`
 (components/bootloader_support/include/esp_flash_partitions.h), `esp_image_header_t` and
@@ -41,7 +41,7 @@ MAX_SEGMENTS = 16
 
 
 def pack_otadata(sequence, state, crc):
-    """The 32 bytes of an otadata record."""
+    """Return the 32 bytes of an otadata record."""
     return struct.pack(_OTADATA, sequence, b"\xff" * 20, state, crc)
 
 
@@ -52,7 +52,7 @@ def unpack_otadata(record):
 
 
 def state_name(state):
-    """The word for an otadata state; "undefined" for a blank one."""
+    """Return the word for an otadata state; "undefined" for a blank one."""
     return STATE_NAMES[state] if state < len(STATE_NAMES) else "undefined"
 
 
@@ -71,7 +71,7 @@ def image_header(data):
 
 
 def image_size(read, limit):
-    """The size in bytes of the app image that `read(offset, size)` gives access to.
+    """Return the size in bytes of the app image that `read(offset, size)` gives access to.
 
     Walks the segment headers; raises WireError if there is none or it passes `limit`.
     """

@@ -1,4 +1,4 @@
-"""An update on the wire: the request, the block records, and the board's replies.
+"""Packs and unpacks an update on the wire: the request, the block records, and the board's replies.
 
     host  -> cmd/update/<id>      request: offer, signature, options        (header + parts)
     board -> reply/out/<id>       RECEIVING, credit, bitmap of needed blocks
@@ -115,7 +115,7 @@ REPLY_SIZE = 4
 
 
 def pack_request(offer, signature=b"", options=b"{}"):
-    """The body of an update command: three byte strings, each behind its u16 length.
+    """Make the body of an update command: three byte strings, each behind its u16 length.
 
     `offer` is image.json to the byte (the signature is over these bytes), `options` is a JSON
     object that concerns this transfer only: {"topic": where the blocks will arrive,
@@ -145,7 +145,7 @@ def unpack_request(body):
 
 
 def pack_record(number, encoding, data):
-    """One block record; several of them make a block message."""
+    """Make one block record; several of them make a block message."""
     return struct.pack(_RECORD, number, encoding, len(data)) + data
 
 
@@ -161,12 +161,12 @@ def unpack_record(message, position):
 
 
 def blocks_in(encoding, data):
-    """How many blocks, one behind the other, a record is about."""
+    """Return how many blocks, one behind the other, a record is about."""
     return data[0] if encoding == DELTA and len(data) else 1
 
 
 def pack_instruction(length, patches, distance):
-    """The head of one instruction."""
+    """Make the head of one instruction."""
     return struct.pack(_INSTRUCTION, length, patches, distance)
 
 
@@ -176,7 +176,7 @@ def unpack_instruction(head):
 
 
 def pack_reply(code, credit=0, received=0, body=b""):
-    """One reply, without the message header.
+    """Make one reply, without the message header.
 
     `credit`: block messages that may be in flight; `received`: block messages received since the
     offer, modulo 65536. `body`: with RECEIVING the bitmap of needed blocks (bit 7 of byte 0 is
@@ -194,7 +194,7 @@ def unpack_reply(payload):
 
 
 def bitmap_get(bitmap, number):
-    """Whether block `number` is set."""
+    """Return whether block `number` is set."""
     return bool(bitmap[number >> 3] & (0x80 >> (number & 7)))
 
 

@@ -1,4 +1,4 @@
-"""The CPU's end of the bus to the simulated chip; host/mqhost/sim/bus.py documents it.
+"""Speaks the CPU's end of the bus to the simulated chip; host/mqhost/sim/bus.py documents it.
 
 `call` makes one request and waits for its reply. What goes through the mailbox must lie there
 before the request and be taken before the next, so there is one exchange at a time. Ctrl-C may

@@ -1,4 +1,4 @@
-"""The constants of `network`; network.py loads them for each use."""
+"""Holds the constants of `network`; network.py loads them for each use."""
 
 from micropython import const
 

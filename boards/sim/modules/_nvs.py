@@ -1,4 +1,4 @@
-"""The NVS class of `esp32`; esp32.py loads it. Signatures and errors: the port's esp32_nvs.c."""
+"""Holds the NVS class of `esp32`, which loads it. Signatures and errors: the port's esp32_nvs.c."""
 
 import struct
 
@@ -25,7 +25,7 @@ class NVS:
         self._set(_I32, key, struct.pack("<i", value))
 
     def get_i32(self, key):
-        """The integer kept under `key`."""
+        """Return the integer kept under `key`."""
         return struct.unpack("<i", _bus.call(_NVS_GET, _I32, 0, self._name(key)))[0]
 
     def set_blob(self, key, value):
@@ -41,7 +41,7 @@ class NVS:
         _bus.call(_NVS_ERASE, 0, 0, self._name(key))
 
     def commit(self):
-        """Nothing is left to do: the chip has written it."""
+        """Do nothing: the chip has written it already."""
 
     def __repr__(self):
         return "<NVS namespace>"

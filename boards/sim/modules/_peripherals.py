@@ -1,4 +1,4 @@
-"""The parts of `machine` that an application may use: timers, pins, the CPU's frequency.
+"""Holds what an application may use of `machine`: timers, pins, the CPU's frequency.
 
 Signatures and errors are those of the ESP32 port's machine_timer.c and machine_pin.c; the rest is
 the unix port's own `machine`.
@@ -137,7 +137,7 @@ class Pin:
         self.value(not self.value())
 
     def irq(self, handler=None, trigger=IRQ_RISING | IRQ_FALLING, **_):
-        """Nothing ever happens on an unconnected pin."""
+        """Take a handler that is never called: nothing happens on an unconnected pin."""
         return self
 
     def __repr__(self):

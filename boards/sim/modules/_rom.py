@@ -1,4 +1,4 @@
-"""What the ESP32 port does around Python code: boot scripts in their order, then the prompt.
+"""Does what the ESP32 port does around Python code: boot scripts in their order, then the prompt.
 
 The process begins here. `start` takes the host's files away, then runs _boot.py, boot.py and
 main.py, each from the frozen modules or else from the board's filesystem, as the port's main.c

@@ -1,4 +1,4 @@
-"""The parts of `machine` that are used now and then: constants, reset causes, sleep, clock.
+"""Holds what is used now and then of `machine`: constants, reset causes, sleep, clock.
 
 Nothing here has a state of its own: the module is loaded for each use (see machine.py).
 """

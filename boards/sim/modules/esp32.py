@@ -1,4 +1,4 @@
-"""The ESP32 port's `esp32` module: Partition and NVS, on the simulated chip.
+"""Stands in for the ESP32 port's `esp32`: Partition and NVS, on the simulated chip.
 
 Signatures, results and errors are those of the port's esp32_partition.c and esp32_nvs.c. The
 partitions are read from the table in flash, as ESP-IDF does. NVS is in _nvs.py.

@@ -1,4 +1,4 @@
-"""The block device for the board's filesystem: the vfs partition, as on the ESP32 port."""
+"""Names the block device of the board's filesystem: the vfs partition, as on the ESP32 port."""
 
 from esp32 import Partition
 

@@ -1,4 +1,4 @@
-"""The ESP32 port's `machine` module on the simulated chip.
+"""Stands in for the ESP32 port's `machine` on the simulated chip.
 
 A chip has this module in its ROM, not in Python's heap. So only what a board needs all the time is
 here. What is used now and then (_system.py: constants, sleep, clock) is loaded for each use and not

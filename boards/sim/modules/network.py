@@ -1,4 +1,4 @@
-"""The ESP32 port's `network`: a WLAN station on the simulated radio, and an access point in name.
+"""Stands in for the ESP32 port's `network`: a WLAN station, and an access point in name only.
 
 Signatures and states are those of the port's network_wlan.c. The station reaches the host's
 loopback interface and whatever else the host reaches. A chip has all this in its ROM: constants are

@@ -1,4 +1,4 @@
-"""The unix port's `socket`, which works only while the station is on its network.
+"""Wraps the unix port's `socket`: it works only while the station is on its network.
 
 Without it a name does not resolve and a socket cannot be had; the errors are those of an ESP32 that
 has no route. When the network goes, the chip breaks the connections that there are.

@@ -1,4 +1,4 @@
-"""The ESP32 port's `time`: the board's own clock, in whole seconds since 2000, and no time zone.
+"""Stands in for the ESP32 port's `time`: the board's clock, seconds since 2000, no time zone.
 
 Everything else is the unix port's module.
 """

@@ -1,2 +1,1 @@
-"""Who lives and who is confirmed: tasks go in, watchdog feeds, confirmations and rollbacks
-come out."""
+"""Watches over the board: tasks go in; watchdog feeds, confirmations and rollbacks come out."""

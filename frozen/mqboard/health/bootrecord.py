@@ -1,4 +1,4 @@
-"""What a board must remember over a reset: unhealthy boots in RTC memory, update trials in NVS.
+"""Remembers over a reset: unhealthy boots in RTC memory, the image on trial and its end in NVS.
 
 RTC memory survives every reset but a power cut, which is just right for counting crashes. NVS
 survives that too: it holds which image is on trial, which failed last, and the last good
@@ -20,13 +20,13 @@ _BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
 
 
 class Store:
-    """Text values by key in an esp32.NVS namespace. Keys have at most 15 characters."""
+    """Keeps text values by key in an esp32.NVS namespace. Keys have at most 15 characters."""
 
     def __init__(self, nvs):
         self._nvs = nvs
 
     def get(self, key):
-        """The text kept under `key`, or None."""
+        """Return the text kept under `key`, or None."""
         buffer = bytearray(_BLOB_MAX)
         try:
             size = self._nvs.get_blob(key, buffer)
@@ -61,12 +61,12 @@ class BootRecord:
         _write(memory, min(self.unhealthy + 1, 255))
 
     def safe_mode(self):
-        """Whether so many boots failed that no user code may run."""
+        """Return whether so many boots failed that no user code may run."""
         return self.unhealthy >= SAFE_MODE_AFTER
 
 
 def count_from_zero(memory):
-    """This boot is healthy, or ends on purpose. `memory` as for BootRecord."""
+    """Count unhealthy boots from zero: this one is healthy, or ends on purpose."""
     _write(memory, 0)
 
 
@@ -82,14 +82,16 @@ class Trial:
         self._begun = None
 
     def begin(self, image, version):
-        """`image` (hex SHA-256) is about to be made the one that boots next."""
+        """Note that `image` (hex SHA-256) is about to be made the one that boots next."""
         self._begun = {"image": image, "version": version}
         self._store.erase("why")
         self._store.set("trial", json.dumps(self._begun))
 
     def due(self):
-        """It is the one that boots next: from now on its slot's state tells of it, and no more of
-        an image before it. When the note gets lost, a rollback cannot be explained, that is all."""
+        """Note that it is now the one that boots next: from here on its slot's state tells of it,
+        and no more of an image before it. When the note gets lost, a rollback cannot be explained,
+        that is all.
+        """
         self._begun["due"] = True
         try:
             self._store.set("trial", json.dumps(self._begun))
@@ -97,26 +99,25 @@ class Trial:
             pass
 
     def image(self):
-        """The image on trial, or None."""
+        """Return the hash of the image on trial, or None."""
         return (_parse(self._store.get("trial"), dict) or {}).get("image")
 
     def cancel(self):
-        """It will not be booted after all."""
+        """Forget the image on trial: it will not be booted after all."""
         self._store.erase("trial")
 
     def blame(self, code, reason):
-        """The image on trial gives up for `reason` and will be rolled back; `code` is one of
-        mqwire.update."""
+        """Note why the image on trial gives up: `reason` for people, `code` of mqwire.update."""
         self._store.set("why", json.dumps([code, reason[:_REASON_MAX]]))
 
     def confirmed(self):
-        """The running image proved good."""
+        """Forget trial and failures: the running image proved good."""
         for key in ("failed", "why", "trial"):  # the last one says that there is more to erase
             self._store.erase(key)
 
     def resolve(self, image, other_state, reset_cause):
-        """Called at boot. Return the failed update, or None: "image", "version", "code" (of
-        mqwire.update) and "reason".
+        """Find out at boot what became of the last update. Return the failed one, or None: "image",
+        "version", "code" (of mqwire.update) and "reason".
 
         `image` is the running one, `other_state` the other slot's state: "aborted" is how the
         bootloader marks the image it rolled back. One that was never due is not blamed: the mark
@@ -131,13 +132,13 @@ class Trial:
         return _parse(self._store.get("failed"), dict)
 
     def _why(self):
-        """What the image that was rolled back said last: [code, reason], or None."""
+        """Return what the image that was rolled back said last: [code, reason], or None."""
         why = _parse(self._store.get("why"), list)
         return why if why and len(why) == 2 else None
 
 
 def newest_seq(store):
-    """The highest seq that was ever confirmed here, 0 if none was."""
+    """Return the highest seq that was ever confirmed here, 0 if none was."""
     try:
         return int(store.get("seq") or 0)
     except ValueError:
@@ -145,7 +146,7 @@ def newest_seq(store):
 
 
 def keep_seq(store, seq):
-    """The image that runs is a confirmed one, of that `seq`. Raises OSError."""
+    """Note the `seq` of the running image, which is confirmed. Raises OSError."""
     if seq > newest_seq(store):
         store.set("seq", str(seq))
 

@@ -1,4 +1,4 @@
-"""What settles a boot: healthy, then reachable; an image on trial is confirmed or given up.
+"""Waits until a boot is healthy, then reachable; confirms an image on trial, or has it rolled back.
 
 The board runs this once, at first, and forgets the module when it is done.
 """

@@ -1,4 +1,4 @@
-"""The supervisor: owns every task, restarts the ones that die, and alone feeds the watchdog.
+"""Owns every task, restarts the ones that die, and alone feeds the watchdog.
 
 The watchdog is fed from this loop, once a second, so a blocked event loop starves it; and it is
 fed only while the management tasks stay alive. The loop also looks whether a task has ended: a
@@ -37,7 +37,7 @@ class _Entry:
 
 
 class Supervisor:
-    """`feed()` feeds the hardware watchdog; `turn()`, if given, is called once a second."""
+    """Runs tasks. `feed()` feeds the watchdog; `turn()`, if given, is called once a second."""
 
     def __init__(self, feed, log, turn=None):
         self._feed = feed
@@ -62,14 +62,14 @@ class Supervisor:
         self._entries.append(entry)
 
     def calm_s(self):
-        """Seconds since the start or since the last death of a vital task."""
+        """Return the seconds since the start or since the last death of a vital task."""
         for entry in self._entries:
             if entry.vital and entry.task and entry.task.done():
                 return 0  # not looked at yet
         return self.seconds - self._calm_since
 
     def trusty(self):
-        """Whether no vital task has died too often."""
+        """Return whether no vital task has died too often."""
         return not any([entry.vital and entry.deaths >= _DEATHS_MAX for entry in self._entries])
 
     async def run(self):
@@ -113,7 +113,7 @@ class Supervisor:
                 raise
 
     async def _look_after(self, entry):
-        """Start a task again whose pause is over; see how one ended, and forget it if well."""
+        """Look after one task: start it again when its pause is over, note how it ended."""
         if entry.task is None:
             if self.seconds - entry.since >= entry.pause:
                 entry.begin(self.seconds)
@@ -146,7 +146,7 @@ class Supervisor:
             pass  # that is what it died of, then
 
     def _unheard(self, loop, context):
-        """Called by asyncio for each task that dies unawaited; `_look_after` hears of ours."""
+        """Ignore a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
         task = context.get("future")
         if not any([entry.task is task for entry in self._entries]):
             self._log.exception(context["exception"], "a task that nobody waits for died")

@@ -1,4 +1,4 @@
-"""The MQTT client alone: a function that opens a stream goes in, messages go in and out.
+"""Speaks MQTT as a client: a function that opens a stream goes in, messages go in and out.
 
 It knows nothing of a board: `client` holds the connection, `session` what outlives it,
 `framing` and `packet` turn packets into bytes.

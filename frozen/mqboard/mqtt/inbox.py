@@ -1,4 +1,4 @@
-"""Messages waiting for whoever takes his time: a coroutine handler, or an `async for`."""
+"""Queues messages for handlers that take their time: a coroutine handler, or an `async for`."""
 
 import asyncio
 
@@ -30,12 +30,12 @@ class Inbox:
         return self._items.pop(0) if self._items else None
 
     def finish(self):
-        """No more messages, but those that wait."""
+        """Take no more messages; those that wait are still handed out."""
         self._open = False
         self._news.set()
 
     def stop(self):
-        """No more messages: those that wait are dropped."""
+        """Take no more messages, and drop those that wait."""
         self._items.clear()
         self.finish()
 

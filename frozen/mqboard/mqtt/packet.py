@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 packets: encoding into a caller's buffer, and the small parts of decoding.
+"""Encodes MQTT 3.1.1 packets into a caller's buffer, and decodes their small parts.
 
 Pure functions without state, the same on CPython and MicroPython. Section numbers refer to the
 OASIS standard "MQTT Version 3.1.1" of 29 October 2014.
@@ -41,7 +41,7 @@ REFUSALS = (
 
 
 class PacketError(Exception):
-    """Bytes that are no MQTT packet, or arguments that make none."""
+    """Raised for bytes that are no MQTT packet, and for arguments that make none."""
 
 
 def put_length(buffer, position, value):
@@ -57,7 +57,7 @@ def put_length(buffer, position, value):
 
 
 def length_size(value):
-    """How many bytes the remaining length `value` takes."""
+    """Return how many bytes the remaining length `value` takes."""
     return 1 if value < 128 else 2 if value < 16384 else 3 if value < 2097152 else 4
 
 
@@ -73,7 +73,7 @@ def put_string(buffer, position, data):
 
 
 def connect(client_id, keepalive, clean, will, user, password):
-    """A CONNECT packet (3.1). Strings are bytes; `will` (topic, payload, qos, retain) or None."""
+    """Make a CONNECT (3.1). Strings are bytes; `will` is (topic, payload, qos, retain) or None."""
     flags = 0x02 if clean else 0
     parts = [client_id]
     if will:
@@ -99,7 +99,7 @@ def connect(client_id, keepalive, clean, will, user, password):
 
 
 def subscribe(kind, packet_id, topic_filter, qos=None):
-    """A SUBSCRIBE (3.8) or, without `qos`, UNSUBSCRIBE (3.10) packet for one filter (bytes)."""
+    """Make a SUBSCRIBE (3.8) or, without `qos`, UNSUBSCRIBE (3.10) for one filter (bytes)."""
     remaining = 4 + len(topic_filter) + (0 if qos is None else 1)
     packet = bytearray(1 + length_size(remaining) + remaining)
     packet[0] = kind
@@ -112,7 +112,7 @@ def subscribe(kind, packet_id, topic_filter, qos=None):
 
 
 def topic_head(topic):
-    """`topic` as bytes behind its length; PacketError unless one can publish to it (4.7)."""
+    """Return `topic` as bytes behind its length; PacketError unless one can publish to it (4.7)."""
     data = topic.encode()
     if not 0 < len(data) <= _MAX_STRING or b"+" in data or b"#" in data or b"\0" in data:
         raise PacketError("no topic to publish to: %.40s" % topic)
@@ -131,7 +131,7 @@ def check_filter(topic_filter):
 
 
 def matches(topic_filter, topic):
-    """Whether `topic` matches a filter with + and # (4.7). Topics that begin with $ need a $."""
+    """Return whether `topic` matches a filter with + and # (4.7). A $ in front needs a $."""
     if topic_filter == topic:
         return True
     if topic[:1] == "$" and topic_filter[:1] in ("+", "#"):

@@ -1,4 +1,4 @@
-"""What an MQTT client and its broker owe each other, over any number of connections.
+"""Keeps what an MQTT client and its broker owe each other, over any number of connections.
 
 What the broker has not acknowledged stays in `_pending`, in the order of sending: it is sent again
 with the same packet id and DUP where the broker has kept the session, anew where not. What we have
@@ -75,7 +75,7 @@ class Session:
         self.failed = 0  # messages whose handler raised: acknowledged all the same
 
     def forget_connection(self):
-        """The broker has no session: what it was to keep has to be told again."""
+        """Note that the broker has no session: what it was to keep has to be told again."""
         self._received.clear()
         self._unwanted.clear()
         for subscription in self._subscriptions.values():
@@ -125,7 +125,7 @@ class Session:
         return pending
 
     def head(self, topic):
-        """`topic` as it stands in a PUBLISH, kept for the next message; raises PacketError."""
+        """Return `topic` as a PUBLISH has it, kept for the next message; raises PacketError."""
         if topic != self._head_of:
             self._head = packet.topic_head(topic)
             self._head_of = topic
@@ -269,7 +269,7 @@ class Session:
         self.close()
 
     def close(self):
-        """The message is taken: acknowledge it."""
+        """Acknowledge a message that was taken."""
         packet_id = self._packet_id
         if self._first & 4:
             if len(self._received) >= _QOS2_MAX and packet_id not in self._received:

@@ -1,4 +1,4 @@
-"""Publishing without waiting for each acknowledgement, but for at most so many."""
+"""Publishes without waiting for each acknowledgement, but for at most so many."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How a connection comes about: Wi-Fi or Ethernet, names, time, TCP and TLS.
+"""Makes connections: Wi-Fi or Ethernet, names, time, TCP and TLS go in, open streams come out.
 
 A host and a port go in, a stream for asyncio comes out (`opener`, `open_stream`).
 """

@@ -1,4 +1,4 @@
-"""A name's IPv4 addresses, without blocking: queries for A records (RFC 1035) over UDP.
+"""Looks up a name's IPv4 addresses without blocking: queries for A records (RFC 1035) over UDP.
 
 getaddrinfo of an ESP32 blocks all tasks, for half a minute when no server answers. mqboard.net
 loads this module when it has a name to resolve and a server to ask, and forgets it afterwards.
@@ -42,7 +42,7 @@ async def resolve(name, servers, port=53):
 
 
 def make_question(name):
-    """The question for the addresses of `name`; OSError when that cannot be a name."""
+    """Make the question for the addresses of `name`; OSError when that cannot be a name."""
     question = b""
     for label in name.rstrip(".").lower().encode().split(b"."):
         if not 0 < len(label) < 64:
@@ -52,7 +52,7 @@ def make_question(name):
 
 
 def addresses(answer, question):
-    """The IPv4 addresses in the answer to `question`, none if there is no such name; or OSError.
+    """Return the IPv4 addresses in the answer to `question`, none for no such name; or OSError.
 
     The records' names are only stepped over: the server has followed the aliases.
     """

@@ -1,4 +1,4 @@
-"""Ethernet as a link: network.LAN of the ESP32 port, made from the arguments in the configuration.
+"""Keeps Ethernet up as a link: network.LAN of the ESP32 port, with the configuration's arguments.
 
     {"phy_type": "LAN8720", "phy_addr": 1, "mdc": 23, "mdio": 18, "power": 16,
      "ref_clk": 17, "ref_clk_mode": "out"}
@@ -17,7 +17,7 @@ _RETRY_S = 15
 
 
 class EthernetLink(Link):
-    """`arguments` are those of network.LAN, as above; `make(arguments)` makes the interface."""
+    """A wired link. `arguments` are network.LAN's, as above; `make(arguments)` makes it."""
 
     def __init__(self, arguments, log, make=None):
         super().__init__(None)
@@ -26,7 +26,7 @@ class EthernetLink(Link):
         self._log = log
 
     def connected(self):
-        """Whether there is an address."""
+        """Return whether there is an address."""
         return self._interface is not None and self._interface.isconnected()
 
     def restart(self):
@@ -37,7 +37,7 @@ class EthernetLink(Link):
             self._log.warning("Ethernet: %s", error)
 
     async def run(self):
-        """Have the interface on, for ever."""
+        """Keep the interface on, for ever."""
         told = False
         while True:
             try:
@@ -56,7 +56,7 @@ class EthernetLink(Link):
 
 
 def make_lan(arguments):
-    """The interface for `arguments`; raises whatever is wrong with them."""
+    """Make the interface for `arguments`; raises whatever is wrong with them."""
     import machine
     import network
 

@@ -1,4 +1,4 @@
-"""The time of day: a floor for the clock at boot, and SNTP (RFC 4330) to set it right.
+"""Sets the time of day: a floor for the clock at boot, then SNTP (RFC 4330).
 
 The floor is the firmware's build time: certificates made before it can be checked at once.
 """
@@ -73,7 +73,7 @@ def _receive(sock, stamp):
 
 
 def _epoch():
-    """When time.time() is 0, in seconds since 1970: it depends on the port."""
+    """Return when time.time() is 0, in seconds since 1970: it depends on the port."""
     return _FROM_2000 if time.gmtime(0)[0] == 2000 else 0
 
 

@@ -1,4 +1,4 @@
-"""TCP and TLS streams for asyncio on MicroPython, and the opener the MQTT client is given.
+"""Opens TCP and TLS streams for asyncio on MicroPython; makes the opener the MQTT client is given.
 
 The stream shows the socket's own non-blocking readinto and write (None: would block), so that a
 reader can read until it is empty without going through the event loop for each packet. TLS is in
@@ -18,7 +18,7 @@ _TCP_NODELAY = const(1)
 
 
 class Stream:
-    """A non-blocking socket. See mqboard.mqtt.framing for the interface.
+    """Wraps a non-blocking socket. See mqboard.mqtt.framing for the interface.
 
     Whoever reads or writes goes on until that would block before he waits: with TLS, what waits is
     the socket, and mbedTLS may have more. A write that would block must be repeated with the same
@@ -115,7 +115,7 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
 
 
 async def _look_up(host, port, dns):
-    """What getaddrinfo has to say of `host`, which does not block where `dns` is asked instead."""
+    """Return what getaddrinfo says of `host`, which does not block where `dns` is asked instead."""
     hosts = (host,)
     # The port knows addresses, names of the local network, and how to ask for those in .local.
     if dns and "." in host and not (host.endswith(".local") or host.replace(".", "").isdigit()):

@@ -1,4 +1,4 @@
-"""TLS for mqboard.net: a context that verifies, a handshake that does not block, errors for people.
+"""Does TLS for mqboard.net: a context that verifies, a handshake that does not block, plain errors.
 
 Loaded only where TLS is used. The certificates' times are checked against the board's clock; a
 clock that was never set is corrected by SNTP when a certificate fails for it (`setting_clock`).
@@ -19,7 +19,7 @@ _EOF = const(-0x7280)
 
 
 class ValidityError(OSError):
-    """By the board's clock, the certificate is not valid yet or not any more."""
+    """Raised when, by the board's clock, the certificate is not valid yet or not any more."""
 
 
 def make_context(ca=None, cert=None, key=None, verify=True):
@@ -79,7 +79,7 @@ def secure(stream, context, server_hostname):
 
 
 def _explained(error):
-    """An OSError that says what mbedTLS means by `error`."""
+    """Return an OSError that says what mbedTLS means by `error`."""
     if isinstance(error, ValueError):  # of a certificate, in words
         text = "TLS: " + str(error).strip().replace("\n", "; ")
         if "validity" not in text:
@@ -100,7 +100,7 @@ def _explained(error):
 
 
 def setting_clock(opener, server, floor, log):
-    """Return an opener that does as `opener`, and has the clock set when that was to blame.
+    """Return an opener like `opener` that has the clock set when a wrong one was to blame.
 
     `server`, `floor`: as for mqboard.net.sntp.set_clock.
     """

@@ -1,4 +1,4 @@
-"""The network below MQTT: something else's, or a Wi-Fi station that tries access points in turn.
+"""Keeps the network below MQTT up: a Wi-Fi station that tries access points in turn, or another's.
 
 A link has `connected()`, `address()`, `dns()`, the task `run()` that keeps it up for ever, and
 `restart()` for whoever finds that it says connected and yet nothing gets through. It knows nothing
@@ -19,21 +19,21 @@ _WRONG_PASSWORD = const(202)
 
 
 class Link:
-    """A network that somebody else keeps up; `interface` knows whether it is, None: always."""
+    """A network that somebody else keeps up; `interface` knows whether it is up, None: always."""
 
     def __init__(self, interface=None):
         self._interface = interface
 
     def connected(self):
-        """Whether there is an address."""
+        """Return whether there is an address."""
         return self._interface is None or self._interface.isconnected()
 
     def address(self):
-        """The IPv4 address as text, or "" without one."""
+        """Return the IPv4 address as text, or "" without one."""
         return self._interface.ifconfig()[0] if self._interface and self.connected() else ""
 
     def dns(self):
-        """The DNS server's address as text, or "" when it is not known."""
+        """Return the DNS server's address as text, or "" when it is not known."""
         server = self._interface.ifconfig()[3] if self._interface and self.connected() else ""
         return "" if server == "0.0.0.0" else server
 
@@ -47,7 +47,7 @@ class Link:
 
 
 class WifiLink(Link):
-    """`wlan` is a network.WLAN station; `networks` a list of (ssid, password), tried in order."""
+    """Joins Wi-Fi: `wlan` is a station, `networks` a list of (ssid, password), tried in order."""
 
     def __init__(self, wlan, networks, log):
         super().__init__(wlan)

@@ -1,1 +1,1 @@
-"""Code from afar: the text of a command goes in, what it evaluates to and prints comes out."""
+"""Runs code from afar: the text of a command goes in, what it evaluates to and prints comes out."""

@@ -1,4 +1,4 @@
-"""The REPL: evaluates an expression or executes statements, and sends back what they print.
+"""Evaluates an expression or executes statements, and sends back what they print.
 
 Output is collected in one buffer; whenever it is full it leaves as a reply message at once, so that
 a command may print more than the board has memory for.
@@ -39,19 +39,19 @@ class Output:
                     self._send = _forget  # the link is gone: the command runs on, unheard
 
     def rest(self):
-        """The bytes not sent yet."""
+        """Return the bytes not sent yet."""
         return bytes(self._buffer[: self._used]) if self._used else b""
 
 
 class Repl:
-    """`console` is the mqboard.log.Console whose output is captured; `names` the globals."""
+    """Answers `eval`. `console`: the mqboard.log.Console to capture; `names`: the globals."""
 
     def __init__(self, console, names):
         self._console = console
         self._names = names
 
     async def eval(self, request):
-        """The `eval` command: repr() of an expression, or the output of statements.
+        """Answer the `eval` command: repr() of an expression, or the output of statements.
 
         What an expression prints comes before its repr(), and instead of it when that is None.
         """

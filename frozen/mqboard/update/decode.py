@@ -1,4 +1,4 @@
-"""Block records to blocks: one block buffer, one decompressor, both made before a transfer begins.
+"""Decodes block records: one block buffer, one decompressor, both made before a transfer begins.
 
     record -> Decoder.begin -> Decoder.fill for each of its blocks -> Decoder.block
 
@@ -22,7 +22,7 @@ _PADDING = b"\xff" * 64
 
 
 class Decoder:
-    """`base` is the partition of the image that runs, `base_size` its size in bytes.
+    """Decodes into `block`. `base` is the running image's partition, `base_size` its size in bytes.
 
     Everything is allocated here: MemoryError now, or not at all.
     """

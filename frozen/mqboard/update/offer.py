@@ -1,4 +1,4 @@
-"""What a board accepts: an update request, read and checked, and the reasons to refuse it.
+"""Reads and checks an update request, and refuses the ones this board must not take.
 
 First the signature, before anything of the offer is believed or even parsed; then what the offer
 says; then whether it is for this board, and whether this board wants it.
@@ -108,7 +108,7 @@ def admit(offer, mine, slot):
 
 
 def _is_blocks_topic(topic, prefix):
-    """Whether blocks may arrive on `topic`: no filter, and none of our own topics but those."""
+    """Return whether blocks may arrive on `topic`: no filter, none of our other topics."""
     if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
         return False
     for byte in topic.encode():  # not its characters: each would be interned, for ever

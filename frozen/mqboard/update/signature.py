@@ -1,4 +1,4 @@
-"""Whether an offer comes from somebody whose firmware this board takes: RSA, PKCS#1 v1.5, SHA-256.
+"""Verifies that an offer is signed by a key this board knows: RSA, PKCS#1 v1.5, SHA-256.
 
 The signature is over the exact bytes of image.json. The padded message that a right signature opens
 to is built completely and compared completely (RFC 8017, 8.2.2 and 9.2): nothing in it is parsed,
@@ -21,12 +21,12 @@ _BEGINNING = b'{"format":1,"key":"'
 
 
 def key_id(modulus):
-    """The name of a key, as text: how the SHA-256 of its modulus (384 bytes) begins."""
+    """Return the name of a key, as text: how the SHA-256 of its modulus (384 bytes) begins."""
     return str(binascii.hexlify(hashlib.sha256(modulus).digest()[:8]), "ascii")
 
 
 def named_key(offer):
-    """The name of the key that `offer`, the bytes of image.json, says it is signed with, or ""."""
+    """Return the name of the key that `offer`, the bytes of image.json, names, or ""."""
     end = len(_BEGINNING) + 16
     head = bytes(offer[: end + 1])
     if len(head) <= end or head[: len(_BEGINNING)] != _BEGINNING or head[end] != 0x22:
@@ -38,7 +38,7 @@ def named_key(offer):
 
 
 def genuine(offer, signature, modulus):
-    """Whether `signature` is that of the key `modulus` over the bytes `offer`."""
+    """Return whether `signature` is that of the key `modulus` over the bytes `offer`."""
     if len(signature) != wire.SIGNATURE_SIZE:
         return False
     number = int.from_bytes(signature, "big")

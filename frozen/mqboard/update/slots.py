@@ -1,4 +1,4 @@
-"""The two app slots: which runs, in which state, and writing the other one block by block.
+"""Looks at the two app slots: their names, sizes, states, and the hash of the image in one.
 
 The ESP32 port has no call that tells a slot's state, so it is read from otadata, whose format is in
 mqwire.flash. Partitions come as arguments: esp32.Partition on a board, a fake in a test.
@@ -17,17 +17,17 @@ _PIECE = 1024  # bytes read at a time: it is done at boot, when the heap should 
 
 
 def label(partition):
-    """The partition's name, as "ota_0"."""
+    """Return the partition's name, as "ota_0"."""
     return partition.info()[_LABEL]
 
 
 def size(partition):
-    """The partition's size in bytes."""
+    """Return the partition's size in bytes."""
     return partition.info()[_SIZE]
 
 
 def state(otadata, slot):
-    """The state otadata gives a slot as a word of mqwire.flash; "undefined" when it gives none."""
+    """Return a slot's state in otadata as a word of mqwire.flash; "undefined" when it has none."""
     record = bytearray(flash.OTADATA_SIZE)
     best = 0
     word = flash.UNDEFINED
@@ -45,13 +45,13 @@ def state(otadata, slot):
 
 
 def read_state(partitions, slot):
-    """`state` by the otadata partition that `partitions`, the class esp32.Partition, finds."""
+    """Return `state` by the otadata that `partitions`, the class esp32.Partition, finds."""
     found = partitions.find(partitions.TYPE_DATA, subtype=_OTADATA)
     return state(found[0], slot) if found else "undefined"
 
 
 async def image_hash(partition):
-    """SHA-256 of the app image in `partition`, as hex text; "" when there is no image.
+    """Return the SHA-256 of the app image in `partition` as hex text; "" when there is no image.
 
     Reads it piece by piece and lets other tasks run in between.
     """
