@@ -7,7 +7,6 @@ package(
     (
         "__init__.py",
         "clock.py",
-        "lazy.py",
         "mqtt/__init__.py",
         "mqtt/client.py",
         "mqtt/framing.py",

@@ -31,7 +31,6 @@ ONCE = (
     "mqboard.health.bootrecord",
     "mqboard.config",
     "mqboard.credentials",
-    "mqboard.net.sntp",
     "mqboard.update.slots",
     "mqwire.flash",
     "mqwire.update",
@@ -136,7 +135,8 @@ def _opener(settings, the_link):
     opener = net.opener(the_link, settings.host, settings.port, make_context, settings.server_name)
     if not settings.ntp:
         return opener
-    return tls.setting_clock(opener, settings.ntp, mqbuild.BUILD_TIME, logger)
+    untimely, floor = tls.ValidityError, mqbuild.BUILD_TIME
+    return sntp.setting_clock(opener, untimely, settings.ntp, floor, logger)
 
 
 def _client(settings, the_link):

@@ -1,7 +1,6 @@
 """Looks up a name's IPv4 addresses without blocking: queries for A records (RFC 1035) over UDP.
 
-getaddrinfo of an ESP32 blocks all tasks, for half a minute when no server answers. mqboard.net
-loads this module when it has a name to resolve and a server to ask, and forgets it afterwards.
+getaddrinfo of an ESP32 blocks all tasks, for half a minute when no server answers.
 """
 
 import asyncio

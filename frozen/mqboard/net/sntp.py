@@ -63,6 +63,26 @@ async def set_clock(server, floor=0, port=_PORT):
     _set(unix_time)
 
 
+def setting_clock(opener, untimely, server, floor, log):
+    """Return an opener like `opener` that has the clock set when a wrong one was to blame.
+
+    `untimely` is the exception that says so; `server`, `floor`: as for `set_clock`.
+    """
+
+    async def open_and_set_clock():
+        try:
+            return await opener()
+        except untimely:
+            try:
+                await set_clock(server, floor)
+                log.info("clock set by %s", server)
+            except OSError as error:
+                log.warning("no time from %s: %s", server, error)
+            raise
+
+    return open_and_set_clock
+
+
 # async
 def _receive(sock, stamp):
     while True:

@@ -2,7 +2,7 @@
 
 The stream shows the socket's own non-blocking readinto and write (None: would block), so that a
 reader can read until it is empty without going through the event loop for each packet. TLS is in
-mqboard.net.tls, which is loaded with the first context.
+mqboard.net.tls, which is loaded with the first context: not every port has the module tls.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from asyncio import core
 from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
+
+from mqboard.net.dns import resolve
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -119,13 +121,7 @@ async def _look_up(host, port, dns):
     hosts = (host,)
     # The port knows addresses, names of the local network, and how to ask for those in .local.
     if dns and "." in host and not (host.endswith(".local") or host.replace(".", "").isdigit()):
-        from mqboard.lazy import forget
-        from mqboard.net.dns import resolve
-
-        try:
-            hosts = await resolve(host, (dns,))
-        finally:
-            forget("mqboard.net.dns")
+        hosts = await resolve(host, (dns,))
     return [each for one in hosts for each in socket.getaddrinfo(one, port, 0, socket.SOCK_STREAM)]
 
 

@@ -1,7 +1,7 @@
 """Does TLS for mqboard.net: a context that verifies, a handshake that does not block, plain errors.
 
 Loaded only where TLS is used. The certificates' times are checked against the board's clock; a
-clock that was never set is corrected by SNTP when a certificate fails for it (`setting_clock`).
+clock that was never set is corrected when a certificate fails for it (mqboard.net.sntp).
 """
 
 import time
@@ -97,28 +97,3 @@ def _explained(error):
     else:
         return error
     return OSError("TLS: " + text)
-
-
-def setting_clock(opener, server, floor, log):
-    """Return an opener like `opener` that has the clock set when a wrong one was to blame.
-
-    `server`, `floor`: as for mqboard.net.sntp.set_clock.
-    """
-
-    async def open_and_set_clock():
-        try:
-            return await opener()
-        except ValidityError:
-            from mqboard.lazy import forget
-            from mqboard.net import sntp
-
-            try:
-                await sntp.set_clock(server, floor)
-                log.info("clock set by %s", server)
-            except OSError as error:
-                log.warning("no time from %s: %s", server, error)
-            finally:
-                forget("mqboard.net.sntp")
-            raise
-
-    return open_and_set_clock

@@ -31,22 +31,17 @@ class Link:
     def dns(self):
         return HOST
 
-class Names:
-    # The module with the resolver, for another port.
-    def __init__(self, port):
-        async def resolve(name, servers):
-            say("resolve", name, servers)
-            return await dns.resolve(name, servers, port)
-
-        self.resolve = resolve
-
 async def connect(host, port, names):
-    sys.modules["mqboard.net.dns"] = Names(names)
+    async def resolve(name, servers):
+        say("resolve", name, servers)
+        return await dns.resolve(name, servers, names)
+
+    net.stream.resolve = resolve
     try:
         stream = await net.opener(Link(), host, port)()
         stream.close()
     finally:
-        sys.modules.pop("mqboard.net.dns", None)
+        net.stream.resolve = dns.resolve
 """
 SOON = "dns._WAITS_S = (0.1, 0.1, 0.2)\n"  # for servers that say nothing
 QUESTION = b"\x06broker\x07example\0\0\1\0\1"
@@ -312,10 +307,6 @@ def test_what_the_port_knows_is_not_asked_for(program, broker, host):
     assert not [words for words in program.told[since:] if words[0] == "resolve"]
 
 
-def test_the_resolver_is_forgotten_after_use(program):
-    """With a host that cannot be a name, the module is loaded and nobody is asked."""
-    loaded = """sys.modules.pop("mqboard.net.dns", None)
-try: await net.open_stream("a..b", 1883, dns="127.0.0.1")
-except OSError as error: text = str(error)
-return text, "mqboard.net.dns" in sys.modules"""
-    assert program.do(loaded) == ["DNS: a..b is not a name", False]
+def test_what_cannot_be_a_name_is_told(program):
+    with pytest.raises(Raised, match="DNS: a..b is not a name"):
+        program.do("await net.open_stream('a..b', 1883, dns='127.0.0.1')")
