@@ -1,4 +1,4 @@
-"""The errors this package raises for people to read.
+"""Defines the errors that this package raises for people to read.
 
 A library function raises one of these with a message that says what, where, and what to do next;
 only the edge (cli, tasks.py) catches ToolError, prints it and exits with its `exit_code`.

@@ -1,4 +1,4 @@
-"""Files that are replaced whole: a reader sees the old bytes or the new ones, never half."""
+"""Replaces files whole: a reader sees the old bytes or the new ones, never half."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Being told to end: SIGTERM and SIGHUP become what Ctrl-C is, so that `with` blocks clean up."""
+"""Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def ended_like_ctrl_c() -> Iterator[None]:
-    """In this block SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored (nohup).
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in this block, unless ignored (nohup).
 
     For the main thread; the edges (cli, tasks.py) run everything in it.
     """

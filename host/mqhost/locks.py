@@ -1,4 +1,4 @@
-"""One at a time: a lock between processes, held on a file while a `with` block runs.
+"""Locks out other processes while a `with` block runs, by a lock on a file.
 
 The kernel frees it when its holder ends, however that happens, so a lock is never left behind.
 """

@@ -1,4 +1,4 @@
-"""The Debian packages that MQBoard needs, what each is for, and how to get the missing ones.
+"""Lists the Debian packages that MQBoard needs and what for, and installs the missing ones.
 
 A package counts as there when what it provides is there (a program, a header), wherever it came
 from. `ensure` installs the missing ones through apt when we are root, and otherwise raises an error
@@ -54,7 +54,7 @@ PURPOSES = ("source", "build", "broker", "test", "docker")
 
 
 def missing(*purposes: str) -> tuple[Package, ...]:
-    """The packages that `purposes` need (all packages, if none is named) and are not there."""
+    """Return the packages that `purposes` need (all, if none is named) and are not there."""
     unknown = set(purposes) - set(PURPOSES)
     if unknown:
         raise ValueError(f"unknown purpose {', '.join(sorted(unknown))}")
@@ -63,7 +63,7 @@ def missing(*purposes: str) -> tuple[Package, ...]:
 
 
 def install_command(packages: Iterable[Package]) -> str:
-    """The command that a person types to install `packages`."""
+    """Return the command that a person types to install `packages`."""
     return "apt-get install --no-install-recommends " + " ".join(p.name for p in packages)
 
 

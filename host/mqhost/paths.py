@@ -1,4 +1,4 @@
-"""Where things lie: the project's root, its build outputs, and the cache between builds."""
+"""Knows where things lie: the project's root, its build outputs, and the cache between builds."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ BUILD = ROOT / "build"
 
 
 def cache_dir() -> Path:
-    """The cache folder: MQBOARD_CACHE, else `mqboard` in the XDG cache folder. Not created here."""
+    """Return the cache folder: MQBOARD_CACHE, else `mqboard` in the XDG one. Not created here."""
     explicit = os.environ.get("MQBOARD_CACHE")
     if explicit:
         return Path(explicit).expanduser().resolve()
@@ -19,6 +19,6 @@ def cache_dir() -> Path:
 
 
 def config_dir() -> Path:
-    """The user's configuration folder, `mqboard` in the XDG one, for keys. Not created here."""
+    """Return the user's configuration folder, `mqboard` in the XDG one, for keys. May not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser().resolve() / "mqboard"

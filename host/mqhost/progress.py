@@ -1,4 +1,4 @@
-"""How long work reports that it goes on, without printing anything itself."""
+"""Defines how long work reports its progress, without printing anything itself."""
 
 from collections.abc import Callable
 
@@ -7,4 +7,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress callback of whoever does not want to know."""
+    """Ignore progress: the callback of whoever does not want to know."""

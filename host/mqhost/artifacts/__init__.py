@@ -1,1 +1,1 @@
-"""Firmware from CI: the name of a repository goes in, a checked bundle of images comes out."""
+"""Brings firmware from CI: a repository's name goes in, a checked bundle of images comes out."""

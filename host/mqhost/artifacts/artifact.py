@@ -1,4 +1,4 @@
-"""Firmware that CI built, brought to this machine: `invoke artifact`.
+"""Downloads firmware that CI built, checks it and keeps it: what `invoke artifact` does.
 
     run or release → its bundle of the board → download → check → image store and build/<board>/
 
@@ -32,7 +32,7 @@ _MOST_PAGES = 10
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was brought: `origin` says from where, for people; `folder` has the files."""
+    """What was downloaded: `origin` says from where, for people; `folder` has the files."""
 
     offer: Offer
     origin: str
@@ -41,7 +41,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class _Source:
-    """A run or a release that has bundles."""
+    """A run or a release, and the bundles that it has."""
 
     origin: str  # for people
     items: list[dict[str, Any]]  # artifacts or assets, as the API describes them
@@ -51,7 +51,7 @@ class _Source:
     about: str = ""  # what to say when the board is not among them
 
     def newest(self, board: str) -> dict[str, Any]:
-        """The bundle of `board`; GitHubError if there is none, or it is not kept any more."""
+        """Return the bundle of `board`; GitHubError if there is none, or it is gone."""
         named = [(bundle.board_of(str(item.get("name"))), item) for item in self.items]
         mine = [item for name, item in named if name == board and type(item.get("id")) is int]
         if not mine:
@@ -75,7 +75,7 @@ def fetch(
     check_signature: bundle.SignatureCheck = signing.check_signature,
     progress: Progress = silent,
 ) -> Fetched:
-    """Bring the firmware of `board` from a run (its ID, or "latest") or a release (its tag).
+    """Download the firmware of `board` from a run (its ID, or "latest") or a release (its tag).
 
     `repository` is OWNER/NAME, by default that of the git remote; `output` the folder that gets the
     files, by default build/<board>. Raises ToolError; then nothing was kept but a download to go
@@ -100,7 +100,7 @@ def fetch(
 
 
 def _find(github: GitHub, repository: str, run: str, has_token: bool) -> _Source:
-    """The run or release that is meant."""
+    """Return the run or release that is meant."""
     of_run = run == LATEST or run.isdecimal()
     if of_run and not has_token:
         raise UsageError(
@@ -126,7 +126,7 @@ def _find(github: GitHub, repository: str, run: str, has_token: bool) -> _Source
 
 
 def _latest(github: GitHub, repository: str) -> dict[str, Any]:
-    """The last good run on the default branch, whose code is the repository's own."""
+    """Return the last good run on the default branch, whose code is the repository's own."""
     branch = str(github.get(f"/repos/{repository}").get("default_branch"))
     runs = github.get(
         f"/repos/{repository}/actions/workflows/{WORKFLOW}/runs",
@@ -145,7 +145,7 @@ def _latest(github: GitHub, repository: str) -> dict[str, Any]:
 
 
 def _run(github: GitHub, repository: str, number: str) -> dict[str, Any]:
-    """The run of that number."""
+    """Return the run of that number."""
     run = github.get(f"/repos/{repository}/actions/runs/{number}")
     _check_own(run, repository)
     return run
@@ -163,7 +163,7 @@ def _check_own(run: dict[str, Any], repository: str) -> None:
 
 
 def _artifacts(github: GitHub, repository: str, run: dict[str, Any]) -> _Source:
-    """What a run left."""
+    """Return the bundles of a run."""
     number, items = run.get("id"), []
     for page in range(1, _MOST_PAGES + 1):
         answer = github.get(
@@ -185,7 +185,7 @@ def _artifacts(github: GitHub, repository: str, run: dict[str, Any]) -> _Source:
 
 
 def _release(github: GitHub, repository: str, tag: str) -> _Source:
-    """What is attached to a release."""
+    """Return a release and the bundles attached to it."""
     release = github.get(f"/repos/{repository}/releases/tags/{tag}")
     return _Source(
         origin=f"release {tag}",
@@ -203,7 +203,7 @@ def _download(
     check_signature: bundle.SignatureCheck,
     progress: Progress,
 ) -> bundle.Bundle:
-    """The bundle, downloaded and checked; its zip file is not kept."""
+    """Download and check the bundle; its zip file is not kept."""
     item = source.newest(board)
     path, size = source.path.format(id=item["id"]), item.get(source.size_key)
     folder = cache_dir() / "downloads"
@@ -237,6 +237,6 @@ def _expired(board: str, origin: str) -> str:
 
 
 def _objects(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The list of objects under `key` of an answer; empty if it has none."""
+    """Return the list of objects under `key` of an answer; empty if it has none."""
     items = record.get(key)
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -1,4 +1,4 @@
-"""A bundle: the files of one build in a zip archive, on their way from CI to a workbench.
+"""Reads and checks bundles: zip archives with the files of one build, as CI makes them.
 
 CI names it `firmware-<board>.v<version>` (a board's name has no dot, so that the board can be read
 from it), `read_bundle` opens one that came over the network: only the files that a build writes are
@@ -36,7 +36,7 @@ SignatureCheck = Callable[[bytes, bytes | None], None]
 
 
 class BundleError(ToolError):
-    """A bundle is not what a build made: damaged, changed, or of something else."""
+    """Raised when a bundle is not what a build made: damaged, changed, or of something else."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class Bundle:
 
 
 def bundle_name(board: str, version: str) -> str:
-    """What the bundle of that build is called, without .zip."""
+    """Return the name of the bundle of that build, without .zip."""
     return f"firmware-{board}.v{version}"
 
 
 def board_of(name: str) -> str | None:
-    """The board whose bundle is called `name`, with or without .zip; None if it is no bundle."""
+    """Return the board whose bundle is called `name`, with or without .zip, or None."""
     match = _NAME.fullmatch(name)
     return match[1] if match else None
 
@@ -110,7 +110,7 @@ def read_bundle(
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
-    """The files of a build in the archive; BundleError if it could do harm or is damaged."""
+    """Return the files of a build in the archive; BundleError if it could do harm or is damaged."""
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -148,7 +148,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo, seen: Mapping[str, bytes]) 
 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """An entry's bytes, no more than a build could have made."""
+    """Return an entry's bytes; BundleError if they are more than a build could have made."""
     with archive.open(entry) as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:

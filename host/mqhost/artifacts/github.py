@@ -1,4 +1,4 @@
-"""The part of GitHub's REST API that finds and downloads what CI built.
+"""Finds and downloads what CI built, by the part of GitHub's REST API that this takes.
 
 `GitHub.get` asks for JSON; `GitHub.download` brings a file, through the redirect to the store where
 the file really lies. The token goes to the API and never to where that redirects to. A download
@@ -39,19 +39,19 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 
 class GitHubError(ToolError):
-    """GitHub cannot be reached, or does not have or give what was asked for."""
+    """Raised when GitHub cannot be reached, or does not have or give what was asked for."""
 
 
 class NotFound(GitHubError):
-    """There is no such thing, or the token may not see it."""
+    """Raised when there is no such thing, or the token may not see it."""
 
 
 class Gone(GitHubError):
-    """It was there and is not kept any more."""
+    """Raised when it was there and is not kept any more."""
 
 
 class _Cut(Exception):
-    """A transfer ended early; another attempt may go on with it."""
+    """Raised when a transfer ended early; another attempt may go on with it."""
 
 
 class GitHub:
@@ -74,7 +74,7 @@ class GitHub:
         self._http.close()
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
-        """The JSON object at `path` (as /repos/…); raises GitHubError."""
+        """Return the JSON object at `path` (as /repos/…); raises GitHubError."""
         for attempt in range(_ATTEMPTS):
             self._wait(attempt)
             try:
@@ -130,7 +130,7 @@ class GitHub:
         )
 
     def _transfer(self, path: str, accept: str, part: Path, report: Any) -> None:
-        """One attempt: append what is missing to `part`. Raises _Cut if it may be tried again."""
+        """Try once to append what is missing to `part`. Raises _Cut if it may be tried again."""
         have = _length(part)
         with self._open(self._api + path, accept, have) as response:
             if response.status_code == 416:  # there is nothing behind what we have: not this file
@@ -155,7 +155,7 @@ class GitHub:
 
     @contextmanager
     def _open(self, url: str, accept: str, have: int) -> Iterator[httpx.Response]:
-        """The response that has the bytes, after the redirects."""
+        """Give the response that has the bytes, after the redirects."""
         for _ in range(_MOST_REDIRECTS + 1):
             headers = self._headers(url, accept) | {"Accept-Encoding": "identity"}
             if have:
@@ -184,12 +184,12 @@ class GitHub:
         return headers
 
     def _is_api(self, url: str) -> bool:
-        """Whether `url` is on the API's own server: same scheme, host and port."""
+        """Return whether `url` is on the API's own server: same scheme, host and port."""
         one, other = httpx.URL(url), httpx.URL(self._api)
         return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
     def _object(self, response: httpx.Response, path: str) -> dict[str, Any]:
-        """The JSON object of a good answer; the right error for any other."""
+        """Return the JSON object of a good answer; raise the right error for any other."""
         if response.status_code != 200:
             self._refused(response, path)
         try:
@@ -243,7 +243,7 @@ def _check_address(url: str) -> None:
 
 
 def _redirected(response: httpx.Response) -> str:
-    """Where a redirect leads; GitHubError if from https to anything else."""
+    """Return where a redirect leads; GitHubError if from https to anything else."""
     url = response.url.join(response.headers["location"])
     if url.scheme != "https" and not (url.scheme == "http" and response.url.scheme == "http"):
         raise GitHubError(
@@ -268,7 +268,7 @@ def _length(path: Path) -> int:
 
 
 def _matches(path: Path, digest: str) -> bool:
-    """Whether the file has `digest`, sha256:<hex>; True for a digest of another kind, or none."""
+    """Return whether the file has `digest`, sha256:<hex>; True for any other digest, or none."""
     kind, _, value = digest.partition(":")
     if kind != "sha256":
         return True
@@ -277,7 +277,7 @@ def _matches(path: Path, digest: str) -> bool:
 
 
 def _when(headers: httpx.Headers) -> str:
-    """From when on GitHub answers again, as a sentence."""
+    """Say in a sentence from when on GitHub answers again."""
     now, until = time.time(), 0.0
     after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if after.isdecimal():
@@ -291,6 +291,6 @@ def _when(headers: httpx.Headers) -> str:
 
 
 def _reason(problem: Exception) -> str:
-    """What went wrong, in one line; addresses with secrets in their query are not in it."""
+    """Say what went wrong, in one line; addresses with secrets in their query are not in it."""
     text = str(problem) or type(problem).__name__
     return text.splitlines()[0].rstrip(".")

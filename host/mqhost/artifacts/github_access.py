@@ -1,4 +1,4 @@
-"""Which GitHub repository is meant, and the token that opens it.
+"""Finds out which GitHub repository is meant, and the token that opens it.
 
 The repository is named on the command line or read from the checkout's git remote; the token comes
 from GITHUB_TOKEN or from GitHub's own program, `gh auth token`. Neither a token nor a remote's
@@ -29,7 +29,7 @@ _GH_SECONDS = 20
 
 
 def find_repository(named: str | None = None, root: Path = ROOT) -> str:
-    """The repository as OWNER/NAME: `named`, or that of the remote of the checkout `root`."""
+    """Return the repository as OWNER/NAME: `named`, or that of the checkout `root`'s remote."""
     if named is not None:
         if not _REPOSITORY.fullmatch(named) or named.endswith(("/.", "/..")):
             raise UsageError(f"{named!r} is no repository: write it as OWNER/NAME.")
@@ -43,7 +43,7 @@ def find_repository(named: str | None = None, root: Path = ROOT) -> str:
 
 
 def repository_of(remote: str) -> str | None:
-    """OWNER/NAME of a remote's address on github.com, however it is spelt; None of another."""
+    """Return OWNER/NAME of a remote's address on github.com, however spelt; None of another."""
     match = _REMOTE.fullmatch(remote.strip())
     if not match or match["host"].lower() not in _HOSTS:
         return None
@@ -52,7 +52,7 @@ def repository_of(remote: str) -> str | None:
 
 
 def find_token(environment: Mapping[str, str] | None = None) -> str:
-    """The token: GITHUB_TOKEN, else what `gh auth token` prints; empty if there is none."""
+    """Return the token: GITHUB_TOKEN, else what `gh auth token` prints; empty if there is none."""
     environment = os.environ if environment is None else environment
     token = environment.get("GITHUB_TOKEN", "").strip()
     if token:
@@ -72,13 +72,13 @@ def find_token(environment: Mapping[str, str] | None = None) -> str:
 
 
 def find_api(environment: Mapping[str, str] | None = None) -> str:
-    """Where the API is: GITHUB_API_URL (a GitHub server of one's own), else github.com's."""
+    """Return the API's address: GITHUB_API_URL (a GitHub server of one's own), or github.com's."""
     environment = os.environ if environment is None else environment
     return environment.get("GITHUB_API_URL", "").rstrip("/") or API
 
 
 def _remote(root: Path) -> str:
-    """The address of the remote that `root` follows; empty if there is none. Asks no network."""
+    """Return the address of the remote that `root` follows, or "". Asks no network."""
     argv = ["git", "-c", f"safe.directory={root}", "-C", str(root), "ls-remote", "--get-url"]
     if not (root / ".git").exists():
         return ""

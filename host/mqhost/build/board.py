@@ -1,4 +1,4 @@
-"""A board's definition: boards/<board>/board.toml, read once into a frozen dataclass.
+"""Reads a board's definition, boards/<board>/board.toml, once into a frozen dataclass.
 
 The file says what the board is, not how it is built. A key that is unknown, missing or of the wrong
 type is an error naming the file and the key, so that a typing mistake never passes silently.
@@ -41,7 +41,7 @@ _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 
 @dataclass(frozen=True)
 class Board:
-    """What a board is.
+    """A board's definition.
 
     `folder` holds its files and `name` is that folder's name. `port`: the MicroPython port;
     `based_on`: the upstream board (on the unix port: the variant); `micropython`: the release it is
@@ -108,12 +108,12 @@ class Board:
 
 
 def boards(folder: Path = BOARDS) -> list[Board]:
-    """All boards under `folder`, by name."""
+    """Return all boards under `folder`, by name."""
     return [Board.load(file.parent) for file in sorted(folder.glob("*/board.toml"))]
 
 
 def find(name: str, folder: Path = BOARDS) -> Board:
-    """The board of that name; UsageError naming the known ones if there is none."""
+    """Return the board of that name; UsageError naming the known ones if there is none."""
     if _NAME.fullmatch(name) and (folder / name / "board.toml").is_file():
         return Board.load(folder / name)
     known = ", ".join(file.parent.name for file in sorted(folder.glob("*/board.toml")))

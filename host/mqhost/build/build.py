@@ -1,4 +1,4 @@
-"""Build a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json.
+"""Builds a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json.
 
     Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
@@ -75,7 +75,7 @@ class BuildResult:
 
     @property
     def headroom(self) -> int:
-        """How many bytes the slot has left."""
+        """The bytes that the slot has left."""
         return self.slot_size - self.image_size
 
     @property
@@ -171,8 +171,9 @@ def plan_build(
     builder: str,
     local: Iterable[LocalOptions] = (),
 ) -> Plan:
-    """The plan that `build` carries out, in the build tree that belongs to `board`, `source` and
-    the builder of that name. `local`: options of ESP-IDF that replace the board's."""
+    """Make the plan that `build` carries out, in the build tree that belongs to `board`, `source`
+    and the builder of that name. `local`: options of ESP-IDF that replace the board's.
+    """
     return plan(
         board,
         source.path,
@@ -206,7 +207,7 @@ def dry_run(
 def _frozen_files(
     board: Board, source: Source, revision: Revision, keys: BuildKeys, extra: Path | None
 ) -> list[freeze.FrozenFile]:
-    """Everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
+    """Return everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
     port = source.path / "ports" / board.port
     library = source.path / "lib" / "micropython-lib"
     variables = {
@@ -236,7 +237,7 @@ def _compile(
     progress: Progress,
     echo: Echo,
 ) -> float:
-    """Bring the build tree up to date; the seconds the builder took."""
+    """Bring the build tree up to date; return the seconds the builder took."""
     stamp, busy = work.tree / "fingerprint", work.tree / "busy"
     known = stamp.read_text() if stamp.is_file() else ""
     if known != work.fingerprint or busy.exists():
@@ -301,7 +302,7 @@ def _write_outputs(
 
 
 def _signing(board: Board, keys: BuildKeys) -> str:
-    """What a build did about signing, for people."""
+    """Say for people what a build did about signing."""
     if board.signing == "none":
         return 'none: this firmware takes updates from everybody (signing = "none" in board.toml)'
     if keys.signing is None:
@@ -315,5 +316,5 @@ def _signing(board: Board, keys: BuildKeys) -> str:
 
 
 def _key(*folders: Path) -> str:
-    """A short name for what is built where: checkouts of the project do not share a tree."""
+    """Make a short name for what is built where: checkouts of the project do not share a tree."""
     return hashlib.sha256("\n".join(map(str, folders)).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Remove what builds made: outputs, and on request everything that is kept between builds."""
+"""Removes what builds made: outputs, and on request everything that is kept between builds."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is frozen into a firmware: read a manifest, and lay its files ready in one folder.
+"""Freezes modules: reads a manifest, and lays its files ready in one folder.
 
 `read_manifest` asks MicroPython's own manifest reader which files a manifest names. `stage` copies
 them into the build tree, where a file's time changes only when its bytes do: MicroPython's build
@@ -43,7 +43,7 @@ class FrozenFile:
 
 
 def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFile]:
-    """The modules that `manifest` names, sorted; the first mention of a path counts.
+    """Return the modules that `manifest` names, sorted; the first mention of a path counts.
 
     `variables` are the manifest's path variables; MPY_DIR, the source tree, is required. Raises
     BuildError with what the reader says.
@@ -64,7 +64,7 @@ def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFi
 
 
 def replaced(files: Iterable[FrozenFile], folder: Path) -> list[FrozenFile]:
-    """`files`, and on top the modules in `folder`: one of the same path replaces ours."""
+    """Return `files` with the modules in `folder` on top: one of the same path replaces ours."""
     result = {file.target: file for file in files}
     for path in folder.rglob("*.py"):
         target = path.relative_to(folder).as_posix()
@@ -73,7 +73,7 @@ def replaced(files: Iterable[FrozenFile], folder: Path) -> list[FrozenFile]:
 
 
 def build_module(**constants: str | int | tuple[bytes, ...]) -> FrozenFile:
-    """The module `mqbuild` with these constants."""
+    """Make the module `mqbuild` with these constants."""
     lines = [f"{name} = {value!r}\n" for name, value in constants.items()]
     text = '"""What this firmware is. Written by the build."""\n\n' + "".join(lines)
     return FrozenFile("mqbuild.py", text.encode())
@@ -107,7 +107,7 @@ def stage(files: Iterable[FrozenFile], tree: Path, compiled: Path, output: Path)
 
 
 def compiled_sizes(files: Iterable[FrozenFile], compiled: Path) -> tuple[tuple[str, int], ...]:
-    """(module path, bytes of its .mpy) of each frozen module, as the build left them."""
+    """Return (module path, bytes of its .mpy) of each frozen module, as the build left them."""
     sizes = ((file.target, compiled / file.target) for file in files)
     return tuple((target, path.with_suffix(".mpy").stat().st_size) for target, path in sizes)
 

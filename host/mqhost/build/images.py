@@ -1,4 +1,4 @@
-"""The images a build makes: the app image, which goes into a slot, and the flash image, for USB.
+"""Makes the images of a build: the app image, which goes into a slot, and the flash image, for USB.
 
 On the unix port both are made here, around the executable. On the ESP32 port the build made them,
 and here they are checked: an image for another chip, or one laid out by another partition table,
@@ -28,7 +28,7 @@ class Images:
 def make_images(
     board: Board, work: Plan, table: PartitionTable, revision: Revision, source: Source
 ) -> Images:
-    """The images of what `work` compiled.
+    """Make the images of what `work` compiled.
 
     Raises BuildError if the app image does not fit its slot, or the flash image is laid out
     otherwise than `table`; ImageError if the app image is damaged or for another chip.
@@ -75,7 +75,7 @@ def check_failed_fit(board: Board, work: Plan, table: PartitionTable, since: flo
 
 
 def flash_image(app: bytes, table: PartitionTable) -> bytes:
-    """The flash from address 0 to the end of `app` in the first slot, erased where nothing is."""
+    """Make the flash from address 0 to the end of `app` in the first slot, the gaps erased."""
     start = table.slots[0].offset
     before = b"\xff" * TABLE_OFFSET + table.to_bytes()
     return before.ljust(start, b"\xff") + app

@@ -1,4 +1,4 @@
-"""Whether a source in our own cache is still what was put there: its files with their sizes.
+"""Checks that a source in our own cache is still what was put there: its files with their sizes.
 
 The list is written into the folder before that gets its final name, so a whole folder has one.
 """
@@ -18,7 +18,7 @@ def record(folder: Path) -> None:
 
 
 def intact(folder: Path) -> bool:
-    """Whether `folder` is there and nothing noted is missing or has changed its size."""
+    """Return whether `folder` is there and nothing noted is missing or has changed its size."""
     try:
         # For a folder without a list, from before there were any, this has to do.
         if b"MICROPY_VERSION_MICRO" not in (folder / _HEADER).read_bytes():
@@ -33,7 +33,7 @@ def intact(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """(path below `folder`, bytes) of its files, git's own and links left out."""
+    """Yield (path below `folder`, bytes) of its files, git's own and links left out."""
     for place, folders, names in os.walk(folder):
         if ".git" in folders:
             folders.remove(".git")

@@ -1,4 +1,4 @@
-"""The plan of a build: which programs run, in which order, with which arguments.
+"""Makes the plan of a build: which programs run, in which order, with which arguments.
 
 Pure: nothing here touches a file or runs anything, so a test can look at a plan without a compiler.
 A builder (see builders) carries it out.
@@ -96,7 +96,7 @@ def plan(
     settings: str = "",
     sdkconfig: str = "",
 ) -> Plan:
-    """The plan that builds `board` from MicroPython's `source` in `tree`.
+    """Make the plan that builds `board` from MicroPython's `source` in `tree`.
 
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the ESP32 port,
     `release` is what MicroPython calls itself, `settings` stands for what the build tree is
@@ -109,7 +109,7 @@ def plan(
 
 
 def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
-    """MicroPython's unix port, linked with the system's mbedTLS whatever the source tree says."""
+    """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says."""
     refuse_spaces(tree, source)
     output = tree / "make"
     library = tree / "library"

@@ -1,4 +1,4 @@
-"""Which state of the project a firmware is built from: version, git commit, and its time.
+"""Finds out which state of the project a firmware is built from: version, git commit, its time.
 
 The time is that of the commit, or of the newest change when files were changed since; it is the
 only clock in an image, so that the same sources give the same bytes whenever they are built.
@@ -34,7 +34,7 @@ class Revision:
 
 
 def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
-    """The revision of the project in `root`; `version` replaces the version found there.
+    """Return the revision of the project in `root`; `version` replaces the one found there.
 
     Found is the tag v1.2.3 that git describes, as 1.2.3 or 1.2.3+4.g<commit>, and without such a
     tag the project's own version, as 0.1.0+g<commit>; ".dirty" at its end means changed files.
@@ -74,7 +74,7 @@ def _check_time(root: Path, commit: str, when: int) -> None:
 
 
 def _describe(root: Path, commit: str) -> str:
-    """The version that git's tags give, or the project's own with the commit."""
+    """Return the version that git's tags give, or the project's own with the commit."""
     text = _git(root, "describe", "--tags", "--long", f"--abbrev={_SHORT}", "--match=v[0-9]*")
     if not text:
         return f"{_project_version(root)}+g{commit}"
@@ -88,7 +88,7 @@ def _project_version(root: Path) -> str:
 
 
 def _changed(root: Path) -> list[Path]:
-    """The files that differ from the commit, new ones included, ignored ones not."""
+    """Return the files that differ from the commit, new ones included, ignored ones not."""
     text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     return [root / entry[3:] for entry in text.split("\0") if entry]
 
@@ -101,7 +101,7 @@ def _newest(files: Iterable[Path]) -> int:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says about the checkout `root`; empty if there is no git, or it is none."""
+    """Return what git says about the checkout `root`; empty if there is no git, or it is none."""
     # The project may belong to another user than the one who builds (a container, a CI job).
     argv = ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]
     if not (root / ".git").exists():

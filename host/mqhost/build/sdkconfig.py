@@ -1,4 +1,4 @@
-"""sdkconfig: the options of ESP-IDF that a board is built with.
+"""Gathers the options of ESP-IDF (sdkconfig) that a board is built with.
 
 A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
 `invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
@@ -38,12 +38,12 @@ def read_local(board: Board, files: Iterable[Path]) -> tuple[LocalOptions, ...]:
 
 
 def fragment(local: Iterable[LocalOptions]) -> str:
-    """The text of one fragment with all of `local`, later ones last."""
+    """Return the text of one fragment with all of `local`, later ones last."""
     return "".join(f"{line}\n" for options in local for line in options.lines)
 
 
 def settings(board: Board, source: Path) -> str:
-    """What a build tree of `board` is configured from: its files, and MicroPython's fragments."""
+    """Return what a tree of `board` is configured from: its files, and MicroPython's fragments."""
     own = [path for path in board.folder.iterdir() if path.name not in _NOT_CONFIGURED_FROM]
     common = (board.folder.parent / "common").glob("*")
     upstream = (source / "ports" / board.port / "boards").glob("**/sdkconfig.*")

@@ -1,4 +1,4 @@
-"""Where a build gets MicroPython from: a release, Debian's source package, or a checkout at hand.
+"""Finds MicroPython's sources for a build: a release, Debian's source package, or a checkout.
 
 `find_source` returns a folder with MicroPython's sources. A release ("v1.28.0") is cloned, see
 upstream.py. Debian's package ("1.25.0+ds-1") is downloaded through apt from the mirror that the
@@ -60,7 +60,7 @@ class Source:
 def find_source(
     release: str, micropython: Path | None = None, progress: Progress = silent
 ) -> Source:
-    """The sources to build: `micropython` if given, else MicroPython's or Debian's `release`.
+    """Return the sources to build: `micropython` if given, else MicroPython's or Debian's.
 
     Raises UsageError if the folder is no MicroPython of a known kind, ToolError if the release
     cannot be had.
@@ -75,7 +75,7 @@ def find_source(
 
 
 def planned_source(release: str, micropython: Path | None = None) -> Source:
-    """The source that `find_source` would give, which may not be there yet."""
+    """Return the source that `find_source` would give, which may not be there yet."""
     if micropython is not None:
         return find_source(release, micropython)
     if release.startswith("v"):
@@ -84,7 +84,7 @@ def planned_source(release: str, micropython: Path | None = None) -> Source:
 
 
 def check_checkout(folder: Path) -> str:
-    """The version of the MicroPython in `folder`; UsageError if there is none, or it is too old."""
+    """Return the version of the MicroPython in `folder`; UsageError if none, or too old."""
     header = folder / "py" / "mpconfig.h"
     try:
         found = dict(_VERSION.findall(header.read_bytes()))
@@ -105,7 +105,7 @@ def check_checkout(folder: Path) -> str:
 
 
 def debian_source(release: str, progress: Progress = silent) -> Path:
-    """The folder with Debian's source package `release`, downloaded and unpacked when needed."""
+    """Return the folder with Debian's source package `release`, fetched when needed."""
     files = DEBIAN.get(release)
     if files is None:
         raise UsageError(
@@ -125,7 +125,7 @@ def debian_source(release: str, progress: Progress = silent) -> Path:
 
 
 def fetch(files: Mapping[str, str], folder: Path, progress: Progress = silent) -> None:
-    """Bring `files` (name → SHA-256) of the source package into `folder`, where not yet whole."""
+    """Download `files` (name → SHA-256) of the source package into `folder`, unless whole there."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [name for name, digest in files.items() if _digest(folder / name) != digest]
     for done, name in enumerate(wanted):
@@ -136,7 +136,7 @@ def fetch(files: Mapping[str, str], folder: Path, progress: Progress = silent) -
 
 
 def mirrors() -> list[str]:
-    """The Debian archives in this machine's apt sources, each ending with a slash, best first."""
+    """Return the Debian archives in this machine's apt sources, ending with a slash, best first."""
     result = _run(["apt-get", "update", "--print-uris"])
     found = re.findall(r"^'(\S+?/)dists/([^/']+)/", result.stdout, re.MULTILINE)
     # The archive proper comes before those that hold only security updates.
@@ -145,7 +145,7 @@ def mirrors() -> list[str]:
 
 
 def _unpacked(release: str) -> Path:
-    """Where Debian's source package `release` is unpacked, or will be."""
+    """Return where Debian's source package `release` is unpacked, or will be."""
     return cache_dir() / "source" / f"micropython-{release}"
 
 
@@ -185,7 +185,7 @@ def _unpack(description: Path, target: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file in hex; empty if it is not there."""
+    """Return the SHA-256 of a file in hex; empty if it is not there."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""MicroPython's source laid out for a build that writes beside what it builds.
+"""Lays MicroPython's source out for a build that writes beside what it builds.
 
 ESP-IDF puts the components it downloads, and their lock file, into the folder of the project that
 is built: ports/esp32. So that a source tree is only ever read, the build gets a folder in which
@@ -57,7 +57,7 @@ def _left_by_build(path: Path) -> bool:
 
 
 def _same(path: Path, copy: Path) -> bool:
-    """Whether size and time of two files agree, as they do after copy2."""
+    """Return whether size and time of two files agree, as they do after copy2."""
     if not copy.exists():
         return False
     one, other = path.stat(), copy.stat()

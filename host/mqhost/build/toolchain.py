@@ -1,4 +1,4 @@
-"""What a native build for ESP32 chips needs on this machine, checked before it starts.
+"""Checks before a native build for ESP32 chips starts that this machine has what it needs.
 
 ESP-IDF itself is found through IDF_PATH; its version must be the one in the board's toolchain
 image, the pair that the MicroPython release was tested with. mpy-cross must write the bytecode that

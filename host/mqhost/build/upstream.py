@@ -1,4 +1,4 @@
-"""MicroPython's own releases: a pinned tag, cloned once into the cache.
+"""Gets MicroPython's own releases: a pinned tag, cloned once into the cache.
 
 The clone is checked against the commit known here, made in a temporary folder and renamed, so that
 an interrupted run leaves nothing half done. No submodule is needed: what our boards leave out
@@ -28,12 +28,12 @@ _TAIL_LINES = 4
 
 
 def release_folder(release: str) -> Path:
-    """Where the clone of `release` is, or will be."""
+    """Return where the clone of `release` is, or will be."""
     return cache_dir() / "source" / f"micropython-{release}"
 
 
 def release_source(release: str, progress: Progress = silent) -> Path:
-    """The folder with MicroPython's `release`, as "v1.28.0", cloned when needed.
+    """Return the folder with MicroPython's `release`, as "v1.28.0", cloned when needed.
 
     Raises UsageError if its commit is not known here, ToolError if it cannot be cloned.
     """
@@ -70,7 +70,7 @@ def _clone(release: str, commit: str, target: Path) -> None:
 
 
 def _git(*arguments: str) -> str:
-    """What git says; ToolError with its last lines if it fails. Asks nobody for a password."""
+    """Return what git says; ToolError with its last lines if it fails. Asks for no password."""
     argv = ["git", "-c", "advice.detachedHead=false", *arguments]
     try:
         result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Makes `python -m mqhost.cli` the same as `mqboard`."""
+"""Runs `mqboard` as `python -m mqhost.cli`."""
 
 import sys
 

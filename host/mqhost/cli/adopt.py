@@ -1,4 +1,4 @@
-"""The first ten minutes with a board: flash it, give it its configuration, meet it over MQTT.
+"""Adopts a new board: flashes it, gives it its configuration, and meets it over MQTT.
 
     broker there? → firmware and configuration over USB → birth message → eval 1+1
 
@@ -127,7 +127,7 @@ def _meet(
 
 
 def _silence(session: Session, adoption: Adoption, port: str) -> str:
-    """The sentence for a board that did not come."""
+    """Make the error for a board that did not come."""
     console = "where invoke sim runs" if port.startswith(SIM) else f"invoke monitor --port {port}"
     return (
         f"{session.prefix} did not announce itself within {adoption.birth_timeout:g} s. It is "

@@ -1,4 +1,4 @@
-"""What the commands do: a session, a request, and the answer on the console.
+"""Carries out the commands: opens a session, makes the request, prints the answer.
 
 These are the functions behind `mqboard …` and behind the Invoke tasks of the same name. They print
 results to the console they are given and raise ToolError; the edge that called them prints that.
@@ -163,7 +163,7 @@ def run_ota(
 
 
 def app_path(board: Any) -> Path:
-    """Where the build leaves the app image of `board`, a name that may come from a device."""
+    """Return where builds leave the app image of `board`, a name that may come from a device."""
     if not isinstance(board, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", board):
         raise UsageError(
             f"{board!r:.40} is no board's name. Say which image to push: --board or --image."
@@ -172,7 +172,7 @@ def app_path(board: Any) -> Path:
 
 
 def image_path(image: Path) -> Path:
-    """`image`, or the app.bin in the local image store if it is the beginning of its hash."""
+    """Return `image`, or the app.bin in the image store whose hash begins with it."""
     if image.exists() or not re.fullmatch("[0-9A-Fa-f]{6,64}", str(image)):
         return image
     return ImageStore().find(str(image))
@@ -197,7 +197,7 @@ def _read_base(path: Path) -> bytes:
 
 
 def _board_of(session: Session) -> Any:
-    """The board that the device says it is."""
+    """Return the board that the device says it is."""
     return session.request_json("info").get("board")
 
 

@@ -1,4 +1,4 @@
-"""The main job, told as it happens: build, boot, talk, change, update, confirm.
+"""Shows the main job as it happens: build, boot, talk, change, update, confirm.
 
 On a private broker and a simulated board with a flash of its own, in a temporary folder; nothing is
 left behind but the builds. What `invoke demo` runs.
@@ -69,7 +69,7 @@ def _build(console: Console, why: str, version: str | None) -> BuildResult:
 
 
 def _wait_birth(session: Session, device: Device) -> Status:
-    """The board's birth message; DeviceTimeout with the console's end if it never comes."""
+    """Return the board's birth message; DeviceTimeout with the console's end if it never comes."""
     device.wait_for(
         lambda _: (session.last_status or {}).get("state") == "online", _BOOT_SECONDS, "its birth"
     )

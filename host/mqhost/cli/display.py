@@ -1,4 +1,4 @@
-"""Progress on the console: a bar on a terminal, plain lines elsewhere, or JSON for scripts.
+"""Shows progress on the console: a bar on a terminal, plain lines elsewhere, or JSON for scripts.
 
 `Display` and `Events` are context managers whose `show` is a progress callback (stage, done,
 total); `words` says each stage for a person.
@@ -144,7 +144,7 @@ class Events:
 
 
 class _AmountColumn(ProgressColumn):
-    """Bytes, rate and the time that is left, of a task whose field `size` is not 0."""
+    """Shows bytes, rate and the time that is left, of a task whose field `size` is not 0."""
 
     def render(self, task: Task) -> Text:
         size = task.fields.get("size", 0)
@@ -154,7 +154,7 @@ class _AmountColumn(ProgressColumn):
 
 
 def _amount(size: int, done: int, total: int, rate: float) -> str:
-    """ "168 of 680 kB", and with a rate in things per second also that and the time left."""
+    """Format "168 of 680 kB", and with a rate in things per second also that and the time left."""
     text = f"{decimal(done * size)} of {decimal(total * size)}"
     if rate > 0 and done < total:
         left = round((total - done) / rate)

@@ -1,4 +1,4 @@
-"""What `invoke flash` and `invoke provision` do, with their progress, and the sentence they end in.
+"""Carries out `invoke flash` and `invoke provision`, and prints the sentence they end in.
 
 Options that were not given are empty texts, as Invoke has them.
 """

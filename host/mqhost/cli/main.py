@@ -1,4 +1,4 @@
-"""The command line: `mqboard --prefix esp32/test eval '45+876'`.
+"""Defines the command line: `mqboard --prefix esp32/test eval '45+876'`.
 
 Options become Settings, each command calls its function in commands.py, and `main` is the edge:
 the one place where errors are printed (to stderr) and become exit codes.
@@ -50,7 +50,7 @@ def cli(context: click.Context, verbose: bool, **options: Any) -> None:
 
 
 class _Edge:
-    """What the commands need of the command line; the settings are resolved when they are used."""
+    """What commands need of the command line; the settings are resolved when they are used."""
 
     def __init__(self, options: dict[str, Any], verbose: bool) -> None:
         self._options = options
@@ -202,7 +202,7 @@ def adopt_command(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; what the `mqboard` script calls."""
+    """Run the command line and return its exit code; the `mqboard` script calls this."""
     try:
         with ended_like_ctrl_c():
             cli.main(arguments, prog_name="mqboard", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""What `ota` prints: for people (`OtaLines`) or for scripts (`OtaEvents`), at the same moments.
+"""Prints how an update goes: for people (`OtaLines`) or for scripts (`OtaEvents`).
 
 Both are context managers with `show`, which is a progress callback; `stage` is the last one shown.
 """
@@ -44,23 +44,23 @@ class OtaReport(Protocol):
     ) -> None: ...
 
     def start(self, prefix: str, offer: Offer) -> None:
-        """`offer` is about to be pushed."""
+        """Say that `offer` is about to be pushed."""
 
     def show(self, stage: str, done: int, total: int) -> None:
         """Take a progress report."""
 
     def done(self, prefix: str, result: UpdateResult) -> None:
-        """It is confirmed."""
+        """Say that it is confirmed."""
 
     def interrupted(self, state: str) -> None:
-        """Somebody stopped us; `state` says how the board is left."""
+        """Say that somebody stopped us; `state` says how the board is left."""
 
     def failed(self, error: ToolError) -> None:
-        """It ended with `error`, which the edge prints."""
+        """Say that it ended with `error`, which the edge prints."""
 
 
 class OtaLines(Display):
-    """Lines and a bar for people."""
+    """Prints lines and a bar for people."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, STAGES, SIZES)
@@ -79,8 +79,9 @@ class OtaLines(Display):
 
 
 class OtaEvents(Events):
-    """One JSON object a line: "start", "progress" for each per cent of a stage, and at the end
-    "done", "failed" or "interrupted"."""
+    """Prints one JSON object a line: "start", "progress" for each per cent of a stage, and at the
+    end "done", "failed" or "interrupted".
+    """
 
     def start(self, prefix: str, offer: Offer) -> None:
         self.tell(
@@ -111,7 +112,7 @@ class OtaEvents(Events):
 
 
 def interrupted_state(prefix: str, stage: str, running: str, version: str) -> str:
-    """What Ctrl-C in `stage` leaves behind: the board ran `running` and was to get `version`."""
+    """Say what Ctrl-C in `stage` leaves behind: the board ran `running`, was to get `version`."""
     if stage in (transfer.RESTART, transfer.CONFIRM):
         return (
             f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
@@ -129,7 +130,7 @@ def interrupted_state(prefix: str, stage: str, running: str, version: str) -> st
 
 
 def _outcome(prefix: str, result: UpdateResult) -> str:
-    """The last line of a successful `ota`."""
+    """Make the last line of a successful `ota`."""
     if result.already:
         return f"{prefix} already runs this image ({clean(result.new_version)}). Nothing was sent."
     slot = clean(result.slot)

@@ -1,4 +1,4 @@
-"""Printing what may come from a board: as it is, and without what would control the terminal."""
+"""Prints what may come from a board without what would control the terminal."""
 
 from rich.console import Console
 
@@ -9,11 +9,11 @@ def say(console: Console, text: str) -> None:
 
 
 def clean(text: str) -> str:
-    """`text` without control characters: it may come from a board, and goes to a terminal."""
+    """Return `text` without control characters: it may come from a board, for a terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def clean_lines(text: str) -> str:
-    """The same for a text of several lines: newlines and tabs stay."""
+    """Clean a text of several lines: newlines and tabs stay."""
     text = text.replace("\r\n", "\n")
     return "".join(part if part in ("\n", "\t") else clean(part) for part in text)

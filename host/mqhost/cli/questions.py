@@ -1,4 +1,4 @@
-"""Ask the person at the terminal what no option said; passwords are asked for, never options.
+"""Asks the person at the terminal what no option said; passwords are asked for, never options.
 
 Where nobody can answer (no terminal), a question is a UsageError that names the option or the
 environment variable which answers it.
@@ -28,13 +28,13 @@ class Questions:
 
     @classmethod
     def at_terminal(cls) -> "Questions":
-        """For the person at this process's terminal, if there is one."""
+        """Make it for the person at this process's terminal, if there is one."""
         if sys.stdin.isatty():
             return cls(_or_stop(input), _or_stop(getpass.getpass))
         return cls(None, None)
 
     def text(self, question: str, option: str, default: str = "") -> str:
-        """The answer to `question`; an empty one means `default`.
+        """Return the answer to `question`; an empty one means `default`.
 
         Nobody there: UsageError, for `option` should have said it.
         """
@@ -46,7 +46,7 @@ class Questions:
         return answer
 
     def secret(self, question: str, variable: str) -> str:
-        """A password, from the environment's `variable` or asked for; it may be empty."""
+        """Return a password, from the environment's `variable` or asked for; it may be empty."""
         if variable in self._environment:
             return self._environment[variable]
         if self._ask_secret is None:
@@ -57,14 +57,14 @@ class Questions:
         return self._ask_secret(f"{question} (empty for none): ")
 
     def agree(self, question: str) -> bool:
-        """Whether somebody is there and says yes."""
+        """Return whether somebody is there and says yes."""
         if self._ask is None:
             return False
         return self._ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -> str:
-    """`write(force)`; if files are in the way and somebody is there who gives them up: once more.
+    """Call `write(force)`; if files are in the way and somebody there gives them up, once more.
 
     The question comes when `write` has ended, so that no progress bar is drawn over it.
     """
@@ -77,7 +77,7 @@ def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -
 
 
 def _or_stop(ask: Callable[[str], str]) -> Callable[[str], str]:
-    """`ask`, where the end of the input (Ctrl-D) stops everything, as Ctrl-C does."""
+    """Ask, and take the end of the input (Ctrl-D) for Ctrl-C."""
 
     def asking(question: str) -> str:
         try:

@@ -1,4 +1,4 @@
-"""What the Invoke tasks print: tables, and the progress of a build."""
+"""Shows what the Invoke tasks print: tables, and the progress of a build."""
 
 import shlex
 import sys
@@ -22,7 +22,7 @@ from mqhost.progress import Progress
 
 @contextmanager
 def progress(console: Console | None = None) -> Iterator[Progress]:
-    """A progress callback that shows on `console` (stderr), while the `with` block runs."""
+    """Give a progress callback that shows on `console` (stderr) while the `with` block runs."""
     with Display(console or Console(stderr=True), {}) as display:
         yield display.show
 
@@ -37,7 +37,7 @@ def build_progress(echo: Echo | None) -> Iterator[dict[str, Any]]:
 
 
 def build_table(result: BuildResult) -> Table:
-    """What a build made: sizes, headroom, time, and each frozen module with its bytes."""
+    """Make the table of what a build made: sizes, headroom, time, bytes of each frozen module."""
     table = Table("", "", title=f"{result.board} {result.version}", show_header=False)
     table.columns[1].justify = "right"
     share = 100 * result.image_size / result.slot_size
@@ -59,7 +59,7 @@ def build_table(result: BuildResult) -> Table:
 
 
 def plan_text(work: Plan) -> str:
-    """A plan in full: each program with its arguments, and what it runs in."""
+    """Write out a plan in full: each program with its arguments, and what it runs in."""
     lines = [f"Plan to build {work.board}, in {work.tree}"]
     for step in work.steps:
         lines += ["", f"{step.title}:"]
@@ -81,7 +81,7 @@ def plan_text(work: Plan) -> str:
 
 
 def board_table(boards: Iterable[Board]) -> Table:
-    """The boards there are."""
+    """Make the table of the boards there are."""
     table = Table("board", "product", "mcu", "port", "MicroPython", "flash", "features")
     for board in boards:
         flash = f"{board.flash_size // 1024 // 1024} MiB"
@@ -99,7 +99,7 @@ def board_table(boards: Iterable[Board]) -> Table:
 
 
 def doctor_table() -> Table:
-    """What this machine has and lacks, and what each thing is needed for."""
+    """Make the table of what this machine has and lacks, and what each thing is needed for."""
     table = Table("what", "there?", "needed for")
     python = ".".join(map(str, sys.version_info[:3]))
     table.add_row(f"Python {python}", "[green]yes[/]", "everything; 3.11 or newer")
@@ -116,7 +116,7 @@ def doctor_table() -> Table:
 
 
 def _engine_answers() -> bool:
-    """Whether there is a container engine that lets us use it."""
+    """Return whether there is a container engine that lets us use it."""
     # Slow to load: only where it is wanted.
     from mqhost.build.builders.docker_engine import EngineError, connect
 
@@ -128,7 +128,7 @@ def _engine_answers() -> bool:
 
 
 def doctor_advice() -> str:
-    """The sentence after the table: nothing missing, or the command that gets what is."""
+    """Say what comes after the table: nothing is missing, or the command that gets what is."""
     lacking = packages.missing()
     if not lacking:
         return "Nothing is missing."
@@ -137,6 +137,6 @@ def doctor_advice() -> str:
 
 
 def _short(result: BuildResult) -> str:
-    """The output folder, from the project's root where it lies within."""
+    """Return the output folder, from the project's root where it lies within."""
     folder = result.folder
     return str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)

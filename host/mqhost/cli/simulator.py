@@ -1,4 +1,4 @@
-"""A simulated board in the foreground: what `invoke sim` does.
+"""Runs a simulated board in the foreground: what `invoke sim` does.
 
 The first run makes the board's flash file from the build and a configuration; later ones keep it,
 with whatever has been installed and stored on it since. Ctrl-C stops the board.
@@ -17,7 +17,7 @@ from mqhost.sim.filesystem import default_config, provision_flash
 
 
 def flash_file(prefix: str) -> Path:
-    """Where the flash of the board with that prefix is kept when nobody says."""
+    """Return where the flash of the board with that prefix is kept when nobody says."""
     return BUILD / "sim" / f"{prefix.replace('/', '-')}.flash"
 
 

@@ -1,4 +1,4 @@
-"""The ESP32 app image: what goes into a slot, what esptool and the bootloader read and verify.
+"""Makes and verifies the ESP32 app image: what goes into a slot, and esptool and bootloader read.
 
 `build_app_image` wraps an executable; `verify` checks an image as the bootloader does and says what
 it is; `executable_of` takes the executable out again. Layout: a 24-byte header, segments of (load
@@ -166,7 +166,7 @@ def verify(data: bytes | memoryview, chip_id: int | None = None) -> ImageInfo:
 
 
 def executable_of(data: bytes | memoryview) -> bytes:
-    """The executable in an app image made by `build_app_image`; ImageError if there is none."""
+    """Return the executable in an app image made by `build_app_image`; ImageError if none."""
     view = memoryview(data)
     segments = list(_segments(view))
     if len(segments) != 2 or len(segments[0]) != _DESCRIPTION_SIZE + 4:
@@ -209,7 +209,7 @@ def _segments(view: memoryview):
 
 
 def _description(view: memoryview) -> tuple[str, str]:
-    """(version, project) from the application description; ("", "") if there is none."""
+    """Return (version, project) from the application description; ("", "") if there is none."""
     try:
         fields = struct.unpack_from(_DESCRIPTION, view, IMAGE_HEADER_SIZE + SEGMENT_SIZE)
     except struct.error:
@@ -221,7 +221,7 @@ def _description(view: memoryview) -> tuple[str, str]:
 
 
 def _what_is(view: memoryview) -> str:
-    """The sentence for bytes that are no app image."""
+    """Say in a sentence what bytes are that are no app image."""
     if is_flash_image(view):
         return (
             "This is a flash image (bootloader first, then the partition table), not an app "
@@ -239,12 +239,12 @@ def _chip(chip_id: int) -> str:
 
 
 def _text(text: str) -> bytes:
-    """At most 31 bytes of UTF-8 (so that a zero ends it), not cut within a character."""
+    """Encode at most 31 bytes of UTF-8 (so that a zero ends it), not cut within a character."""
     return text.encode()[:31].decode(errors="ignore").encode()
 
 
 def _xor(data: bytes | memoryview) -> int:
-    """The XOR of all bytes. Folds the data as one big number: a byte loop takes 50 times longer."""
+    """Return the XOR of all bytes, folded as one big number: a byte loop takes 50 times longer."""
     width = 1 << max(0, len(data) - 1).bit_length()
     number = int.from_bytes(data, "little")
     while width > 1:

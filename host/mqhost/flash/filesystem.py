@@ -1,4 +1,4 @@
-"""The board's filesystem as bytes: LittleFS images made on the host, and looked into.
+"""Makes LittleFS images of the board's filesystem on the host, and looks into them.
 
 LittleFS 2 with the parameters that MicroPython's VfsLfs2 has on a Partition, so that a board mounts
 an image as its own, and so that what a board has written can be listed here.
@@ -24,7 +24,7 @@ _ROOT = 2 * BLOCK
 
 
 def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
-    """A LittleFS image of `size` bytes with `files`, a dict of absolute paths to contents.
+    """Make a LittleFS image of `size` bytes with `files`, a dict of absolute paths to contents.
 
     Raises UsageError when they do not fit.
     """
@@ -55,7 +55,7 @@ def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
 
 
 def list_files(read: Callable[[int, int], bytes], size: int) -> list[str]:
-    """The paths of all files in the LittleFS of `size` bytes that `read(offset, size)` reads.
+    """Return the paths of all files in the LittleFS of `size` bytes that `read` reads.
 
     Empty when there is no LittleFS. Reading from a chip takes its time: first only the root
     folder is read, and all the rest only when that does not tell everything.

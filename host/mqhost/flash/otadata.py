@@ -1,4 +1,4 @@
-"""otadata: the two records by which the bootloader picks a slot, and the rules of picking.
+"""Reads and writes otadata: the two records by which the bootloader picks a slot, and its rules.
 
 One record stands at the start of each of the partition's two sectors; a new one is always written
 over the older, so that a power cut in between leaves the other. Source: ESP-IDF v5.5,
@@ -31,7 +31,7 @@ class Record:
 
     @classmethod
     def make(cls, sequence: int, state: int) -> "Record":
-        """A record with the right CRC."""
+        """Make a record with the right CRC."""
         return cls(sequence, state, _crc(sequence))
 
     @classmethod
@@ -40,7 +40,7 @@ class Record:
         return cls(*unpack_otadata(data[:OTADATA_SIZE]))
 
     def to_bytes(self) -> bytes:
-        """The record's 32 bytes."""
+        """Return the record's 32 bytes."""
         return pack_otadata(self.sequence, self.state, self.crc)
 
     @property
@@ -59,18 +59,18 @@ class Record:
         return self.written and not self.rejected
 
     def slot(self, slots: int) -> int:
-        """The number of the slot it selects, of `slots`."""
+        """Return the number of the slot it selects, of `slots`."""
         return (self.sequence - 1) % slots
 
 
 def active(records: Sequence[Record]) -> int | None:
-    """The index of the usable record with the highest sequence (the first of equals), or None."""
+    """Return the index of the usable record with the highest sequence, the first of equals."""
     usable = [index for index, record in enumerate(records) if record.usable]
     return max(usable, key=lambda index: (records[index].sequence, -index), default=None)
 
 
 def next_sequence(current: int, slot: int, slots: int) -> int:
-    """The lowest sequence from `current` on that selects `slot`."""
+    """Return the lowest sequence from `current` on that selects `slot`."""
     return current + (slot + 1 - current) % slots
 
 

@@ -1,4 +1,4 @@
-"""The partition table: read a board's partitions.csv, check it, and turn it into flash bytes.
+"""Reads a board's partitions.csv, checks it, and turns it into the partition table's bytes.
 
 One CSV per board is the only place that knows the flash layout; everything else asks the table made
 here. Sources: ESP-IDF programming guide, "Partition Tables" (CSV syntax, type and subtype names,
@@ -76,7 +76,7 @@ class Partition:
         return self.type == APP and _FIRST_SLOT <= self.subtype <= _LAST_SLOT
 
     def to_bytes(self) -> bytes:
-        """The 32 bytes of this row."""
+        """Return the 32 bytes of this row."""
         label = self.label.encode()
         return struct.pack(
             _ROW, _ROW_MAGIC, self.type, self.subtype, self.offset, self.size, label, self.flags
@@ -127,7 +127,7 @@ class PartitionTable:
         return tuple(sorted((p for p in self.partitions if p.is_slot), key=lambda p: p.subtype))
 
     def find(self, label: str) -> Partition:
-        """The partition with that label; UsageError naming those that exist."""
+        """Return the partition with that label; UsageError naming those that exist."""
         for partition in self.partitions:
             if partition.label == label:
                 return partition
@@ -135,7 +135,7 @@ class PartitionTable:
         raise UsageError(f"There is no partition {label!r}; the table has {known}.")
 
     def find_type(self, kind: int, subtype: int) -> Partition:
-        """The first partition of that type and subtype; UsageError if there is none."""
+        """Return the first partition of that type and subtype; UsageError if there is none."""
         for partition in self.partitions:
             if (partition.type, partition.subtype) == (kind, subtype):
                 return partition
@@ -145,7 +145,7 @@ class PartitionTable:
         )
 
     def to_bytes(self) -> bytes:
-        """The sector that stands at TABLE_OFFSET: the rows, the MD5 row, 0xFF to its end."""
+        """Return the sector at TABLE_OFFSET: the rows, the MD5 row, 0xFF to its end."""
         rows = b"".join(partition.to_bytes() for partition in self.partitions)
         table = rows + _MD5_MAGIC + hashlib.md5(rows).digest()
         return table.ljust(TABLE_SIZE, b"\xff")
@@ -169,8 +169,9 @@ class PartitionTable:
 
 
 def is_flash_image(data: bytes | memoryview) -> bool:
-    """Whether `data` looks like a flash image: a table stands where one has it, which depends on
-    the address at which the chip's bootloader, and so its flash image, begins."""
+    """Return whether `data` looks like a flash image: a table stands where one has it, which
+    depends on the address at which the chip's bootloader, and so its flash image, begins.
+    """
     places = (TABLE_OFFSET - offset for offset in _FLASH_OFFSETS)
     return any(bytes(data[at : at + len(_ROW_MAGIC)]) == _ROW_MAGIC for at in places)
 
@@ -200,7 +201,7 @@ def _parse(line: str, where: str, free: int) -> Partition:
 
 
 def _named(text: str, names: dict[str, int], what: str, where: str) -> int:
-    """The number behind a name, or a plain number in the range of a byte."""
+    """Return the number behind a name, or a plain number in the range of a byte."""
     if text in names:
         return names[text]
     try:
@@ -214,7 +215,7 @@ def _named(text: str, names: dict[str, int], what: str, where: str) -> int:
 
 
 def _number(text: str, what: str, where: str) -> int:
-    """A decimal or 0x number, with K or M for KiB and MiB."""
+    """Parse a decimal or 0x number, with K or M for KiB and MiB."""
     scale = {"K": 1024, "M": 1024 * 1024}.get(text[-1:].upper(), 1)
     try:
         number = int(text[:-1] if scale > 1 else text, 0)

@@ -1,4 +1,4 @@
-"""MQTT to one board: settings go in, and requests; replies and statuses come out.
+"""Talks MQTT to one board: settings and requests go in; replies and statuses come out.
 
 `settings` says where the broker is and which board is meant, `connection` speaks with the broker,
 `session` with the board, `exchange` carries one command and its replies. `boardconfig` checks the

@@ -1,4 +1,4 @@
-"""A board's /config.json on the host: checked by the board's own rules before it gets there.
+"""Checks a board's /config.json on the host, by the board's own rules, before it gets there.
 
 `check` accepts nothing that the board would refuse (frozen/mqboard/config.py), and is stricter
 where a typing mistake would pass there: unknown keys, ports, lengths, log levels. `Wish` is what
@@ -104,7 +104,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text; ValueError also for NaN and Infinity, which boards do not know."""
+    """Return the value of a JSON text; ValueError also for NaN and Infinity, unknown to boards."""
 
     def refuse(word: str) -> None:
         raise ValueError(f"{word} is no JSON number")
@@ -148,7 +148,8 @@ def check(record: Any, where: str = "the configuration") -> None:
 @dataclass(frozen=True)
 class Wish:
     """What was asked for; None stands for: not asked. `server` is HOST or HOST:PORT; `tls` is how
-    the board reaches it."""
+    the board reaches it.
+    """
 
     ssid: str | None = None
     server: str | None = None
@@ -165,7 +166,7 @@ class Wish:
         ca: bool = False,
         cert: bool = False,
     ) -> dict[str, Any]:
-        """The configuration: `base` with everything replaced that was asked for. Not checked.
+        """Return the configuration, not checked: `base` with all replaced that was asked for.
 
         `ca`, `cert`: the board gets a CA, or a certificate with its key, as files.
         """
@@ -193,12 +194,12 @@ class Wish:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` means the very machine that uses it."""
+    """Return whether `host` means the very machine that uses it."""
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def split_server(text: str) -> dict[str, Any]:
-    """{"host": …} or {"host": …, "port": …} of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT."""
+    """Return {"host": …} or {"host": …, "port": …} of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT."""
     if text.startswith("["):
         host, _, port = text[1:].partition("]")
         port = port[1:] or "?" if port.startswith(":") else port

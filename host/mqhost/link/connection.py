@@ -1,4 +1,4 @@
-"""The connection to the broker: paho-mqtt 2 behind a few plain methods and BrokerError sentences.
+"""Keeps the connection to the broker: paho-mqtt 2 behind plain methods and BrokerError sentences.
 
 paho's network thread calls the short callbacks here, which route what arrived to the function that
 subscribed to its topic. A lost connection comes back by itself, with all its subscriptions; paho
@@ -99,7 +99,7 @@ class Connection:
         self._client.loop_stop()
 
     def wait_connected(self, timeout: float) -> bool:
-        """Whether the connection stands, or came back within `timeout` seconds."""
+        """Return whether the connection stands, or came back within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._connected, timeout)
 
@@ -135,7 +135,7 @@ class Connection:
         raise BrokerError(f"The broker {self.settings.where} does not answer any more.")
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Listen no longer; does not wait for the broker."""
+        """Stop listening; does not wait for the broker."""
         with self._changed:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
@@ -231,7 +231,7 @@ class Connection:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """A context that verifies the broker; BrokerError naming the file that cannot be used."""
+    """Make a context that verifies the broker; BrokerError naming the file that cannot be used."""
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
     except OSError as error:
@@ -248,7 +248,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
-    """What went wrong on the way to the broker, and what to do."""
+    """Say what went wrong on the way to the broker, and what to do."""
     where = settings.where
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message.rstrip(".")

@@ -1,4 +1,4 @@
-"""One command to a board and its replies: parts out, parts in, in order.
+"""Sends one command to a board and receives its replies: parts out, parts in, in order.
 
 The session files what arrives for the exchange's id into a queue; `receive` takes it out in the
 caller's thread, and `parts` puts a reply of several messages in order. When the connection or the
@@ -48,12 +48,12 @@ class Message:
 
 
 def new_ident() -> str:
-    """A fresh command id: 8 characters of URL-safe base64."""
+    """Make a fresh command id: 8 characters of URL-safe base64."""
     return secrets.token_urlsafe(6)
 
 
 def split(payload: bytes) -> list[bytes]:
-    """`payload` as the messages of one command, each with its header."""
+    """Split `payload` into the messages of one command, each with its header."""
     count = max(1, -(-len(payload) // PART_SIZE))
     if count > mqwire.MAX_SEQ:
         raise UsageError(
@@ -77,13 +77,13 @@ class Owner(Protocol):
         """The board's last status, as far as it is known."""
 
     def attach(self, exchange: "Exchange") -> None:
-        """Tell the exchange of every status from now on."""
+        """Tell `exchange` of every status from now on."""
 
     def detach(self, exchange: "Exchange") -> None:
-        """Tell it no more."""
+        """Tell `exchange` no more."""
 
     def silence(self, waited: float) -> ToolError:
-        """The error for a board that has not answered for `waited` seconds."""
+        """Make the error for a board that has not answered for `waited` seconds."""
 
 
 class Exchange:
@@ -129,7 +129,7 @@ class Exchange:
         return sum(len(message) for message in self._messages)
 
     def receive(self, timeout: float) -> Message | None:
-        """The next reply message, None after `timeout` seconds; BoardError for an error reply."""
+        """Return the next reply message, None after `timeout` seconds; BoardError for an error."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -180,7 +180,7 @@ class Exchange:
     # In the network thread
 
     def board_said(self, status: dict[str, Any] | None, retained: bool) -> None:
-        """A status arrived: if somebody was away in between, send the unanswered command again."""
+        """Take a status: if somebody was away in between, send the unanswered command again."""
         if not status or status.get("state") != mqwire.ONLINE or not self._messages:
             return
         boot_id = status.get("boot_id")
@@ -210,7 +210,7 @@ class Exchange:
 
 
 def _acknowledged(info: MQTTMessageInfo) -> bool:
-    """Whether the broker has the message; paho raises for one that waits for a connection."""
+    """Return whether the broker has the message; paho raises for one without a connection."""
     try:
         return info.is_published()
     except (RuntimeError, ValueError):

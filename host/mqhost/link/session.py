@@ -1,4 +1,4 @@
-"""A session with one board: its status, and requests to it.
+"""Holds a session with one board: its status, and requests to it.
 
 Everything that talks to a board goes through `Session`. Replies are filed in the exchange they
 belong to and the board's retained status under a condition, by the connection's network thread; the
@@ -62,7 +62,7 @@ class Session:
     # Requests
 
     def open(self, command: str, tail: str = "") -> Exchange:
-        """An exchange: one command with its id and its replies. Use it as a context manager."""
+        """Start an exchange, a context manager: one command with its id and its replies."""
         return Exchange(self, command, tail)
 
     def stream(
@@ -114,7 +114,7 @@ class Session:
     # Status
 
     def status(self) -> Status | None:
-        """What the board (or its will) last said of itself; None if nothing was ever said."""
+        """Return what the board (or its will) last said of itself; None if nothing ever."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._status is not None, min(_RETAINED_TIMEOUT, self.settings.timeout)
@@ -123,7 +123,7 @@ class Session:
 
     @property
     def last_status(self) -> Status | None:
-        """The same without waiting for it."""
+        """The board's last status as far as it is known, without waiting for it."""
         return self._status
 
     def watch_status(self, callback: Callable[[Status | None], None]) -> None:
@@ -140,7 +140,7 @@ class Session:
             return self._status if self._changed.wait_for(satisfied, timeout) else None
 
     def silence(self, waited: float) -> ToolError:
-        """The error for a board that did not answer within `waited` seconds, with what is known."""
+        """Make the error for a board that did not answer within `waited` seconds."""
         if not self.connection.connected:
             return BrokerError(
                 f"The connection to the broker {self.settings.where} is lost"
@@ -171,7 +171,7 @@ class Session:
             self._exchanges.append(exchange)
 
     def detach(self, exchange: Exchange) -> None:
-        """Forget it."""
+        """Forget an exchange."""
         with self._changed:
             if exchange in self._exchanges:
                 self._exchanges.remove(exchange)
@@ -192,7 +192,7 @@ class Session:
 
 
 def _parse_status(payload: bytes) -> Status | None:
-    """The status object, or None for what is no JSON object."""
+    """Return the status object, or None for what is no JSON object."""
     try:
         status = json.loads(payload)
     except (ValueError, RecursionError):

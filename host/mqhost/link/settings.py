@@ -1,4 +1,4 @@
-"""Where the broker is and which board is meant: the connection settings of the host tool.
+"""Finds out where the broker is and which board is meant: the connection settings of the tool.
 
 Resolved once, from the command line's options, then `MQBOARD_*` environment variables, then
 `mqboard.toml` in the current folder, then defaults; checked and frozen. The password has no option
@@ -67,7 +67,7 @@ class Settings:
         return f"{self.server}:{self.port}" + (" (TLS)" if self.tls else "")
 
     def need_prefix(self) -> str:
-        """The prefix; UsageError saying where to give one if there is none."""
+        """Return the prefix; UsageError saying where to give one if there is none."""
         if not self.prefix:
             raise UsageError(
                 "Which board? Give its topic prefix: --prefix esp32/test, MQBOARD_PREFIX, or "
@@ -83,7 +83,7 @@ class Settings:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> "Settings":
-        """Settings from all sources, the first that has a value wins (None counts as no value)."""
+        """Gather settings from all sources; the first that has a value wins (None is no value)."""
         values = _from_file((folder or Path.cwd()) / FILE)
         values |= _from_environment(os.environ if environment is None else environment)
         values |= {key: value for key, value in (options or {}).items() if value is not None}
@@ -101,7 +101,7 @@ def check_prefix(prefix: str) -> None:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    """What mqboard.toml says: flat keys named like the fields of Settings."""
+    """Return what mqboard.toml says: flat keys named like the fields of Settings."""
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """What MQBOARD_SERVER, MQBOARD_PORT, … say; empty variables count as not set."""
+    """Return what MQBOARD_SERVER, MQBOARD_PORT, … say; empty variables count as not set."""
     values = {}
     for item in fields(Settings):
         name = "MQBOARD_" + item.name.upper()
@@ -127,7 +127,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parsed(key: str, text: str, where: str) -> Any:
-    """The value that `text` from the environment spells for field `key`."""
+    """Return the value that `text` from the environment spells for field `key`."""
     try:
         if key == "port":
             return int(text)
@@ -144,7 +144,7 @@ def _parsed(key: str, text: str, where: str) -> Any:
 
 
 def _typed(key: str, value: Any, where: str) -> Any:
-    """`value` if it has the type of field `key`."""
+    """Return `value` if it has the type of field `key`."""
     kinds: dict[str, tuple[type, ...]] = {"port": (int,), "timeout": (int, float), "tls": (bool,)}
     kind = kinds.get(key, (str,))
     if not isinstance(value, kind) or (isinstance(value, bool) and key != "tls"):

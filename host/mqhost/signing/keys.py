@@ -1,4 +1,4 @@
-"""Signing keys: whose firmware a board takes, and the one that a build signs with.
+"""Keeps signing keys: the public ones that boards know, and the one that builds sign with.
 
     MQBOARD_SIGNING_KEY, or the development key  →  SigningKey  →  image.sig
     MQBOARD_PUBLIC_KEYS, or the public halves    →  PublicKey   →  frozen into the firmware
@@ -60,7 +60,7 @@ class PublicKey:
         )
 
     def signed(self, data: bytes, signature: bytes) -> bool:
-        """Whether `signature` is that of this key over `data`."""
+        """Return whether `signature` is that of this key over `data`."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
@@ -89,7 +89,7 @@ class SigningKey:
         return f"SigningKey({self.public.id})"
 
     def sign(self, data: bytes) -> bytes:
-        """The signature over `data`: 384 bytes, RSA, PKCS#1 v1.5, SHA-256."""
+        """Return the signature over `data`: 384 bytes, RSA, PKCS#1 v1.5, SHA-256."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -114,8 +114,9 @@ class BuildKeys:
 
 
 def build_keys() -> BuildKeys:
-    """The keys of a build, by the environment or else the development keys; makes a development key
-    if there is none. UsageError if a key cannot be used."""
+    """Return the keys of a build, by the environment or else the development keys; makes a
+    development key if there is none. UsageError if a key cannot be used.
+    """
     signing, public = signing_key_of_environment(), public_keys_of_environment()
     if signing:
         return BuildKeys(public or (signing.public,), signing)
@@ -127,7 +128,7 @@ def build_keys() -> BuildKeys:
 
 
 def find_signing_key() -> SigningKey:
-    """The key to sign with: MQBOARD_SIGNING_KEY or the development key; UsageError without one."""
+    """Return the key to sign with: MQBOARD_SIGNING_KEY or the development key, or UsageError."""
     key = signing_key_of_environment()
     if key is None and not (config_dir() / CURRENT).exists():
         raise UsageError(
@@ -138,7 +139,7 @@ def find_signing_key() -> SigningKey:
 
 
 def known_keys() -> list[PublicKey]:
-    """All public keys that this machine knows of; makes none. UsageError if one cannot be used."""
+    """Return all public keys that this machine knows of; makes none. UsageError for a bad one."""
     signing = signing_key_of_environment()
     known = [signing.public] if signing else []
     known += public_keys_of_environment()
@@ -200,7 +201,7 @@ def rotate() -> Path:
 
 
 def load_signing_key(path: Path) -> SigningKey:
-    """The key in file `path`; UsageError if it cannot be used, or if others can read it."""
+    """Return the key in file `path`; UsageError if unusable, or if others can read it."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -216,7 +217,7 @@ def load_signing_key(path: Path) -> SigningKey:
 
 
 def parse_signing_key(pem: bytes, where: str) -> SigningKey:
-    """The key in PEM text; UsageError, which names `where` and never the text, if it is none."""
+    """Return the key in PEM text; UsageError, naming `where` and never the text, if it is none."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -236,7 +237,7 @@ def parse_signing_key(pem: bytes, where: str) -> SigningKey:
 
 
 def parse_public_keys(pem: str, where: str) -> list[PublicKey]:
-    """All public keys in PEM text; UsageError if there is none, or one cannot be used."""
+    """Return all public keys in PEM text; UsageError if there is none, or one is unusable."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -255,7 +256,7 @@ def parse_public_keys(pem: str, where: str) -> list[PublicKey]:
 
 
 def signing_key_of_environment() -> SigningKey | None:
-    """The key in MQBOARD_SIGNING_KEY, a PEM text or a path; None if it is not set."""
+    """Return the key in MQBOARD_SIGNING_KEY, a PEM text or a path; None if it is not set."""
     value = os.environ.get(SIGNING_KEY, "").strip()
     if not value:
         return None
@@ -267,7 +268,7 @@ def signing_key_of_environment() -> SigningKey | None:
 
 
 def public_keys_of_environment() -> tuple[PublicKey, ...]:
-    """The keys in MQBOARD_PUBLIC_KEYS, PEM text or paths with ":" between them, current first."""
+    """Return the keys in MQBOARD_PUBLIC_KEYS, PEM text or paths with ":" between."""
     value = os.environ.get(PUBLIC_KEYS, "").strip()
     if not value:
         return ()
@@ -290,7 +291,7 @@ def public_keys_of_environment() -> tuple[PublicKey, ...]:
 
 
 def unique(keys: Iterable[PublicKey]) -> list[PublicKey]:
-    """`keys` in their order, each once."""
+    """Return `keys` in their order, each once."""
     return list(dict.fromkeys(keys))
 
 
@@ -300,7 +301,7 @@ def _next() -> list[PublicKey]:
 
 
 def _public(key: Any, where: str) -> PublicKey:
-    """The public key, if it is of the kind that boards know; UsageError if not."""
+    """Return the public key, if it is of the kind that boards know; UsageError if not."""
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     if not isinstance(key, rsa.RSAPublicKey):
@@ -320,7 +321,7 @@ def _how_to_make() -> str:
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Any:
-    """A new file that takes the place `path` when the block is done, on disk and whole."""
+    """Give a new file that takes the place `path` when the block is done, on disk and whole."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:
             yield file
@@ -334,7 +335,7 @@ def _replaced(path: Path) -> Any:
 
 
 def _sync(folder: Path) -> None:
-    """Have the names in `folder` on disk, where the filesystem can do that."""
+    """Write the names in `folder` to disk, where the filesystem can do that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The offer: what `image.json` says about an app image, and what a board decides by.
+"""Makes and reads the offer: what image.json says about an app image, and boards decide by.
 
 `build` makes it from app.bin (`Offer.make`) and writes its bytes; `ota` loads it, checks that it
 still describes the app.bin beside it, and sends the same bytes to the board. The bytes are
@@ -22,12 +22,12 @@ _HEX = set("0123456789abcdef")
 
 
 def block_count(size: int) -> int:
-    """How many 4096-byte blocks an image of `size` bytes has."""
+    """Return how many 4096-byte blocks an image of `size` bytes has."""
     return -(-size // BLOCK_SIZE)
 
 
 def block_of(app: bytes, number: int) -> bytes:
-    """The 4096 bytes of block `number` as they will stand in flash (padded with 0xFF)."""
+    """Return the 4096 bytes of block `number` as they will stand in flash (padded with 0xFF)."""
     return app[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE].ljust(BLOCK_SIZE, b"\xff")
 
 
@@ -89,13 +89,13 @@ class Offer:
         )
 
     def to_bytes(self) -> bytes:
-        """The exact bytes of image.json: compact ASCII JSON, keys in the order of the fields."""
+        """Return the exact bytes of image.json: compact ASCII JSON, keys in the fields' order."""
         record = asdict(self)
         del record["signature"]
         return json.dumps(record, separators=(",", ":")).encode("ascii")
 
     def signed(self, signature: bytes) -> "Offer":
-        """The same offer with `signature`, the bytes of image.sig; not checked here."""
+        """Return the same offer with `signature`, the bytes of image.sig; not checked here."""
         return replace(self, signature=signature)
 
     @classmethod
@@ -132,7 +132,7 @@ class Offer:
         return cls.from_bytes(data, str(path)).signed(_signature(path.with_name("image.sig")))
 
     def matches(self, app: bytes) -> bool:
-        """Whether `app` is, to the byte, the image that is described."""
+        """Return whether `app` is, to the byte, the image that is described."""
         return len(app) == self.size and hashlib.sha256(app).hexdigest() == self.sha256
 
     @property
@@ -203,7 +203,7 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
 
 
 def _signature(path: Path) -> bytes:
-    """The signature in file `path`, b"" if there is none; UsageError if it cannot be one."""
+    """Return the signature in file `path`, b"" if there is none; UsageError if it cannot be one."""
     try:
         signature = path.read_bytes()
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""The simulated board: a flash file, the bootloader's rules, and a device that runs MicroPython."""
+"""Simulates a board: a flash file goes in; a device that boots, runs MicroPython and can break."""

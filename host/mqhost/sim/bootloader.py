@@ -1,4 +1,4 @@
-"""The bootloader's rules, and the app's calls that change what it will pick next.
+"""Follows the bootloader's rules, and the app's calls that change what it will pick next.
 
 `Bootloader.boot` does what the second-stage bootloader does at reset: an image that was on trial
 and did not confirm itself is ABORTED, the record with the highest sequence names the slot, a NEW
@@ -37,7 +37,7 @@ class Choice:
 
 
 class NothingBootable(Exception):
-    """No slot holds an image that verifies. The text says what is wrong with each."""
+    """Raised when no slot holds an image that verifies. The text says what is wrong with each."""
 
 
 class Bootloader:
@@ -108,7 +108,7 @@ class Bootloader:
             self._write(index, Record.make(records[index].sequence, VALID))
 
     def _load(self, first: int, blank: bool) -> Choice:
-        """The first slot that verifies: `first`, then those below it, then those above."""
+        """Return the first slot that verifies: `first`, then those below it, then those above."""
         order = [*range(first, -1, -1), *range(first + 1, len(self._slots))]
         passed_over: list[str] = []
         for number in order:

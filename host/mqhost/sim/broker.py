@@ -1,4 +1,4 @@
-"""A private MQTT broker: mosquitto on a loopback port, for the demo, the tests and the desk.
+"""Runs a private MQTT broker: mosquitto on a loopback port, for the demo, the tests and the desk.
 
 `Broker` writes a configuration into a temporary folder, starts mosquitto with it, and returns when
 a real MQTT connection was accepted. Its log goes line by line to a callback, and its last lines
@@ -34,14 +34,14 @@ _DISCONNECT = b"\xe0\x00"
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on right now."""
+    """Return a TCP port on the loopback interface that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def find_mosquitto() -> str:
-    """The path of the mosquitto program; BrokerError naming the Debian package if there is none."""
+    """Return the path of mosquitto; BrokerError naming the Debian package if there is none."""
     search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     found = shutil.which("mosquitto", path=search)
     if not found:
@@ -52,7 +52,7 @@ def find_mosquitto() -> str:
 
 
 def configuration(port: int, *, persistence: Path | None = None, extra: Sequence[str] = ()) -> str:
-    """The text of a mosquitto.conf: one open loopback listener, everything logged to stderr."""
+    """Return the text of a mosquitto.conf: one open loopback listener, all logged to stderr."""
     lines = [
         f"listener {port} {HOST}",
         "allow_anonymous true",
@@ -159,7 +159,7 @@ class Broker:
         return self._process.wait() if self._process else 0
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         return "\n".join(self._tail)
 
     def _check_port(self) -> None:
@@ -230,14 +230,14 @@ class Broker:
 
 
 def _ending_with_us() -> list[str]:
-    """What to put before a command so that Linux ends it with the thread that started it."""
+    """Return what to put before a command so that Linux ends it with the thread that started it."""
     # Not preexec_fn: that runs Python in a fork of a process with threads.
     program = shutil.which("setpriv")
     return [program, "--pdeathsig", "TERM", "--"] if program else []
 
 
 def _accepts(port: int, tls: bool) -> bool:
-    """Whether a broker on `port` accepts an MQTT connection."""
+    """Return whether a broker on `port` accepts an MQTT connection."""
     try:
         with _connect(port, tls) as connection:
             connection.sendall(_CONNECT)

@@ -1,4 +1,4 @@
-"""The bus between the CPU (a MicroPython process) and the chip (this process).
+"""Defines the bus between the CPU (a MicroPython process) and the chip (this process).
 
 The CPU asks and waits; the chip answers. A request and a reply are one small record each, so that a
 single write or read moves it whole; data goes through a shared memory, the mailbox, at its start.
@@ -77,7 +77,7 @@ class Request:
         return cls(Op(op), number, min(size, MAILBOX_SIZE), x, y)
 
     def to_bytes(self) -> bytes:
-        """The bytes as the CPU sends them."""
+        """Return the bytes as the CPU sends them."""
         return struct.pack(_REQUEST, self.op, self.number, self.size, self.x, self.y)
 
 
@@ -90,7 +90,7 @@ class Reply:
     size: int = 0
 
     def to_bytes(self) -> bytes:
-        """The bytes as the chip sends them."""
+        """Return the bytes as the chip sends them."""
         return struct.pack(_REPLY, self.result, self.number, self.size)
 
     @classmethod
@@ -100,5 +100,5 @@ class Reply:
 
 
 def boot_info(address: int, reset_cause: int, wake_cause: int, mac: bytes, lead: int) -> bytes:
-    """The data that BOOT_INFO answers; `lead` in microseconds."""
+    """Make the data that BOOT_INFO answers; `lead` in microseconds."""
     return struct.pack(_BOOT_INFO, address, reset_cause, wake_cause, mac, lead)

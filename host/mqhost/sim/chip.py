@@ -1,4 +1,4 @@
-"""The chip around the CPU: what the bus reaches, and what of it survives which kind of reset.
+"""Simulates the chip around the CPU: what the bus reaches, and what survives which reset.
 
 `Chip.handle` carries out one request. Flash, otadata and NVS survive everything; RTC memory and the
 clock survive all but the loss of power; watchdog and radio begin anew with every CPU.
@@ -48,7 +48,7 @@ class EndKind(Enum):
 
 @dataclass(frozen=True)
 class End:
-    """How one did end. `sleep` is the seconds of deep sleep; None without end."""
+    """How one run of the CPU ended. `sleep` is the seconds of deep sleep; None without end."""
 
     kind: EndKind
     detail: str = ""
@@ -56,7 +56,7 @@ class End:
 
 
 class CpuEnds(Exception):
-    """The request ends the CPU's run; `end` says how."""
+    """Raised when a request ends the CPU's run; `end` says how."""
 
     def __init__(self, end: End):
         super().__init__(end)
@@ -78,12 +78,12 @@ class Chip:
         self.power_on(CLOCK_START)
 
     def power_on(self, clock: float) -> None:
-        """Power comes: RTC memory is empty, the clock begins at `clock` (seconds since 1970)."""
+        """Take power: RTC memory is empty, the clock begins at `clock` (seconds since 1970)."""
         self.rtc_memory = b""
         self._lead = int((clock - time.time()) * 1_000_000)
 
     def start_cpu(self, slot: Partition, cause: ResetCause) -> None:
-        """A CPU starts from `slot`: the rest of the chip is as after a reset."""
+        """Start a CPU from `slot`: the rest of the chip is as after a reset."""
         self._slot = slot
         self._cause = cause
         self._nvs = Nvs(self.flash, self._nvs_partition)
@@ -102,7 +102,7 @@ class Chip:
             raise InvalidArgument() from error
 
     def watchdog_left(self) -> float | None:
-        """Seconds until the watchdog bites; None while it is not armed."""
+        """Return the seconds until the watchdog bites; None while it is not armed."""
         return self._fed + self._timeout - time.monotonic() if self._timeout else None
 
     def _ping(self, request: Request, data: bytes) -> int:

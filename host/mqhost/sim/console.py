@@ -1,4 +1,4 @@
-"""What a board has printed: kept, bounded, and found again by the tests."""
+"""Keeps what a board has printed, bounded, for tests to search."""
 
 import threading
 from collections.abc import Callable
@@ -38,17 +38,17 @@ class Console:
             self._listener(data)
 
     def text(self, since: int = 0) -> str:
-        """What was printed from position `since` on, as far as it is kept."""
+        """Return what was printed from position `since` on, as far as it is kept."""
         with self._changed:
             return self._kept[max(0, since - self._dropped) :].decode(errors="replace")
 
     def find(self, text: str, since: int = 0) -> int:
-        """The position right behind the first `text` from `since` on, or -1."""
+        """Return the position right behind the first `text` from `since` on, or -1."""
         wanted = text.encode()
         with self._changed:
             found = self._kept.find(wanted, max(0, since - self._dropped))
             return -1 if found < 0 else self._dropped + found + len(wanted)
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines."""
+        """Return the last lines."""
         return "\n".join(self.text().splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""The CPU: a MicroPython process with the chip's bus, flash and mailbox, and a terminal as console.
+"""Runs the CPU: a MicroPython process with the chip's bus, flash and mailbox, and a terminal.
 
 The executable never is a file: it stands in memory and runs from there. The process leads its own
 session on its own terminal, so that a Ctrl-C typed there reaches it, and so that it ends with us:
@@ -80,7 +80,7 @@ class Cpu:
         os.set_blocking(self.console, False)
 
     def receive(self) -> tuple[Request, bytes] | None:
-        """The next request with its data; None when there is none (any more)."""
+        """Return the next request with its data; None when there is none (any more)."""
         try:
             record = self.bus.recv(REQUEST_SIZE, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionError):  # nothing yet, or dead with a reply unread
@@ -97,7 +97,7 @@ class Cpu:
             self.bus.send(Reply(result, request.number, len(data)).to_bytes())
 
     def read_console(self) -> bytes:
-        """What the process printed since; b"" when there is nothing (any more)."""
+        """Return what the process printed since; b"" when there is nothing (any more)."""
         try:
             return os.read(self.console, 65536)
         except BlockingIOError:
@@ -140,7 +140,7 @@ class Cpu:
         return output
 
     def how_it_ended(self) -> str:
-        """How a process ended by itself: "exited with 1", "died of SIGSEGV"."""
+        """Say how a process ended by itself: "exited with 1", "died of SIGSEGV"."""
         if self._status is None:
             return "is running"
         if os.WIFSIGNALED(self._status):
@@ -192,7 +192,7 @@ def _spawn(path: str, heap: str, terminal: str, files: list[int]) -> int:
 
 
 def _open_terminal() -> tuple[int, int]:
-    """A terminal like a serial line: (our end, its end). Nothing is echoed but by the prompt."""
+    """Open a terminal like a serial line: (our end, its end). Only the prompt echoes."""
     ours, theirs = os.openpty()
     attributes = termios.tcgetattr(theirs)
     attributes[3] &= ~termios.ECHO
@@ -202,7 +202,7 @@ def _open_terminal() -> tuple[int, int]:
 
 
 def _high(fd: int) -> int:
-    """The same open file under a number from _LOWEST_FD on."""
+    """Return the same open file under a number from _LOWEST_FD on."""
     copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
     os.close(fd)
     return copy

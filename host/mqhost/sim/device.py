@@ -1,4 +1,4 @@
-"""The simulated board, as tests and commands use it: put it to power, watch it, break it.
+"""Offers the simulated board to tests and commands: put it to power, watch it, break it.
 
     with Device(path, table=table) as device:
         device.wait_console(">>> ")
@@ -38,7 +38,7 @@ _LOOK_SECONDS = 0.05
 
 
 class DeviceTimeout(ToolError):
-    """What was waited for did not happen in time. The text ends with the console's last lines."""
+    """Raised when what was waited for did not happen in time; its text has the console's end."""
 
 
 class Device:
@@ -187,11 +187,11 @@ class Device:
             self.flash.cut_power_after(operations, partial)
 
     def latency(self, real: bool) -> None:
-        """Whether flash operations take the time that they take on an ESP32."""
+        """Set whether flash operations take the time that they take on an ESP32."""
         self.flash.latency = real
 
     def clock(self, seconds: float | None) -> None:
-        """Where the clock begins at each power-on, in seconds since 1970 (None: 2000-01-01)."""
+        """Set where the clock begins at each power-on, in seconds since 1970 (None: 2000-01-01)."""
         self._life.clock = CLOCK_START if seconds is None else seconds
 
 
@@ -208,5 +208,5 @@ def check_heap(heap: str) -> None:
 
 
 def mac_of(flash_path: Path) -> bytes:
-    """A MAC address that a board with this flash file keeps, and no other is likely to have."""
+    """Return a MAC address that a board with this flash file keeps, and hardly another has."""
     return _VENDOR + hashlib.sha256(str(flash_path.resolve()).encode()).digest()[:3]

@@ -1,4 +1,4 @@
-"""The ESP-IDF errors that the simulated chip reports, by the codes its C headers give them.
+"""Defines the ESP-IDF errors that the simulated chip reports, by the codes of its C headers.
 
 On a board they surface as OSError(-code, name), which is how the ESP32 port raises them.
 """

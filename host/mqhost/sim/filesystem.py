@@ -1,4 +1,4 @@
-"""The board's flash before its first boot: the flash image, and a filesystem with /config.json.
+"""Makes the board's flash before its first boot: the flash image, and files with /config.json.
 
 `provision_flash` puts both into a new flash file.
 """
@@ -23,7 +23,7 @@ def default_config(
     health_s: float = 2,
     confirm_s: float = 60,
 ) -> dict:
-    """The configuration of a simulated board: `/config.json` as a dict.
+    """Return the configuration of a simulated board: `/config.json` as a dict.
 
     `networks` maps SSIDs to passwords; the default is the network that simulated boards find.
     """

@@ -1,4 +1,4 @@
-"""The simulated NOR flash: a file whose bits programming only clears and erasing a sector sets.
+"""Simulates NOR flash: a file whose bits programming only clears and erasing a sector sets.
 
 All changes go through `erase` and `program`, so that the NOR rules, the operation counters, the
 latency and the power cuts are here and nowhere else. The file is mapped into memory: what is
@@ -21,11 +21,11 @@ PROGRAM_SECONDS = 0.011
 
 
 class FlashError(ToolError):
-    """A wrong use of the flash: an address that is not aligned or not there."""
+    """Raised for a wrong use of the flash: an address that is not aligned or not there."""
 
 
 class PowerLost(Exception):
-    """Power went during a flash operation, as `cut_power_after` asked for."""
+    """Raised when power went during a flash operation, as `cut_power_after` asked for."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Flash:
             unfinished.unlink(missing_ok=True)
 
     def read(self, address: int, size: int) -> bytes:
-        """The `size` bytes from `address` on."""
+        """Return the `size` bytes from `address` on."""
         self._check(address, size)
         return self._map[address : address + size]
 
@@ -157,7 +157,7 @@ class Flash:
             )
 
     def _spend(self, size: int) -> int:
-        """How many of an operation's `size` bytes get done; `_left` is -1 when power goes now."""
+        """Return how many of `size` bytes get done; `_left` is -1 when power goes now."""
         if self._left is None:
             return size
         self._left -= 1

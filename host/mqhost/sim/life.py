@@ -1,4 +1,4 @@
-"""A board's life, on a thread of its own: power, bootloader, CPU, and again.
+"""Lives a board's life on a thread of its own: power, bootloader, CPU, and again.
 
 `Life.run` goes round: the bootloader picks a slot, the executable in it runs as the CPU, which the
 chip serves until it ends; how it ended is the reset cause of the next boot. What others ask for
@@ -107,13 +107,13 @@ class Life:
             self._become(State.STOPPED)
 
     def close(self) -> None:
-        """Free what is left when `run` has returned."""
+        """Free the chip's resources when `run` has returned."""
         with self.changed:
             os.close(self._wake)
             self._wake = -1
 
     def _live_powered(self) -> None:
-        """From power-on to the loss of power (or the stop)."""
+        """Live from power-on to the loss of power (or the stop)."""
         self._pressed = False
         self._pause = _FIRST_PAUSE
         cause = ResetCause.PWRON
@@ -153,7 +153,7 @@ class Life:
         return self._wait(self._pause) or end
 
     def _boot(self) -> Choice:
-        """What the bootloader does; the program it picks is loaded."""
+        """Do what the bootloader does, and load the program it picks."""
         self._become(State.BOOTING)
         choice = self._chip.bootloader.boot()
         for reason in choice.passed_over:
@@ -220,7 +220,7 @@ class Life:
                 cpu.answer(request, result)
 
     def _asked(self) -> End | None:
-        """What others have asked for, as the end of whatever goes on."""
+        """Return what others have asked for, as the end of whatever goes on."""
         with self.changed:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)

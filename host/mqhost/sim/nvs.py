@@ -1,4 +1,4 @@
-"""Key/value storage in the nvs partition: a log of records in one half, compacted into the other.
+"""Stores keys and values in the nvs partition: a log in one half, compacted into the other.
 
 A value is replaced by appending a record; the last record of a key counts. When a half is full, the
 living records (with the new one in its old one's place) are written into the other half, whose
@@ -56,7 +56,7 @@ class Nvs:
         self._load()
 
     def get(self, namespace: bytes, key: bytes, kind: int) -> bytes:
-        """The value (an I32 as 4 bytes). Raises NvsNotFound or NvsTypeMismatch."""
+        """Return the value (an I32 as 4 bytes). Raises NvsNotFound or NvsTypeMismatch."""
         _check_names(namespace, key)
         if (namespace, key) not in self._values:
             raise NvsNotFound()
@@ -154,7 +154,7 @@ def _apply(values: dict[_Name, _Value], name: _Name, value: _Value) -> None:
 
 
 def _pack(name: _Name, value: _Value) -> bytes:
-    """A record, padded with 0xFF to 4 bytes."""
+    """Make a record, padded with 0xFF to 4 bytes."""
     kind, data = value
     if len(data) > 0xFFFE:
         raise NvsNotEnoughSpace()

@@ -1,4 +1,4 @@
-"""The simulated Wi-Fi: access points that are there or not, and a station that keeps trying.
+"""Simulates Wi-Fi: access points that are there or not, and a station that keeps trying.
 
 The station behaves like the ESP32 port's: connecting takes time, a failure leaves its reason as the
 status, and it tries again by itself until told to disconnect. Nothing here runs; what has become of
@@ -28,7 +28,7 @@ class Radio:
         self.reset()
 
     def reset(self) -> None:
-        """What a reset of the CPU leaves: nothing active."""
+        """Do what a reset of the CPU does: nothing is active any more."""
         self.active = False
         self._wanted: tuple[str, str] | None = None
         self._configured: tuple[str, str] | None = None
@@ -37,7 +37,7 @@ class Radio:
 
     @property
     def status(self) -> int:
-        """The port's `WLAN.status()`."""
+        """The state of the connection, as the port's `WLAN.status()` gives it."""
         self._settle()
         if self.connected:
             return GOT_IP
@@ -78,7 +78,7 @@ class Radio:
             self._begin()
 
     def scan(self) -> list[str]:
-        """The SSIDs in reach."""
+        """Return the SSIDs in reach."""
         return list(self._networks) if self._in_reach else []
 
     def _begin(self) -> None:
@@ -94,7 +94,7 @@ class Radio:
             self._reason = 0 if outcome == GOT_IP else outcome
 
     def _outcome(self) -> int:
-        """How the attempt to connect ends."""
+        """Return how the attempt to connect ends."""
         ssid, password = self._wanted or ("", "")
         if not self._in_reach or ssid not in self._networks:
             return NO_AP_FOUND

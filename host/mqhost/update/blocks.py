@@ -1,4 +1,4 @@
-"""Block messages: the blocks of an app image, encoded and packed for the wire.
+"""Makes block messages: the blocks of an app image, encoded and packed for the wire.
 
 Lazy on purpose: a block is compressed when its message is about to be sent, so that an update holds
 one image in memory and nothing is compressed that the board turns out not to need.
@@ -26,19 +26,19 @@ MAX_BLOCKS = 8
 
 
 def deflate(data: bytes) -> bytes:
-    """`data` as raw deflate, as records have it: flushed, without the end of the flush."""
+    """Return `data` as raw deflate, as records have it: flushed, without the end of the flush."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(FLUSH)
 
 
 def encode(block: bytes) -> tuple[int, bytes]:
-    """The shorter spelling of a 4096-byte block by itself: (encoding, data)."""
+    """Return the shorter spelling of a 4096-byte block by itself: (encoding, data)."""
     data = deflate(block)
     return (DEFLATE, data) if len(data) < len(block) else (RAW, block)
 
 
 class Encoder:
-    """The blocks of `app` as messages, as differences (`delta`) where these take less.
+    """Makes the messages of `app`, as differences (`delta`) where these take less.
 
     `saved` counts the bytes that differences took less than the same blocks by themselves.
     """

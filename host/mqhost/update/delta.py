@@ -1,4 +1,4 @@
-"""Blocks as differences to the image that a board runs: what comes from there, and what changed.
+"""Makes blocks as differences to the image that a board runs: what to copy, and what changed.
 
     bsdiff4 finds the matches -> cut at block borders -> the instructions of each block
 
@@ -43,7 +43,7 @@ class Delta:
         self._starts = [match.start for match in self._matches]
 
     def instructions(self, number: int) -> bytes:
-        """The instructions that make block `number` of the app, padded with 0xFF to its end."""
+        """Return the instructions that make block `number`, padded with 0xFF to its end."""
         start = number * BLOCK_SIZE
         stop = min(start + BLOCK_SIZE, len(self._app))
         parts = []
@@ -61,7 +61,8 @@ class Delta:
         return b"".join(parts)
 
     def _copy(self, begin: int, end: int, distance: int) -> bytes:
-        """The instruction for the bytes `begin`:`end`, which are like those `distance` on."""
+        """Return the instruction for the bytes `begin`:`end`, which are like those `distance` on.
+        """
         new = self._app[begin:end]
         old = bytearray(self._base[begin + distance : end + distance])
         gaps, added = bytearray(), bytearray()
@@ -85,7 +86,7 @@ class Delta:
 
 
 def find_matches(base: bytes, app: bytes) -> list[Match]:
-    """What of `app` resembles what of `base`: in order, and together all of `app`."""
+    """Find what of `app` resembles what of `base`: in order, and together all of `app`."""
     # Of the patch (see bsdiff4's format.py) only the triples matter: how many bytes are like the
     # base's at our place in it, how many follow that are not, and how far to move that place.
     patch = bsdiff4.diff(base, app)
@@ -106,7 +107,7 @@ def find_matches(base: bytes, app: bytes) -> list[Match]:
 
 
 def _difference(old: bytearray, new: bytes, start: int) -> int:
-    """Where `old` and `new` differ first from `start` on; their length if nowhere."""
+    """Return where `old` and `new` differ first from `start` on; their length if nowhere."""
     if old[start:] == new[start:]:
         return len(new)
     while old[start] == new[start]:
@@ -129,6 +130,6 @@ def _literal(data: bytes) -> bytes:
 
 
 def _number(data: bytes) -> int:
-    """A number as bsdiff writes it: little-endian, the highest bit is the sign."""
+    """Return a number as bsdiff writes it: little-endian, the highest bit is the sign."""
     value = int.from_bytes(data, "little")
     return -(value & ~(1 << 63)) if value >> 63 else value

@@ -1,4 +1,4 @@
-"""How an update can end badly: a sentence for every code of mqwire.update, and for a rollback.
+"""Puts into sentences how an update can end badly: every code of mqwire.update, and a rollback.
 
 Every error that is made here has the code as its attribute `code`, for scripts.
 """
@@ -49,20 +49,20 @@ SENTENCES = {
 
 
 class RolledBack(BoardError):
-    """The board tried the new image and went back to the old one."""
+    """Raised when the board tried the new image and went back to the old one."""
 
 
 _Error = TypeVar("_Error", bound=ToolError)
 
 
 def coded(error: _Error, code: int | None) -> _Error:
-    """`error` with the code of mqwire.update that it is about."""
+    """Return `error` with the code of mqwire.update that it is about."""
     error.code = code
     return error
 
 
 def failure(code: int, body: bytes) -> ToolError:
-    """The error for a refused or failed code: its sentence, and what the board adds."""
+    """Make the error for a refused or failed code: its sentence, and what the board adds."""
     detail = body.decode("utf-8", "replace").strip()
     text = SENTENCES.get(code, f"The board answers with code {code}, which is not known here.")
     text += f" ({detail})" if detail else ""
@@ -71,7 +71,7 @@ def failure(code: int, body: bytes) -> ToolError:
 
 
 def rolled_back(offer: Offer, status: dict[str, Any]) -> RolledBack:
-    """The error for a board that came back with another image than the new one."""
+    """Make the error for a board that came back with another image than the new one."""
     failed = status.get("failed")
     known = isinstance(failed, dict) and failed.get("image") == offer.sha256
     error = RolledBack(
@@ -84,7 +84,7 @@ def rolled_back(offer: Offer, status: dict[str, Any]) -> RolledBack:
 
 
 def why(failed: Any) -> str:
-    """What a board says of its last failed update, `failed` of its status, as sentences."""
+    """Say in sentences what a board tells of its last failed update, `failed` of its status."""
     failed = failed if isinstance(failed, dict) else {}
     code = failed.get("code")  # may be anything, and a list is no key
     sentence = SENTENCES.get(code if isinstance(code, int) else -1, "It gave up.")
@@ -92,6 +92,6 @@ def why(failed: Any) -> str:
 
 
 def failed_image(status: dict[str, Any]) -> Any:
-    """The hash of the image that failed last, as the board remembers it."""
+    """Return the hash of the image that failed last, as the board remembers it."""
     failed = status.get("failed")
     return failed.get("image") if isinstance(failed, dict) else None

@@ -1,4 +1,4 @@
-"""Push an app image to a board and stay until it runs, confirmed, or is known to have failed.
+"""Pushes an app image to a board and stays until it runs, confirmed, or is known to have failed.
 
 `push` looks whether the image is for this board, transfers it (see transfer.py), and then only the
 board's own status counts: the new image, confirmed, or the old one back.
@@ -107,7 +107,7 @@ def push(
 
 
 def find_base(running: str, given: bytes | None) -> bytes | None:
-    """The image with the hash `running`: `given`, or of the local store; None if it is not there.
+    """Return the image with the hash `running`: `given`, or of the local store, or None.
 
     Raises UsageError if `given` is another image.
     """
@@ -135,7 +135,7 @@ def check_board(offer: Offer, info: dict[str, Any], prefix: str) -> None:
 
 
 def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout: float) -> Status:
-    """Wait for the verdict of the board's status: return it confirmed, or raise."""
+    """Wait until the board's status says how it ended: return it confirmed, or raise."""
     transfer.progress(RESTART, offer.count, offer.count)
     deadline = time.monotonic() + timeout
     seen = False
@@ -160,7 +160,7 @@ def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout:
 
 
 def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
-    """The error for a board whose verdict did not come in time, with what was last seen."""
+    """Make the error for a board that did not confirm in time, with what was last seen."""
     if not session.connection.connected:
         return session.silence(timeout)
     status = session.last_status or {}

@@ -1,4 +1,4 @@
-"""The local image store: app images by their SHA-256, kept in the cache folder.
+"""Keeps app images on this machine by their SHA-256, in the cache folder: the local image store.
 
     <cache>/images/<sha256>/  app.bin  image.json  [image.sig]
 
@@ -64,7 +64,7 @@ class ImageStore:
         return target / APP
 
     def get(self, sha256: str) -> StoredImage | None:
-        """The image with that hash, verified; None if it is not here (any more)."""
+        """Return the image with that hash, verified; None if it is not here (any more)."""
         if len(sha256) != 64 or set(sha256) - _HEX:
             return None
         image = self._intact(sha256)
@@ -75,7 +75,7 @@ class ImageStore:
         return image
 
     def find(self, text: str) -> Path:
-        """The app.bin of the image whose hash begins with `text`; UsageError unless it is one."""
+        """Return the app.bin of the one image whose hash begins with `text`, or UsageError."""
         wanted = text.lower()
         if len(wanted) < _SHORTEST or set(wanted) - _HEX:
             raise UsageError(
@@ -93,12 +93,12 @@ class ImageStore:
         return self.folder / names[0] / APP
 
     def images(self) -> list[Offer]:
-        """What is kept, the last used first; entries that are damaged are thrown away."""
+        """Return what is kept, the last used first; damaged entries are thrown away."""
         found = (self._intact(name) for name in self._names())
         return [image.offer for image in found if image is not None]
 
     def _intact(self, sha256: str) -> StoredImage | None:
-        """The entry, read and verified; one that is damaged is thrown away."""
+        """Return the entry, read and verified; one that is damaged is thrown away."""
         folder = self.folder / sha256
         image = _read(folder)
         if image is None and folder.exists():
@@ -109,7 +109,7 @@ class ImageStore:
         return image
 
     def _names(self) -> list[str]:
-        """The hashes of the entries, the last used first."""
+        """Return the hashes of the entries, the last used first."""
         times: dict[str, int] = {}
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.folder):
@@ -161,7 +161,7 @@ def remember(app: bytes, offer: Offer) -> None:
 
 
 def _read(folder: Path) -> StoredImage | None:
-    """The entry in `folder` if it is whole and is what its name says."""
+    """Return the entry in `folder` if it is whole and is what its name says."""
     try:
         app = (folder / APP).read_bytes()
         offer = Offer.from_bytes((folder / OFFER).read_bytes())
@@ -174,7 +174,7 @@ def _read(folder: Path) -> StoredImage | None:
 
 
 def _size(folder: Path) -> int:
-    """The bytes of the files in `folder`."""
+    """Return the bytes of the files in `folder`."""
     with contextlib.suppress(FileNotFoundError):
         return sum(entry.stat().st_size for entry in os.scandir(folder))
     return 0

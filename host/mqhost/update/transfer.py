@@ -1,4 +1,4 @@
-"""The transfer half of an update: offers and blocks until the board has the whole image.
+"""Transfers an image: offers and blocks until the board has it all.
 
 Every answer to an offer says which blocks the board still needs and how much may be in flight;
 blocks go out within that credit. Whatever goes wrong on the way (silence, a lost connection, a
@@ -180,7 +180,7 @@ class Transfer:
         self._options.pop("base", None)
 
     def _by_status(self) -> bool:
-        """Whether the status says that the board runs the new image; RolledBack if it did."""
+        """Return whether the status says that the new image runs; RolledBack if it did."""
         status = self._session.last_status or {}
         if status.get("state") != mqwire.ONLINE:
             return False
@@ -193,7 +193,7 @@ class Transfer:
         return False
 
     def _presence(self) -> tuple[int, int]:
-        """What changes when we or the board were away: connections made, births heard."""
+        """Return what changes when we or the board were away: connections made, births heard."""
         return self._session.connection.generation, self._session.births
 
     def _left(self) -> float:
@@ -247,7 +247,7 @@ class _Attempt:
             yield message
 
     def stall(self) -> float:
-        """How many seconds of silence are too many in this state."""
+        """Return how many seconds of silence are too many in this state."""
         if self.needed is None:
             return _STALL_COMPARE
         if not self.missing:
@@ -267,7 +267,7 @@ class _Attempt:
         return self.all_sent and bool(self.missing) and not self._flying()
 
     def _numbers(self) -> Iterator[int]:
-        """The needed blocks in order, by the newest bitmap at the time each is due."""
+        """Yield the needed blocks in order, by the newest bitmap at the time each is due."""
         for number in range(self._count):
             if self.needed is not None and wire.bitmap_get(self.needed, number):
                 yield number
@@ -283,5 +283,5 @@ class _Attempt:
 
 
 def differs(boot_id: Any, known: Any) -> bool:
-    """Whether two boot ids are known and not the same."""
+    """Return whether two boot ids are known and not the same."""
     return boot_id is not None and known is not None and boot_id != known

@@ -1,4 +1,4 @@
-"""A chip at a serial port, through esptool as a command of its own (its licence is the GPL).
+"""Reads and writes a chip at a serial port, through esptool as a command (its licence is the GPL).
 
 Everything known of esptool's output is here: the chip and the flash size it found, its progress,
 that it verified what it wrote, and what its errors mean. Written for esptool 5.
@@ -88,7 +88,7 @@ class Esptool:
         self._speed = ("--baud", str(baud))
 
     def identify(self, board: Board) -> str:
-        """The chip's name; UsageError unless it is `board`'s mcu with enough flash."""
+        """Return the chip's name; UsageError unless it is `board`'s mcu with enough flash."""
         self._progress("looking for the chip", 0, 0)
         # The chip stays in its bootloader, so that an old firmware does not start in between.
         output = self._run("--after", "no-reset", "flash-id")
@@ -177,7 +177,7 @@ class Esptool:
         return output
 
     def _watcher(self, names: Sequence[str]) -> Callable[[str], None]:
-        """A function that finds the progress in esptool's lines. `names` are the pieces."""
+        """Return a function that finds the progress in esptool's lines. `names` are the pieces."""
         done = 0
 
         def watch(line: str) -> None:
@@ -193,7 +193,7 @@ class Esptool:
         return watch
 
     def _meaning(self, output: str, code: int) -> ToolError:
-        """The error for a failed run."""
+        """Make the error for a failed run."""
         fatal = _FATAL.search(output)
         said = " ".join(fatal[1].split()) if fatal else _end(output)
         for pattern, kind, sentence in _MEANINGS:
@@ -203,12 +203,12 @@ class Esptool:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment without what would change esptool's output or its options."""
+    """Return this process's environment without what would change esptool's output or options."""
     unwanted = ("ESPTOOL_", "FORCE_COLOR", "TTY_", "ESPRESSIF_IDE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return kept | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def _end(output: str, lines: int = 8) -> str:
-    """The last lines of what a program printed."""
+    """Return the last lines of what a program printed."""
     return "\n".join(output.strip().splitlines()[-lines:])

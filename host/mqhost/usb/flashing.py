@@ -1,4 +1,4 @@
-"""Flash a board over USB: the build's flash.bin, checked, onto the chip it was built for.
+"""Flashes a board over USB: the build's flash.bin, checked, onto the chip it was built for.
 
     build/<board>/flash.bin → Firmware → Target.write → read back
 
@@ -58,14 +58,14 @@ class Firmware:
 
     @property
     def piece(self) -> Piece:
-        """What is to be written."""
+        """The flash image as what is to be written to a target."""
         return Piece(self.offset, self.data, "firmware")
 
 
 def open_target(
     port: str | None, *, baud: int | None = None, progress: Progress = silent
 ) -> Target:
-    """The target at `port`: a serial port, sim:PATH, or None for the only serial port there is."""
+    """Open the target at `port`: a serial port, sim:PATH, or None for the only serial port."""
     if port and port.startswith(SIM):
         if port == SIM:
             raise UsageError("Name the simulated board's flash file: --port sim:PATH.")

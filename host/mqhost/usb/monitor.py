@@ -1,4 +1,4 @@
-"""The console of a board at a serial port: pyserial's miniterm, run as a command."""
+"""Shows the console of a board at a serial port: pyserial's miniterm, run as a command."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ BAUD = 115200
 
 
 def command(port: str, baud: int = BAUD) -> list[str]:
-    """The argv of the terminal: MicroPython's prompt does its own echo and line editing."""
+    """Return the argv of the terminal: MicroPython's prompt does its own echo and line editing."""
     miniterm = [sys.executable, "-P", "-m", "serial.tools.miniterm"]
     return [*miniterm, "--raw", "--eol", "CR", port, str(baud)]
 

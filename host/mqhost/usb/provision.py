@@ -1,4 +1,4 @@
-"""Give a board its configuration before its first boot: a filesystem with /config.json, over USB.
+"""Gives a board its configuration before its first boot: a filesystem with /config.json, over USB.
 
     options, board.json, passwords → configuration, checked → LittleFS image of the vfs partition
                                                             → the chip, or a file for a factory
@@ -33,7 +33,7 @@ _KEPT = 4000  # bytes that a board keeps of a file (frozen/mqboard/health/bootre
 
 
 class FilesThere(UsageError):
-    """The chip has files already, which would be lost; nothing was written. `there` names them."""
+    """Raised when the chip has files already, `there`, which would be lost; nothing was written."""
 
     def __init__(self, there: str) -> None:
         super().__init__(f"{there} They would be lost; --force replaces them. Nothing was written.")
@@ -58,7 +58,7 @@ class Provision:
         key: Path | None = None,
         secret: Callable[[str, str], str],
     ) -> "Provision":
-        """From a configuration file, from what was wished for, or both.
+        """Make it from a configuration file, from what was wished for, or both.
 
         `secret` is called with a question and the environment variable that may answer it, and
         returns a password. `ca`, `cert` and `key` are PEM files that the board gets. Raises
@@ -90,7 +90,7 @@ class Provision:
         return cls(record, files)
 
     def image(self, table: PartitionTable) -> Piece:
-        """The filesystem, where the vfs partition of `table` is."""
+        """Return the filesystem, where the vfs partition of `table` is."""
         vfs = table.find("vfs")
         return Piece(vfs.offset, make_filesystem(vfs.size, self.files), "filesystem")
 
@@ -210,7 +210,7 @@ def _check_replaceable(
 
 
 def _vfs(target: Target) -> Partition | None:
-    """The vfs partition that the chip has now; None if it has no readable table or none in it."""
+    """Return the vfs partition that the chip has now; None without it, or a readable table."""
     try:
         table = PartitionTable.from_bytes(target.read(TABLE_OFFSET, TABLE_SIZE))
     except UsageError:
@@ -219,7 +219,7 @@ def _vfs(target: Target) -> Partition | None:
 
 
 def _certificates(path: Path) -> bytes:
-    """The bytes of a PEM file; UsageError unless there are certificates in it."""
+    """Return the bytes of a PEM file; UsageError unless there are certificates in it."""
     try:
         data = path.read_bytes()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -234,7 +234,7 @@ def _certificates(path: Path) -> bytes:
 
 
 def _pair(cert: Path, key: Path) -> tuple[bytes, bytes]:
-    """The bytes of two PEM files; UsageError unless they are a certificate and its open key."""
+    """Return the bytes of two PEM files; UsageError unless a certificate and its open key."""
 
     def refuse() -> str:
         raise UsageError(f"{key} has a password; a board takes a key without one only.")

@@ -1,4 +1,4 @@
-"""Which serial port the board is at: the one that was named, or the only one there is.
+"""Finds the serial port of a board: the one named, or the only one.
 
 Only ports with a USB adapter (or a chip's own USB) are found by themselves: a PC's built-in ports
 are always there, whether or not anything is connected.
@@ -26,7 +26,7 @@ class Port:
 
 
 def ports() -> list[Port]:
-    """The serial ports of this machine, by device."""
+    """Return the serial ports of this machine, by device."""
     found = []
     for port in list_ports.comports():
         description = "" if port.description in (None, "n/a") else port.description
@@ -35,7 +35,7 @@ def ports() -> list[Port]:
 
 
 def find_port(wanted: str | None, found: list[Port] | None = None) -> str:
-    """`wanted`, or the only USB port; UsageError listing what there is when it is not clear.
+    """Return `wanted`, or the only USB port; UsageError listing what there is when it is unclear.
 
     `found` replaces the ports of this machine.
     """

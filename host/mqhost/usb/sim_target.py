@@ -1,4 +1,4 @@
-"""A simulated board's flash file, flashed like a chip: `--port sim:PATH`.
+"""Flashes a simulated board's flash file like a chip: `--port sim:PATH`.
 
 A file that is not there is a new chip, blank; its file appears with the first write. One that a
 running board uses is locked, and the error says so.

@@ -1,4 +1,4 @@
-"""What can be flashed: a chip at a serial port, or a simulated board's flash file.
+"""Defines what can be flashed: a chip at a serial port, or a simulated board's flash file.
 
 Both (flash_tool.Esptool, sim_target.SimulatedTarget) offer the same few operations. Whatever is
 written is read back and compared before `write` returns.
@@ -26,10 +26,10 @@ class Target(Protocol):
     where: str
 
     def identify(self, board: Board) -> str:
-        """What is there, as a word or two; UsageError unless `board`'s firmware can run on it."""
+        """Return what is there, in a word or two; UsageError unless `board`'s firmware can run."""
 
     def read(self, address: int, size: int) -> bytes:
-        """The `size` bytes from `address` on."""
+        """Return the `size` bytes from `address` on."""
 
     def write(self, pieces: Sequence[Piece], *, erase: bool = False) -> None:
         """Write and verify all `pieces`, after erasing everything if asked to; then reset."""

@@ -1,4 +1,4 @@
-"""Who carries out a build plan: this machine (`native`) or a container (`docker`).
+"""Carries out a build plan, on this machine (`native`) or in a container (`docker`).
 
 A plan goes in, a built firmware and its log come out; `choose` picks the builder.
 """

@@ -1,4 +1,4 @@
-"""Which builder carries out a plan: the one asked for, or the one that suits board and machine.
+"""Chooses the builder for a plan: the one asked for, or the one that suits board and machine.
 
 A board whose definition names a toolchain is built in a container, unless no engine answers and
 this machine has the toolchain itself. The simulated board names none: its program runs on this
@@ -21,8 +21,8 @@ def choose_builder(
     base_image: str | None = None,
     progress: Progress = silent,
 ) -> Builder:
-    """The builder of that name; without one, what suits `board` and this machine, and `progress`
-    is told which that is and why.
+    """Return the builder of that name; without one, what suits `board` and this machine, and
+    `progress` is told which that is and why.
 
     `base_image`: what the docker builder's image is made from, instead of the board's toolchain.
     Raises UsageError for a name there is not, EngineError if docker it must be and no engine
@@ -43,7 +43,7 @@ def choose_builder(
 
 
 def _suitable(board: Board) -> tuple[Builder, str]:
-    """The builder for `board` on this machine, and why it is that."""
+    """Return the builder for `board` on this machine, and why it is that."""
     if not board.toolchain:
         return NativeBuilder(), f"{board.name} runs on this machine"
     # Slow to load: only where docker is wanted.

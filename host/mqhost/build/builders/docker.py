@@ -1,4 +1,4 @@
-"""The docker builder: runs a plan in a container, as the user who asked for it.
+"""Runs a plan in a container, as the user who asked for it.
 
 What the programs read is mounted into the container under the path it has here, read-only; the
 build tree and the caches are mounted to be written. So a container is made for one build and
@@ -50,15 +50,15 @@ class DockerBuilder:
 
     @classmethod
     def of(cls, board: Board, base_image: str | None = None) -> "DockerBuilder":
-        """The builder for `board`, on `base_image` if it is given; EngineError without engine."""
+        """Make the builder for `board`, on `base_image` if given; EngineError without engine."""
         return cls(connect(), Recipe.of(board, base_image))
 
     def is_at_hand(self) -> bool:
-        """Whether nothing has to be pulled."""
+        """Return whether nothing has to be pulled."""
         return is_at_hand(self._client, self._recipe)
 
     def prepare(self, board: Board, progress: Progress = silent) -> Tools:
-        """Make the image when it is missing or out of date; the programs in it."""
+        """Make the image when it is missing or out of date; return the programs in it."""
         self._check_architecture()
         image = ensure_image(self._client, self._recipe, progress)
         self.toolchain = digest(self._client, self._recipe)
@@ -92,7 +92,7 @@ class DockerBuilder:
 
     @property
     def _user(self) -> str:
-        """Who the programs run as: us. Where the engine itself runs as us, that is its root."""
+        """The user whom the programs run as: us, or root of an engine that itself runs as us."""
         rootless = any("rootless" in option for option in self._info.get("SecurityOptions") or ())
         return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
 
@@ -109,7 +109,7 @@ class DockerBuilder:
 
     @contextmanager
     def _container(self, plan: Plan) -> Iterator[str]:
-        """The id of a container that sees what the plan needs, and is gone after the block."""
+        """Run a container that sees what the plan needs, while the block runs; gives its id."""
         api = self._client.api
         container = api.create_container(
             self._recipe.tag,
@@ -141,7 +141,7 @@ class DockerBuilder:
 
 
 def mounts(plan: Plan) -> list[docker.types.Mount]:
-    """What a container for `plan` has mounted, all under the paths of this machine."""
+    """Return what a container for `plan` has mounted, all under the paths of this machine."""
     writable = {plan.tree, *plan.caches}
     readable = {path for path in plan.reads if path.is_absolute()} - writable
     return [_mount(path, True) for path in sorted(readable)] + [
@@ -168,7 +168,7 @@ class _Execution:
         }
 
     def __call__(self, argv: Sequence[str], hear: Callable[[str], None]) -> int:
-        """Run a program; `hear` gets its lines. Its status."""
+        """Run a program; `hear` gets its lines. Return its status."""
         execution = self._api.exec_create(self._container, list(argv), **self._options)["Id"]
         for line in _lines(self._api.exec_start(execution, stream=True)):
             hear(line)
@@ -182,7 +182,7 @@ class _Execution:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines in what comes in pieces of any size."""
+    """Split what comes in pieces of any size into lines."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
     for chunk in chunks:
@@ -193,5 +193,5 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _proxies() -> dict[str, str]:
-    """The proxies that this machine's programs are told to use."""
+    """Return the proxies that this machine's programs are told to use."""
     return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}

@@ -1,4 +1,4 @@
-"""The container engine: find it, connect to it, and say in a sentence why that does not work.
+"""Finds the container engine and connects to it, or says in a sentence why that does not work.
 
 Docker's SDK speaks to any engine with Docker's interface: Docker itself, rootless or not, and
 podman through DOCKER_HOST.
@@ -25,11 +25,11 @@ _NATIVE = "or build with this machine's own compiler: --builder native"
 
 
 class EngineError(ToolError):
-    """There is no engine, or it does not let us."""
+    """Raised when there is no engine, or it does not let us."""
 
 
 def connect() -> docker.DockerClient:
-    """The engine; EngineError saying why there is none and what to do."""
+    """Return the engine; EngineError saying why there is none and what to do."""
     address = engine_address()
     try:
         docker.DockerClient(base_url=address, version="auto", timeout=_PROBE_SECONDS).close()
@@ -39,7 +39,7 @@ def connect() -> docker.DockerClient:
 
 
 def engine_address() -> str:
-    """Where the engine listens: DOCKER_HOST, else the first of the usual sockets that exists."""
+    """Return where the engine listens: DOCKER_HOST, else the first usual socket that exists."""
     explicit = os.environ.get("DOCKER_HOST")
     if explicit:
         return explicit
@@ -68,7 +68,7 @@ def explained(doing: str) -> Iterator[None]:
 
 
 def advice(reason: str) -> str:
-    """What to do about `reason`, in the engine's or a program's words."""
+    """Say what to do about `reason`, in the engine's or a program's words."""
     text = reason.lower()
     if "no space left" in text or "disk quota" in text:
         return "Its disk is full: docker system df shows with what; invoke clean --all, or " + (
@@ -87,7 +87,7 @@ def advice(reason: str) -> str:
 
 
 def _why(address: str, error: BaseException) -> str:
-    """Why the engine cannot be reached, and the next step."""
+    """Say why the engine cannot be reached, and the next step."""
     causes = list(_causes(error))
     if any(isinstance(cause, PermissionError) for cause in causes):
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -109,7 +109,7 @@ def _why(address: str, error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error`, and whatever it was made from, the first cause last."""
+    """Yield `error` and whatever it was made from, the first cause last."""
     while error is not None:
         yield error
         # Some of the layers hand their cause on as an argument only.

