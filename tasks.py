@@ -1,4 +1,4 @@
-"""The Invoke tasks: each loads, calls and prints; what is done is in host/mqhost.
+"""Defines the Invoke tasks: each loads, calls and prints; what is done is in host/mqhost.
 
 A ToolError ends a task with its sentence on stderr and its exit code; Ctrl-C, SIGTERM and SIGHUP
 with 130.

@@ -1,1 +1,1 @@
-"""What CI uses and users may: benchmarks and the helpers of the workflow."""
+"""Holds what CI uses and users may: benchmarks, attacks, and the helpers of the workflow."""

@@ -1,4 +1,4 @@
-"""Which boards CI builds: those that a change touches, or all of them.
+"""Tells which boards CI builds: those that a change touches, or all of them.
 
     python3 -m ci.changes [--base COMMIT]  →  [{"board": "esp32", "toolchain": "espressif/idf:…"}]
 
@@ -22,7 +22,7 @@ _BESIDE = ("docs", "tests", ".ci", "ci/bench", "host/mqhost/sim")
 
 
 def concerned(paths: Iterable[str], known: Iterable[Board]) -> list[Board]:
-    """The boards of `known` whose firmware can differ when the files `paths` change."""
+    """Return the boards of `known` whose firmware can differ when the files `paths` change."""
     known, names = list(known), set[str]()
     for path in paths:
         names |= _boards_of(PurePosixPath(path), known)
@@ -30,8 +30,9 @@ def concerned(paths: Iterable[str], known: Iterable[Board]) -> list[Board]:
 
 
 def changed_files(base: str) -> list[str] | None:
-    """The files, from the project's root, that differ since this branch left `base`; None if git
-    cannot tell."""
+    """Return the files, from the project's root, that differ since this branch left `base`; None if
+    git cannot tell.
+    """
     argv = ["git", "-C", str(ROOT), "diff", "--name-only", "-z", "--no-renames", f"{base}...HEAD"]
     result = subprocess.run(argv, capture_output=True, text=True)
     if result.returncode:
@@ -41,7 +42,7 @@ def changed_files(base: str) -> list[str] | None:
 
 
 def matrix(base: str = "") -> list[dict[str, str]]:
-    """The rows of the workflow's matrix."""
+    """Return the rows of the workflow's matrix."""
     known = [board for board in boards() if board.toolchain]
     paths = changed_files(base) if base else None
     if paths is not None:

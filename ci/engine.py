@@ -1,4 +1,4 @@
-"""A container engine to test and measure with: the one that runs, or one started for it.
+"""Provides a container engine to test and measure with: the one that runs, or a new one.
 
 `engine()` gives an Engine while its `with` block runs, with a base image for the simulated board.
 Where no registry is reachable the base image is made by debootstrap from the Debian archive that
@@ -46,8 +46,9 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(progress: Progress = silent) -> Iterator[Engine]:
-    """An engine, which DOCKER_HOST points to in the `with` block; ToolError if there is none and
-    none can be started."""
+    """Give an engine, which DOCKER_HOST points to in the `with` block; ToolError if there is none
+    and none can be started.
+    """
     with contextlib.ExitStack() as stack:
         try:
             client = connect()
@@ -61,7 +62,7 @@ def engine(progress: Progress = silent) -> Iterator[Engine]:
 
 @contextlib.contextmanager
 def _own(progress: Progress) -> Iterator[docker.DockerClient]:
-    """An engine of our own, with nothing in it, all of it in a temporary folder."""
+    """Start an engine of our own, with nothing in it, all of it in a temporary folder."""
     packages.ensure("docker", say=lambda line: progress(line, 0, 0))
     progress("starting a Docker engine", 0, 0)
     bridge = Path("/sys/class/net") / _BRIDGE
@@ -99,7 +100,7 @@ def _own(progress: Progress) -> Iterator[docker.DockerClient]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path) -> docker.DockerClient:
-    """The client of an engine that was started; ToolError if it does not come up."""
+    """Return the client of an engine that was started; ToolError if it does not come up."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
@@ -112,7 +113,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> docker.DockerClient:
 
 
 def _base(client: docker.DockerClient, progress: Progress) -> str:
-    """The name of the base image that suits this machine: there, pulled, or made here."""
+    """Return the name of the base image that suits this machine: there, pulled, or made here."""
     wanted = Recipe.of(boards.find("sim")).base
     codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     own = f"mqboard/base:{codename or 'unknown'}"
@@ -134,7 +135,7 @@ def _base(client: docker.DockerClient, progress: Progress) -> str:
 
 
 def _bootstrapped(codename: str, progress: Progress) -> Path:
-    """A tar file with the smallest system of this machine's Debian release."""
+    """Make a tar file with the smallest system of this machine's Debian release."""
     archive = cache_dir() / "base" / f"debian-{codename}.tar"
     with locked(archive.with_suffix(".lock"), progress):
         if archive.is_file():

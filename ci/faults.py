@@ -1,4 +1,4 @@
-"""Transport faults: whatever arrives, the receiver takes no wrong byte, and an update still works.
+"""Attacks the update receiver: whatever arrives, it takes no wrong byte, and an update still works.
 
 Each case boots a board on the desk (ci/desk), does hostile things to it, by chance but repeatably,
 and then pushes a good image as an honest host does. What must hold:
@@ -52,7 +52,7 @@ class Faults:
 
 
 class Wrong(Exception):
-    """The receiver did what it must not do. The text says what."""
+    """Raised when the receiver did what it must not do. The text says what."""
 
 
 def attack(
@@ -97,7 +97,7 @@ class Attack:
         return result
 
     def case(self, number: int) -> None:
-        """One case; raises Wrong, or what the on-board code let out."""
+        """Try one case; raises Wrong, or what the on-board code let out."""
         desk = self._desk
         desk.flash.restore(self._start)
         desk.power_on()
@@ -118,7 +118,7 @@ class Attack:
         raise Wrong(f"the good image is answered with code {push.code}")
 
     def _base(self) -> Image | None:
-        """What an honest host takes for the base: the old image while it runs."""
+        """Return what an honest host takes for the base: the old image while it runs."""
         life = self._desk.life
         return self.old if life and life.board.identity.image == self.old.offer.sha256 else None
 
@@ -146,7 +146,7 @@ class Attack:
                 raise Wrong(f"block {number} is taken for one of {image.offer.version}")
 
     def _was_running(self) -> bytes:
-        """The bytes of the image that ran in the last boot."""
+        """Return the bytes of the image that ran in the last boot."""
         desk = self._desk
         app = self.good.app
         assert desk.life
@@ -188,7 +188,7 @@ class _Script:
         await self._push(life)
 
     def _look(self, life: Life) -> None:
-        """The board's timer; and a look at what it takes for received."""
+        """Act as the board's timer, and look at what it takes for received."""
         receiver = life.board._receiver
         if receiver:
             if receiver._topic:
@@ -221,15 +221,15 @@ class _Script:
     # The moves.
 
     def _offer_forged(self, life: Life) -> None:
-        """A request that is signed, and nonsense."""
+        """Offer what is rightly signed, and nonsense."""
         self._request(life, self._chance.choice(self._attack.forged))
 
     def _offer_damaged(self, life: Life) -> None:
-        """A good request, damaged on its way."""
+        """Offer a good request, damaged on its way."""
         self._request(life, self._damaged(self._image().request()))
 
     def _offer_good(self, life: Life) -> None:
-        """A good request; the other image's, too, and with options of all kinds."""
+        """Offer a good request; the other image's, too, and with options of all kinds."""
         options = {}
         if self._chance.random() < 0.5:
             options["topic"] = blocks_topic(PREFIX, f"{self._chance.randrange(3):08}")
@@ -244,7 +244,7 @@ class _Script:
         self._request(life, image.request(**options), image)
 
     def _send_blocks(self, life: Life) -> None:
-        """An image's messages, some of them missing, twice, in disorder, or damaged."""
+        """Send an image's messages, some missing, twice, in disorder, or damaged."""
         image = self._image()
         delta = Delta(self._attack.old.app, image.app) if self._chance.random() < 0.3 else None
         messages = [m for m, _ in Encoder(image.app, delta).messages(range(image.offer.count))]
@@ -265,7 +265,7 @@ class _Script:
             life.tell(self._topic, message)
 
     def _send_garbage(self, life: Life) -> None:
-        """Messages of records with hostile numbers, and of nothing at all."""
+        """Send messages of records with hostile numbers, and of nothing at all."""
         for _ in range(self._chance.randrange(1, 12)):
             life.tell(
                 self._topic, b"".join(self._record() for _ in range(self._chance.choice((1, 1, 3))))
@@ -282,7 +282,7 @@ class _Script:
         return struct.pack(">HBH", number, encoding, length) + data
 
     def _instructions(self) -> bytes:
-        """A delta record's data: well compressed, and hostile."""
+        """Make a delta record's data: well compressed, and hostile."""
         chance = self._chance
         data = b""
         for _ in range(chance.randrange(1, 5)):
@@ -295,7 +295,7 @@ class _Script:
         return bytes((chance.choice((0, 1, 1, 2, 5, 255)),)) + deflate(data)
 
     def _cancel(self, life: Life) -> None:
-        """The command that ends a transfer."""
+        """Send the command that ends a transfer."""
         life.tell(command_topic(PREFIX, "cancel", self._ident()), header(0, True))
 
     # Their parts.
@@ -335,7 +335,7 @@ class _Script:
 
 
 def _forge(chance: random.Random, desk: Desk, image: Image) -> bytes:
-    """The body of a request whose offer is rightly signed and wrong in some way, or its options."""
+    """Make a request whose offer is rightly signed and wrong in some way, or its options are."""
     offer = image.offer.to_bytes()
     kind = chance.randrange(6)
     options = b"{}"

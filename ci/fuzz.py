@@ -1,4 +1,4 @@
-"""Mutated MQTT packets into the on-board client's reader, by the million, on CPython.
+"""Feeds mutated MQTT packets to the on-board client's reader, by the million, on CPython.
 
     python -m ci.fuzz [CASES] [FIRST]
 
@@ -35,7 +35,7 @@ _INTERESTING = bytes((0, 1, 2, 3, 4, 0x20, 0x2B, 0x7F, 0x80, 0x81, 0xC0, 0xD0, 0
 
 
 class Failure(AssertionError):
-    """A case after which something is not as it must be."""
+    """Raised when after a case something is not as it must be."""
 
 
 def run(cases: int, first: int = 0, progress: Callable[[int], None] = lambda done: None) -> int:
@@ -61,7 +61,7 @@ def run(cases: int, first: int = 0, progress: Callable[[int], None] = lambda don
 
 
 def corpus() -> list[bytes]:
-    """Packets as brokers send them; some also larger than our buffers."""
+    """Return packets as brokers send them; some also larger than our buffers."""
     answers = [b"\xd0\0", b"\x20\x02\0\0", b"\x20\x02\1\0", b"\x20\x02\0\x05"]
     for ident in (b"\0\1", b"\0\2", b"\0\3", b"\xff\xff"):
         answers += [bytes((kind, 2)) + ident for kind in (0x40, 0x50, 0x62, 0x70, 0xB0)]
@@ -80,13 +80,13 @@ def corpus() -> list[bytes]:
 
 
 def length(value: int) -> bytes:
-    """A remaining length."""
+    """Encode a remaining length."""
     buffer = bytearray(4)
     return bytes(buffer[: packet.put_length(buffer, 0, value)])
 
 
 def data_of(case: int, packets: list[bytes]) -> tuple[bytes, Random]:
-    """What arrives in this case, and the case's random numbers from there on."""
+    """Return what arrives in this case, and the case's random numbers from there on."""
     random = Random(case)
     number = random.random
     data = bytearray()
@@ -134,7 +134,7 @@ def _splice(data: bytearray, place: int, random: Random, packets: list[bytes]) -
 
 
 def _falsify(data: bytearray, place: int, random: Random, _) -> None:
-    """Another remaining length for the first packet: any, or one of four bytes and more."""
+    """Write another remaining length into the first packet: any, or one of four bytes and more."""
     if random.random() < 0.5:
         data[1:2] = length(int(268435455 ** random.random()))
     else:
@@ -190,7 +190,7 @@ class _Stream:
 
 
 def _client(rx_size: int) -> Client:
-    """A client with subscriptions, and messages that wait for their acknowledgement."""
+    """Make a client with subscriptions, and messages that wait for their acknowledgement."""
 
     async def opener() -> None:
         raise OSError

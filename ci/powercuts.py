@@ -1,4 +1,4 @@
-"""Power cuts: whatever moment of an update power goes in, the board boots the old image or the new.
+"""Cuts power at any moment of an update, and checks that the board boots the old image or the new.
 
 A `Story` is an update from its first boot to its end, told to a board on the desk (ci/desk.py).
 It is told once to count the flash operations; then once for each of them with power lost there,
@@ -41,7 +41,7 @@ _MOST_BOOTS = 8
 
 
 class Bricked(Exception):
-    """The board did what it must never do. The text says what."""
+    """Raised when the board did what it must never do. The text says what."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Image:
 
     @classmethod
     def make(cls, desk: Desk, version: str, content: bytes) -> "Image":
-        """An image for `desk` that carries `content`; it need not be executable."""
+        """Make an image for `desk` that carries `content`; it need not be executable."""
         app = build_app_image(
             content, chip_id=0, project="desk", version=version, build_time=0, idf_version="desk"
         )
@@ -62,7 +62,7 @@ class Image:
         return cls(app, offer.signed(desk.key.sign(offer.to_bytes())))
 
     def request(self, **options: object) -> bytes:
-        """The body of the command that offers it."""
+        """Return the body of the command that offers it."""
         choices = json.dumps(options).encode()
         return wire.pack_request(self.offer.to_bytes(), self.offer.signature, choices)
 
@@ -127,7 +127,7 @@ def sweep(
 
 
 def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:
-    """A cut at every operation with every tear, and two with another cut after it."""
+    """Yield a cut at every operation with every tear, and two with another cut after it."""
     length = Sweep(desk).length(story)
     for at in range(length):
         yield from (Cut(at, tear) for tear in TEARS)
@@ -136,8 +136,9 @@ def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:
 
 
 class Push:
-    """The host's part: offers `image` and sends what the board asks for, as differences to `base()`
-    if that is an image."""
+    """Plays the host: offers `image` and sends what the board asks for, as differences to `base()`
+    if that is an image.
+    """
 
     ident = "pushpush"
 
@@ -185,7 +186,7 @@ class Sweep:
         self._known: tuple[Image, ...] = ()
 
     def length(self, story: Story) -> int:
-        """How many flash operations a story has; raises Bricked if it does not end well."""
+        """Return how many flash operations a story has; raises Bricked if it does not end well."""
         self._begin(story)
         before = self._desk.flash.counters.operations
         self._tell(story)
@@ -227,7 +228,7 @@ class Sweep:
         flash.cut_power_after(operations, 1.0 if isinstance(tear, str) else tear)
 
     def _tell(self, story: Story) -> None:
-        """The story itself, until it is over or power is lost: update, trial, verdict."""
+        """Play the story itself, until it is over or power is lost: update, trial, end."""
         self._desk.healthy = True
         if not self._boot(self._push(story, story.new)):
             return
@@ -238,7 +239,7 @@ class Sweep:
             self._boot(settled)
 
     def _recover(self, story: Story) -> None:
-        """Until power is lost, or the repaired image runs, confirmed, which it must in the end."""
+        """Boot until power is lost, or the repaired image runs, confirmed, as it must."""
         self._desk.healthy = True
         for _ in range(_MOST_BOOTS):
             push = self._push(story, story.repaired)
@@ -263,7 +264,7 @@ class Sweep:
                 raise Bricked(f"after all it says: failed {facts['failed']}, mode {facts['mode']}")
 
     def _boot(self, script: Callable[[Life], Awaitable[None]]) -> bool:
-        """One boot with all that must hold in it; True if the board reset itself."""
+        """Boot once, with all that must hold in it; return True if the board reset itself."""
         reset = self._desk.run(script, self._look)
         if self._desk.faults:
             raise Bricked(f"on-board code let out {self._desk.faults[0]!r}")
@@ -280,7 +281,7 @@ class Sweep:
 
 
 def stories(desk: Desk, blocks: int) -> Iterator[Story]:
-    """The stories that power is cut in, each with images of about `blocks` blocks.
+    """Make the stories that power is cut in, each with images of about `blocks` blocks.
 
     The first update of a new board, all of it; a small change in one that runs from its second
     slot, whose other slot is in use, in full and as differences; an image that fails, with another
@@ -310,7 +311,7 @@ def stories(desk: Desk, blocks: int) -> Iterator[Story]:
 
 
 def _nearly_full(desk: Desk, flash: bytes) -> bytes:
-    """That flash with room in NVS for a few more values only."""
+    """Return that flash with room in NVS for a few more values only."""
     desk.flash.restore(flash)
     nvs = Nvs(desk.flash, desk.table.find_type(DATA, NVS))
     compacted = desk.flash.counters.erases

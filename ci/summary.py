@@ -1,4 +1,4 @@
-"""What CI says of a build, from its build.json.
+"""Prints what CI says of a build, from its build.json.
 
     python3 -m ci.summary build/esp32/build.json          → a table of sizes, in Markdown
     python3 -m ci.summary --name build/esp32/build.json   → what its bundle is called
@@ -14,7 +14,7 @@ from mqhost.artifacts.bundle import bundle_name
 
 
 def size_table(report: Mapping[str, Any]) -> str:
-    """The sizes of a build as Markdown: the image in its slot, then each frozen module."""
+    """Return the sizes of a build as Markdown: the image in its slot, then each frozen module."""
     size, slot = report["image_size"], report["slot_size"]
     rows = [
         ("app image", f"{size:,} B"),
@@ -48,7 +48,7 @@ def _table(left: str, right: str, rows: Any) -> list[str]:
 
 
 def main() -> None:
-    """Print the table, or the name."""
+    """Print the table, or with --name the name."""
     parser = argparse.ArgumentParser(description="Print what a build made, as Markdown.")
     parser.add_argument("--name", action="store_true", help="only the name of its bundle")
     parser.add_argument("report", type=Path, help="the build's build.json")

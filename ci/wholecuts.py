@@ -1,4 +1,4 @@
-"""Power cuts with whole boots: the simulated board, real MicroPython, updated over a real broker.
+"""Cuts power in whole boots: the simulated board, real MicroPython, updated over a real broker.
 
 What ci/powercuts.py does thousands of times with a board on the desk, some dozen times with all of
 it real. One board goes back and forth between two images; each time power goes at a flash operation
@@ -60,7 +60,7 @@ class Bench:
         self._session.connection.close()
 
     def run(self, cuts: int, seed: int = 0, progress: Progress = silent) -> Count:
-        """Make `cuts` power cuts, each with its recovery; the count so far, earlier runs included.
+        """Make `cuts` power cuts, each with its recovery; return the count, earlier runs included.
 
         Raises ToolError when not even an update without a cut succeeds.
         """

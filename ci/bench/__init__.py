@@ -1,4 +1,4 @@
-"""The benchmarks: groups of figures, measured on this machine, as a table and as JSON.
+"""Runs the benchmarks: groups of figures, measured on this machine, as a table and as JSON.
 
     ./invoke bench [--only GROUP,…] [--quick] [--power-cuts all]
 
@@ -50,19 +50,19 @@ class Figure:
         return self.value < self.aim if self.at_least else self.value > self.aim
 
     def record(self) -> dict:
-        """What stands in bench.json."""
+        """Return what stands in bench.json."""
         fields = asdict(self)
         del fields["at_least"]
         return fields
 
 
 def median(samples: Iterable[float], digits: int = 3) -> float:
-    """The median of `samples`, rounded."""
+    """Return the median of `samples`, rounded."""
     return round(statistics.median(samples), digits)
 
 
 def chosen(only: str | None) -> tuple[str, ...]:
-    """The groups that `only` names, in their own order; all if it is empty. Raises UsageError."""
+    """Return the groups that `only` names, in their own order; all if empty. Raises UsageError."""
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     for name in names:
         if name not in GROUPS:
@@ -98,7 +98,7 @@ def run(
 
 
 def _without_docker(quick: bool) -> str:
-    """Why the group `docker` is left out; empty if it is not."""
+    """Say why the group `docker` is left out; empty if it is not."""
     return import_module("ci.bench.docker").unavailable(quick)
 
 
@@ -111,7 +111,7 @@ def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT)
 
 
 def table(figures: Mapping[str, Figure]) -> Table:
-    """The figures as people read them; a missed aim is red and says so."""
+    """Make the table of the figures for people; a missed aim is red and says so."""
     # Without lines between the columns, and little space, it fits a terminal of 80.
     columns = "figure", "value", "unit", "runs", "limit", "aim", ""
     result = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)

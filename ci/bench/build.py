@@ -1,4 +1,4 @@
-"""How long a build takes: from nothing, and after one frozen module changed.
+"""Measures how long a build takes: from nothing, and after one frozen module changed.
 
 All in a cache of its own, with the sources that the machine's cache has already: downloads are not
 measured, and nobody's build tree is touched.
@@ -79,7 +79,7 @@ def cached_in(folder: Path) -> Iterator[None]:
 
 
 def _build(rig: Rig, source: Source, extra: Path | None) -> float:
-    """The seconds that a build takes."""
+    """Return the seconds that a build takes."""
     started = time.monotonic()
     build(
         rig.definition,
@@ -93,14 +93,14 @@ def _build(rig: Rig, source: Source, extra: Path | None) -> float:
 
 
 def _plan(rig: Rig, source: Source) -> Plan:
-    """What the native builder carries out."""
+    """Return the plan that the native builder carries out."""
     native = NativeBuilder()
     tools = native.prepare(rig.definition)
     return plan_build(rig.definition, source, read_revision(_VERSION), tools, native.name)
 
 
 def changed_module(rig: Rig) -> Path:
-    """A folder with the module, changed, to freeze on top."""
+    """Make a folder with the module, changed, to freeze on top."""
     module = rig.folder / "frozen" / _MODULE
     module.parent.mkdir(parents=True, exist_ok=True)
     module.write_text(_module_text())
@@ -108,7 +108,7 @@ def changed_module(rig: Rig) -> Path:
 
 
 def _bare_make(work: Plan) -> float:
-    """The seconds that the plan's make takes after the module was changed where it is staged."""
+    """Return the seconds that the plan's make takes after the staged module was changed."""
     (work.tree / "frozen" / _MODULE).write_text(_module_text())
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     started = time.monotonic()
@@ -126,5 +126,5 @@ def _bare_make(work: Plan) -> float:
 
 
 def _module_text() -> str:
-    """The module with a constant that it never had before."""
+    """Return the module's text with a constant that it never had before."""
     return (FROZEN / _MODULE).read_text() + f"\nBENCH = {next(_numbers)}\n"

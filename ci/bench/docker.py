@@ -1,4 +1,4 @@
-"""What building in a container costs: from nothing, unchanged, after one frozen module changed.
+"""Measures what building in a container costs: from nothing, unchanged, after one module changed.
 
 With the engine that runs, or one started for this, in a cache of its own with the sources at hand.
 The image is there already: it is made once for years.
@@ -21,7 +21,7 @@ _VERSION = "bench.1"
 
 
 def unavailable(quick: bool) -> str:
-    """Why this group is left out of a run that does not name it; empty if it is not."""
+    """Say why this group is left out of a run that does not name it; empty if it is not."""
     try:
         connect().close()
         return ""
@@ -65,13 +65,13 @@ def measure(rig: Rig) -> dict[str, Figure]:
 
 
 def _figure(turns: list[tuple[float, float]]) -> Figure:
-    """The container's seconds, against the native ones."""
+    """Make the figure of the container's seconds, against the native ones."""
     dockers, natives = zip(*turns, strict=True)
     return Figure(median(dockers), "s", len(turns), median(natives))
 
 
 def _both(rig: Rig, source: Source, running: Engine, extra: Path | None) -> tuple[float, float]:
-    """The seconds that build() takes in a container and natively."""
+    """Return the seconds that build() takes in a container and natively."""
     return (
         _build(rig, source, extra, "docker", running.base),
         _build(rig, source, extra, "native", None),

@@ -1,4 +1,4 @@
-"""How long a board takes to answer: the round trip of an eval.
+"""Measures how long a board takes to answer: the round trip of an eval.
 
 host → broker → board, the expression evaluated, and back: what a person waits for.
 """
@@ -35,7 +35,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
 
 
 def _raw_echoes(rig: Rig, connection, count: int) -> list[float]:
-    """The milliseconds that each of `count` messages takes to the raw client and back."""
+    """Return the milliseconds that each of `count` messages takes to the raw client and back."""
     there, back = f"{PREFIX}/raw/there", f"{PREFIX}/raw/back"
     arrived = threading.Event()
     subscription = Subscription({back: lambda payload, retained: arrived.set()})

@@ -1,4 +1,4 @@
-"""How many transport faults the update receiver stands: all, each followed by a good update."""
+"""Measures how many transport faults the update receiver stands, each followed by a good update."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the board takes when nothing happens: heap, and flash for frozen bytecode."""
+"""Measures what the board takes when nothing happens: heap, and flash for frozen bytecode."""
 
 import time
 

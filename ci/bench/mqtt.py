@@ -1,4 +1,4 @@
-"""How near our MQTT client comes to the least that MicroPython can do, and what it takes for that.
+"""Measures how near our MQTT client comes to the least that MicroPython can do, and its cost.
 
 The raw client (mqtt_raw.py) and ours (mqtt_ours.py) run as programs on the same executable, taking
 turns at the same mosquitto, which is what users have. It sends slower than either client receives;
@@ -74,7 +74,7 @@ def _name(work: str, size: str, secure: bool) -> str:
 def _compare(
     rig: Rig, seconds: Callable, name: str, work: str, size: str, secure: bool, runs: int
 ) -> tuple[Figure, Figure]:
-    """(our rate over the raw client's, our rate); they take turns."""
+    """Measure (our rate over the raw client's, our rate); they take turns."""
     kind, aim = _WORK[work]
     count = _count(kind, size, secure)
     raws, ours = [], []
@@ -90,7 +90,7 @@ def _compare(
 
 
 def _count(kind: str, size: str, secure: bool) -> int:
-    """So many messages that it takes some tenths of a second."""
+    """Return how many messages take some tenths of a second."""
     if kind == "pub1":
         return 2000
     if kind.startswith("rx") and not secure:
@@ -99,7 +99,7 @@ def _count(kind: str, size: str, secure: bool) -> int:
 
 
 def _sizes(rig: Rig, lab: Lab, runs: int) -> dict[str, Figure]:
-    """What it takes of heap and flash."""
+    """Measure what the client takes of heap and flash."""
     rig.progress("measuring mqtt: heap", 0, 0)
 
     def allocated(qos: int, size: int, one_by_one: bool = False, aim: float | None = None):

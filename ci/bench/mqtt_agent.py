@@ -1,4 +1,4 @@
-"""Our MQTT client at work while its broker goes and comes: what mqtt_recover.py watches.
+"""Runs our MQTT client while its broker goes and comes: what mqtt_recover.py watches.
 
     micropython mqtt_agent.py PORT NAME CLEAN
 

@@ -1,4 +1,4 @@
-"""MicroPython with the client frozen and nothing else of ours, to run programs on; and TLS for it.
+"""Runs programs on MicroPython with only the client frozen, at a peer or mosquitto, also over TLS.
 
 The executable is the simulated board's, built with manifest/client.py: it runs as an ordinary
 program, with the board's heap and none of its hardware.
@@ -59,7 +59,7 @@ class Lab:
 
     @cached_property
     def firmware(self) -> BuildResult:
-        """MicroPython with asyncio and the client."""
+        """MicroPython with asyncio and the client, built when first wanted."""
         definition = replace(
             self._rig.definition, name="client", manifest=ROOT / "manifest" / "client.py"
         )
@@ -69,7 +69,7 @@ class Lab:
     def program(
         self, file: Path, *arguments: object, heap: str = HEAP
     ) -> Iterator["subprocess.Popen[str]"]:
-        """A MicroPython program with these arguments; it is killed at the end."""
+        """Run a MicroPython program with these arguments; it is killed at the end."""
         executable = extract(self.firmware.app, self.folder)
         process = subprocess.Popen(
             [str(executable), "-X", f"heapsize={heap}", str(file), *map(str, arguments)],
@@ -88,7 +88,7 @@ class Lab:
                 process.kill()
 
     def seconds(self, file: Path, secure: bool, kind: str, size: int, count: int) -> float:
-        """How long the program in `file` takes for `count` messages of `size` bytes."""
+        """Return how long the program in `file` takes for `count` messages of `size` bytes."""
         with self._run(file, secure, kind, size, count, HEAP) as (link, process):
             if kind.startswith("rx"):
                 qos = int(kind[2])
@@ -104,7 +104,7 @@ class Lab:
     def seconds_at_mosquitto(
         self, file: Path, secure: bool, kind: str, size: int, count: int
     ) -> float:
-        """The same with mosquitto in place of the peer, from the first message to the last."""
+        """Return the same with mosquitto for a peer, from the first message to the last."""
         broker, secure_port = self._mosquitto
         port, ca = (secure_port, self.folder / "ca.der") if secure else (broker.port, "-")
         with self.program(file, port, ca, kind, size, count) as process:
@@ -119,7 +119,7 @@ class Lab:
 
     @cached_property
     def _mosquitto(self) -> tuple[Broker, int]:
-        """A broker, and the port on which it speaks TLS."""
+        """Run a broker; give it and the port on which it speaks TLS."""
         port = free_port()
         # The raw reader takes what fills its buffer, however many messages that are.
         extra = ["max_queued_messages 0", "max_inflight_messages 0", f"listener {port} 127.0.0.1"]
@@ -127,7 +127,7 @@ class Lab:
         return self._cleanup.enter_context(Broker(extra=extra)), port
 
     def allocated(self, qos: int, size: int, one_by_one: bool = False) -> float:
-        """The bytes that our client allocates for a message received."""
+        """Return the bytes that our client allocates for a message received."""
         count = 150
         packets = [publish_packet(qos, size, number + 1) for number in range(count)]
         with self._run(OURS, False, f"alloc{qos}", size, count, _ROOMY) as (link, process):
@@ -137,7 +137,7 @@ class Lab:
             return float(_end(process).split()[0])
 
     def heap(self) -> tuple[int, int]:
-        """The heap in use with asyncio running, and with our client connected, too."""
+        """Return the heap in use with asyncio running, and with our client connected, too."""
         with self._run(OURS, False, "heap", 0, 0, HEAP) as (_, process):
             asyncio_only, connected = map(int, _end(process).split())
         return asyncio_only, connected

@@ -1,4 +1,4 @@
-"""Our MQTT client at the same work as mqtt_raw.py, and what it takes of the heap.
+"""Runs our MQTT client at the same work as mqtt_raw.py, and tells what it takes of the heap.
 
     micropython mqtt_ours.py PORT CA KIND SIZE COUNT
 
@@ -18,7 +18,7 @@ _ALLOCATING = 100
 
 
 async def start(port, ca):
-    """A client that is connected to the peer, its task started."""
+    """Return a client that is connected to the peer, its task started."""
     from mqboard import net
     from mqboard.mqtt import Client
 

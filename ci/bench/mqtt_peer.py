@@ -1,4 +1,4 @@
-"""The other side of a connection that is measured: a broker that knows nothing but its part.
+"""Plays the other side of a connection that is measured: a broker that knows only its part.
 
 What it sends is ready, over TLS encrypted, before the clock starts, and goes out in bulk; so what
 is measured is the client. (mosquitto, which handles each message, sends slower than either client
@@ -19,7 +19,7 @@ _PATIENCE = 30.0
 
 
 def publish_packet(qos: int, size: int, number: int = 1) -> bytes:
-    """A PUBLISH packet on the topic of all measurements, with `size` bytes of payload."""
+    """Make a PUBLISH packet on the topic of all measurements, with `size` bytes of payload."""
     body = struct.pack(">H", len(TOPIC)) + TOPIC
     if qos:
         body += struct.pack(">H", (number - 1) % 65535 + 1)
@@ -58,7 +58,7 @@ class Peer:
         self._listener.close()
 
     def accept(self, subscribes: bool) -> "Link":
-        """The next client, connected and, if it `subscribes`, subscribed to one filter."""
+        """Return the next client, connected and, if it `subscribes`, subscribed to one filter."""
         stream, _ = self._listener.accept()
         stream.settimeout(_PATIENCE)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -94,15 +94,15 @@ class Link:
         self._stream.sendall(self._encrypted(answer(data[2:])))
 
     def expect(self, data: bytes) -> None:
-        """Read just this."""
+        """Read just this, or fail."""
         received = b""
         while len(received) < len(data):
             received += self._read()
         assert received == data, received
 
     def flood(self, packets: list[bytes], awaited: int) -> float:
-        """Send `packets` as fast as the client takes them; the seconds until the client has sent
-        `awaited` bytes. Over TLS each packet is a record of its own, as brokers send them.
+        """Send `packets` as fast as the client takes them; return the seconds until the client has
+        sent `awaited` bytes. Over TLS each packet is a record of its own, as brokers send them.
         """
         data = b"".join(map(self._encrypted, packets))
         chunks = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
@@ -132,7 +132,7 @@ class Link:
         self._stream.sendall(self._encrypted(data))
 
     def take(self, count: int, size: int, ident: int | None) -> float:
-        """Take `count` packets of `size` bytes; the seconds from the first to the last of them.
+        """Take `count` packets of `size` bytes; return the seconds from the first to the last.
 
         `ident`: where in each its packet id stands, to be acknowledged; None for QoS 0.
         """
@@ -154,7 +154,7 @@ class Link:
         return seconds
 
     def _read(self) -> bytes:
-        """What has come, decrypted; nothing where a TLS record is not complete yet."""
+        """Return what has come, decrypted; nothing where a TLS record is not complete yet."""
         data = self._stream.recv(_CHUNK)
         if not data:
             raise EOFError("The client under measurement has closed its connection.")

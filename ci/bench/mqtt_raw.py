@@ -1,5 +1,5 @@
-"""The least that MQTT takes on MicroPython, without a line of ours: what mqboard.mqtt is measured
-against.
+"""Does the least that MQTT takes on MicroPython, without a line of ours: what mqboard.mqtt is
+measured against.
 
     micropython mqtt_raw.py PORT CA KIND SIZE COUNT
 
@@ -25,7 +25,7 @@ _TOPIC = b"bench/board/data"
 
 
 def connect(port, ca):
-    """A connected stream."""
+    """Return a connected stream."""
     stream = socket.socket()
     stream.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
     stream.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
@@ -49,7 +49,7 @@ def subscribe(stream, qos):
 
 
 def publish_packet(qos, size):
-    """(a PUBLISH packet of `size` bytes payload, the place of its packet id)."""
+    """Make (a PUBLISH packet of `size` bytes payload, the place of its packet id)."""
     body = 2 + len(_TOPIC) + (2 if qos else 0) + size
     length = bytes((body,)) if body < 128 else bytes((body & 127 | 128, body >> 7))
     head = bytes((0x30 | qos << 1,)) + length + struct.pack(">H", len(_TOPIC)) + _TOPIC

@@ -1,4 +1,4 @@
-"""How soon our client is back when its broker or its network is, and whether anything is lost.
+"""Measures how soon our client is back when its broker or its network is, and what is lost.
 
 Two boards, one with a session and one without, are connected through a proxy to a broker that
 keeps sessions on disk. A desk, connected directly, sends each of them a numbered message every
@@ -110,7 +110,7 @@ class Proxy:
 
 
 class Agent:
-    """A board: what it received (number → time) and what was acknowledged to it."""
+    """A client on MicroPython: what it received (number → time) and what was acknowledged to it."""
 
     def __init__(self, name: str, session: bool, process: "subprocess.Popen[str]") -> None:
         self.name, self.session = name, session
@@ -158,7 +158,7 @@ class Desk:
         self._thread.start()
 
     def acked(self, name: str) -> set[int]:
-        """The numbers of the messages for `name` that the broker has acknowledged."""
+        """Return the numbers of the messages for `name` that the broker has acknowledged."""
         sent = [self._sent.get(mid) for mid in list(self._confirmed)]
         return {message[1] for message in sent if message and message[0] == name}
 
@@ -240,7 +240,7 @@ def _wait_back(desk: Desk, agents: list[Agent], seconds: dict[bool, list[float]]
 
 
 def _lost(desk: Desk, agents: list[Agent]) -> int:
-    """How many messages that were acknowledged to be kept did not arrive (yet)."""
+    """Return how many messages that were acknowledged to be kept did not arrive (yet)."""
     lost = sum(len(set(agent.acked) - set(desk.heard[agent.name])) for agent in agents)
     return lost + sum(
         len(desk.acked(agent.name) - set(agent.arrived)) for agent in agents if agent.session

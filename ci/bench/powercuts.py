@@ -1,4 +1,4 @@
-"""How many power cuts the board survives: all of them, or it is no board to hang on a mast.
+"""Counts how many power cuts the board survives, on the desk and with whole boots.
 
 On the desk with small images, at every flash operation of several updates; and some with whole
 boots. With `invoke bench --power-cuts all` the desk's images have a real size.
@@ -38,7 +38,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
 
 
 def _wanted(text: str | None) -> int | None:
-    """How many cuts on the desk; None is all. Raises UsageError."""
+    """Return how many cuts on the desk; None is all. Raises UsageError."""
     if text in (None, "all"):
         return None
     if not text.isdecimal():

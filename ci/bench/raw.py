@@ -1,4 +1,4 @@
-"""The raw client (raw_client.py) as a process: what plain MicroPython and the broker can do.
+"""Runs the raw client (raw_client.py) as a process: what plain MicroPython and the broker can do.
 
 It is run by the very executable of the board's firmware, with the board's heap, as an ordinary
 MicroPython program: none of our code is in it.
@@ -18,7 +18,7 @@ _CLIENT = Path(__file__).with_name("raw_client.py")
 
 
 def extract(app: Path, folder: Path) -> Path:
-    """The executable of the simulated board's app image, as a file in `folder`."""
+    """Write the executable of the simulated board's app image to a file in `folder`."""
     program = folder / "micropython"
     if not program.exists():
         program.write_bytes(executable_of(app.read_bytes()))
@@ -28,7 +28,7 @@ def extract(app: Path, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def client(program: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """The raw client with these arguments, subscribed; it is killed at the end."""
+    """Run the raw client with these arguments, subscribed; it is killed at the end."""
     process = subprocess.Popen(
         [str(program), "-X", f"heapsize={HEAP}", str(_CLIENT), *arguments],
         # Nowhere: the firmware's frozen modules would look for the simulated chip.
@@ -47,7 +47,7 @@ def client(program: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def read_line(process: "subprocess.Popen[str]") -> str:
-    """The next line that the raw client prints; ToolError if it ended instead."""
+    """Return the next line that the raw client prints; ToolError if it ended instead."""
     assert process.stdout
     line = process.stdout.readline()
     if not line:

@@ -1,4 +1,4 @@
-"""The least an MQTT client can do, for MicroPython: what a board's client is measured against.
+"""Does the least an MQTT client can do, on MicroPython: what a board's client is measured against.
 
     micropython raw_client.py PORT count TOPIC BYTES    takes BYTES bytes of packets, unseen
     micropython raw_client.py PORT decode TOPIC BYTES   and inflates and hashes the blocks in them
@@ -23,7 +23,7 @@ _WINDOW_BITS = 12
 
 
 def connect(port, topic):
-    """A socket with an MQTT 3.1.1 connection to the broker on `port`, subscribed at QoS 0."""
+    """Open a socket with an MQTT 3.1.1 connection to the broker on `port`, subscribed at QoS 0."""
     stream = socket.socket()
     stream.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
     stream.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY

@@ -1,4 +1,4 @@
-"""What the groups measure on: firmware, a broker, and boards, each made when it is first wanted.
+"""Gives the groups what they measure on: firmware, a broker, and boards, made when first wanted.
 
 A board lives in a process of its own (simboard.py), as a real one would: what it does takes no time
 from the host's Python, whose part is measured too.
@@ -68,19 +68,19 @@ class Rig:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker that all boards and raw clients use."""
+        """The broker that all boards and raw clients use, started when first wanted."""
         packages.ensure("broker", say=lambda line: self.progress(line, 0, 0))
         return self._cleanup.enter_context(Broker())
 
     @property
     def settings(self) -> Settings:
-        """How a session finds the board."""
+        """The settings by which a session finds the board."""
         return Settings(
             server=self.broker.host, port=self.broker.port, tls=False, prefix=PREFIX, timeout=20
         )
 
     def firmware(self, version: str = VERSION) -> BuildResult:
-        """The simulated board's firmware, as it is now, calling itself `version`."""
+        """Build the simulated board's firmware as it is now, calling itself `version`."""
         if version not in self._built:
             self._built[version] = build(
                 self.definition,
@@ -111,7 +111,7 @@ class Rig:
 
     @contextlib.contextmanager
     def board(self, slow: bool = False) -> Iterator[Running]:
-        """A new board with the firmware in its first slot, nothing in the second; it is up.
+        """Run a new board with the firmware in its first slot, nothing in the second; it is up.
 
         `slow`: its flash is as slow as that of an ESP32, and its second slot has to be erased.
         """
@@ -152,7 +152,7 @@ class Rig:
 
 
 def _wait_birth(session: Session, births: int) -> bool:
-    """Whether a board announced itself, after the `births` that are old news."""
+    """Return whether a board announced itself, after the `births` that are old news."""
     return bool(session.wait_status(lambda _: session.births > births, _BOOT_SECONDS))
 
 

@@ -1,4 +1,4 @@
-"""One simulated board as a process: python -m ci.bench.simboard FLASH [slow]
+"""Runs one simulated board as a process: python -m ci.bench.simboard FLASH [slow]
 
 It runs until its input ends; then it prints one JSON object: when the last write into an app slot
 was done (`last_write`, nanoseconds since 1970), how many there were (`writes`), and how long the

@@ -1,4 +1,4 @@
-"""What updates of other kinds cost: against a base, resumed, on slow flash; the board's heap.
+"""Measures updates of other kinds: against a base, resumed, on slow flash; and the board's heap.
 
 Each takes a new board, whose inactive slot is empty.
 """
@@ -29,11 +29,11 @@ _HEAP = b"(__import__('gc').collect(), __import__('gc').mem_alloc())[1]"
 
 
 class _Stopped(Exception):
-    """The transfer went as far as it was to go."""
+    """Raised when the transfer went as far as it was to go."""
 
 
 def measure(rig: Rig, full_bytes: float) -> dict[str, Figure]:
-    """The figures; `full_bytes` is what an update with deflate alone sends.
+    """Measure the figures; `full_bytes` is what an update with deflate alone sends.
 
     delta_ratio: what is sent for one more line in a module, over the image's size: offer, signature
     and block messages, all MQTT payloads.

@@ -1,4 +1,4 @@
-"""What an update costs: bytes, seconds, and how near its throughput comes to the machine's own.
+"""Measures what an update costs: bytes, seconds, and its throughput against the machine's own.
 
 Each run takes a new board: the image goes into an empty slot, so that every block is sent. The raw
 limits take turns with it, each with the same block messages published through the same connection
@@ -90,7 +90,7 @@ def _update(rig: Rig, image: BuildResult, app: bytes) -> Run:
 
 
 def _note_first_block(session: Session) -> list[int]:
-    """A list that gets the time.time_ns() at which the session publishes its first block."""
+    """Return a list that gets the time.time_ns() at which the session publishes its first block."""
     publish = session.connection.publish
     times: list[int] = []
     start = blocks_topic(session.prefix, "")
@@ -105,14 +105,14 @@ def _note_first_block(session: Session) -> list[int]:
 
 
 def _messages(app: bytes) -> Iterator[bytes]:
-    """The block messages of a whole image, each made when it is asked for."""
+    """Return the block messages of a whole image, each made when it is asked for."""
     return (payload for payload, _ in Encoder(app).messages(range(block_count(len(app)))))
 
 
 def _raw_seconds(
     rig: Rig, kind: str, expected: Iterable[bytes], messages: Iterable[bytes]
 ) -> float:
-    """The seconds from the first of `messages` published until the raw client is done with all.
+    """Return the seconds from the first of `messages` published until the raw client has done all.
 
     `kind` is what it does with them: "count" or "decode". `expected` are the same, to be counted.
     """
@@ -132,6 +132,6 @@ def _raw_seconds(
 
 
 def _packet_size(topic: str, payload: bytes) -> int:
-    """The bytes of the MQTT packet that brings `payload` to a subscriber at QoS 0."""
+    """Return the bytes of the MQTT packet that brings `payload` to a subscriber at QoS 0."""
     remaining = 2 + len(topic) + len(payload)
     return 1 + (1 if remaining < 128 else 2 if remaining < 16384 else 3) + remaining

@@ -1,4 +1,4 @@
-"""A board on the desk: the real on-board update code in this process, on the real simulated chip.
+"""Runs a board on the desk: the real on-board update code in this process, on the simulated chip.
 
     Operator -> Router -> Board -> Receiver -> esp32.Partition -> Chip -> Flash, Bootloader, NVS
                  startup, settle, bootrecord ->       "
@@ -48,7 +48,7 @@ CONFIG = {
 
 
 class Ended(BaseException):
-    """The CPU runs no more: it was reset, or power is gone."""
+    """Raised when the CPU runs no more: it was reset, or power is gone."""
 
 
 class Desk:
@@ -74,13 +74,13 @@ class Desk:
         self._modules = Modules(self._given())
 
     def power_on(self) -> None:
-        """The next `run` begins with power coming back."""
+        """Have the next `run` begin with power coming back."""
         self.flash.cut_power_after(None)
         self.chip.power_on(CLOCK_START)
         self.cause = ResetCause.PWRON
 
     def fault(self, error: BaseException) -> None:
-        """On-board code let out `error`."""
+        """Note an `error` that on-board code let out."""
         self.faults.append(error)
         traceback.print_exception(error, file=self.console)
 
@@ -120,7 +120,7 @@ class Desk:
         mqboard.clock.ticks_ms = self.clock.ticks_ms
 
     def _given(self) -> dict[str, dict]:
-        """The modules that are not there on CPython, or not to be used: contents by name."""
+        """Return the modules that are not there on CPython, or not to be used: contents by name."""
         sys.print_exception = _print_exception  # type: ignore[attr-defined]
         os.dupterm = lambda _: None  # type: ignore[attr-defined]
         build: dict[str, object] = {"BOARD": "sim", "MCU": "esp32", "COMMIT": "desk"}
@@ -136,7 +136,7 @@ class Desk:
         }
 
     def _call(self, op: int, x: int = 0, y: int = 0, data=None, into=None):
-        """What boards/sim/modules/_bus.py does, without the processes."""
+        """Do what boards/sim/modules/_bus.py does, without the processes."""
         if self.end:
             raise Ended
         try:
@@ -226,7 +226,7 @@ class Life:
             self.router.on_message(topic, memoryview(payload), False)
 
     async def reply(self, ident: str, start: int = 0, patience: float = 100) -> bytes:
-        """The next reply to command `ident`, from number `start` of `said` on; in the board's time.
+        """Wait for the next reply to `ident`, from number `start` of `said` on, in board time.
 
         Raises TimeoutError; RuntimeError when the board answers with an error.
         """
@@ -256,11 +256,11 @@ class Life:
         task.add_done_callback(self._ended)
 
     def calm_s(self) -> float:
-        """How long the board has been healthy."""
+        """Return how long the board has been healthy."""
         return 1e9 if self._desk.healthy else 0
 
     def trusty(self) -> bool:
-        """No task died."""
+        """Return that no task died."""
         return True
 
     async def subscribe(self, topic: str, handler: Callable) -> None:
@@ -268,7 +268,7 @@ class Life:
         self._handlers[topic] = handler
 
     async def unsubscribe(self, topic: str) -> None:
-        """Forget it."""
+        """Forget who is to hear of `topic`."""
         self._handlers.pop(topic, None)
 
     async def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
@@ -281,12 +281,12 @@ class Life:
         return True
 
     def publish_now(self, topic: str, payload: bytes) -> None:
-        """The same for code that cannot wait."""
+        """Take a message of the board's from code that cannot wait."""
         self.said.append((topic, bytes(payload)))
 
 
 class _Link:
-    """The board's network, which is there."""
+    """The board's network, which is always there."""
 
     def connected(self) -> bool:
         return True
@@ -296,12 +296,12 @@ class _Link:
 
 
 def seq_of(version: str) -> int:
-    """The seq of the images that tests make: their version "7.x" has 7."""
+    """Return the seq of the images that tests make: their version "7.x" has 7."""
     return int(version.partition(".")[0])
 
 
 def open_desk(path: Path) -> Desk:
-    """A desk board with a blank flash in the new file `path`."""
+    """Make a desk board with a blank flash in the new file `path`."""
     definition = boards.find("sim")
     table = PartitionTable.load(definition.partitions, definition.flash_size)
     Torn.create(path, definition.flash_size, bytes(TABLE_OFFSET) + table.to_bytes())

@@ -1,4 +1,4 @@
-"""Time on the desk: an event loop that skips the time in which nothing happens."""
+"""Keeps time on the desk: an event loop that skips the time in which nothing happens."""
 
 import asyncio
 import selectors
@@ -10,7 +10,7 @@ class Clock:
     now = 0.0
 
     def ticks_ms(self) -> int:
-        """As MicroPython's."""
+        """Return milliseconds as MicroPython's function does."""
         return int(self.now * 1000)
 
 
@@ -22,7 +22,7 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(clock))
 
     def time(self) -> float:
-        """The board's time."""
+        """Return the board's time."""
         return self._clock.now
 
 

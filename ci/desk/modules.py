@@ -1,4 +1,4 @@
-"""The modules that a board on the desk loads: copies of its own, found where the builds find them.
+"""Loads the modules of a board on the desk: copies of its own, found where the builds find them.
 
 The host may have modules of the same names (mqwire is installed for it); they are kept apart.
 """
@@ -28,7 +28,7 @@ class Modules:
 
     @contextlib.contextmanager
     def loaded(self) -> Iterator[dict[str, types.ModuleType]]:
-        """Make them those that are imported; gives sys.modules."""
+        """Make them those that are imported while the block runs; gives sys.modules."""
         outside = _taken()
         sys.modules.update(self._modules)
         sys.meta_path.insert(0, self._finder)
@@ -47,7 +47,7 @@ class _Finder:
         self._loaders: dict[str, _Loader] = {}
 
     def find_spec(self, name: str, path: list[str] | None = None, target=None):
-        """As importlib.abc.MetaPathFinder's."""
+        """Find a module, as importlib.abc.MetaPathFinder does."""
         if name not in self._loaders:
             leaf = name.rpartition(".")[2]
             folders = [Path(folder) for folder in path or _FOLDERS]

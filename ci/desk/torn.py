@@ -1,4 +1,4 @@
-"""A simulated flash that can be copied and put back, and torn as real ones are."""
+"""Makes simulated flash that can be copied and put back, and torn as real flash is."""
 
 import contextlib
 import random
@@ -17,7 +17,7 @@ class Torn(Flash):
     noise: random.Random | None = None
 
     def snapshot(self) -> bytes:
-        """All bytes as they are."""
+        """Return all bytes as they are."""
         return self._map[:]
 
     def restore(self, snapshot: bytes) -> None:
@@ -26,13 +26,13 @@ class Torn(Flash):
         self.cut_power_after(None)
 
     def erase(self, address: int, size: int = SECTOR) -> None:
-        """As Flash.erase."""
+        """Erase as Flash does; a cut operation may leave any bits."""
         for sector in range(address, address + size, SECTOR):
             with self._torn(sector, SECTOR):
                 super().erase(sector)
 
     def program(self, address: int, data: bytes | memoryview) -> None:
-        """As Flash.program."""
+        """Program as Flash does; a cut operation may leave any bits."""
         view = memoryview(data)
         while view:
             piece = view[: SECTOR - address % SECTOR]

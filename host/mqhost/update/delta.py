@@ -61,8 +61,7 @@ class Delta:
         return b"".join(parts)
 
     def _copy(self, begin: int, end: int, distance: int) -> bytes:
-        """Return the instruction for the bytes `begin`:`end`, which are like those `distance` on.
-        """
+        """Return the instruction for the bytes `begin`:`end`, like those `distance` further on."""
         new = self._app[begin:end]
         old = bytearray(self._base[begin + distance : end + distance])
         gaps, added = bytearray(), bytearray()
