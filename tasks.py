@@ -20,8 +20,8 @@ from mqhost.build import build as build_
 from mqhost.build import cleaning
 from mqhost.cli import demo as demo_
 from mqhost.cli import flash_commands as usb
-from mqhost.cli import show
-from mqhost.cli.commands import clean_lines, run_ota
+from mqhost.cli import printing, show
+from mqhost.cli.commands import run_ota
 from mqhost.cli.simulator import run_foreground
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
@@ -34,7 +34,7 @@ from mqhost.sim.device import HEAP
 from mqhost.usb import monitor as monitor_
 
 out = Console(highlight=False, soft_wrap=True)
-say = functools.partial(out.print, markup=False)
+say = functools.partial(printing.say, out)
 
 
 def edge(body):
@@ -46,7 +46,7 @@ def edge(body):
             with ended_like_ctrl_c():
                 return body(*arguments, **options)
         except ToolError as error:
-            print(clean_lines(f"{body.__name__}: {error}"), file=sys.stderr)
+            print(printing.clean_lines(f"{body.__name__}: {error}"), file=sys.stderr)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             print(f"{body.__name__}: stopped", file=sys.stderr)

@@ -15,7 +15,7 @@ from rich.console import Console
 import mqwire
 from mqhost.build import board as boards
 from mqhost.cli import display
-from mqhost.cli.commands import clean, say
+from mqhost.cli.printing import clean, say
 from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback

@@ -4,18 +4,17 @@ These are the functions behind `mqboard …` and behind the Invoke tasks of the 
 results to the console they are given and raise ToolError; the edge that called them prints that.
 """
 
-import json
 import queue
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rich.console import Console
 
 import mqwire
 from mqhost.cli.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
-from mqhost.cli.printing import clean, clean_lines, say
+from mqhost.cli.printing import Output, clean, json_text, say
 from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
@@ -50,8 +49,8 @@ _FACTS = {
 _UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
 
 
-def run_eval(settings: Settings, code: str, output: BinaryIO, *, debug: Debug = None) -> None:
-    """Evaluate `code` on the board and write what comes back as it comes, bytes as they are."""
+def run_eval(settings: Settings, code: str, output: Output, *, debug: Debug = None) -> None:
+    """Evaluate `code` on the board and write to `output` what comes back, as it comes."""
     ending = b"\n"
     with Session(settings, debug=debug) as session:
         try:
@@ -89,8 +88,11 @@ def run_status(
         raise SilentBoardError(f"{session.prefix} is offline.")
 
 
-def run_log(settings: Settings, console: Console, *, lines: int = 0, debug: Debug = None) -> None:
-    """Print the board's log lines as they come; stop after `lines` of them (0: never)."""
+def run_log(settings: Settings, output: Output, *, lines: int = 0, debug: Debug = None) -> None:
+    """Write the board's log lines to `output` as they come; stop after `lines` of them (0: never).
+
+    A message without a newline at its end gets one.
+    """
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     with Session(settings, debug=debug) as session:
         session.connection.subscribe(
@@ -100,9 +102,9 @@ def run_log(settings: Settings, console: Console, *, lines: int = 0, debug: Debu
         )
         count = 0
         while not lines or count < lines:
-            text = arrived.get().decode("utf-8", "replace")
-            say(console, clean_lines(text.rstrip("\r\n")))
-            console.file.flush()
+            line = arrived.get()
+            output.write(line if line.endswith(b"\n") else line + b"\n")
+            output.flush()
             count += 1
 
 
@@ -181,7 +183,7 @@ def image_path(image: Path) -> Path:
 def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> None:
     """Print what a board says of itself: aligned lines, or the JSON object as it came."""
     if as_json:
-        say(console, json.dumps(facts, indent=2))
+        say(console, json_text(facts))
         return
     known = {key: _FACTS[key] for key in _FACTS if facts.get(key) is not None}
     others = {key: key for key in facts if key not in _FACTS and facts[key] is not None}
@@ -207,5 +209,5 @@ def _fact(key: str, value: Any) -> str:
     elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
         value = f"{value:,}{_UNITS[key]}"
     elif not isinstance(value, str):
-        value = json.dumps(value)
+        value = json_text(value, None)
     return clean(value)

@@ -4,7 +4,6 @@
 total); `words` says each stage for a person.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -23,6 +22,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.text import Text
+
+from mqhost.cli.printing import clean, json_text, say
 
 _LINES_PER_STAGE = 4  # away from a terminal: a line for each such part of a stage
 _EVENTS_PER_STAGE = 100
@@ -95,7 +96,7 @@ class Display:
         if new:
             self._began = (time.monotonic(), done)
             count = f": {done} of {total}" if total and done != total else ""
-            self._console.print(self._word() + count, markup=False, highlight=False)
+            say(self._console, self._word() + count)
         elif part > self._part:
             began, before = self._began
             seconds = time.monotonic() - began
@@ -103,11 +104,11 @@ class Display:
             text = f"{self._word()}: {done} of {total}"
             size = self._sizes.get(self.stage, 0)
             text += f", {_amount(size, done, total, rate)}" if size else ""
-            self._console.print(text, markup=False, highlight=False)
+            say(self._console, text)
         self._part = part
 
     def _word(self) -> str:
-        return self._words.get(self.stage, self.stage)
+        return clean(self._words.get(self.stage, self.stage))
 
 
 class Events:
@@ -133,13 +134,7 @@ class Events:
 
     def tell(self, event: str, **facts: Any) -> None:
         """Print one event."""
-        self._console.print(
-            json.dumps({"event": event} | facts),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-            emoji=False,
-        )
+        say(self._console, json_text({"event": event} | facts, None))
         self._console.file.flush()
 
 

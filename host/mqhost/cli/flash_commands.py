@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mqhost.build import board as boards
-from mqhost.cli.commands import say
 from mqhost.cli.display import Display
+from mqhost.cli.printing import say
 from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import Wish

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mqhost.cli import commands
 from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
+from mqhost.cli.printing import board_output, clean_lines, say
 from mqhost.cli.questions import Questions
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
@@ -64,12 +65,16 @@ class _Edge:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
+_raw = click.option(
+    "--raw", is_flag=True, help="On a terminal, too, print it byte for byte, control codes and all."
+)
 
 
 @cli.command("eval")
 @click.argument("code")
+@_raw
 @click.pass_obj
-def eval_command(edge: _Edge, code: str) -> None:
+def eval_command(edge: _Edge, code: str, raw: bool) -> None:
     """Evaluate Python CODE on the board and print the answer.
 
     An expression prints its value; statements print what they print. CODE - reads it from standard
@@ -77,7 +82,7 @@ def eval_command(edge: _Edge, code: str) -> None:
     """
     if code == "-":
         code = sys.stdin.read()
-    commands.run_eval(edge.settings, code, sys.stdout.buffer, debug=edge.debug)
+    commands.run_eval(edge.settings, code, board_output(raw), debug=edge.debug)
 
 
 @cli.command("info")
@@ -101,10 +106,11 @@ def status_command(edge: _Edge, as_json: bool) -> None:
 
 @cli.command("log")
 @click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
+@_raw
 @click.pass_obj
-def log_command(edge: _Edge, lines: int | None) -> None:
+def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
     """Follow the board's log until Ctrl-C."""
-    commands.run_log(edge.settings, edge.console, lines=lines or 0, debug=edge.debug)
+    commands.run_log(edge.settings, board_output(raw), lines=lines or 0, debug=edge.debug)
 
 
 @cli.command("ota")
@@ -157,7 +163,7 @@ def sign_command(edge: _Edge, image: Path) -> None:
     """
     offer, app = sign(image)
     remember(app, offer)
-    commands.say(edge.console, f"Signed {offer.board} {offer.version} with key {offer.key}.")
+    say(edge.console, f"Signed {offer.board} {offer.version} with key {offer.key}.")
 
 
 @cli.command("adopt")
@@ -219,4 +225,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _to_stderr(line: str) -> None:
     # What a board or a broker said may be in it.
-    click.echo(commands.clean_lines(line), err=True)
+    click.echo(clean_lines(line), err=True)

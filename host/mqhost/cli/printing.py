@@ -1,11 +1,35 @@
-"""Prints what may come from a board without what would control the terminal."""
+"""Prints what may come from a board, so that it cannot control the terminal.
+
+Sentences and facts go through `say`, which cleans them wherever they go. A board's own output (what
+`eval` and `log` print) goes to `board_output`: cleaned on a terminal, elsewhere byte for byte.
+"""
+
+import codecs
+import io
+import json
+import sys
+from typing import Any, BinaryIO, Protocol
 
 from rich.console import Console
 
 
+class Output(Protocol):
+    """What a board's output is written to."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+    def flush(self) -> Any: ...
+
+
 def say(console: Console, text: str) -> None:
-    """Print `text` as it is: no markup, no colours, no line breaks of the console's own."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
+    """Print `text`, cleaned: no markup, no colours, no line breaks of the console's own."""
+    console.print(clean_lines(text), markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def json_text(record: Any, indent: int | None = 2) -> str:
+    """Return `record` as JSON in printable ASCII; what JSON does not know becomes its text."""
+    # The one control character that json leaves as it is.
+    return json.dumps(record, indent=indent, default=str).replace("\x7f", "\\u007f")
 
 
 def clean(text: str) -> str:
@@ -17,3 +41,25 @@ def clean_lines(text: str) -> str:
     """Clean a text of several lines: newlines and tabs stay."""
     text = text.replace("\r\n", "\n")
     return "".join(part if part in ("\n", "\t") else clean(part) for part in text)
+
+
+def board_output(raw: bool = False) -> Output:
+    """Return standard output for what a board prints: cleaned on a terminal, unless `raw`."""
+    output = sys.stdout.buffer
+    return output if raw or not sys.stdout.isatty() else Cleaned(output)
+
+
+class Cleaned:
+    """Writes text to `output`, cleaned; the pieces may cut characters and line ends in two."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+
+    def write(self, data: bytes, /) -> None:
+        """Write UTF-8; every kind of line end becomes a newline."""
+        self._output.write(clean_lines(self._decoder.decode(data)).encode())
+
+    def flush(self) -> None:
+        self._output.flush()

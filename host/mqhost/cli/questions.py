@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from mqhost.cli.printing import clean_lines
 from mqhost.errors import UsageError
 from mqhost.usb.provision import FilesThere
 
@@ -60,7 +61,8 @@ class Questions:
         """Return whether somebody is there and says yes."""
         if self._ask is None:
             return False
-        return self._ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        # It may name the files on a board.
+        return self._ask(f"{clean_lines(question)} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def replacing(write: Callable[[bool], str], force: bool, questions: Questions) -> str:

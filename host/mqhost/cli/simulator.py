@@ -5,11 +5,11 @@ with whatever has been installed and stored on it since. Ctrl-C stops the board.
 """
 
 import contextlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from mqhost.build.board import find
+from mqhost.cli.printing import board_output
 from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BUILD
 from mqhost.sim.device import HEAP, Device, State, check_heap
@@ -47,14 +47,15 @@ def run_foreground(
     else:
         say(f"{path} is there already: the board keeps its firmware and configuration.")
     say("Ctrl-C stops the board.")
+    output = board_output()
+
+    def show(data: bytes) -> None:
+        output.write(data)
+        output.flush()
+
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Device(path, table=table, heap=heap, console=_print, name=prefix) as device,
+        Device(path, table=table, heap=heap, console=show, name=prefix) as device,
     ):
         device.wait_for(lambda _: device.state is State.STOPPED, timeout=float("inf"))
     say("Stopped.")
-
-
-def _print(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.flush()

@@ -2,23 +2,20 @@
 
 import io
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import click
 import pytest
+from commandline import ENVIRONMENT, command_line
 from fakeboard import FakeBoard
 from rich.console import Console
 
-import mqhost
 import mqwire
 from mqhost.cli import commands
-from mqhost.cli.commands import app_path, clean, run_ota
+from mqhost.cli.commands import app_path, run_ota
 from mqhost.cli.main import cli
 from mqhost.errors import UsageError
 from mqhost.signing.offer import Offer
@@ -26,15 +23,6 @@ from mqhost.sim.broker import free_port
 from mqwire import update as wire
 
 APP = random.Random(1).randbytes(30_000)
-HOST = Path(mqhost.__file__).parents[1]
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'frozen'}"}
-
-
-def command_line(port, prefix, *arguments):
-    options = ["--port", str(port), "--timeout", "5"]
-    if prefix:
-        options += ["--prefix", prefix]
-    return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
 
 
 @pytest.fixture
@@ -146,38 +134,6 @@ def test_status_works_when_the_board_is_away(mqboard, board):
 
 def test_status_of_nobody_says_so(mqboard):
     assert_fails(mqboard("-T", "0.3", "status"), 4, "Is the prefix right")
-
-
-def test_what_a_board_says_cannot_control_the_terminal(mqboard, board):
-    board.facts["version"] = "1\x1b[2J[red]"
-    assert "1\ufffd[2J[red]" in mqboard("info").stdout
-    assert clean("a\x1b\nb") == "a\ufffd\ufffdb"
-
-
-def test_nor_can_its_log(mqboard, board):
-    stop = threading.Event()
-
-    def talk():
-        while not stop.wait(0.05):
-            board._client.publish(
-                mqwire.log_topic(board.prefix), "a\x1b]0;title\x07\tb\r\nc\x9b2J\n"
-            )
-
-    talker = threading.Thread(target=talk)
-    talker.start()
-    try:
-        process = mqboard("log", "--lines", "1")
-    finally:
-        stop.set()
-        talker.join()
-    assert process.stdout == "a\ufffd]0;title\ufffd     b\nc\ufffd2J\n"
-
-
-def test_nor_can_its_errors(mqboard, board):
-    process = mqboard("eval", "raise ValueError('\x1b[2J\x07\\n\tx')")
-    assert process.returncode == 1
-    assert "ValueError: \ufffd[2J\ufffd\n\tx\n" in process.stderr
-    assert "\x1b" not in process.stderr
 
 
 def test_the_log_is_followed(mqboard, board):

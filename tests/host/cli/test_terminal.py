@@ -1,0 +1,228 @@
+"""What a board says cannot control a terminal; piped, its output is byte for byte what it sent."""
+
+import hashlib
+import json
+import random
+import subprocess
+import threading
+from contextlib import contextmanager
+
+import pytest
+from commandline import ENVIRONMENT, command_line, on_terminal
+
+import mqwire
+from mqhost.cli.main import cli
+from mqhost.cli.printing import Cleaned, clean, clean_lines, json_text
+from mqhost.cli.questions import Questions
+from mqhost.signing.offer import Offer
+
+# Title, clipboard, clear, cursor, the same as C1, and what turns a line around.
+EVIL = "[i]\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[2J\x1b[9;9H\x9b2J\x7f\x08\u202e"
+FORBIDDEN = ["\x1b]", "\x07", "\x1b[2J", "\x1b[9;9H", "\x9b", "\x7f", "\x08", "\u202e"]
+APP = random.Random(1).randbytes(30_000)
+
+
+@pytest.fixture
+def terminal(broker, prefix, tmp_path):
+    """A function that runs the command line on a terminal and returns what that shows."""
+
+    def run(*arguments, timeout="5"):
+        line = command_line(broker.port, prefix, "-T", timeout, *arguments)
+        return on_terminal(line, cwd=tmp_path).decode()
+
+    return run
+
+
+@pytest.fixture
+def piped(broker, prefix, tmp_path):
+    """A function that runs the command line with pipes and returns the bytes of its output."""
+
+    def run(*arguments):
+        line = command_line(broker.port, prefix, *arguments)
+        options = {"cwd": tmp_path, "env": ENVIRONMENT, "capture_output": True, "timeout": 60}
+        return subprocess.run(line, **options).stdout
+
+    return run
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An app.bin with its image.json, for the fake board."""
+    (tmp_path / "app.bin").write_bytes(APP)
+    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
+    (tmp_path / "image.json").write_bytes(offer.to_bytes())
+    return str(tmp_path / "app.bin")
+
+
+def answering(board, data, topic=mqwire.reply_topic):
+    """Have the board answer every command with `data`, as bytes or text."""
+    data = data.encode() if isinstance(data, str) else data
+    header = mqwire.SINGLE if topic is mqwire.reply_topic else b""
+    board.answer = lambda command, ident, body: [(topic(board.prefix, ident), header + data)]
+
+
+@contextmanager
+def logging(board, payload):
+    """The board logs `payload` over and over, while the `with` block runs."""
+    stop = threading.Event()
+
+    def talk():
+        while not stop.wait(0.05):
+            board._client.publish(mqwire.log_topic(board.prefix), payload)
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        talker.join()
+
+
+# Each command that shows what a board says, and how the board is made to say it.
+
+
+def shown_by_eval(board, terminal, image):
+    answering(board, EVIL)
+    yield terminal("eval", "x")
+    yield terminal("-v", "eval", "x")
+    answering(board, f"Traceback\n {EVIL}", mqwire.error_topic)
+    yield terminal("eval", "x")
+    board.answer = None
+    board.silent.add("eval")
+    board.facts["state"] = EVIL  # below the state that the board announces
+    board.status = lambda: board.facts
+    board.announce()
+    yield terminal("eval", "x", timeout="0.5")
+
+
+def shown_by_info(board, terminal, image):
+    answering(board, f"no JSON, {EVIL}")
+    yield terminal("info")
+    for value in (EVIL, [EVIL], {EVIL: EVIL}):
+        answering(board, json.dumps({"version": value, EVIL: value, "failed": value}))
+        yield terminal("info")
+        yield terminal("info", "--json")
+
+
+def shown_by_status(board, terminal, image):
+    for value in (EVIL, [EVIL], {EVIL: EVIL}):
+        board.facts |= {"version": value, EVIL: value}
+        board.announce()
+        yield terminal("status")
+        yield terminal("status", "--json")
+
+
+def shown_by_log(board, terminal, image):
+    for payload in (EVIL.encode(), EVIL.encode("latin-1", "replace")):
+        with logging(board, payload):
+            yield terminal("log", "--lines", "2")
+
+
+def shown_by_ota(board, terminal, image):
+    push = ("ota", "--image", image)
+    board.facts["version"] = EVIL
+    yield terminal(*push)
+    board.image = APP
+    yield terminal(*push)
+    board.image = b"old image"
+    board.facts |= {"board": EVIL}
+    yield terminal(*push)
+    yield terminal("ota")
+    board.facts |= {"board": "sim"}
+    board._finish = lambda ident, code, _: type(board)._finish(board, ident, code, EVIL.encode())
+    board.refuse = 19
+    yield terminal(*push)
+    yield terminal(*push, "--json")
+    board.refuse = 200
+    yield terminal(*push)
+    board.refuse = None
+    failed = {"image": hashlib.sha256(APP).hexdigest(), "code": 53, "reason": EVIL, "version": EVIL}
+    board.facts |= {"failed": failed}
+    yield terminal(*push)
+    board.facts |= {"failed": None, "signing": "required", "keys": [EVIL]}
+    yield terminal(*push)
+
+
+SHOWN = {
+    "eval": shown_by_eval,
+    "info": shown_by_info,
+    "status": shown_by_status,
+    "log": shown_by_log,
+    "ota": shown_by_ota,
+}
+# sign knows no board; what adopt shows of one goes through the same functions.
+ELSEWHERE = {"sign", "adopt"}
+
+
+def test_every_command_is_looked_at():
+    assert set(cli.commands) == SHOWN.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_what_a_board_says_cannot_control_the_terminal(command, board, terminal, image):
+    texts = list(SHOWN[command](board, terminal, image))
+    for text in texts:
+        assert text and not [code for code in FORBIDDEN if code in text], text
+    assert any("owned" in text for text in texts)
+
+
+def test_with_raw_it_can(board, terminal):
+    answering(board, EVIL)
+    assert EVIL in terminal("eval", "--raw", "x")
+    with logging(board, EVIL):
+        assert EVIL in terminal("log", "--raw", "--lines", "1")
+
+
+def test_piped_it_is_byte_for_byte(board, piped):
+    data = EVIL.encode() + b"\xff\x00\r\n"
+    answering(board, data)
+    assert piped("eval", "x") == data
+    with logging(board, data):
+        assert piped("log", "--lines", "1") == data
+    with logging(board, b"no end of line \xff"):
+        assert piped("log", "--lines", "1") == b"no end of line \xff\n"
+
+
+def test_facts_and_sentences_are_cleaned_in_a_pipe_too(board, piped):
+    board.facts["version"] = "1\n\x1b[2J[red]"
+    assert "1\ufffd\ufffd[2J[red]\n" in piped("info").decode()
+
+
+def test_what_is_told_to_scripts_is_json_that_says_all(board, piped):
+    board.facts["version"] = EVIL
+    assert json.loads(piped("info", "--json"))["version"] == EVIL
+    assert json_text(EVIL, None).isprintable()
+
+
+def test_questions_cannot_control_the_terminal_either():
+    asked = []
+    questions = Questions(lambda question: asked.append(question) or "y", None)
+    assert questions.agree(f"There is {EVIL}. Replace it?")
+    assert asked[0].isprintable()
+
+
+def test_control_characters_are_replaced_and_lines_stay():
+    assert clean("a\x1b\nb") == "a\ufffd\ufffdb"
+    assert clean_lines("a\x9b2J\tb\r\nc\r") == "a\ufffd2J\tb\nc\ufffd"
+
+
+class Kept:
+    def __init__(self):
+        self.data = b""
+
+    def write(self, data):
+        self.data += data
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_pieces_are_cleaned_as_the_whole(size):
+    data = "a€\r\nb\x1b]0;t\x07\u202e😀\tc\rd".encode() + b"\xff\xe2\x82\n"
+    kept = Kept()
+    output = Cleaned(kept)
+    for start in range(0, len(data), size):
+        output.write(data[start : start + size])
+    assert kept.data.decode() == "a€\nb\ufffd]0;t\ufffd\ufffd😀\tc\nd\ufffd\ufffd\n"

@@ -1,0 +1,45 @@
+"""The command line as a process of its own: its argv, its environment, and a terminal for it."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import mqhost
+
+HOST = Path(mqhost.__file__).parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'frozen'}"}
+
+
+def command_line(port, prefix, *arguments):
+    options = ["--port", str(port), "--timeout", "5"]
+    if prefix:
+        options += ["--prefix", prefix]
+    return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
+
+
+def on_terminal(argv, **options):
+    """Run `argv` with a terminal as its output: the bytes that the terminal got."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=ENVIRONMENT, **options
+    )
+    os.close(theirs)
+    shown = bytearray()
+    try:
+        while data := _read(ours):
+            shown += data
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    return bytes(shown)
+
+
+def _read(terminal):
+    """What is next; nothing when the last process has left the terminal."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
