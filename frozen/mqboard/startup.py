@@ -74,7 +74,8 @@ def assemble():
     client = _client(settings, the_link)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
     board = Board(console, me, settings, supervisor, the_link, client, router)
-    router.register("eval", Repl(console, {"__name__": "__main__", "board": board}).eval)
+    names = {"__name__": "__main__", "board": board, "machine": machine}
+    router.register("eval", Repl(console, names).eval)
     return board
 
 

@@ -1,12 +1,15 @@
 """Talking to a real board: the command line, a real broker, real MicroPython."""
 
 import json
+import queue
 import re
 import signal
 
 import paho.mqtt.client as paho
+import pytest
 
 import mqwire
+from mqhost.sim.chip import ResetCause
 
 
 def test_eval_prints_the_value(board):
@@ -111,22 +114,52 @@ def test_a_stopped_board_is_reported_offline(board):
     assert "offline" in err
 
 
-def test_the_first_mqboards_tool_can_talk_to_it(board):
-    """Its messages, byte by byte: an eval with a trailing slash in the topic, QoS 1."""
+@pytest.fixture
+def first_tool(board):
+    """first_tool(ident, text) sends an eval as the first MQBoard's tool does, byte by byte: QoS 1,
+    and a trailing slash in the topic. first_tool.get() is the next reply."""
+    replies = queue.Queue()
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    replies = []
-    client.on_message = lambda client, data, message: replies.append(message)
+    client.on_message = lambda client, data, message: replies.put(message)
     client.connect(board.broker.host, board.broker.port)
-    client.subscribe(f"{board.prefix}/mqb/reply/+/ab12CD_-/#", 1)
-    client.publish(f"{board.prefix}/mqb/cmd/eval/ab12CD_-/", b"\x80\x0045+876", 1)
-    for _ in range(1000):
-        client.loop(0.01)
-        if replies:
-            break
+    client.loop_start()
+
+    def send(ident, text):
+        client.subscribe(f"{board.prefix}/mqb/reply/+/{ident}/#", 1)
+        topic = f"{board.prefix}/mqb/cmd/eval/{ident}/"
+        client.publish(topic, b"\x80\x00" + text, 1).wait_for_publish(10)
+
+    send.get = lambda: replies.get(timeout=20)
+    yield send
     client.disconnect()
-    assert replies[0].topic == f"{board.prefix}/mqb/reply/out/ab12CD_-"
-    assert mqwire.parse_header(replies[0].payload) == (0, True)
-    assert replies[0].payload[2:] == b"921"
+    client.loop_stop()
+
+
+def test_the_first_mqboards_tool_can_talk_to_it(first_tool, board):
+    for number, (text, answer) in enumerate(
+        (
+            (b"45+876", b"921"),
+            (b"import uos; uos.mkdir('/kept')", b""),
+            (b"import uos\nfor f in uos.ilistdir('/'): print(f[0])", b"config.json\nkept\n"),
+            (b"import uos; uos.rmdir('/kept')", b""),
+        )
+    ):
+        ident = f"ab12CD_{number}"
+        first_tool(ident, text)
+        reply = first_tool.get()
+        assert reply.topic == f"{board.prefix}/mqb/reply/out/{ident}"
+        assert mqwire.parse_header(reply.payload) == (0, True)
+        assert reply.payload[2:] == answer
+
+
+def test_the_first_mqboards_tool_can_reset_it_once(first_tool, board):
+    first_tool("ab12CD_-", b"machine.reset()")
+    assert board.device.wait_boots(2, 20).reset_cause is ResetCause.HARD
+    with board.session() as session:
+        board.wait_status(session, lambda status: status["reset_cause"] == "reset")
+    first_tool("ab12CD_0", b"'not sent again'")
+    assert first_tool.get().payload[2:] == b"'not sent again'"
+    assert len(board.device.boots) == 2
 
 
 def test_a_retained_command_is_not_executed_at_boot(board):
