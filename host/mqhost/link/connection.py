@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqhost.errors import BrokerError
+from mqhost.link.connack import refusal
 from mqhost.link.settings import Settings
 
 KEEPALIVE = 30  # seconds
@@ -25,15 +26,6 @@ CONNECT_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 1.0
 
 Route = Callable[[bytes, bool], None]
-
-# CONNACK return codes of MQTT 3.1.1 as paho's reason code values.
-_REFUSED = {
-    132: "it does not speak MQTT 3.1.1.",
-    133: "it does not accept our client id.",
-    134: "wrong username or password. Check MQBOARD_USERNAME and MQBOARD_PASSWORD.",
-    135: "not authorised. Give a username and password, or a client certificate it accepts.",
-    136: "it is not available right now. Try again later.",
-}
 
 
 class Subscription:
@@ -158,7 +150,7 @@ class Connection:
     ) -> None:
         with self._changed:
             if reason.is_failure:
-                self.failure = _REFUSED.get(reason.value, str(reason))
+                self.failure = refusal(reason.value, self.settings)
             else:
                 self._connected, self.failure = True, None
                 self.generation += 1

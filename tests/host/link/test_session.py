@@ -353,16 +353,6 @@ def test_a_ca_file_that_is_none_is_named(tmp_path):
         Session(Settings(prefix="a", tls=True, ca=str(tmp_path / "nothing.pem")))
 
 
-def test_wrong_credentials_are_explained(tmp_path):
-    passwords = tmp_path / "passwords"
-    passwords.touch()
-    extra = ["allow_anonymous false", f"password_file {passwords}"]
-    with Broker(extra=extra) as closed:
-        settings = Settings(port=closed.port, prefix="a", username="me", password="wrong")
-        with pytest.raises(BrokerError, match="(not authorised|wrong username)"):
-            Session(settings).connection.connect()
-
-
 def test_a_refused_subscription_is_not_silence(tmp_path):
     rules = tmp_path / "acl"
     rules.write_text("topic read nothing/#\n")
