@@ -23,7 +23,8 @@ SENTENCES = {
     136: f"it is not available right now. {_LATER}",
     137: f"it is busy. {_LATER}",
     138: "it has banned this client. Whoever runs it must lift that.",
-    140: "it wants another way to authenticate than user name, password or certificate.",
+    140: "it wants a way to authenticate that mqboard does not have. Ask whoever runs it to let "
+    "clients in by user name and password, or by certificate.",
     144: f"it does not accept a topic name. {_BUG}",
     149: f"it calls our CONNECT too large. {_LIMITS}",
     151: f"a quota of its is used up. {_LIMITS}",
