@@ -1,4 +1,4 @@
-"""Fakes with the real things' contracts, for both runtimes: partition, stream, log, clocks."""
+"""Fakes partition, stream, log and clocks with the real things' contracts, for both runtimes."""
 
 import asyncio
 

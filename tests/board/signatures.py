@@ -1,4 +1,4 @@
-"""Signatures by a key that was thrown away: of one offer, right and nearly right."""
+"""Holds signatures by a key that was thrown away: of one offer, right and nearly right."""
 
 import binascii
 

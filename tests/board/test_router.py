@@ -1,4 +1,4 @@
-"""The router and the REPL: commands in, replies out, with a publish that only records."""
+"""Tests the router and the REPL: commands in, replies out, with a publish that only records."""
 
 import asyncio
 import unittest

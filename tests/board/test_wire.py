@@ -1,4 +1,4 @@
-"""mqwire: headers, topics, update records and flash formats, there and back."""
+"""Tests mqwire: headers, topics, update records and flash formats, there and back."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""amqtt's broker as a process of its own, for a second opinion: `AmqttBroker`.
+"""Runs amqtt's broker as a process of its own, for a second opinion beside mosquitto's.
 
 python amqtt_broker.py PORT    runs it until the end of stdin
 """

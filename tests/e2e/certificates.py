@@ -1,4 +1,4 @@
-"""Certificates for the tests of TLS: an authority, and what it signs, as PEM files in a folder."""
+"""Makes certificates for the tests of TLS: an authority, and what it signs, as PEM files."""
 
 import datetime
 
@@ -29,7 +29,7 @@ class Authority:
         self.ca = self._write(f"{name}.pem", certificate)
 
     def issue(self, name, valid=ALWAYS, *, kind="ec"):
-        """(certificate's file, key's file) for the host or client `name`."""
+        """Make (certificate's file, key's file) for the host or client `name`."""
         key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else _ec_key()
         certificate = (
             _builder(_name(name), self._name, key, valid)
@@ -47,7 +47,7 @@ class Authority:
         return self._write(path.name + ".pem", certificate), path
 
     def listener(self, name="localhost", valid=ALWAYS, *, kind="ec"):
-        """Lines for mosquitto.conf: TLS for host `name`."""
+        """Return lines for mosquitto.conf: TLS for host `name`."""
         certificate, key = self.issue(name, valid, kind=kind)
         return [f"certfile {certificate}", f"keyfile {key}"]
 
@@ -58,7 +58,7 @@ class Authority:
 
 
 def der(path):
-    """The DER form of a PEM file with one certificate or key."""
+    """Return the DER form of a PEM file with one certificate or key."""
     data = path.read_bytes()
     if b"PRIVATE KEY" not in data:
         return x509.load_pem_x509_certificate(data).public_bytes(serialization.Encoding.DER)

@@ -1,4 +1,4 @@
-"""Real parts for the end-to-end tests: firmware built here, a mosquitto, simulated boards.
+"""Provides real parts for the end-to-end tests: firmware built here, a mosquitto, simulated boards.
 
 Firmware is built once per variant and session; boards get a flash, a prefix and a MAC of their own
 and are stopped at the end of the test.
@@ -40,7 +40,7 @@ def sim():
 
 @pytest.fixture(scope="session", autouse=True)
 def one_revision():
-    """Files may change while the tests run; no variant may be newer than another for it."""
+    """Keep one revision for all builds of a run: files may change while the tests run."""
     found = read_revision()
 
     def revision(version: str | None = None) -> Revision:
@@ -53,7 +53,7 @@ def one_revision():
 
 @pytest.fixture(scope="session")
 def firmware(sim, tmp_path_factory):
-    """The build of the tree as it is."""
+    """Build the tree as it is."""
     return build(sim, output=tmp_path_factory.mktemp("firmware"))
 
 
@@ -79,7 +79,7 @@ def variant(sim, firmware, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def alone(sim, firmware, tmp_path_factory):
-    """A folder with ordinary MicroPython and the MQTT client, and nothing else of ours."""
+    """Make a folder with ordinary MicroPython and the MQTT client, and nothing else of ours."""
     source = planned_source(sim.micropython).path
     return standalone.prepare(firmware.app, source, tmp_path_factory.mktemp("alone"))
 
@@ -134,7 +134,7 @@ class Board:
             return session.request("eval", code.encode()).data.decode()
 
     def slot_is_blank(self):
-        """Whether nothing was written to the second slot."""
+        """Return whether nothing was written to the second slot."""
         slot = self.table.slots[1]
         with self.path.open("rb") as file:
             file.seek(slot.offset)
@@ -173,7 +173,7 @@ class Board:
 
 @pytest.fixture
 def make_board(tmp_path, sim, firmware, broker):
-    """make_board(firmware=…, update={…}) -> Board with power, not yet online."""
+    """Give make_board(firmware=…, update={…}) -> Board with power, not yet online."""
     made = []
 
     def make(image=firmware, **changes):
@@ -189,7 +189,7 @@ def make_board(tmp_path, sim, firmware, broker):
 
 @pytest.fixture
 def board(make_board):
-    """One board, online."""
+    """Give one board, online."""
     made = make_board()
     made.wait_online()
     return made

@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections on purpose, between an MQTT client and its broker.
+"""Breaks connections on purpose: a TCP proxy between an MQTT client and its broker.
 
 Bytes go `up` (to the broker) and `down` (to the client) through two threads for each connection.
 What goes wrong is a `Faults` for each connection, from a plan, `plan(number) -> Faults`, and what a
@@ -44,7 +44,7 @@ NONE = Faults()
 
 
 def cut_at_random(seed: int, most: int) -> Callable[[int], Faults]:
-    """A plan: each connection is cut within the first `most` bytes of one of its directions."""
+    """Plan to cut each connection within the first `most` bytes of one of its directions."""
     source = random.Random(seed)
 
     def plan(_: int) -> Faults:
@@ -90,7 +90,7 @@ class FaultProxy:
         return sum(link.was_cut for link in self.links)
 
     def freeze(self) -> None:
-        """From now on nothing is forwarded, on no connection, and nobody is told."""
+        """Forward nothing from now on, on no connection, and tell nobody."""
         self.frozen.set()
 
     def thaw(self) -> None:
@@ -105,7 +105,7 @@ class FaultProxy:
             link.cut(reset)
 
     def refuse(self, refusing: bool = True) -> None:
-        """Be away, or be there again; open connections are cut."""
+        """Refuse connections, or take them again; open ones are cut."""
         self.refusing = refusing
         if refusing:
             self.cut()
@@ -194,7 +194,7 @@ class Link:
             self.cut(self.faults.reset)
 
     def _more(self, source: socket.socket) -> bytes:
-        """What else arrives while data is held back."""
+        """Return what else arrives while data is held back."""
         deadline = time.monotonic() + self.faults.merge
         held = b""
         while (left := deadline - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""A DNS server on loopback that answers, or misbehaves, as a test tells it to."""
+"""Runs a DNS server on loopback that answers, or misbehaves, as a test tells it to."""
 
 import contextlib
 import socket
@@ -11,22 +11,22 @@ NAME = b"\xc0\x0c"  # the name that was asked for, as a reference to the questio
 
 
 def record(data, kind=_A, name=NAME):
-    """A resource record of class IN."""
+    """Make a resource record of class IN."""
     return name + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
 
 
 def alias(name, owner=NAME):
-    """A CNAME record; both names as they are on the wire."""
+    """Make a CNAME record; both names as they are on the wire."""
     return record(name, _CNAME, owner)
 
 
 def address(text, owner=NAME):
-    """An A record."""
+    """Make an A record."""
     return record(socket.inet_aton(text), _A, owner)
 
 
 def answer(query, *records, flags=0, count=None):
-    """The answer to `query` with these records; `flags`: an error code and TC."""
+    """Answer `query` with these records; `flags`: an error code and TC."""
     number = len(records) if count is None else count
     header = query[:2] + struct.pack(">HHHHH", _ANSWER | flags, 1, number, 0, 0)
     return header + query[12:] + b"".join(records)

@@ -1,4 +1,4 @@
-"""A broker that says only what it is told to say, for answers that no real one gives."""
+"""Plays a broker that says only what it is told to say, for answers that no real one gives."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""Offers as a build makes them, for images that no build made."""
+"""Signs offers as a build does, for images that no build made."""
 
 from mqhost.signing.keys import build_keys
 from mqhost.signing.offer import Offer
@@ -7,7 +7,7 @@ _NEWEST = 1 << 40  # a seq that no build had
 
 
 def signed_offer(app, key=None, **facts):
-    """An offer of `app` signed with `key`, by default the one that builds sign with."""
+    """Make an offer of `app` signed with `key`, by default the one that builds sign with."""
     key = key or build_keys().signing
     known = {"board": "sim", "mcu": "esp32", "version": "x", "seq": _NEWEST}
     offer = Offer.make(app, key=key.public.id, **known | facts)
@@ -15,7 +15,7 @@ def signed_offer(app, key=None, **facts):
 
 
 def write_image(folder, app, offer):
-    """An app.bin with its offer and signature beside it, in `folder`."""
+    """Write an app.bin with its offer and signature beside it into `folder`."""
     folder.mkdir(exist_ok=True)
     (folder / "app.bin").write_bytes(app)
     (folder / "image.json").write_bytes(offer.to_bytes())

@@ -1,4 +1,4 @@
-"""The MQTT client alone: ordinary MicroPython, the modules of manifest/client.py, and no board.
+"""Runs the MQTT client alone: ordinary MicroPython, the modules of manifest/client.py, no board.
 
 `Standalone` runs clients/agent.py with the executable of the simulated board, but with nothing of
 what is frozen into it, and has it do things: `do` runs the body of a coroutine there and returns
@@ -22,7 +22,7 @@ HEAP = "320k"
 
 
 class Raised(Exception):
-    """What the program was told to do raised `name`."""
+    """Raised when the program was told to do what raised `name`."""
 
     def __init__(self, name, text):
         super().__init__(f"{name}: {text}")
@@ -30,7 +30,7 @@ class Raised(Exception):
 
 
 def client_modules(manifest=ROOT / "manifest" / "client.py"):
-    """{path in the package: file} of what the manifest for the client alone freezes."""
+    """Return {path in the package: file} of what the manifest for the client alone freezes."""
     files = {}
 
     def package(name, names, base_path):
@@ -113,7 +113,7 @@ class Standalone:
         return self._number
 
     def finish(self, number, timeout=PATIENCE):
-        """The value that what `start` began returned; Raised if it raised."""
+        """Return the value that what `start` began returned; Raised if it raised."""
 
         def ended(words):
             return words[0] in ("returned", "raised") and words[1] == number
@@ -132,7 +132,7 @@ class Standalone:
         return self.wait_for(lambda told: told[: len(words)] == list(words), since, timeout)
 
     def wait_for(self, condition, since=0, timeout=PATIENCE):
-        """The first of what it told, from number `since` on, that meets `condition`."""
+        """Return the first of what it told, from number `since` on, that meets `condition`."""
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
@@ -147,7 +147,7 @@ class Standalone:
                 self._news.wait(left)
 
     def all(self, *words):
-        """All it told that begins with `words`."""
+        """Return all it told that begins with `words`."""
         with self._news:
             return [told for told in self.told if told[: len(words)] == list(words)]
 

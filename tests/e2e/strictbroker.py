@@ -1,4 +1,4 @@
-"""A broker for one client that does what MQTT 3.1.1 says and holds the client to it.
+"""Plays a broker for one client that does what MQTT 3.1.1 says and holds the client to it.
 
 It keeps the session as the standard wants it, which mosquitto 2.0.11 does not: cut off twice while
 it repeats PUBRELs it goes back to the PUBLISH of a message at QoS 2, and the client has to take it
@@ -74,7 +74,7 @@ class StrictBroker:
             self._fill()
 
     def wait_empty(self, timeout):
-        """Wait until the client has acknowledged everything; whether it did."""
+        """Wait until the client has acknowledged everything; return whether it did."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._in_flight + self._waiting, timeout)
 
@@ -215,7 +215,7 @@ def _exactly(connection, count):
 
 
 def _read(connection):
-    """The next packet: (first byte, body)."""
+    """Return the next packet: (first byte, body)."""
     (kind,) = _exactly(connection, 1)
     value = shift = 0
     while True:

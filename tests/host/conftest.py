@@ -1,4 +1,4 @@
-"""One mosquitto for the host tests; every test takes a prefix of its own on it."""
+"""Provides one mosquitto for the host tests; every test takes a prefix of its own on it."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""A board made of Python and paho-mqtt: a reference for the wire contract, with faults on request.
+"""Plays a board with paho-mqtt: a reference for the wire contract, with faults on request.
 
 `FakeBoard` answers `eval`, `info` and `update` as docs/protocol.md says: it decodes blocks, checks
 their hashes, writes them into its slot, reads the whole back, restarts, and confirms. One worker
@@ -115,7 +115,7 @@ class FakeBoard:
         client.loop_stop()
 
     def power_cycle(self):
-        """Off and on again: what was in RAM is lost, flash stays."""
+        """Power off and on again: what was in RAM is lost, flash stays."""
         self.power_off()
         self.power_on()
         assert self._up.wait(10)
@@ -353,7 +353,7 @@ class FakeBoard:
         )
 
     def _restart(self, image, offer):
-        """What the bootloader and the new firmware do, as `outcome` says."""
+        """Do what the bootloader and the new firmware do, as `outcome` says."""
         self.power_off()
         old_image, old_facts = self.image, dict(self.facts)
         if self.outcome == "never back":
@@ -381,7 +381,7 @@ class FakeBoard:
 
 
 def decode(number, encoding, data, base):
-    """The blocks of a record, one behind the other; `base` is what runs."""
+    """Return the blocks of a record, one behind the other; `base` is what runs."""
     if encoding == wire.RAW:
         return data
     if encoding == wire.DEFLATE:

@@ -1,4 +1,4 @@
-"""Files as a build leaves them, small and made in no time, and bundles of them."""
+"""Makes files as a build leaves them, small and in no time, and bundles of them."""
 
 import io
 import json
@@ -12,7 +12,7 @@ BOARD = "esp32"
 
 
 def bundle_files(version, board=BOARD, size=20_000):
-    """The files of a build, by name."""
+    """Return the files of a build, by name."""
     payload = random.Random(version).randbytes(size)  # does not compress: there is much to cut
     app = build_app_image(
         payload, chip_id=0, project="mqboard", version=version, build_time=1, idf_version="test"
@@ -28,7 +28,7 @@ def bundle_files(version, board=BOARD, size=20_000):
 
 
 def pack(files):
-    """The bytes of a zip archive of `files`."""
+    """Return the bytes of a zip archive of `files`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -39,5 +39,5 @@ def pack(files):
 
 
 def bundle_bytes(version, board=BOARD):
-    """The bytes of a bundle."""
+    """Return the bytes of a bundle."""
     return pack(bundle_files(version, board))

@@ -1,4 +1,4 @@
-"""An ESP chip's serial bootloader on a TCP port, for the real esptool: `--port socket://…`.
+"""Plays an ESP chip's serial bootloader on a TCP port, for the real esptool: `--port socket://…`.
 
 It speaks the documented protocol (esptool's documentation, "Serial Protocol"): SLIP frames, the
 ROM's commands, and those of the stub that esptool loads into RAM. A connection is a reset into the
@@ -69,7 +69,7 @@ class FakeChip:
 
 
 class _Cut(Exception):
-    """The connection is to end."""
+    """Raised when the connection is to end."""
 
 
 class _Talk:
@@ -157,7 +157,7 @@ class _Talk:
         return self.registers.get(address, 0)
 
     def spi_command(self):
-        """The flash command in SPI_USER2, where the chip's SPI controller has it."""
+        """Run the flash command in SPI_USER2, where the chip's SPI controller has it."""
         return next((v & 0xFF for v in reversed(self.registers.values()) if v >> 28 == 7), None)
 
     def reply(self, command, data=b"", value=0):
@@ -169,7 +169,7 @@ class _Talk:
         self.connection.sendall(b"\xc0" + data + b"\xc0")
 
     def read(self):
-        """The next SLIP frame; None at the connection's end."""
+        """Return the next SLIP frame; None at the connection's end."""
         while True:
             start = self.buffer.find(b"\xc0")
             end = self.buffer.find(b"\xc0", start + 1) if start >= 0 else -1

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the part of GitHub's API that is used, and a store behind it.
+"""Serves the part of GitHub's API that is used, on loopback, with a store behind it.
 
 As GitHub's, a download is a redirect to an address on another server, which is good for a while and
 refuses a request that carries a token. `cut`, `broken` and so on make it misbehave.
@@ -122,7 +122,7 @@ class FakeGitHub:
                 self._send(handler, 404, b'{"message": "Not Found"}')
 
     def _wanted(self, query):
-        """The newest runs first, filtered as GitHub does."""
+        """Return the newest runs first, filtered as GitHub does."""
         runs = [
             run
             for number, run in sorted(self.runs.items(), reverse=True)

@@ -1,4 +1,4 @@
-"""An ESP-IDF in a folder that builds no code, but leaves what a real build of the port leaves.
+"""Makes an ESP-IDF in a folder that builds no code, but leaves what a real build leaves.
 
 Its idf.py does what ports/esp32/Makefile asks for: it compiles the frozen modules with the real
 mpy-cross, as the manifest says, and writes bootloader, partition table, sdkconfig and an app image

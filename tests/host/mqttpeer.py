@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 packets written and read independently of the code under test, and a stream for it.
+"""Writes and reads MQTT 3.1.1 packets independently of the code under test; has a stream for it.
 
 `read` drives the board's reader to its end without an event loop: thousands of cases a second.
 """
@@ -15,7 +15,7 @@ from mqboard.mqtt import Client  # noqa: E402
 
 
 def encode_length(value):
-    """A remaining length (2.2.3)."""
+    """Encode a remaining length (2.2.3)."""
     data = bytearray()
     while True:
         value, digit = divmod(value, 128)
@@ -25,7 +25,7 @@ def encode_length(value):
 
 
 def decode_length(data, position):
-    """(remaining length, position behind it)"""
+    """Return (remaining length, position behind it)."""
     value = 0
     for index in range(4):
         value += (data[position + index] & 127) * 128**index
@@ -48,7 +48,7 @@ def publish(topic, payload, qos=0, packet_id=1, flags=0):
 
 
 def split(data):
-    """[(first byte, body)] of whole packets."""
+    """Return [(first byte, body)] of whole packets."""
     packets = []
     position = 0
     while position < len(data):
@@ -102,7 +102,7 @@ def finish(coroutine):
 
 
 def make_client(handler, rx_size=256, stream=True):
-    """A client without a connection, subscribed to everything."""
+    """Make a client without a connection, subscribed to everything."""
     client = Client(None, "host", rx_size=rx_size)
     finish(client.subscribe("#", handler, stream=stream))
     return client

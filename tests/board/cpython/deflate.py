@@ -1,4 +1,4 @@
-"""CPython's stand-in for MicroPython's `deflate` module: what reading raw deflate needs.
+"""Stands in on CPython for MicroPython's `deflate` module: what reading raw deflate needs.
 
 Like the original it takes its stream's bytes one by one, and none behind the last one it needs.
 """

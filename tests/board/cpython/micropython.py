@@ -1,4 +1,4 @@
-"""CPython's stand-in for MicroPython's `micropython` module: only what the on-board logic uses."""
+"""Stands in on CPython for MicroPython's `micropython` module: what the on-board logic uses."""
 
 
 def const(value):

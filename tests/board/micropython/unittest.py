@@ -1,4 +1,4 @@
-"""The part of unittest that tests/board uses, for MicroPython, which has none built in."""
+"""Does for MicroPython the part of unittest that tests/board uses."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The MQTT client against a scripted peer."""
+"""Tests the MQTT client against a scripted peer."""
 
 import asyncio
 import struct

@@ -1,4 +1,4 @@
-"""What the MQTT client keeps over connections, and the ways to be given messages."""
+"""Tests what the MQTT client keeps over connections, and the ways to be given messages."""
 
 import asyncio
 import unittest
@@ -23,7 +23,7 @@ class SessionPeer(Peer):
         await self.client.up.wait()
 
     async def writes(self, count):
-        """The first `count` packets after CONNECT on this connection."""
+        """Return the first `count` packets after CONNECT on this connection."""
         await until(lambda: len(self.stream.writes) > count)
         return self.stream.writes[1 : 1 + count]
 

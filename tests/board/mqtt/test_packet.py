@@ -1,4 +1,4 @@
-"""MQTT packets at their boundaries."""
+"""Tests MQTT packets at their boundaries."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Packets of every length and every fault, in both directions, through a client's stream."""
+"""Tests packets of every length and every fault, in both directions, through a client's stream."""
 
 import asyncio
 import gc
@@ -74,7 +74,7 @@ CONNACKS = (
 
 
 class LongStream(FakeStream):
-    """After what was fed come `zeros` zero bytes; keeps only the start of what is sent."""
+    """A stream that ends in `zeros` zero bytes, and keeps only the start of what is sent."""
 
     zeros = 0
     taken = 0

@@ -1,4 +1,4 @@
-"""The links: Wi-Fi over several access points, Ethernet, and networks that others keep up."""
+"""Tests the links: Wi-Fi over several access points, Ethernet, and networks that others keep up."""
 
 import asyncio
 import unittest

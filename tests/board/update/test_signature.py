@@ -1,4 +1,4 @@
-"""Signed offers: what the right key signed is taken, everything else is refused unread."""
+"""Tests signed offers: what the right key signed is taken, everything else is refused unread."""
 
 import json
 import unittest
@@ -21,7 +21,7 @@ KEY = json.loads(OFFER)["key"]
 
 
 def with_number(change):
-    """The signature as a number, changed."""
+    """Change the signature as a number."""
     return change(int.from_bytes(SIGNATURE, "big")).to_bytes(384, "big")
 
 
@@ -88,7 +88,7 @@ class Request:
 
 class SignedOfferTest(unittest.TestCase):
     def refusal(self, offer, signature, *keys):
-        """The Refusal of an offer by a board that knows `keys`."""
+        """Return the Refusal of an offer by a board that knows `keys`."""
         with self.assertRaises(Refusal) as caught:
             read_request(Request(offer, signature), keys)
         return caught.exception

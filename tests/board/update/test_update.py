@@ -1,4 +1,4 @@
-"""The update receiver, with partitions in memory and a router's request in miniature."""
+"""Tests the update receiver, with partitions in memory and a router's request in miniature."""
 
 import asyncio
 import binascii
@@ -13,14 +13,15 @@ from mqwire import update as wire
 
 
 def stored(data):
-    """Raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor. Behind it
-    the first byte of a flush, as in every record."""
+    """Return raw deflate of `data` as one stored block (RFC 1951, 3.2.4): needs no compressor.
+    Behind it the first byte of a flush, as in every record.
+    """
     size = len(data)
     return bytes((0, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255)) + data + b"\0"
 
 
 def delta(*blocks):
-    """The data of a DELTA record with the instructions of these blocks."""
+    """Return the data of a DELTA record with the instructions of these blocks."""
     return bytes((len(blocks),)) + stored(b"".join(blocks))
 
 
@@ -37,7 +38,7 @@ def fail_to_read(*_):
 
 
 def image_of(size):
-    """`size` bytes in which every block is different."""
+    """Return `size` bytes in which every block is different."""
     pattern = bytes(range(251))
     return b"".join(
         [bytes((n & 255, n >> 8)) + (pattern * 17)[: BLOCK - 2] for n in range(size // BLOCK + 1)]

@@ -1,4 +1,4 @@
-"""The update receiver under attack, on both runtimes: their json, recursion and memory differ."""
+"""Attacks the update receiver on both runtimes: their json, recursion and memory differ."""
 
 import asyncio
 import json

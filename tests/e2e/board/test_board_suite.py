@@ -1,4 +1,4 @@
-"""The tests of tests/board once more: on a simulated board, with its frozen modules.
+"""Runs the tests of tests/board once more: on a simulated board, with its frozen modules.
 
 The suite lies on the board's filesystem; a firmware whose main.py runs it prints the count.
 """

@@ -1,4 +1,4 @@
-"""Resets, hangs and crashes of a real board lead to the right next boot."""
+"""Tests that resets, hangs and crashes of a real board lead to the right next boot."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The simulated board with real MicroPython: how runs end, what survives, what breaks on command.
+"""Tests the simulated board: how runs end, what survives, what breaks on command.
 
 The firmware here has a tiny main.py in place of ours: it runs /user.py and gives the prompt.
 """

@@ -1,4 +1,4 @@
-"""Nothing grows: after work of every kind, the board's heap is what it was before."""
+"""Tests that nothing grows: after work of every kind, the board's heap is what it was before."""
 
 import json
 import time
@@ -17,7 +17,7 @@ UPDATES = 5
 
 
 def heap_used(session):
-    """Bytes in use after a collection, once the kept answers are `info`'s own."""
+    """Return the bytes in use after a collection, once the kept answers are `info`'s own."""
     for _ in range(8):
         facts = json.loads(session.request("info").data)
     return facts["heap_used"]
@@ -39,14 +39,14 @@ def wait_until(condition):
 
 
 def counts(board):
-    """How many updates failed, and how many were refused, says the console."""
+    """Return how many updates failed, and how many were refused, by the console."""
     text = board.device.console.text()
     return [text.count("update failed"), text.count("update refused")]
 
 
 @pytest.fixture
 def settled(board):
-    """A board that is done with its boot, and the bytes its idle heap has in use."""
+    """Give a board that is done with its boot, and the bytes its idle heap has in use."""
     board.wait_settled()
     with board.session() as session:
         session.request("eval", b"1+1")

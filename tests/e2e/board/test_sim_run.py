@@ -1,4 +1,4 @@
-"""A simulated board in the foreground: console on standard output, stopped by Ctrl-C."""
+"""Tests a simulated board in the foreground: console on standard output, stopped by Ctrl-C."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def foreground(firmware, broker, tmp_path):
 
 
 def read_until(process, text):
-    """The output up to the line with `text`; fails when the output ends without."""
+    """Return the output up to the line with `text`; fail when the output ends without."""
     lines = []
     for line in process.stdout:
         lines.append(line)

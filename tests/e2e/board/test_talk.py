@@ -1,4 +1,4 @@
-"""Talking to a real board: the command line, a real broker, real MicroPython."""
+"""Tests talking to a real board: the command line, a real broker, real MicroPython."""
 
 import json
 import queue

@@ -1,4 +1,4 @@
-"""The docker builder on a real engine: the one that runs, or one that is started for this."""
+"""Tests the docker builder on a real engine: the one that runs, or one that is started for this."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def minimal(engine):
-    """The recipe of an image that is made at once."""
+    """Make the recipe of an image that is made at once."""
     return Recipe(Path("docker/minimal.Dockerfile"), MINIMAL, engine.base)
 
 

@@ -1,4 +1,4 @@
-"""A MicroPython program around the MQTT client, and nothing else of ours: a test says what it does.
+"""Drives the MQTT client on MicroPython, with nothing else of ours: a test says what it does.
 
 The first line on stdin is JSON, the settings: host, port, client_id, backoff_ms, `tls` (arguments
 of mqboard.net.tls.make_context, or null), and `options`, further arguments of the client. Each
@@ -27,7 +27,7 @@ def say(*words):
 
 
 class Log:
-    """What the client logs, told to the test."""
+    """Tells the test what the client logs."""
 
     def _say(self, text, *values):
         say("log", text % values)
@@ -39,17 +39,17 @@ class Log:
 
 
 def show(topic, payload, retained):
-    """A handler that tells what it is given."""
+    """Tell what the handler is given."""
     say("got", topic, str(payload, "utf-8"), retained)
 
 
 async def show_later(topic, payload, retained):
-    """The same as a coroutine."""
+    """Tell the same from a coroutine."""
     show(topic, payload, retained)
 
 
 async def open_stream():
-    """A new connection; looks into `settings` each time, so that a test can change them."""
+    """Open a new connection; looks into `settings` each time, so that a test can change them."""
     global context
     if settings["tls"] and not context:
         from mqboard.net.tls import make_context
@@ -59,7 +59,7 @@ async def open_stream():
 
 
 def make():
-    """The client that `settings` describe."""
+    """Make the client that `settings` describe."""
     options = settings["options"]
     if options.get("will"):
         topic, payload, qos, retain = options["will"]
@@ -71,7 +71,7 @@ def make():
 
 
 async def watch():
-    """Tell of each connection that is lost."""
+    """Tell the test of each connection that is lost."""
     while True:
         await client.up.wait()
         await client.down.wait()
@@ -85,14 +85,14 @@ async def until(condition):
 
 
 def used():
-    """The bytes of heap in use, without rubbish."""
+    """Return the bytes of heap in use, without rubbish."""
     gc.collect()
     gc.collect()
     return gc.mem_alloc()
 
 
 def sizes(thing, name="client", depth=3):
-    """How much is in each list, dict and set of an object, and of those it holds."""
+    """Return how much is in each list, dict and set of an object, and of those it holds."""
     found = {}
     for word, value in thing.__dict__.items():
         if isinstance(value, (list, dict, set)):

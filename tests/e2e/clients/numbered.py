@@ -1,4 +1,4 @@
-"""Numbered messages in both directions, for agent.py: what is published, what has arrived."""
+"""Publishes and takes numbered messages, for agent.py."""
 
 import asyncio
 
@@ -23,20 +23,20 @@ class Numbers:
 
 
 async def publish_awaited(client, topic, start, stop, qos):
-    """One after the other."""
+    """Publish one message after the other."""
     for number in range(start, stop):
         await client.publish(topic, b"%d" % number, qos=qos)
 
 
 async def publish_pipelined(client, topic, start, stop, qos):
-    """Up to eight at a time."""
+    """Publish up to eight messages at a time."""
     async with client.window(8) as window:
         for number in range(start, stop):
             await window.publish(topic, b"%d" % number, qos=qos)
 
 
 async def publish_from_tasks(client, topic, start, stop, qos):
-    """Four tasks, each with a topic of its own: topic/0 to topic/3."""
+    """Publish from four tasks, each with a topic of its own: topic/0 to topic/3."""
     tasks = [
         asyncio.create_task(publish_awaited(client, topic + "/" + str(n), start, stop, qos))
         for n in range(4)

@@ -1,4 +1,4 @@
-"""A MicroPython program that opens streams with mqboard.net and says what came of it.
+"""Opens streams with mqboard.net on MicroPython and says what came of it.
 
     micropython tls_probe.py < JOB
 
@@ -24,7 +24,7 @@ ticks = 0
 
 
 async def tick():
-    """Another task."""
+    """Count the turns of another task."""
     global ticks
     while True:
         ticks += 1
@@ -32,7 +32,7 @@ async def tick():
 
 
 def make_context():
-    """The context that the job describes."""
+    """Make the context that the job describes."""
     from mqboard.net import tls
 
     return tls.make_context(**job["context"])

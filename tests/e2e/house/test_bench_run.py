@@ -1,4 +1,4 @@
-"""invoke bench on a real board: the cheap groups, from the command line to the JSON."""
+"""Tests invoke bench on a real board: the cheap groups, from the command line to the JSON."""
 
 import json
 import subprocess

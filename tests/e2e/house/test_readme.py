@@ -1,4 +1,4 @@
-"""README.md, followed word for word in a copy of the tree, as a newcomer would.
+"""Follows README.md word for word in a copy of the tree, as a newcomer would.
 
 Every command line in its console blocks is run, in order, with a port and a cache of the test's
 choosing; the lines under a command must be what it prints.
@@ -49,7 +49,7 @@ def steps_of(text):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the files that git knows or would add."""
+    """Make a copy of the files that git knows or would add."""
     folder = tmp_path_factory.mktemp("clone") / "mqboard"
     argv = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(argv, capture_output=True, check=True).stdout.decode().split("\0"):

@@ -1,4 +1,4 @@
-"""MicroPython with manifest/client.py: the bench's programs, and the examples of docs/client.md."""
+"""Tests MicroPython with manifest/client.py: the bench's programs, docs/client.md's examples."""
 
 import re
 import time
@@ -43,7 +43,7 @@ def test_the_client_has_a_heap_and_nothing_of_ours_is_frozen_beside_it(lab):
 
 
 class Desk:
-    """Somebody else at the broker."""
+    """Somebody else at the broker, who publishes and listens."""
 
     def __init__(self, broker, topic_filter):
         self.got = []
@@ -72,7 +72,7 @@ def desk(broker):
 
 
 def example(text, broker, tmp_path):
-    """A program of the document, for the broker that there is."""
+    """Return a program of the document, for the broker that there is."""
     file = tmp_path / "example.py"
     file.write_text(text.replace('"broker.example", 1883', f'"{broker.host}", {broker.port}'))
     return file

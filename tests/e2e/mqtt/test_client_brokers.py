@@ -1,4 +1,4 @@
-"""The same conversation with every broker: mosquitto in all its ways of letting a client in, amqtt.
+"""Has the same conversation with every broker: amqtt, and mosquitto in its ways to let clients in.
 
 A second client of ours is the other side, so that the broker alone decides what is said.
 """
@@ -33,7 +33,7 @@ def authority(folder):
 
 @pytest.fixture(scope="module")
 def passwords(folder):
-    """A mosquitto password file with one user, board, whose password is sésame."""
+    """Make a mosquitto password file with one user, board, whose password is sésame."""
     path = folder / "passwords"
     subprocess.run(["mosquitto_passwd", "-c", "-b", path, "board", "sésame"], check=True)
     return path
@@ -41,7 +41,7 @@ def passwords(folder):
 
 @pytest.fixture(params=[*MOSQUITTO, "amqtt"])
 def broker(request, folder, authority, passwords, tmp_path):
-    """(port, how to connect to it)"""
+    """Give (port, how to connect to it)."""
     known = {"user": "board", "password": "sésame"}
     with contextlib.ExitStack() as stack:
         if request.param == "amqtt":
@@ -69,7 +69,7 @@ def broker(request, folder, authority, passwords, tmp_path):
 
 @pytest.fixture
 def make(alone, broker):
-    """make("name", clean=False) -> a client, connected"""
+    """Give make("name", clean=False) -> a client, connected."""
     made = []
 
     def start(name, up=True, **changes):

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and its broker: links that die, brokers that are away or forget.
+"""Tests the client when links die and brokers are away or forget.
 
 The client runs alone, on ordinary MicroPython (standalone.py), behind a proxy that breaks things.
 """
@@ -65,7 +65,7 @@ class Desk:
 
 @pytest.fixture
 def broker():
-    """A broker of the test's own."""
+    """Give a broker of the test's own."""
     with Broker() as running:
         yield running
 
@@ -84,7 +84,7 @@ def desk(broker):
 
 @pytest.fixture
 def make(alone, proxy):
-    """make(keepalive=2, …) -> a client that is connected through the proxy."""
+    """Give make(keepalive=2, …) -> a client that is connected through the proxy."""
     made = []
 
     def start(up=True, port=None, **options):

@@ -1,4 +1,4 @@
-"""Numbered messages in both directions at once, over a link that breaks again and again.
+"""Sends numbered messages in both directions at once, over a link that breaks again and again.
 
 The board's program and a client of the host each publish a thousand; the host's is connected to the
 broker directly. QoS 1: each arrives at least once, in order. QoS 2: exactly once. Nothing grows.
@@ -64,7 +64,7 @@ class Host:
 
 @contextlib.contextmanager
 def both_sides(alone, folder, **options):
-    """(proxy, board, host) with a broker between them that keeps sessions."""
+    """Give (proxy, board, host) with a broker between them that keeps sessions."""
     (folder / "broker").mkdir()
     with Broker(persistence=folder / "broker", extra=CONFIGURATION) as broker:
         host = Host(broker.port)
@@ -84,8 +84,9 @@ def begin(board, qos):
 
 
 def part(board, host, start, stop, way, qos):
-    """Both publish the numbers from `start` to `stop`; returns when the board's are acknowledged
-    and the host's are there."""
+    """Publish the numbers from `start` to `stop` on both sides; return when the board's are
+    acknowledged and the host's are there.
+    """
     under_way = board.start(f"await numbered.{way}(client, 'up/a', {start}, {stop}, {qos})")
     host.publish(start, stop, qos)
     board.finish(under_way, PATIENCE)
@@ -120,7 +121,7 @@ def test_a_thousand_each_way_over_a_link_that_is_cut(alone, tmp_path, way, qos):
 
 
 def check_growth(before, after):
-    """Both are (bytes of heap in use, how much is in each list, dict and set)."""
+    """Check that nothing grew; both are (bytes of heap, how much is in each list, dict and set)."""
     assert after[0] - before[0] < 2048, (before, after)
     assert all(after[1][name] <= size + 2 for name, size in before[1].items()), (before, after)
 
@@ -142,7 +143,7 @@ def test_a_broker_by_the_book_finds_no_fault(alone, way, qos):
 
 @contextlib.contextmanager
 def strict_sides(alone):
-    """(proxy, board, broker)"""
+    """Give (proxy, board, broker)."""
     with (
         StrictBroker() as broker,
         FaultProxy(broker.port) as proxy,
@@ -162,7 +163,7 @@ def strict_part(board, broker, start, stop, way, qos):
 
 
 def check_strict(board, broker, count, qos):
-    """Everything has arrived, in order; at QoS 2 once."""
+    """Check that everything has arrived, in order; at QoS 2 once."""
     assert not broker.faults
     repeated, unordered = board.do("return numbers.repeated, numbers.unordered")
     numbers = [int(payload) for _, payload in broker.taken]

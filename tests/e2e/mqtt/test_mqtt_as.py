@@ -1,4 +1,4 @@
-"""Applications written for mqtt_as (mqtt_as_apps/), unmodified, on frozen/mqtt_as.py.
+"""Runs applications written for mqtt_as (mqtt_as_apps/), unmodified, on frozen/mqtt_as.py.
 
 They run on ordinary MicroPython with our modules in its path, on a simulated board whose Wi-Fi they
 bring up themselves, and as modules of a managed board, whose Wi-Fi is not theirs.
@@ -129,7 +129,7 @@ class App(Lines):
 
 @pytest.fixture(scope="session")
 def run(firmware, sim, tmp_path_factory):
-    """run("callbacks", broker_port, key=value…) -> App, of which only the executable is ours."""
+    """Give run("callbacks", broker_port, key=value…) -> App; only its executable is ours."""
     program = tmp_path_factory.mktemp("mqtt_as") / "micropython"
     program.write_bytes(executable_of(firmware.app.read_bytes()))
     program.chmod(0o755)
@@ -266,7 +266,7 @@ def test_a_kept_session_has_what_came_meanwhile(run, broker, desk):
 
 def test_clean_init_decides_on_what_an_earlier_run_left(run, broker, desk):
     def hears_it(clean_init):
-        """Whether the application gets "away" before a message that is published now."""
+        """Return whether the application gets "away" before a message that is published now."""
         name = f"{time.monotonic_ns()}"
         with run("kept", broker.port, client_id="lasting", clean_init=clean_init) as app:
             app.wait("ready")
@@ -376,7 +376,7 @@ def test_a_walk_through_the_calls(run, broker):
 
 @contextlib.contextmanager
 def name_server(port):
-    """Something that answers the first datagram, with what it was sent."""
+    """Run something that answers the first datagram with what it was sent."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", port))
         sock.settimeout(PATIENCE)

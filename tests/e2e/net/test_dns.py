@@ -1,4 +1,4 @@
-"""Names, looked up without blocking: mqboard.net.dns against a name server that may misbehave."""
+"""Tests names, looked up without blocking, against a name server that may misbehave."""
 
 import socket
 import time
@@ -57,7 +57,7 @@ def program(alone, broker):
 
 
 def look_up(program, server, *, name="broker.example", before="", hosts=(HOST,)):
-    """What the program finds out; checks that this costs no socket."""
+    """Return what the program finds out; checks that this costs no socket."""
     port = server if isinstance(server, int) else server.port
     found, leaked = program.do(
         f"waits = dns._WAITS_S\nbefore = sockets()\n{before}\n"

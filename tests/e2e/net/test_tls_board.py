@@ -1,4 +1,4 @@
-"""A simulated board that reaches its broker over TLS, from provisioning to a lost filesystem."""
+"""Tests a board that reaches its broker over TLS, from provisioning to a lost filesystem."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broker(authority):
-    """A broker with a plain port for us, and as `secure` one with TLS for the board."""
+    """Run a broker with a plain port for us, and as `secure` one with TLS for the board."""
     secure = free_port()
     with Broker(extra=[f"listener {secure} {HOST}", *authority.listener()]) as running:
         running.secure = secure
@@ -41,7 +41,7 @@ def broker(authority):
 
 @pytest.fixture
 def make_tls_board(make_board):
-    """make_tls_board(where, files) -> Board with `where` as its configuration's broker."""
+    """Give make_tls_board(where, files) -> Board with `where` as its configuration's broker."""
 
     def make(where, files, **changes):
         prefix = f"tls/{next(numbers)}"
@@ -89,7 +89,7 @@ def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker
 
 @pytest.fixture
 def strict(authority):
-    """A broker that wants a client certificate; `heard` is its log."""
+    """Run a broker that wants a client certificate; `heard` is its log."""
     lines = [*authority.listener(), f"cafile {authority.ca}", "require_certificate true"]
     heard = []
     with Broker(extra=lines, tls=True, log=heard.append) as running:
@@ -145,14 +145,14 @@ TRUE = b"\x1c\x02"  # the beginning of an answer: version 3, server, stratum 2
 
 
 def answer_of_time(question, when=IN_2033, start=TRUE, stamp=None):
-    """What an NTP server says to `question` at `when`; `stamp` replaces what it must repeat."""
+    """Make an NTP server's answer to `question` at `when`; `stamp` replaces what it must repeat."""
     stamp = question[40:] if stamp is None else stamp
     return start + bytes(22) + stamp + bytes(8) + struct.pack(">II", when + 2_208_988_800, 0)
 
 
 @pytest.fixture
 def time_server(request):
-    """The port of an NTP server; the parameter makes its answers to a question."""
+    """Run an NTP server and give its port; the parameter makes its answers to a question."""
     answers = getattr(request, "param", lambda question: [answer_of_time(question)])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((HOST, 0))
@@ -184,7 +184,7 @@ def set_clock(board, port, floor=0):
 
 
 def guesses(question):
-    """Answers of somebody who did not see the question, and the true one."""
+    """Return answers of somebody who did not see the question, and the true one."""
     forged = [answer_of_time(question, stamp=stamp) for stamp in (bytes(8), b"\xff" * 8, b"")]
     return [*forged, b"", answer_of_time(question, when=IN_2033 + 86400)]
 

@@ -1,4 +1,4 @@
-"""TLS as MicroPython's mbedTLS does it: mqboard.net against mosquitto, no board."""
+"""Tests TLS as MicroPython's mbedTLS does it: mqboard.net against mosquitto, no board."""
 
 import json
 import shutil
@@ -35,14 +35,14 @@ def stranger(folder):
 
 @pytest.fixture(scope="module")
 def secure(authority):
-    """A broker with a good certificate."""
+    """Run a broker with a good certificate."""
     with Broker(extra=authority.listener(), tls=True) as broker:
         yield broker
 
 
 @pytest.fixture
 def probe(alone):
-    """probe(port, context, **job) -> what clients/tls_probe.py prints."""
+    """Give probe(port, context, **job) -> what clients/tls_probe.py prints."""
     shutil.copy(FROZEN / "mqboard" / "net" / "tls.py", alone / "mqboard" / "net")
 
     def run(port, context, host="localhost", say=CONNECT, size=4, **job):
@@ -160,7 +160,7 @@ def test_nobody_there_is_an_error_at_once(probe, authority):
 
 @pytest.fixture
 def silent():
-    """The port of a server that accepts connections and says nothing."""
+    """Give the port of a server that accepts connections and says nothing."""
     with socket.create_server((HOST, 0)) as server:
         taken = []
 

@@ -1,4 +1,4 @@
-"""Firmware that CI built reaches a board: downloaded, kept, pushed by its hash, confirmed."""
+"""Takes firmware that CI built to a board: downloaded, kept, pushed by its hash, confirmed."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Updates over MQTT into a real board's other slot, and everything that may go wrong."""
+"""Tests updates over MQTT into a real board's other slot, and everything that may go wrong."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ def ota(board, image):
 
 
 def write_image(folder, app, **changes):
-    """An app.bin with an image.json that belongs to it."""
+    """Write an app.bin with an image.json that belongs to it."""
     return signed.write_image(folder, app, signed.signed_offer(app, **changes))
 
 

@@ -1,4 +1,4 @@
-"""Power cuts at every flash operation of an update: on the desk all, with whole boots some."""
+"""Cuts power at every flash operation of an update: on the desk all, with whole boots some."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an update sends: only differences, and after an interruption only what is missing."""
+"""Tests what an update sends: only differences, and after an interruption only what is missing."""
 
 import json
 
@@ -12,7 +12,7 @@ from mqhost.update.transfer import SEND
 
 @pytest.fixture
 def changed(variant):
-    """The firmware with one line more in a function, and its own version."""
+    """Build the firmware with one line more in a function, and its own version."""
     text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
     before, loop, after = text.partition("        while True:\n")
     assert loop

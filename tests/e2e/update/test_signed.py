@@ -1,4 +1,4 @@
-"""Whose firmware a board takes, how old it may be, and whether it may come after a rollback."""
+"""Tests whose firmware a board takes, how old it may be, and when it may follow a rollback."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ CRASH = "raise RuntimeError('broken at import')\n"
 
 @pytest.fixture(scope="module")
 def stranger():
-    """Somebody else's key."""
+    """Give somebody else's key."""
     return SigningKey(rsa.generate_private_key(65537, 3072), "stranger")
 
 

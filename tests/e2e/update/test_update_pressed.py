@@ -1,4 +1,4 @@
-"""Updates of boards whose application leaves hardly any memory: done or refused, and no visit."""
+"""Updates boards whose application leaves hardly any memory: done or refused, without a visit."""
 
 import pytest
 
@@ -39,7 +39,7 @@ QUICK = {"health_s": 0.5, "confirm_s": 10}
 
 
 def try_update(board, image):
-    """Push; returns what kept the update from succeeding, or None."""
+    """Push; return what kept the update from succeeding, or None."""
     with board.session() as session:
         try:
             push(session, *load_image(image.app), patience=15, confirm_timeout=40)
@@ -49,7 +49,7 @@ def try_update(board, image):
 
 
 def answers(board):
-    """Whether it answers; that there is no memory for the command is an answer as well."""
+    """Return whether it answers; that there is no memory for the command is an answer as well."""
     try:
         return board.eval("6*7") == "42"
     except BoardError as error:

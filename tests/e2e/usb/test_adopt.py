@@ -1,4 +1,4 @@
-"""The first ten minutes with a board: real firmware, a real broker, real answers."""
+"""Adopts a board as `mqboard adopt` does: real firmware, a real broker, real answers."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ adopt.adopt(
 
 @pytest.fixture
 def chip(tmp_path, sim):
-    """A new chip's flash file, and its partitions."""
+    """Make a new chip's flash file, and its partitions."""
     return tmp_path / "chip.flash", PartitionTable.load(sim.partitions, sim.flash_size)
 
 

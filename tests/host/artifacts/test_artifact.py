@@ -1,4 +1,4 @@
-"""Firmware from CI: found, downloaded through anything, checked, and never half of it kept."""
+"""Tests firmware from CI: found, downloaded through anything, checked, never half of it kept."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ NAME = bundle_name(BOARD, "1.0")
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A GitHub with one run and a token for it; cache and output are the test's own."""
+    """Run a GitHub with one run and a token for it; cache and output are the test's own."""
     with FakeGitHub() as running:
         monkeypatch.setenv("GITHUB_API_URL", running.url)
         monkeypatch.setenv("GITHUB_TOKEN", TOKEN)

@@ -1,4 +1,4 @@
-"""Bundles: what CI packs is read back, and what is damaged, changed or evil is not."""
+"""Tests bundles: what CI packs is read back, and what is damaged, changed or evil is not."""
 
 import io
 import stat
@@ -15,7 +15,7 @@ from mqhost.signing.offer import load_image
 
 @pytest.fixture
 def read(tmp_path):
-    """read(bytes of a zip, board) -> Bundle."""
+    """Give read(bytes of a zip, board) -> Bundle."""
 
     def run(data, board=BOARD, **options):
         path = tmp_path / "bundle.zip"

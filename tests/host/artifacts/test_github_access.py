@@ -1,4 +1,4 @@
-"""Which repository, which token: every spelling of a remote, and no secret in a sentence."""
+"""Tests which repository and token are used: every spelling of a remote, no secret shown."""
 
 import subprocess
 

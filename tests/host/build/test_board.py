@@ -1,4 +1,4 @@
-"""The board definitions: what is read, and what is refused with which words."""
+"""Tests the board definitions: what is read, and what is refused with which words."""
 
 from pathlib import Path
 

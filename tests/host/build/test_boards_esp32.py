@@ -1,4 +1,4 @@
-"""The ESP32 boards' files: whole, in step with each other, and of options that exist."""
+"""Tests the ESP32 boards' files: whole, in step with each other, and of options that exist."""
 
 import json
 import re
@@ -31,7 +31,7 @@ each = pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
 
 
 def options(path: Path) -> dict[str, str]:
-    """The options that a fragment sets."""
+    """Return the options that a fragment sets."""
     lines = [
         line.split("=", 1) for line in path.read_text().splitlines() if line[:1] not in ("#", "")
     ]
@@ -44,7 +44,7 @@ def known_options() -> set[str]:
 
 
 def partitions_fragment() -> set[str]:
-    """The options that mqboard.cmake writes by itself."""
+    """Return the options that mqboard.cmake writes by itself."""
     return set(re.findall(r'"(CONFIG_\w+)=', (COMMON / "mqboard.cmake").read_text()))
 
 

@@ -1,4 +1,4 @@
-"""The build, for real: MicroPython with our frozen modules becomes images, reproducibly."""
+"""Tests the build for real: MicroPython with our frozen modules becomes images, reproducibly."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
 
 @pytest.fixture(autouse=True)
 def one_revision(monkeypatch):
-    """Files may change while the tests run; what is built must not."""
+    """Keep one revision: files may change while the tests run; what is built must not."""
 
     def revision(version: str | None = None) -> Revision:
         return replace(REVISION, version=version or REVISION.version)
@@ -44,7 +44,7 @@ def make(tmp_path) -> Callable[..., BuildResult]:
 
 
 def run(result: BuildResult, code: str) -> str:
-    """What the firmware's executable prints for `code`, with nothing but frozen modules."""
+    """Return what the firmware's executable prints for `code`, with nothing but frozen modules."""
     program = result.folder / "program"
     program.write_bytes(executable_of(result.app.read_bytes()))
     program.chmod(0o755)
@@ -211,5 +211,5 @@ def test_a_wrong_request_is_refused_before_anything_is_done(make, tmp_path):
 
 
 def _state(folder: Path) -> list[tuple[str, int]]:
-    """Every path below `folder` with its time."""
+    """Return every path below `folder` with its time."""
     return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Builds of ESP32 boards with the native builder, real make and mpy-cross, and a fake ESP-IDF."""
+"""Tests builds of ESP32 boards with the native builder, make, mpy-cross and a fake ESP-IDF."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def make(tmp_path, monkeypatch, source) -> Callable[..., BuildResult]:
 
 
 def asked(tmp_path: Path) -> dict:
-    """What idf.py was asked for."""
+    """Return what idf.py was asked for."""
     (file,) = (tmp_path / "cache" / "build").glob("*/make/idf-calls.json")
     return json.loads(file.read_text())
 

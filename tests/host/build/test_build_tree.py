@@ -1,4 +1,4 @@
-"""The build tree: one that no build finished in is not gone on from, and spaces are refused."""
+"""Tests the build tree: an unfinished one is not gone on from, and spaces are refused."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from mqhost.progress import silent
 
 
 class Builder:
-    """Leaves an object file, and ends as told."""
+    """A builder that leaves an object file, and ends as told."""
 
     def __init__(self, error=None):
         self.error = error

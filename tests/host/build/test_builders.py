@@ -1,4 +1,4 @@
-"""The native builder: what it logs, what a failure says, and that nothing outlives it."""
+"""Tests the native builder: what it logs, what a failure says, and that nothing outlives it."""
 
 import os
 import time
@@ -93,7 +93,7 @@ def test_an_interrupted_build_leaves_no_process(tmp_path):
 
 
 def _runs(process: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process is there and no zombie."""
     try:
         return (
             os.path.exists(f"/proc/{process}")

@@ -1,4 +1,4 @@
-"""The docker builder's parts that need no engine: choice, recipe, mounts, sentences."""
+"""Tests the docker builder's parts that need no engine: choice, recipe, mounts, sentences."""
 
 import os
 from dataclasses import replace
@@ -35,7 +35,7 @@ def no_engine(monkeypatch, tmp_path):
 
 @pytest.fixture
 def chip() -> Board:
-    """A board that needs a toolchain."""
+    """Give a board that needs a toolchain."""
     return replace(find("sim"), name="chip", port="esp32", toolchain="espressif/idf:v5.5.1")
 
 

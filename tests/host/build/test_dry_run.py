@@ -1,4 +1,4 @@
-"""invoke build --dry-run shows the whole plan, and runs none of it."""
+"""Tests that invoke build --dry-run shows the whole plan, and runs none of it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is frozen: manifests are read, files are staged, and nothing stale stays behind."""
+"""Tests what is frozen: manifests are read, files are staged, and nothing stale stays behind."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The plan of a build: what it asks for, looked at without running anything."""
+"""Tests the plan of a build: what it asks for, looked at without running anything."""
 
 from dataclasses import replace
 from pathlib import Path

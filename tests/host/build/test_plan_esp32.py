@@ -1,4 +1,4 @@
-"""The plan of an ESP32 board: what the build script is asked for, looked at without running it."""
+"""Tests the plan of an ESP32 board: what the build script is asked for, without running it."""
 
 from dataclasses import replace
 from pathlib import Path

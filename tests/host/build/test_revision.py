@@ -1,4 +1,4 @@
-"""The revision: what git tells, and what stands in where it tells nothing."""
+"""Tests the revision: what git tells, and what stands in where it tells nothing."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""MicroPython's sources: checkouts are recognised, downloads are checked and made whole."""
+"""Tests finding MicroPython's sources: checkouts recognised, downloads checked and made whole."""
 
 import hashlib
 import shutil
@@ -29,7 +29,7 @@ def checkout(folder: Path, version: str) -> Path:
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A Debian archive in a folder, which apt reads like any other."""
+    """Make a Debian archive in a folder, which apt reads like any other."""
     pool = tmp_path / "mirror" / "pool/main/m/micropython"
     pool.mkdir(parents=True)
     (pool / NAME).write_bytes(CONTENT)

@@ -1,4 +1,4 @@
-"""A source tree laid out for a build that writes beside what it builds."""
+"""Tests a source tree laid out for a build that writes beside what it builds."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a native ESP32 build needs is checked before it starts, with what to do next."""
+"""Tests that what a native ESP32 build needs is checked before it starts, with what to do next."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ BOARD = find("esp32")
 
 @pytest.fixture
 def idf(tmp_path, monkeypatch) -> Path:
-    """An ESP-IDF that has what is looked at."""
+    """Make an ESP-IDF that has what is looked at."""
     folder = tmp_path / "idf"
     (folder / "tools" / "cmake").mkdir(parents=True)
     version(folder, 5, 5, 1)

@@ -1,4 +1,4 @@
-"""MicroPython's releases: cloned once, at the commit that is known."""
+"""Tests MicroPython's releases: cloned once, at the commit that is known."""
 
 import subprocess
 from pathlib import Path
@@ -22,7 +22,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
-    """A MicroPython repository with one release, known by its commit; an empty cache."""
+    """Make a MicroPython repository with one release, known by its commit; an empty cache."""
     folder = tmp_path / "repository"
     (folder / "py").mkdir(parents=True)
     (folder / "py" / "mpconfig.h").write_text(HEADER)

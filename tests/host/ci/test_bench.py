@@ -1,4 +1,4 @@
-"""The benchmark's frame: groups, the table, the JSON; from made-up figures."""
+"""Tests the benchmark's frame: groups, the table, the JSON; from made-up figures."""
 
 import io
 import json

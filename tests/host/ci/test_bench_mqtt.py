@@ -1,4 +1,4 @@
-"""The bench group mqtt: its peer, its proxy, its names; without MicroPython."""
+"""Tests the bench group mqtt: its peer, its proxy, its names; without MicroPython."""
 
 import socket
 import ssl
@@ -29,7 +29,7 @@ def test_every_work_and_size_has_a_count():
 
 @pytest.fixture
 def pair():
-    """A Link, and the client's end of it."""
+    """Make a Link, and the client's end of it."""
     ours, theirs = socket.socketpair()
     ours.settimeout(10)
     theirs.settimeout(10)

@@ -1,4 +1,4 @@
-"""CI's helpers: which boards a change touches, and what is said of a build."""
+"""Tests CI's helpers: which boards a change touches, and what is said of a build."""
 
 import json
 import os

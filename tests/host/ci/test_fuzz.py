@@ -1,4 +1,4 @@
-"""The fuzz run of the client's reader: a part of it, and that it would notice what it is for."""
+"""Runs a part of the fuzz of the client's reader, and tests that it would notice faults."""
 
 import itertools
 

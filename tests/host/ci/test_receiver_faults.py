@@ -1,4 +1,4 @@
-"""The update receiver under attack: hostile offers, blocks, commands; by chance, but repeatably."""
+"""Attacks the update receiver with hostile offers, blocks, commands; by chance, but repeatably."""
 
 import functools
 
@@ -28,7 +28,7 @@ def test_no_attack_gets_a_wrong_byte_in_or_keeps_a_good_image_out(tmp_path):
 
 
 def wrongs(desk, monkeypatch, name, replacement) -> str:
-    """What is found in 40 cases when the receiver's method `name` is replaced."""
+    """Return what is found in 40 cases when the receiver's method `name` is replaced."""
     begin = Life.__init__
 
     def begin_broken(life, *arguments):

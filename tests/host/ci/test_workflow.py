@@ -1,4 +1,4 @@
-"""The CI workflow: it calls tasks that exist, is pinned, asks for little, passes the linter."""
+"""Tests the CI workflow: it calls tasks that exist, is pinned, asks for little, passes linters."""
 
 import os
 import re

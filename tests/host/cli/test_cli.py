@@ -1,4 +1,4 @@
-"""The command line as a process of its own: what it prints, where, and how it exits."""
+"""Tests the command line as a process of its own: what it prints, where, and how it exits."""
 
 import io
 import json
@@ -27,7 +27,7 @@ APP = random.Random(1).randbytes(30_000)
 
 @pytest.fixture
 def mqboard(broker, prefix, tmp_path):
-    """A function that runs the command line and returns the finished process."""
+    """Give a function that runs the command line and returns the finished process."""
 
     def run(*arguments, port=None, prefix=prefix, environment=None, text=True, **options):
         return subprocess.run(
@@ -45,7 +45,7 @@ def mqboard(broker, prefix, tmp_path):
 
 @pytest.fixture
 def built(tmp_path):
-    """An app.bin with its image.json."""
+    """Make an app.bin with its image.json."""
     (tmp_path / "app.bin").write_bytes(APP)
     offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
     (tmp_path / "image.json").write_bytes(offer.to_bytes())
@@ -67,7 +67,7 @@ def test_every_command_and_option_has_help():
 
 
 def assert_fails(process, code, *words):
-    """The exit code, the words on stderr, and no Python traceback."""
+    """Check the exit code, the words on stderr, and that there is no Python traceback."""
     assert process.returncode == code, process.stderr
     assert "Traceback" not in process.stderr
     assert len(process.stderr.strip().splitlines()) <= 4

@@ -1,4 +1,4 @@
-"""Progress on the console: a bar on a terminal, few plain lines elsewhere."""
+"""Tests progress on the console: a bar on a terminal, few plain lines elsewhere."""
 
 import io
 import json

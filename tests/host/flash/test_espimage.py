@@ -1,4 +1,4 @@
-"""The app image: esptool accepts it, and every way of being wrong is told apart."""
+"""Tests the app image: esptool accepts it, and every way of being wrong is told apart."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""LittleFS images: made, read back, and listed with as little reading as it takes."""
+"""Tests LittleFS images: made, read back, and listed with as little reading as it takes."""
 
 import pytest
 from littlefs import LittleFS
@@ -27,7 +27,7 @@ def test_files_that_do_not_fit_are_named():
 
 
 def listed(image):
-    """(the files, how many bytes were read for them)."""
+    """Return (the files, how many bytes were read for them)."""
     read = []
 
     def reader(offset, size):

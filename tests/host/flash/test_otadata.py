@@ -1,4 +1,4 @@
-"""otadata records: their bytes, their CRC, and which one the bootloader follows."""
+"""Tests otadata records: their bytes, their CRC, and which one the bootloader follows."""
 
 import pytest
 from hypothesis import given

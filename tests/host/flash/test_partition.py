@@ -1,4 +1,4 @@
-"""The partition table: what the CSV says is what stands in flash, and what is wrong is named."""
+"""Tests the partition table: what the CSV says stands in flash, and what is wrong is named."""
 
 import hashlib
 from pathlib import Path

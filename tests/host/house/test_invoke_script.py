@@ -1,4 +1,4 @@
-"""./invoke: makes .venv when it must, only then, and hands everything else to Invoke.
+"""Tests ./invoke: it makes .venv when it must, only then, and hands everything else to Invoke.
 
 The script is the real one, in a folder of its own; python and pip are stand-ins that note their
 calls, so that no test needs a package index.
@@ -121,7 +121,7 @@ def test_a_first_run_that_was_killed_is_done_again(project):
 
 @pytest.fixture
 def foreign(project):
-    """The project with a .venv that is another user's; a function that runs ./invoke there."""
+    """Make the project with another user's .venv; give a function that runs ./invoke there."""
     with tempfile.TemporaryDirectory() as place:  # pytest's own is closed to others
         Path(place).chmod(0o755)
         folder = Path(shutil.move(project, place))

@@ -1,4 +1,4 @@
-"""ruff over the whole project and mypy over the host package, with pyproject.toml's settings."""
+"""Runs ruff over the whole project and mypy over the host package, as pyproject.toml says."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The Debian packages: what counts as missing, and how it is got or asked for."""
+"""Tests the Debian packages: what counts as missing, and how it is got or asked for."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def two_missing(monkeypatch):
 
 @pytest.fixture
 def apt(monkeypatch, tmp_path):
-    """A machine where we are root and apt-get is a script that notes how it was called."""
+    """Make a machine where we are root and apt-get is a script that notes how it was called."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     log = tmp_path / "log"
     script = tmp_path / "apt-get"

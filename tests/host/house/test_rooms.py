@@ -1,4 +1,4 @@
-"""The rooms of the host package and of the board: imports run down the floors, and in no circle."""
+"""Tests the rooms of host package and board: imports run down the floors, in no circle."""
 
 import ast
 from collections.abc import Collection
@@ -28,7 +28,7 @@ BELOW["artifacts"] -= {"build"}
 
 
 def imports(root: Path, package: str) -> dict[str, set[str]]:
-    """Which modules of `package` each of its modules imports, wherever in its code it does.
+    """Return which modules of `package` each of its modules imports, wherever in its code.
 
     A package goes by its own name: what its __init__.py imports, it imports.
     """
@@ -53,7 +53,7 @@ def _imported(path: Path, modules: Collection[str]) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The room that a host module is in, or is itself; "" on the ground floor."""
+    """Return the room that a host module is in, or is itself; "" on the ground floor."""
     name = module.partition(".")[2].partition(".")[0]
     return name if name in BELOW else ""
 

@@ -1,4 +1,4 @@
-"""The Invoke tasks, run as a user runs them."""
+"""Tests the Invoke tasks, run as a user runs them."""
 
 import os
 import re

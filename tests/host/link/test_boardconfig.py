@@ -1,4 +1,4 @@
-"""The host's rules for a board's configuration, held against the board's own."""
+"""Tests the host's rules for a board's configuration, held against the board's own."""
 
 import copy
 import importlib
@@ -51,7 +51,7 @@ on_board = importlib.import_module("mqboard.config")
 
 
 def places(value, path=()):
-    """The paths of everything in `value`."""
+    """Yield the paths of everything in `value`."""
     yield path
     tables = {dict: lambda: value.items(), list: lambda: enumerate(value)}
     for key, item in tables.get(type(value), tuple)():
@@ -59,7 +59,7 @@ def places(value, path=()):
 
 
 def changed(record, path, change):
-    """A copy of `record` in which `change(table, key)` was done at `path`."""
+    """Return a copy of `record` in which `change(table, key)` was done at `path`."""
     record = copy.deepcopy(record)
     table = record
     for key in path[:-1]:

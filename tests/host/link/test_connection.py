@@ -1,4 +1,4 @@
-"""The connection to the broker: what arrives there that should not."""
+"""Tests what the connection to the broker does with what should not arrive there."""
 
 from paho.mqtt.client import MQTTMessage
 
@@ -7,7 +7,7 @@ from mqhost.link.settings import Settings
 
 
 def message(topic: bytes) -> MQTTMessage:
-    """As paho makes it of a PUBLISH; mosquitto lets no such topic through, others may."""
+    """Make a message as paho does of a PUBLISH that mosquitto lets not through, others may."""
     made = MQTTMessage(topic=topic)
     made.payload = b"payload"
     return made

@@ -1,4 +1,4 @@
-"""The session against a real mosquitto and a fake board: requests, replies, silence, faults."""
+"""Tests the session against mosquitto and a fake board: requests, replies, silence, faults."""
 
 import shutil
 import socket
@@ -88,7 +88,7 @@ def answer_with(*replies):
 
 @pytest.fixture
 def scripted(session, board):
-    """A function that makes the board answer with given messages and returns the reply to one."""
+    """Give a function that has the board answer with given messages and returns the reply."""
 
     def ask(*replies, **options):
         script = answer_with(*replies)
@@ -301,7 +301,7 @@ def test_tls_to_a_port_without_it_says_so(broker):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """A self-signed certificate for localhost: (certificate, key)."""
+    """Make a self-signed certificate for localhost: (certificate, key)."""
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
@@ -365,7 +365,7 @@ def test_a_refused_subscription_is_not_silence(tmp_path):
 
 @pytest.fixture
 def own():
-    """A broker of its own, for tests that stop it."""
+    """Run a broker of its own, for tests that stop it."""
     with Broker(free_port()) as running:
         yield running
 

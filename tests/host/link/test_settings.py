@@ -1,4 +1,4 @@
-"""Connection settings: which source wins, and what is refused."""
+"""Tests the connection settings: which source wins, and what is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What holds for all MQTT packets: written and read again, cut and joined anywhere, and damaged.
+"""Tests what holds for all MQTT packets: written and read, cut and joined anywhere, and damaged.
 
 A million damaged streams: MQBOARD_FUZZ_CASES=1000000 pytest tests/host/mqtt
 """
@@ -134,7 +134,7 @@ def test_without_a_stream_handler_large_messages_are_passed_over(given_messages,
 
 
 def matches_by_the_book(wanted, levels):
-    """4.7, one level after the other."""
+    """Match as 4.7 says, one level after the other."""
     if not wanted:
         return not levels
     if wanted[0] == "#":

@@ -1,4 +1,4 @@
-"""Signing keys: made once, kept to oneself, found, and every way in which one cannot be used."""
+"""Tests signing keys: made once, kept to oneself, found, and every way in which one is unusable."""
 
 import hashlib
 import os
@@ -42,7 +42,7 @@ def other():
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The folder of keys, not made yet."""
+    """Give the folder of keys, not made yet."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "config" / "mqboard"
 

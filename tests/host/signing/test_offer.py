@@ -1,4 +1,4 @@
-"""The offer: made from an image, written, read back, and every way it can be wrong."""
+"""Tests the offer: made from an image, written, read back, and every way it can be wrong."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The private broker: it starts, says why it cannot, and leaves nothing behind."""
+"""Tests the private broker: it starts, says why it cannot, and leaves nothing behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""However the broker's process is ended, its mosquitto ends with it."""
+"""Tests that however the broker's process is ended, its mosquitto ends with it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from mqhost.sim.broker import free_port
 
 @pytest.fixture
 def broker_task():
-    """`invoke broker`, serving: (process, the process id of its mosquitto)."""
+    """Run `invoke broker`, serving: (process, the process id of its mosquitto)."""
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "invoke", "broker", "--port", str(port)],

@@ -1,4 +1,4 @@
-"""The bootloader: a table of cases, a whole update, and power cuts at every flash operation."""
+"""Tests the bootloader: a table of cases, a whole update, power cuts at every operation."""
 
 import pytest
 

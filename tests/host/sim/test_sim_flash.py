@@ -1,4 +1,4 @@
-"""The simulated flash keeps the rules of NOR flash, loses power where told, and has one owner."""
+"""Tests that simulated flash keeps NOR's rules, loses power where told, and has one owner."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def flash(tmp_path):
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
-    """One flash for the generated cases; each erases what it uses."""
+    """Give one flash for the generated cases; each erases what it uses."""
     path = tmp_path_factory.mktemp("flash") / "flash"
     Flash.create(path, SIZE)
     with Flash(path) as flash:

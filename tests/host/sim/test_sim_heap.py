@@ -1,4 +1,4 @@
-"""The size of a simulated board's heap is checked before anything boots, or boots for ever."""
+"""Tests that a simulated board's heap size is checked before it boots, or boots for ever."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NVS: it keeps what was set, over restarts, full halves and power cuts."""
+"""Tests NVS: it keeps what was set, over restarts, full halves and power cuts."""
 
 import pytest
 from hypothesis import given, settings

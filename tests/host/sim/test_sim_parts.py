@@ -1,4 +1,4 @@
-"""The simulated board's small parts: bus records, radio, console, filesystem image, MAC address."""
+"""Tests the simulated board's small parts: bus, radio, console, filesystem image, MAC address."""
 
 import re
 import threading
@@ -36,7 +36,7 @@ def test_both_ends_of_the_bus_number_the_operations_alike():
 
 
 def settled(station: Radio) -> int:
-    """The status once the attempt is over."""
+    """Return the status once the attempt is over."""
     deadline = time.monotonic() + 5
     while station.status == radio.CONNECTING and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Differences to the image that runs: what they decode to, and what becomes of useless ones."""
+"""Tests differences to the image that runs: what they decode to, what becomes of useless ones."""
 
 import hashlib
 import random
@@ -21,14 +21,14 @@ from mqwire import update as wire
 
 
 def firmware(size=40_000, seed=1):
-    """Bytes like those of a program: words of which some are addresses."""
+    """Make bytes like those of a program: words of which some are addresses."""
     source = random.Random(seed)
     words = (source.choice((source.randrange(1 << 32), 0x3F400000 + n)) for n in range(size // 4))
     return b"".join(word.to_bytes(4, "little") for word in words)
 
 
 def moved(image, at=10_000, by=16):
-    """`image` with `by` bytes more at `at`, and the addresses changed accordingly."""
+    """Return `image` with `by` bytes more at `at`, and the addresses changed accordingly."""
     numbers = [int.from_bytes(image[n : n + 4], "little") for n in range(0, len(image), 4)]
     numbers = [n + by if 0x3F400000 + at // 4 <= n < 0x3F500000 else n for n in numbers]
     image = b"".join(number.to_bytes(4, "little") for number in numbers)
@@ -36,7 +36,7 @@ def moved(image, at=10_000, by=16):
 
 
 def decoded(messages, base):
-    """{block number: block} of what is in the messages."""
+    """Return {block number: block} of what is in the messages."""
     found = {}
     for payload, _ in messages:
         assert len(payload) <= mqwire.MAX_PAYLOAD
@@ -99,7 +99,7 @@ def test_only_the_blocks_asked_for_are_told():
 
 @pytest.fixture
 def running(board, tmp_path, monkeypatch):
-    """The image that the fake board runs; nothing is in the local store."""
+    """Give the image that the fake board runs; nothing is in the local store."""
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
     monkeypatch.setattr(transfer_module, "_STALL_REJECTED", 0.1)
     monkeypatch.setattr(transfer_module, "_POLL", 0.02)

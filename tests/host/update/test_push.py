@@ -1,4 +1,4 @@
-"""The update push against a real mosquitto and a fake board that loses, doubles, refuses, dies."""
+"""Tests the update push against mosquitto and a fake board that loses, doubles, refuses, dies."""
 
 import random
 import threading
@@ -33,7 +33,7 @@ BLOCKS = 12
 
 
 def image(blocks=BLOCKS, extra=-100, seed=1):
-    """An app image of incompressible and of compressible blocks in turn."""
+    """Make an app image of incompressible and of compressible blocks in turn."""
     source = random.Random(seed)
     parts = [
         source.randbytes(4096) if number % 2 else source.randbytes(64) * 64
@@ -49,7 +49,7 @@ def offer_for(app, **changes):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Short stalls: the tests lose things on purpose."""
+    """Shorten the stalls: the tests lose things on purpose."""
     for name in ("_STALL_COMPARE", "_STALL_SEND", "_STALL_SENT", "_STALL_VERIFY"):
         monkeypatch.setattr(transfer_module, name, 0.3)
     monkeypatch.setattr(transfer_module, "_STALL_REJECTED", 0.1)

@@ -1,4 +1,4 @@
-"""The local image store: whole or missing, bounded, safe with several users."""
+"""Tests the local image store: whole or missing, bounded, safe with several users."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Flash and provision: the right chip, nothing lost unasked, passwords where they belong."""
+"""Tests flash and provision: the right chip, nothing lost unasked, passwords where they belong."""
 
 import contextlib
 import io
@@ -48,7 +48,7 @@ def make(wish=WISH, questions=NOBODY, **options):
 
 
 def lay_build(folder, board, **report):
-    """What a build of `board` leaves: a flash image with a bootloader, the table, and an app."""
+    """Lay out a build of `board`: a flash image with a bootloader, the table, and an app."""
     folder.mkdir(exist_ok=True)
     table = PartitionTable.load(board.partitions, board.flash_size)
     app = build_app_image(
@@ -238,7 +238,7 @@ def test_questions_are_repeated_until_there_is_an_answer():
 
 
 def self_signed(folder, name="ca", password=()):
-    """A certificate's PEM file and its key's."""
+    """Make a certificate's PEM file and its key's."""
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=test"]
     argv += ["-passout", "pass:secret"] if password else ["-nodes"]
@@ -389,7 +389,7 @@ def test_the_commands_take_their_options(line, words):
 
 
 def read_until(file, text, again=lambda: None, seconds=30):
-    """What `file` gives until `text` is in it; `again` is called while nothing comes."""
+    """Return what `file` gives until `text` is in it; `again` is called while nothing comes."""
     got, deadline = b"", time.monotonic() + seconds
     while text not in got:
         assert time.monotonic() < deadline, got

@@ -1,4 +1,4 @@
-"""The real esptool against a chip that is not there: what is asked of it, what its words mean."""
+"""Tests the real esptool against a chip that is not there: what it is asked and what it says."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ def chip():
 
 
 def stands_in(*lines, code=2):
-    """A command that prints what esptool prints when it fails in ways that need real hardware."""
+    """Make a command that prints what esptool prints when it fails in ways that need hardware."""
     text = "\n".join(lines)
     return [sys.executable, "-c", f"import sys; print({text!r}); sys.exit({code})"]
 
