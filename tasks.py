@@ -21,8 +21,8 @@ from mqhost.build import cleaning
 from mqhost.cli import demo as demo_
 from mqhost.cli import flash_commands as usb
 from mqhost.cli import printing, show
-from mqhost.cli.commands import run_ota
 from mqhost.cli.simulator import run_foreground
+from mqhost.cli.twin import Twin
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.link.boardconfig import Wish
@@ -35,6 +35,7 @@ from mqhost.usb import monitor as monitor_
 
 out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(printing.say, out)
+MQBOARD_OTA = Twin("ota")
 
 
 def edge(body):
@@ -153,28 +154,12 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
     run_foreground(*where, flash=path, heap=heap, say=say)
 
 
-@task(
-    help={
-        "prefix": "the board's topic prefix, as esp32/test",
-        "board": "push the build of this board; by default of the one the device says it is",
-        "image": "push this app.bin, or the one kept whose SHA-256 begins so",
-        "retry_failed": "also what the board has tried and gone back from",
-        "base": "the app.bin that the board runs, where it is not kept: only differences are sent",
-        "full": "send the whole image, not differences",
-        "json": "print events, one JSON object a line",
-        "server": "the broker's address; 127.0.0.1 by default",
-        "port": "the broker's port; by default 8883 with TLS, 1883 without",
-    }
-)
+@task(help=MQBOARD_OTA.help)
 @edge
-def ota(
-    _, prefix=None, board=None, image=None, retry_failed=False, base=None, full=False, json=False,
-    server=None, port=0,
-):  # fmt: skip
+@MQBOARD_OTA.options
+def ota(_, **options):
     """Push new firmware over MQTT and wait until the board has confirmed it."""
-    settings = Settings.resolve({"prefix": prefix, "server": server, "port": port or None})
-    options = {"base": Path(base) if base else None, "full": full, "retry_failed": retry_failed}
-    run_ota(settings, board, Path(image) if image else None, Console(), as_json=json, **options)
+    sys.exit(MQBOARD_OTA.run(options))
 
 
 @task(

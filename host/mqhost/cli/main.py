@@ -121,7 +121,6 @@ def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
     help="App image to push, with its image.json beside it, or the first digits of the SHA-256 of "
     "one that was built or downloaded.  [build/BOARD/app.bin]",
 )
-@click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
 @click.option("--retry-failed", is_flag=True, help="Also what the board tried and went back from.")
 @click.option(
     "--base",
@@ -130,6 +129,7 @@ def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
 )
 @click.option("--full", is_flag=True, help="Send the whole image, not differences.")
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
+@click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
 @click.option(
     "--patience",
     type=click.FloatRange(min=1),
