@@ -1,4 +1,4 @@
-"""Fakes partition, stream, log and clocks with the real things' contracts, for both runtimes."""
+"""Fakes partition, NVS, stream, log and clocks, with the real contracts, for both runtimes."""
 
 import asyncio
 
@@ -79,6 +79,30 @@ class FakePartition:
             self.data[start : start + BLOCK] = b"\xff" * BLOCK
             return 0
         return {4: len(self.data) // BLOCK, 5: BLOCK}.get(command, 0)
+
+
+class FakeNvs:
+    """An esp32.NVS namespace in memory; `blobs` has what is kept."""
+
+    def __init__(self):
+        self.blobs = {}
+
+    def get_blob(self, key, buffer):
+        if key not in self.blobs:
+            raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
+        value = self.blobs[key]
+        buffer[: len(value)] = value
+        return len(value)
+
+    def set_blob(self, key, value):
+        self.blobs[key] = bytes(value)
+
+    def erase_key(self, key):
+        if self.blobs.pop(key, None) is None:
+            raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
+
+    def commit(self):
+        pass
 
 
 class FakeStream:

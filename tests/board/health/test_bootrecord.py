@@ -1,0 +1,144 @@
+"""Tests what a board remembers over a reset: unhealthy boots, the image on trial, its seq."""
+
+import unittest
+
+from fakes import FakeNvs
+
+from mqboard.health.bootrecord import (
+    BootRecord,
+    Store,
+    Trial,
+    count_from_zero,
+    keep_seq,
+    newest_seq,
+)
+from mqwire import update as wire
+
+
+class Memory:
+    """machine.RTC().memory"""
+
+    def __init__(self):
+        self.data = b""
+
+    def __call__(self, *data):
+        if not data:
+            return self.data
+        self.data = bytes(data[0])
+
+
+class BootRecordTest(unittest.TestCase):
+    def test_three_boots_that_never_got_healthy_end_in_safe_mode(self):
+        memory = Memory()
+        seen = [BootRecord(memory, number == 0).safe_mode() for number in range(5)]
+        self.assertEqual(seen, [False, False, False, True, True])
+
+    def test_a_healthy_boot_counts_from_zero_again(self):
+        memory = Memory()
+        for _ in range(10):
+            boot = BootRecord(memory, False)
+            self.assertFalse(boot.safe_mode())
+            count_from_zero(memory)
+
+    def test_power_cycles_are_not_crashes(self):
+        memory = Memory()
+        for _ in range(10):
+            self.assertFalse(BootRecord(memory, True).safe_mode())
+
+    def test_garbage_in_rtc_memory_counts_as_nothing(self):
+        memory = Memory()
+        memory.data = b"\xff" * 2048
+        self.assertEqual(BootRecord(memory, False).unhealthy, 0)
+
+
+class TrialTest(unittest.TestCase):
+    def setUp(self):
+        self.nvs = FakeNvs()
+        self.trial = Trial(Store(self.nvs))
+
+    def start(self, image, version):
+        self.trial.begin(image, version)
+        self.trial.due()
+
+    def test_a_rolled_back_image_is_remembered_with_its_reason(self):
+        self.start("beef", "2.0")
+        self.trial.blame(wire.NO_BROKER, "no broker")
+        failed = {"image": "beef", "version": "2.0", "code": wire.NO_BROKER, "reason": "no broker"}
+        self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
+        self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
+
+    def test_without_a_word_of_its_own_the_reset_cause_tells(self):
+        for cause, code in (
+            ("watchdog", wire.WATCHDOG),
+            ("power-on", wire.POWER_LOST),
+            ("reset", wire.CRASH),
+        ):
+            self.start("beef", "2.0")
+            self.assertEqual(self.trial.resolve("cafe", "aborted", cause)["code"], code)
+
+    def test_the_image_on_trial_itself_is_no_failure(self):
+        self.start("beef", "2.0")
+        self.assertIsNone(self.trial.resolve("beef", "valid", "reset"))
+        self.trial.confirmed()
+        self.assertIsNone(self.trial.resolve("cafe", "aborted", "reset"))
+
+    def test_power_lost_while_a_confirmation_is_noted_leaves_a_note_of_that(self):
+        nvs = FakeNvs()
+        trial = Trial(Store(nvs))
+        trial.begin("dead", "1.9")
+        trial.due()
+        trial.resolve("cafe", "aborted", "watchdog")
+        trial.begin("beef", "2.0")
+        erase, left = nvs.erase_key, []
+
+        def erase_once(key):
+            if left:
+                raise KeyboardInterrupt  # the power is gone
+            left.append(key)
+            erase(key)
+
+        nvs.erase_key = erase_once
+        with self.assertRaises(KeyboardInterrupt):
+            trial.confirmed()
+        self.assertEqual(trial.image(), "beef")
+        nvs.erase_key = erase
+        trial.confirmed()
+        self.assertIsNone(trial.image())
+        self.assertEqual(nvs.blobs, {})
+
+    def test_an_image_that_was_never_booted_did_not_fail(self):
+        self.start("beef", "2.0")
+        self.assertIsNone(self.trial.resolve("cafe", "undefined", "power-on"))
+
+    def test_an_image_that_was_not_due_is_not_blamed_for_the_one_before_it(self):
+        for cause in ("watchdog", "reset", "power-on"):
+            self.trial.begin("beef", "2.0")
+            self.assertIsNone(self.trial.resolve("cafe", "aborted", cause))
+            self.assertIsNone(self.trial.image())
+
+    def test_a_note_that_does_not_fit_stops_no_update(self):
+        def full(key, value):
+            raise OSError(-4357, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
+
+        self.trial.begin("beef", "2.0")
+        self.nvs.set_blob = full
+        self.trial.due()
+        self.assertEqual(self.trial.image(), "beef")
+
+
+class SeqTest(unittest.TestCase):
+    def test_the_highest_is_kept(self):
+        store = Store(FakeNvs())
+        self.assertEqual(newest_seq(store), 0)
+        for seq, kept in ((5, 5), (3, 5), (1 << 40, 1 << 40)):
+            keep_seq(store, seq)
+            self.assertEqual(newest_seq(store), kept)
+
+    def test_garbage_counts_as_none(self):
+        store = Store(FakeNvs())
+        store.set("seq", "x")
+        self.assertEqual(newest_seq(store), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
