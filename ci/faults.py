@@ -25,6 +25,7 @@ from mqhost.progress import Progress, silent
 from mqhost.signing.offer import block_of
 from mqhost.update.blocks import Encoder, deflate
 from mqhost.update.delta import Delta
+from mqhost.update.failures import SENTENCES
 from mqwire import MAX_PAYLOAD, blocks_topic, command_topic, error_topic, header, reply_topic
 from mqwire import update as wire
 
@@ -208,7 +209,7 @@ class _Script:
                     raise Wrong(f"an update is answered with an error: {payload!r}")
                 del self.idents[ident]
             replied = topic == reply_topic(PREFIX, ident) and ident in self.idents
-            if replied and wire.unpack_reply(payload[2:])[0] not in wire.CODES:
+            if replied and wire.unpack_reply(payload[2:])[0] not in SENTENCES:
                 raise Wrong(f"code {payload[2]}")
         answered = {topic for topic, _ in said}
         for ident, image in self.idents.items():

@@ -14,46 +14,40 @@ _reset = machine.reset  # bound now: when the heap is full nothing can be looked
 _PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
 
 
-def _board():
-    from mqboard.lazy import forget
-    from mqboard.startup import ONCE, Unprovisioned, assemble
+def _start():
+    # Not at the top: whatever keeps it from loading must end in the reset below.
+    from mqboard.startup import Unprovisioned, assemble
 
     try:
-        board = assemble()
+        assemble().run()
+        raise RuntimeError("the board's event loop has ended")
     except Unprovisioned as error:
         print("%s. Write /config.json, then machine.reset()." % error)
-        return None
-    forget(*ONCE)
-    return board
-
-
-def _start():
-    try:
-        # In a function of its own, so that nothing here refers to what is forgotten.
-        board = _board()
-        if board:
-            board.run()
-            raise RuntimeError("the board's event loop has ended")
     except KeyboardInterrupt:
         print("Stopped: this is the MicroPython prompt; machine.reset() starts the board again.")
     sys.path.extend(("", "/lib"))
     machine.WDT(timeout=_PROMPT_MS).feed()
 
 
-try:
-    _start()
-except BaseException as error:  # nobody is there to read a traceback at a prompt
+def _guard():
+    # A function: with a full heap a module's names could not take one more, but locals have room.
     try:
-        gc.collect()  # what it died of may be a full heap
-        sys.print_exception(error)
+        _start()
+    except BaseException as error:  # nobody is there to read a traceback at a prompt
+        try:
+            gc.collect()  # what it died of may be a full heap
+            sys.print_exception(error)
 
-        from esp32 import NVS
+            from esp32 import NVS
 
-        from mqboard.health.bootrecord import NAMESPACE, Store, Trial
-        from mqwire.update import CRASH
+            from mqboard.health.bootrecord import NAMESPACE, Store, Trial
+            from mqwire.update import CRASH
 
-        last_line = "%s: %s" % (type(error).__name__, error)
-        Trial(Store(NVS(NAMESPACE))).blame(CRASH, last_line)
-        time.sleep(1)
-    finally:
-        _reset()
+            last_line = "%s: %s" % (type(error).__name__, error)
+            Trial(Store(NVS(NAMESPACE))).blame(CRASH, last_line)
+            time.sleep(1)
+        finally:
+            _reset()
+
+
+_guard()

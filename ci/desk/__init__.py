@@ -192,9 +192,11 @@ class Life:
 
     async def live(self, script: Callable[["Life"], Awaitable[None]]) -> None:
         """Run the board's tasks and `script` until one ends the CPU, or `script` returns."""
+        from mqboard.health.confirm import settle
+
         self.up.set()
         self.add("commands", self.router.run)
-        self.add("settle", self.board._settle)
+        self.add("settle", lambda: settle(self.board))
         mine = asyncio.create_task(script(self))
         mine.add_done_callback(lambda _: self.over.set())
         try:

@@ -41,7 +41,7 @@ class Modules:
 
 
 class _Finder:
-    """Finds the board's modules. Keeps their code: the board forgets them and loads them anew."""
+    """Finds the board's modules, and keeps their code."""
 
     def __init__(self) -> None:
         self._loaders: dict[str, _Loader] = {}

@@ -1,7 +1,7 @@
 """Runs the board: starts its tasks, answers its own commands, and ends it by a reset.
 
 `Board` is also what a user's module gets: `async def start(board, settings)` finds client, log,
-config and supervisor. What is needed once in a while is loaded then, and forgotten (mqboard.lazy).
+config and supervisor.
 """
 
 import asyncio
@@ -9,30 +9,22 @@ import os
 import sys
 
 import machine
-from esp32 import Partition
+from esp32 import NVS, Partition
 from micropython import const
 
 import mqwire
 from mqboard import identity
 from mqboard.clock import jitter, ticks_diff, ticks_ms
-from mqboard.lazy import forget
+from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero
+from mqboard.health.confirm import settle
 from mqboard.log import Logger
+from mqboard.update.receiver import Receiver
 
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
 _LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
-_UPDATE_MODULES = const(
-    (
-        "mqboard.update.receiver",
-        "mqboard.update.offer",
-        "mqboard.update.signature",
-        "mqboard.update.errors",
-        "mqboard.update.decode",
-        "mqwire.update",
-    )
-)
 
 
 class Board:
@@ -114,18 +106,10 @@ class Board:
         """Settle this boot; then prove now and then that commands still reach us."""
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
-        await self._settle()
+        await settle(self)
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
-
-    async def _settle(self):
-        from mqboard.health.confirm import ONCE, settle
-
-        try:
-            await settle(self)
-        finally:
-            forget(*ONCE)
 
     async def prove(self):
         """Return whether a command that we send to our own topic comes back, in time."""
@@ -162,8 +146,6 @@ class Board:
 
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
-        from mqboard.health.bootrecord import count_from_zero
-
         self.log.warning("resetting: %s", reason)
         if not stay_safe:
             count_from_zero(machine.RTC().memory)
@@ -183,17 +165,11 @@ class Board:
         """The receiver is there while a transfer is: an idle board has 6 KB more."""
         receiver = self._receiver or self._make_receiver()
         await receiver.update(request)
-        if self._receiver:
-            return
-        if receiver.idle():
-            forget(*_UPDATE_MODULES)
-        else:
+        if not self._receiver and not receiver.idle():
             self._receiver = receiver
             self.supervisor.add("update", self._receive, vital=False)
 
     def _make_receiver(self):
-        from mqboard.update.receiver import Receiver
-
         running = Partition(Partition.RUNNING)
         try:
             self._spare = running.get_next_update()
@@ -213,20 +189,12 @@ class Board:
     def check_update(self):
         """Raise whatever keeps this firmware from taking an update."""
         self._make_receiver()
-        for name in _UPDATE_MODULES:
-            __import__(name)
-        forget(*_UPDATE_MODULES)
 
     async def _receive(self):
         await self._receiver.run()
         self._receiver = None
-        forget(*_UPDATE_MODULES)
 
     def _install(self, offer):
-        from esp32 import NVS
-
-        from mqboard.health.bootrecord import NAMESPACE, Store, Trial
-
         trial = Trial(Store(NVS(NAMESPACE)))
         try:
             trial.begin(offer.sha256, offer.version)

@@ -31,8 +31,7 @@ _NUMBER = (int, float)
 
 class Config:
     """A parsed configuration, its keys as attributes; `text` is the JSON it came from, until it is
-    kept as a good one; `complaint` is "" or says what was not taken as it stands there. (No
-    methods: they would keep this module in the heap; it is used once.)"""
+    kept as a good one; `complaint` is "" or says what was not taken as it stands there."""
 
 
 def parse(text):

@@ -4,7 +4,9 @@ last good configuration: a board that lost its filesystem still finds a broker t
 A kept copy is used when a file cannot be read or has no certificate in it.
 """
 
-from mqboard.lazy import forget
+from esp32 import NVS
+
+from mqboard.health.bootrecord import NAMESPACE, Store
 
 _NAMES = ("ca", "cert", "key")  # attributes of the configuration, and keys in NVS
 
@@ -13,10 +15,7 @@ def loader(settings, log):
     """Return the function that makes the SSLContext, for mqboard.net.opener."""
 
     def make_context():
-        from esp32 import NVS
-
-        from mqboard.health.bootrecord import NAMESPACE, Store
-        from mqboard.net import tls
+        from mqboard.net import tls  # only a board with TLS needs it
 
         sources = [getattr(settings, name) for name in _NAMES]
         try:
@@ -31,8 +30,6 @@ def loader(settings, log):
                 raise
             log.error("%s; using what was kept", error)
             return tls.make_context(*kept, verify=settings.verify)
-        finally:
-            forget("mqboard.health.bootrecord")
 
     return make_context
 

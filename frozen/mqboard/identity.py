@@ -5,6 +5,7 @@ import json
 import sys
 
 import mqwire
+from mqboard.update.signature import key_id
 
 
 class Identity:
@@ -57,21 +58,13 @@ class Identity:
         facts = self.facts()
         facts["seq"] = self.seq
         facts["oldest"] = self.oldest
-        facts["keys"] = self._key_ids()
+        facts["keys"] = [key_id(key) for key in self.keys]
         facts["heap_free"] = gc.mem_free()
         facts["heap_used"] = gc.mem_alloc()
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address
         return json.dumps(facts).encode()
-
-    def _key_ids(self):
-        from mqboard.lazy import forget
-        from mqboard.update.signature import key_id
-
-        ids = [key_id(key) for key in self.keys]
-        forget("mqboard.update.signature")
-        return ids
 
 
 def offline(reason):

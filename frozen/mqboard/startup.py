@@ -1,7 +1,6 @@
 """Builds the on-board objects and hands them to each other: the composition root.
 
-Everything here is done once, at boot. main.py forgets this module afterwards, and those that only
-it needs, so nothing that stays may be defined here: no class, no callback.
+`assemble` is called once, by main.py. Only this module and the thinnest edge know the hardware.
 """
 
 import asyncio
@@ -24,19 +23,6 @@ from mqboard.repl.eval import Repl
 from mqboard.router import Router
 from mqboard.update import slots
 from mqwire import flash
-
-# What main.py forgets when the board is built.
-ONCE = (
-    "mqboard.startup",
-    "mqboard.health.bootrecord",
-    "mqboard.config",
-    "mqboard.credentials",
-    "mqboard.update.slots",
-    "mqwire.flash",
-    "mqwire.update",
-    "mqbuild",
-    "flashbdev",
-)
 
 _CONFIG = "/config.json"
 _RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
@@ -120,7 +106,7 @@ def _link(settings):
     logger = log.Logger("link")
     if settings.ethernet is None:
         return wifi.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
-    from mqboard.net.ethernet import EthernetLink
+    from mqboard.net.ethernet import EthernetLink  # few boards need it
 
     return EthernetLink(settings.ethernet, logger)
 
@@ -129,7 +115,7 @@ def _opener(settings, the_link):
     if not settings.tls:
         return net.opener(the_link, settings.host, settings.port)
     from mqboard import credentials
-    from mqboard.net import tls
+    from mqboard.net import tls  # only a board with TLS needs it
 
     logger = log.Logger("tls")
     make_context = credentials.loader(settings, logger)

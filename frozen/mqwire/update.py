@@ -67,35 +67,6 @@ WATCHDOG = 52
 CRASH = 53
 POWER_LOST = 54  # says nothing about the image: it may be offered again
 
-CODES = (
-    RECEIVING,
-    INSTALLED,
-    ALREADY_RUNNING,
-    MALFORMED,
-    WRONG_BOARD,
-    WRONG_MCU,
-    TOO_LARGE,
-    BUSY,
-    UNCONFIRMED,
-    BAD_SIGNATURE,
-    UNKNOWN_KEY,
-    TOO_OLD,
-    FAILED_BEFORE,
-    WRONG_BASE,
-    FLASH_ERROR,
-    IMAGE_HASH,
-    IMAGE_INVALID,
-    CANCELLED,
-    NO_MEMORY,
-    NO_NETWORK,
-    NO_BROKER,
-    UNREACHABLE,
-    UNHEALTHY,
-    WATCHDOG,
-    CRASH,
-    POWER_LOST,
-)
-
 _PART = ">H"
 _RECORD = ">HBH"
 RECORD_SIZE = 5

@@ -9,6 +9,8 @@ import json
 
 from micropython import const
 
+from mqwire import update as wire
+
 SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 
 NAMESPACE = "mqboard"  # in NVS
@@ -160,8 +162,6 @@ def _parse(text, kind):
 
 
 def _guess(reset_cause):
-    from mqwire import update as wire
-
     if reset_cause == "watchdog":
         return wire.WATCHDOG, "the watchdog reset it before it was confirmed"
     if reset_cause == "power-on":

@@ -1,6 +1,6 @@
 """Waits until a boot is healthy, then reachable; confirms an image on trial, or has it rolled back.
 
-The board runs this once, at first, and forgets the module when it is done.
+The board runs this once, at first.
 """
 
 import asyncio
@@ -14,15 +14,6 @@ from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, 
 from mqboard.update import slots
 from mqwire import flash
 from mqwire import update as wire
-
-ONCE = (
-    "mqboard.health.confirm",
-    "mqboard.health.bootrecord",
-    "mqboard.credentials",
-    "mqboard.update.slots",
-    "mqwire.flash",
-    "mqwire.update",
-)
 
 
 async def settle(board):

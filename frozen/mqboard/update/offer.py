@@ -11,6 +11,7 @@ from micropython import const
 
 import mqwire
 from mqboard.update.errors import Refusal
+from mqboard.update.signature import genuine, key_id, named_key
 from mqwire import update as wire
 
 _MAX_VERSION = const(64)
@@ -71,8 +72,6 @@ def _check_signature(data, signature, keys):
     """Raise Refusal unless one of `keys` signed the bytes `data`."""
     if not signature:
         raise Refusal(wire.BAD_SIGNATURE, "it is not signed")
-    from mqboard.update.signature import genuine, key_id, named_key
-
     name = named_key(data)
     known = [key_id(key) for key in keys]
     if name not in known:

@@ -15,9 +15,9 @@ from micropython import const
 
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
-from mqboard.lazy import forget
 from mqboard.update.decode import Decoder
 from mqboard.update.errors import Refusal
+from mqboard.update.offer import admit, read_request
 from mqwire import update as wire
 
 # Block messages that may be in flight, and between two replies. With differences, eight blocks may
@@ -101,7 +101,7 @@ class Receiver:
     async def update(self, request):
         """Answer an offer: refuse it, or scan the slot and say which blocks are needed."""
         try:
-            image, topic = self._accept(request)
+            image, topic = self._read(request)
             await self._begin(request, image, topic)
         except Refusal as refusal:
             self._log.warning("update refused: code %d %s", refusal.code, refusal.detail)
@@ -127,16 +127,8 @@ class Receiver:
         if self._phase == _RECEIVING:
             await self._finish(Refusal(wire.CANCELLED))
 
-    def _accept(self, request):
-        try:
-            return self._read(request)
-        finally:
-            forget("mqboard.update.offer", "mqboard.update.signature")
-
     def _read(self, request):
         """Return (Image, topic of its blocks) of a request that is accepted; raise Refusal."""
-        from mqboard.update.offer import admit, read_request
-
         offer, topic = read_request(request, self._identity.keys)
         if self._installed:
             raise Refusal(wire.BUSY, "the board restarts into an update")

@@ -138,9 +138,9 @@ def test_each_frozen_module_is_listed_with_its_bytes(make):
 def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
     extra = tmp_path / "extra" / "mqwire"
     extra.mkdir(parents=True)
-    (extra / "update.py").write_text("CODES = 'ours no more'\n")
+    (extra / "update.py").write_text("RAW = 'ours no more'\n")
     (extra.parent / "addition.py").write_text("X = 1\n")
-    code = "import mqwire.update as u; print(u.CODES)"
+    code = "import mqwire.update as u; print(u.RAW)"
     before = make()
     changed = make(extra_frozen=extra.parent, output=tmp_path / "changed")
     assert run(changed, code + "; import addition") == "ours no more"
