@@ -20,7 +20,7 @@ from mqhost.build import build as build_
 from mqhost.build import cleaning
 from mqhost.cli import demo as demo_
 from mqhost.cli import flash_commands as usb
-from mqhost.cli import printing, show
+from mqhost.cli import printing, show, tables
 from mqhost.cli.simulator import run_foreground
 from mqhost.cli.twin import Twin
 from mqhost.errors import ToolError
@@ -36,6 +36,7 @@ from mqhost.usb import monitor as monitor_
 out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(printing.say, out)
 MQBOARD_OTA = Twin("ota")
+JSON = "print JSON instead of the table"
 
 
 def edge(body):
@@ -66,46 +67,55 @@ def edge(body):
         "version": "the firmware's version, instead of the one that git tells",
         "sdkconfig": "a file of ESP-IDF options that replace the board's; may be given repeatedly",
         "dry_run": "only show the plan: programs, environment, mounts",
+        "json": JSON,
     },
     iterable=["sdkconfig"],
 )
 @edge
 def build(
     _, board="sim", micropython=None, builder=None, base_image=None, verbose=False, version=None,
-    sdkconfig=None, dry_run=False,
+    sdkconfig=None, dry_run=False, json=False,
 ):  # fmt: skip
     """Build a board's firmware into build/<board>/."""
     wanted = {"builder": builder, "base_image": base_image, "version": version}
     wanted |= {"micropython": Path(micropython) if micropython else None}
     wanted |= {"sdkconfig": [Path(file) for file in sdkconfig or ()]}
     if dry_run:
-        say(show.plan_text(build_.dry_run(boards_.find(board), **wanted)))
+        say(show.plan_text(build_.dry_run(boards_.find(board), **wanted), as_json=json))
         return
-    with show.build_progress(say if verbose else None) as heard:
+    with show.build_progress(verbose) as heard:
         result = build_.build(boards_.find(board), **wanted, **heard)
-    out.print(show.build_table(result))
+    tables.show(out, show.build_listing(result), json)
 
 
-@task(help={"next": "make the next key", "rotate": "let it take over", "public": "print PEM only"})
+@task(
+    help={
+        "next": "make the next key",
+        "rotate": "let it take over",
+        "public": "print PEM only",
+        "json": JSON,
+    }
+)
 @edge
-def keys(_, next=False, rotate=False, public=False):
+def keys(_, next=False, rotate=False, public=False, json=False):
     """Show the keys that firmware is signed with; make the first when there is none."""
-    say(signing.manage_keys(next, rotate, public))
+    say(signing.manage_keys(next, rotate, public, as_json=json))
 
 
-@task
+@task(help={"json": JSON})
 @edge
-def boards(_):
+def boards(_, json=False):
     """List the boards."""
-    out.print(show.board_table(boards_.boards()))
+    tables.show(out, show.board_listing(boards_.boards()), json)
 
 
-@task
+@task(help={"json": JSON})
 @edge
-def doctor(_):
+def doctor(_, json=False):
     """Say what this machine has, what is missing, and what each thing is needed for."""
-    out.print(show.doctor_table())
-    out.print(show.doctor_advice())
+    tables.show(out, show.doctor_listing(), json)
+    if not json:
+        say(show.doctor_advice())
 
 
 @task(help={"all": "also what is kept between builds: sources, build trees, Docker's images"})
@@ -180,19 +190,25 @@ def artifact(_, board="esp32", run="latest", repo=None, output=None):
     say(f"{offer.board} {offer.version} ({offer.sha256[:12]}) of {found.origin}: {found.folder}")
 
 
-@task
+@task(help={"json": f"{JSON}; the story goes to stderr"})
 @edge
-def demo(_):
+def demo(_, json=False):
     """Show the main job: build, boot a simulated board, talk to it, update it."""
-    demo_.run(out)
+    demo_.run(out, as_json=json)
 
 
-@task(help={"only": "the groups to measure, as in build,eval", "quick": "fewer runs",
-            "power_cuts": "only power cuts: all there are, or so many"})  # fmt: skip
+@task(
+    help={
+        "only": "the groups to measure, as in build,eval",
+        "quick": "fewer runs; what then is only a part is not judged",
+        "power_cuts": "only power cuts: all there are, or so many",
+        "json": JSON,
+    }
+)
 @edge
-def bench(_, only=None, quick=False, power_cuts=None):
+def bench(_, only=None, quick=False, power_cuts=None, json=False):
     """Measure how fast and how small everything is; also into build/bench.json."""
-    bench_.run(only, quick, out, power_cuts)
+    bench_.run(only, quick, out, power_cuts, as_json=json)
 
 
 @task(

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from mqhost.cli import show
+from mqhost.cli import show, tables
+from mqhost.cli.printing import say
+from mqhost.cli.tables import Listing
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
@@ -33,6 +34,7 @@ class Figure:
     `value` is in `unit`, the median of `runs` runs (or a percentile of so many samples). `limit` is
     what was measured in the same run for the bare thing, in the same unit; `aim` is what the value
     should reach: at most that, or with `at_least` no less. Either is None where there is none.
+    `part`: fewer cases were run than the aim is about.
     """
 
     value: float
@@ -41,6 +43,7 @@ class Figure:
     limit: float | None = None
     aim: float | None = None
     at_least: bool = field(default=False, kw_only=True)
+    part: bool = field(default=False, kw_only=True)
 
     @property
     def missed(self) -> bool:
@@ -49,10 +52,20 @@ class Figure:
             return False
         return self.value < self.aim if self.at_least else self.value > self.aim
 
+    @property
+    def verdict(self) -> str:
+        """The word "ok" or "missed"; "" where nothing can be said: no aim, or only a part was run.
+
+        What a part has too much of is too much all the same.
+        """
+        if self.aim is None or self.part and (self.at_least or not self.missed):
+            return ""
+        return "missed" if self.missed else "ok"
+
     def record(self) -> dict:
         """Return what stands in bench.json."""
         fields = asdict(self)
-        del fields["at_least"]
+        del fields["at_least"], fields["part"]
         return fields
 
 
@@ -71,7 +84,11 @@ def chosen(only: str | None) -> tuple[str, ...]:
 
 
 def run(
-    only: str | None, quick: bool, console: Console, power_cuts: str | None = None
+    only: str | None,
+    quick: bool,
+    console: Console,
+    power_cuts: str | None = None,
+    as_json: bool = False,
 ) -> dict[str, Figure]:
     """Measure the groups in `only`, print the table on `console`, write build/bench.json.
 
@@ -88,12 +105,12 @@ def run(
         for group in chosen(only):
             left_out = "" if only or group != "docker" else _without_docker(quick)
             if left_out:
-                console.print(f"docker is left out: {left_out}.")
+                say(Console(stderr=True), f"docker is left out: {left_out}.")
                 continue
             progress(f"measuring {group}", 0, 0)
             measured = import_module(f"ci.bench.{group}").measure(rig)
             figures |= {f"{group}.{name}": figure for name, figure in measured.items()}
-    report(figures, console)
+    report(figures, console, as_json=as_json)
     return figures
 
 
@@ -102,29 +119,29 @@ def _without_docker(quick: bool) -> str:
     return import_module("ci.bench.docker").unavailable(quick)
 
 
-def report(figures: Mapping[str, Figure], console: Console, path: Path = RESULT) -> None:
-    """Print the table of `figures`, and write them to `path`."""
-    console.print(table(figures))
+def report(
+    figures: Mapping[str, Figure], console: Console, path: Path = RESULT, as_json: bool = False
+) -> None:
+    """Print `figures` as a table or as JSON, and write them to `path`."""
+    found = listing(figures)
+    tables.show(console, found, as_json)
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {name: figure.record() for name, figure in figures.items()}
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(json.dumps(found.record, indent=2) + "\n")
 
 
-def table(figures: Mapping[str, Figure]) -> Table:
-    """Make the table of the figures for people; a missed aim is red and says so."""
-    # Without lines between the columns, and little space, it fits a terminal of 80.
+def listing(figures: Mapping[str, Figure]) -> Listing:
+    """List the figures as people read them; a missed aim is red and says so."""
     columns = "figure", "value", "unit", "runs", "limit", "aim", ""
-    result = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    result.columns[0].overflow = "fold"
-    for column in result.columns[1:2] + result.columns[3:6]:
-        column.justify = "right"
-    for name, figure in figures.items():
-        aim = "" if figure.aim is None else ("≥ " if figure.at_least else "≤ ") + _text(figure.aim)
-        limit = "" if figure.limit is None else _text(figure.limit)
-        verdict = "" if figure.aim is None else "[red]missed[/]" if figure.missed else "ok"
-        value = _text(figure.value)
-        result.add_row(name, value, figure.unit, str(figure.runs), limit, aim, verdict)
-    return result
+    rows = [(name, *_cells(figure)) for name, figure in figures.items()]
+    record = {name: figure.record() for name, figure in figures.items()}
+    return Listing(columns, (rows,), record, numbers={1, 3, 4, 5}, lean=True)
+
+
+def _cells(figure: Figure) -> tuple[str | Text, ...]:
+    aim = "" if figure.aim is None else ("≥ " if figure.at_least else "≤ ") + _text(figure.aim)
+    limit = "" if figure.limit is None else _text(figure.limit)
+    verdict = Text(figure.verdict, "red" * (figure.verdict == "missed"))
+    return _text(figure.value), figure.unit, str(figure.runs), limit, aim, verdict
 
 
 def _text(number: float) -> str:

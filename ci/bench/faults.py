@@ -19,5 +19,5 @@ def measure(rig: Rig) -> dict[str, Figure]:
         print(text, file=sys.stderr)
     return {
         "cases": Figure(faults.cases, "cases", faults.cases),
-        "wrong": Figure(len(faults.wrong), "cases", faults.cases, aim=0),
+        "wrong": Figure(len(faults.wrong), "cases", faults.cases, aim=0, part=rig.quick),
     }

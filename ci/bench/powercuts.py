@@ -33,7 +33,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     return {
         "cuts": Figure(cuts, "cuts", cuts),
         "whole_cuts": Figure(real.cuts, "cuts", real.cuts),
-        "bricks": Figure(len(bricks), "bricks", cuts, aim=0),
+        "bricks": Figure(len(bricks), "bricks", cuts, aim=0, part=rig.quick),
     }
 
 

@@ -6,17 +6,18 @@ left behind but the builds. What `invoke demo` runs.
 
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from mqhost import packages
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, build
-from mqhost.cli import show
+from mqhost.cli import show, tables
 from mqhost.cli.ota_report import OtaLines
 from mqhost.cli.printing import say
+from mqhost.cli.tables import Listing
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings
@@ -31,32 +32,34 @@ PREFIX = "esp32/demo"
 _BOOT_SECONDS = 60.0
 
 
-def run(console: Console) -> None:
+def run(console: Console, as_json: bool = False) -> None:
     """Run the demonstration; raises ToolError where a step of it fails."""
     started = time.monotonic()
+    story = Console(stderr=True) if as_json else console
     for purpose in ("build", "broker"):
-        packages.ensure(purpose, say=lambda line: say(console, line))
+        packages.ensure(purpose, say=lambda line: say(story, line))
     board = boards.find("sim")
-    first = _build(console, "Building the firmware of the simulated board.", None)
+    first = _build(story, "Building the firmware of the simulated board.", None)
     table = PartitionTable.load(board.partitions, board.flash_size)
     with tempfile.TemporaryDirectory(prefix="mqboard-demo-") as folder, Broker() as broker:
-        say(console, f"A broker listens on 127.0.0.1:{broker.port}, for this machine only.")
+        say(story, f"A broker listens on 127.0.0.1:{broker.port}, for this machine only.")
         flash = Path(folder) / "flash.bin"
         config = default_config(PREFIX, broker.host, broker.port)
         provision_flash(flash, first.flash, table, config)
         settings = Settings(server=broker.host, port=broker.port, tls=False, prefix=PREFIX)
         with Device(flash, table=table, name="demo") as device, Session(settings) as session:
-            say(console, "A fresh board gets power and looks for its broker.")
+            say(story, "A fresh board gets power and looks for its broker.")
             birth = _wait_birth(session, device)
             slot = birth.get("slot")
-            say(console, f"It is there: {birth.get('version')} in slot {slot}.")
+            say(story, f"It is there: {birth.get('version')} in slot {slot}.")
             answer = session.request("eval", b"45+876").data.decode()
-            say(console, f"mqboard --prefix {PREFIX} eval '45+876' → {answer}")
+            say(story, f"mqboard --prefix {PREFIX} eval '45+876' → {answer}")
             second = _build(
-                console, "The same firmware with another version.", f"{first.version}.demo"
+                story, "The same firmware with another version.", f"{first.version}.demo"
             )
-            result = _update(console, session, second)
-    _report(console, first, second, result, str(slot), time.monotonic() - started)
+            result = _update(story, session, second)
+    tables.show(console, _listing(first, second, result, str(slot)), as_json)
+    say(story, f"Done in {time.monotonic() - started:.0f} s. Nothing is left running.")
 
 
 def _build(console: Console, why: str, version: str | None) -> BuildResult:
@@ -84,20 +87,20 @@ def _update(console: Console, session: Session, image: BuildResult) -> UpdateRes
     return result
 
 
-def _report(
-    console: Console,
-    first: BuildResult,
-    second: BuildResult,
-    result: UpdateResult,
-    slot: str,
-    seconds: float,
-) -> None:
-    table = Table("", "before", "after", title="What happened")
-    table.add_row("version", result.old_version, result.new_version)
-    table.add_row("slot", slot, result.slot)
-    table.add_row("app image", f"{first.image_size:,} B", f"{second.image_size:,} B")
-    table.add_row("build", f"{first.seconds:.1f} s", f"{second.seconds:.1f} s")
-    table.add_row("sent", "", f"{result.bytes_sent:,} B in {result.transfer_seconds:.1f} s")
-    table.add_row("update, confirmed", "", f"{result.seconds:.1f} s")
-    console.print(table)
-    say(console, f"Done in {seconds:.0f} s. Nothing is left running.")
+def _listing(first: BuildResult, second: BuildResult, result: UpdateResult, slot: str) -> Listing:
+    """List the two versions of the firmware next to each other, and what the update took."""
+    sent = f"{result.bytes_sent:,} B in {result.transfer_seconds:.1f} s"
+    rows = (
+        ("version", result.old_version, result.new_version),
+        ("slot", slot, result.slot),
+        ("app image", f"{first.image_size:,} B", f"{second.image_size:,} B"),
+        ("build", f"{first.seconds:.1f} s", f"{second.seconds:.1f} s"),
+        ("sent", "", sent),
+        ("update, confirmed", "", f"{result.seconds:.1f} s"),
+    )
+    record = asdict(result) | {
+        "old_slot": slot,
+        "image_sizes": [first.image_size, second.image_size],
+        "build_seconds": [first.seconds, second.seconds],
+    }
+    return Listing(("", "before", "after"), (rows,), record, title="What happened")

@@ -4,18 +4,22 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from mqhost import packages
 from mqhost.build.board import Board
 from mqhost.build.build import BuildResult
-from mqhost.build.builders.native import Echo, mute
+from mqhost.build.builders.native import mute
 from mqhost.build.plan import Plan
 from mqhost.build.source import DEBIAN
 from mqhost.cli.display import Display
+from mqhost.cli.printing import json_text, say
+from mqhost.cli.tables import Listing
 from mqhost.paths import ROOT, cache_dir
 from mqhost.progress import Progress
 
@@ -28,20 +32,18 @@ def progress(console: Console | None = None) -> Iterator[Progress]:
 
 
 @contextmanager
-def build_progress(echo: Echo | None) -> Iterator[dict[str, Any]]:
-    """What a build reports to while the `with` block runs, as its arguments `progress` and `echo`.
-    With an `echo`, which gets every line, progress shows as lines between them."""
-    console = Console(stderr=True, force_terminal=False if echo else None)
+def build_progress(verbose: bool) -> Iterator[dict[str, Any]]:
+    """Give a build's arguments `progress` and `echo`, which show on stderr while the `with` block
+    runs: with `verbose` every line that it says, and the progress as lines between them."""
+    console = Console(stderr=True, force_terminal=False if verbose else None)
     with progress(console) as report:
-        yield {"progress": report, "echo": echo or mute}
+        yield {"progress": report, "echo": partial(say, console) if verbose else mute}
 
 
-def build_table(result: BuildResult) -> Table:
-    """Make the table of what a build made: sizes, headroom, time, bytes of each frozen module."""
-    table = Table("", "", title=f"{result.board} {result.version}", show_header=False)
-    table.columns[1].justify = "right"
+def build_listing(result: BuildResult) -> Listing:
+    """List what a build made: sizes, headroom, time, bytes of each frozen module."""
     share = 100 * result.image_size / result.slot_size
-    for name, value in (
+    facts = [
         ("app image", f"{result.image_size:,} B"),
         (f"slot {result.slot}", f"{result.slot_size:,} B"),
         ("headroom", f"{result.headroom:,} B ({100 - share:.0f} %)"),
@@ -49,17 +51,22 @@ def build_table(result: BuildResult) -> Table:
         ("signed", result.signing),
         ("built in", f"{result.seconds:.1f} s ({result.builder})"),
         ("files", _short(result)),
-    ):
-        table.add_row(name, value)
-    table.add_section()
-    for module, size in result.modules:
-        table.add_row(module, f"{size:,} B")
-    table.add_row(f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B")
-    return table
+    ]
+    modules = [(module, f"{size:,} B") for module, size in result.modules]
+    modules.append((f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B"))
+    record = asdict(result) | {
+        "modules": dict(result.modules),
+        "frozen_bytes": result.frozen_bytes,
+        "headroom": result.headroom,
+    }
+    title = f"{result.board} {result.version}"
+    return Listing(("", ""), (facts, modules), record, title, numbers={1})
 
 
-def plan_text(work: Plan) -> str:
+def plan_text(work: Plan, as_json: bool = False) -> str:
     """Write out a plan in full: each program with its arguments, and what it runs in."""
+    if as_json:
+        return json_text(asdict(work))
     lines = [f"Plan to build {work.board}, in {work.tree}"]
     for step in work.steps:
         lines += ["", f"{step.title}:"]
@@ -80,39 +87,38 @@ def plan_text(work: Plan) -> str:
     return "\n".join(lines)
 
 
-def board_table(boards: Iterable[Board]) -> Table:
-    """Make the table of the boards there are."""
-    table = Table("board", "product", "mcu", "port", "MicroPython", "flash", "features")
+def board_listing(boards: Iterable[Board]) -> Listing:
+    """List the boards there are."""
+    columns = ("board", "product", "mcu", "port", "MicroPython", "flash", "features")
+    rows, records = [], []
     for board in boards:
+        names = (board.name, board.product, board.mcu, board.port, board.micropython)
         flash = f"{board.flash_size // 1024 // 1024} MiB"
-        features = ", ".join(board.features)
-        table.add_row(
-            board.name,
-            board.product,
-            board.mcu,
-            board.port,
-            board.micropython,
-            flash,
-            features,
-        )
-    return table
+        rows.append((*names, flash, ", ".join(board.features)))
+        facts = (*names, board.flash_size, list(board.features))
+        keys = ("board", "product", "mcu", "port", "micropython", "flash_size", "features")
+        records.append(dict(zip(keys, facts, strict=True)))
+    return Listing(columns, (rows,), records, prose={1, 6})
 
 
-def doctor_table() -> Table:
-    """Make the table of what this machine has and lacks, and what each thing is needed for."""
-    table = Table("what", "there?", "needed for")
+def doctor_listing() -> Listing:
+    """List what this machine has and lacks, and what each thing is needed for."""
     python = ".".join(map(str, sys.version_info[:3]))
-    table.add_row(f"Python {python}", "[green]yes[/]", "everything; 3.11 or newer")
+    things = [(f"Python {python}", True, "", "everything; 3.11 or newer")]
     for package in packages.PACKAGES:
-        there = "[green]yes[/]" if package.present else "[red]missing[/]"
-        table.add_row(package.name, there, package.reason)
-    there = "[green]yes[/]" if _engine_answers() else "none answers"
-    table.add_row("Docker engine", there, "building in a container, as for the ESP32 boards")
+        things.append((package.name, package.present, "missing", package.reason))
+    use = "building in a container, as for the ESP32 boards"
+    things.append(("Docker engine", _engine_answers(), "none answers", use))
     for release in DEBIAN:
         fetched = (cache_dir() / "source" / f"micropython-{release}").is_dir()
-        there = "[green]yes[/]" if fetched else "downloaded by the first build"
-        table.add_row(f"MicroPython {release}", there, "the simulated board's firmware")
-    return table
+        use = "the simulated board's firmware"
+        things.append((f"MicroPython {release}", fetched, "downloaded by the first build", use))
+    rows = [
+        (name, Text("yes", "green") if there else Text(word, "red" * (word == "missing")), use)
+        for name, there, word, use in things
+    ]
+    record = [{"name": name, "there": there, "needed_for": use} for name, there, _, use in things]
+    return Listing(("what", "there?", "needed for"), (rows,), record, prose={1, 2})
 
 
 def _engine_answers() -> bool:

@@ -6,13 +6,17 @@ freeze the public keys and leave image.sig out; `sign` makes it later, over the 
 update/preflight.py.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mqhost.errors import ToolError, UsageError
 from mqhost.files import replace_file
 from mqhost.signing import keys
 from mqhost.signing.offer import Offer, load_image
+
+_USES = ("current", "next")
 
 
 def sign(app_path: Path) -> tuple[Offer, bytes]:
@@ -49,9 +53,12 @@ def check_signature(data: bytes, signature: bytes | None) -> None:
         )
 
 
-def manage_keys(make_next: bool = False, rotate: bool = False, public_only: bool = False) -> str:
+def manage_keys(
+    make_next: bool = False, rotate: bool = False, public_only: bool = False, as_json: bool = False
+) -> str:
     """Make the next key or let it take over, if asked to; then the keys that builds here use, for
-    people, or only the public ones in PEM. Makes the development key when there is none."""
+    people, in JSON, or only the public ones in PEM. Makes the development key when there is none.
+    """
     used = keys.build_keys()
     if rotate:
         keys.rotate()
@@ -59,13 +66,28 @@ def manage_keys(make_next: bool = False, rotate: bool = False, public_only: bool
         keys.make_key(keys.NEXT)
     if rotate or make_next:
         used = replace(keys.build_keys(), made=used.made)
+    if as_json:
+        return json.dumps(_record(used), indent=2)
     if public_only:
         return "".join(key.pem() for key in used.public).rstrip()
     lines = [f"made the development key {used.made}"] if used.made else []
     place = used.signing.where if used.signing else "elsewhere"
     lines.append(f"builds sign with key  {used.name}  ({place})")
-    for key, word in zip(used.public, ("current", "next"), strict=False):
+    for key, word in zip(used.public, _USES, strict=False):
         lines.append(f"firmware knows key    {key.id}  ({word})")
     if used.signing:
         lines.append("Keep the private keys: boards take nothing that is not signed with them.")
     return "\n".join(lines)
+
+
+def _record(used: keys.BuildKeys) -> dict[str, Any]:
+    """Return the same for scripts; no private key is in it."""
+    return {
+        "signs": used.name,
+        "where": str(used.signing.where) if used.signing else None,
+        "made": str(used.made) if used.made else None,
+        "public": [
+            {"key": key.id, "use": word, "pem": key.pem()}
+            for key, word in zip(used.public, _USES, strict=False)
+        ],
+    }

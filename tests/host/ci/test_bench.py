@@ -7,8 +7,10 @@ import pytest
 from rich.console import Console
 
 from ci import bench
-from ci.bench import Figure
+from ci.bench import Figure, faults, mqtt
+from ci.bench.rig import Rig
 from mqhost.errors import UsageError
+from mqhost.progress import silent
 
 FIGURES = {
     "eval.p50_ms": Figure(1.25, "ms", 300, 0.5, aim=5),
@@ -63,6 +65,40 @@ def test_some_aims_are_to_be_reached_from_below(tmp_path):
 def test_a_figure_without_an_aim_is_neither_missed_nor_ok(tmp_path):
     line = row(printed(tmp_path), "update.bytes")
     assert "1,326,487" in line and "ok" not in line and "missed" not in line
+
+
+def test_a_part_of_the_cases_is_not_judged_unless_it_has_too_much_already():
+    assert Figure(20_000, "cases", 1, aim=1_000_000, at_least=True, part=True).verdict == ""
+    assert Figure(1_000_000, "cases", 1, aim=1_000_000, at_least=True).verdict == "ok"
+    assert Figure(0, "cases", 500, aim=0, part=True).verdict == ""
+    assert Figure(0, "cases", 10_000, aim=0).verdict == "ok"
+    assert Figure(1, "cases", 500, aim=0, part=True).verdict == "missed"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_quick_run_attacks_less_and_says_nothing_of_the_rest(quick, monkeypatch):
+    monkeypatch.setattr("ci.bench.faults._CASES", 20)
+    monkeypatch.setattr("ci.bench.faults._CASES_QUICK", 10)
+    with Rig(quick, silent) as rig:
+        figures = faults.measure(rig)
+    assert figures["cases"].value == (10 if quick else 20)
+    assert figures["wrong"].verdict == ("" if quick else "ok")
+
+
+@pytest.mark.parametrize(("cases", "verdict"), [(50, ""), (100, "ok")])
+def test_fuzz_cases_are_judged_only_when_all_were_run(cases, verdict, monkeypatch):
+    monkeypatch.setattr(mqtt, "_ALL_CASES", 100)
+    monkeypatch.setenv("MQBOARD_FUZZ_CASES", str(cases))
+    with Rig(True, silent) as rig:
+        figure = mqtt._fuzz(rig)
+    assert (figure.value, figure.verdict) == (cases, verdict)
+
+
+def test_the_json_on_standard_output_is_that_of_the_file(tmp_path):
+    output = io.StringIO()
+    path = tmp_path / "bench.json"
+    bench.report(FIGURES, Console(file=output), path, as_json=True)
+    assert json.loads(output.getvalue()) == json.loads(path.read_text())
 
 
 def test_the_json_has_the_figures_by_name(tmp_path):

@@ -1,0 +1,184 @@
+"""Tables are whole in a pipe and on narrow terminals, and each of them can be had as JSON."""
+
+import ast
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commandline import ENVIRONMENT
+from rich.console import Console
+from rich.text import Text
+
+import tasks
+from ci import bench
+from ci.bench import Figure
+from mqhost.build import board as boards
+from mqhost.build.build import BuildResult, dry_run
+from mqhost.cli import demo, show, tables
+from mqhost.cli.tables import Listing
+from mqhost.paths import ROOT
+from mqhost.update.push import UpdateResult
+
+LONG = "mqtt.pub1_window8_1k_tls_peer_ratio"
+RESULT = BuildResult(
+    **{name: name for name in ("board", "version", "commit", "builder", "micropython")},
+    **{name: ROOT / "build" / "sim" / name for name in ("folder", "app", "flash", "offer")},
+    **{name: ROOT / name for name in ("signature", "report", "log")},
+    **{"sha256": "ab", "signing": "with a key", "slot": "ota_0", "flash_offset": 4096},
+    **{"image_size": 1000, "slot_size": 4000, "sdkconfig": (), "seconds": 1, "make_seconds": 1},
+    modules=(("mqboard/a_module_with_a_long_name_in_a_package.py", 12), ("b.py", 3)),
+)
+
+# What makes each table there is, an example of it, and the task that prints it.
+LISTINGS = {
+    "build_listing": (lambda: show.build_listing(RESULT), tasks.build),
+    "board_listing": (lambda: show.board_listing(boards.boards()), tasks.boards),
+    "doctor_listing": (show.doctor_listing, tasks.doctor),
+    "listing": (lambda: bench.listing({LONG: Figure(1, "ms", 3)}), tasks.bench),
+    "_listing": (
+        lambda: demo._listing(RESULT, RESULT, UpdateResult("1", "2", "ota_1"), "ota_0"),
+        tasks.demo,
+    ),
+}
+
+
+def sources():
+    yield ROOT / "tasks.py"
+    for folder in ("host", "ci"):
+        yield from (ROOT / folder).rglob("*.py")
+
+
+def imported(tree: ast.AST):
+    """The modules that are imported anywhere, and what is imported from them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def makers(tree: ast.AST):
+    """The functions that make a Listing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            calls = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
+            if any(isinstance(func, ast.Name) and func.id == "Listing" for func in calls):
+                yield node.name
+
+
+def test_there_is_no_other_table():
+    found = []
+    for path in sources():
+        tree = ast.parse(path.read_text())
+        found += makers(tree)
+        if path.name != "tables.py":
+            assert not [name for name in imported(tree) if name.startswith("rich.table")], path
+    assert sorted(found) == sorted(LISTINGS)
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_every_table_can_be_had_as_json(name):
+    make, task = LISTINGS[name]
+    (option,) = [argument for argument in task.get_arguments() if "json" in argument.names]
+    assert option.kind is bool and option.help
+    assert json.loads(printed(make(), as_json=True)) == json.loads(
+        json.dumps(make().record, default=str)
+    )
+    assert len(json.loads(printed(make(), as_json=True))) > 0
+
+
+def printed(listing, width=80, terminal=False, as_json=False):
+    output = io.StringIO()
+    console = Console(file=output, width=width, force_terminal=terminal, color_system=None)
+    tables.show(console, listing, as_json)
+    return output.getvalue()
+
+
+def names(listing):
+    """What must stand in one piece: all cells, but only the words of prose."""
+    for row in listing.rows:
+        for number, cell in enumerate(map(str, row)):
+            yield from cell.split() if number in listing.prose or not number else [cell]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 93, 200])
+@pytest.mark.parametrize("name", LISTINGS)
+def test_names_are_whole_on_every_terminal(name, width):
+    listing = LISTINGS[name][0]()
+    text = printed(listing, width, terminal=True)
+    for word in {word for name in names(listing) for word in name.split()}:
+        assert word in text
+    # Only a word that is wider than the terminal may be, alone in its line.
+    assert all(len(line) <= width or len(line.split()) == 1 for line in text.splitlines())
+    if "─" in text:
+        for cell in names(listing):
+            assert cell in text
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_in_a_pipe_each_row_is_one_line_with_all_its_cells(name):
+    listing = LISTINGS[name][0]()
+    lines = printed(listing, 20).splitlines()
+    for row in listing.rows:
+        cells = list(filter(None, map(str, row)))
+        assert any(all(cell in line for cell in cells) for line in lines), row
+
+
+def test_prose_folds_before_names_do():
+    listing = Listing(
+        ("name", "use"), ([("esp32-spiram", "one two three four five")],), [], prose={1}
+    )
+    lines = printed(listing, 30, terminal=True).splitlines()
+    assert max(map(len, lines)) <= 30
+    assert sum("esp32-spiram" in line for line in lines) == 1
+    assert sum("one two" in line or "four" in line for line in lines) > 1
+
+
+def test_cells_are_neither_markup_nor_control_codes():
+    listing = Listing(("a",), ([("[red]x[/]\x1b[2J",), (Text("ok", "green"),)],), [])
+    assert "[red]x[/]\ufffd[2J" in printed(listing, terminal=True)
+
+
+def invoke(*arguments):
+    """Run a task in a pipe that calls itself narrow; its output."""
+    result = subprocess.run(
+        [sys.executable, "-m", "invoke", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout
+
+
+def test_the_boards_are_whole_in_a_narrow_pipe():
+    line = next(line for line in invoke("boards").splitlines() if "esp32-spiram" in line)
+    assert "ESP32 with PSRAM / WROVER" in line and "wifi, psram" in line
+    (sim,) = [board for board in json.loads(invoke("boards", "--json")) if board["board"] == "sim"]
+    assert (sim["mcu"], sim["flash_size"], sim["features"]) == ("esp32", 4 << 20, ["wifi"])
+
+
+def test_the_doctor_tells_scripts_what_is_missing():
+    things = {thing["name"]: thing for thing in json.loads(invoke("doctor", "--json"))}
+    assert things["mosquitto"]["there"] is True
+    assert things["mosquitto"]["needed_for"] == "the MQTT broker"
+
+
+def test_keys_are_told_to_scripts_without_the_private_ones(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "XDG_CONFIG_HOME", str(tmp_path))
+    text = invoke("keys", "--json")
+    record = json.loads(text)
+    assert Path(record["made"]).is_relative_to(tmp_path)
+    assert record["public"][0]["key"] == record["signs"]
+    assert record["public"][0]["use"] == "current"
+    assert "PUBLIC KEY" in text and "PRIVATE" not in text
+
+
+def test_a_plan_is_told_to_scripts():
+    text = show.plan_text(dry_run(boards.find("sim")), as_json=True)
+    assert json.loads(text)["board"] == "sim"
