@@ -4,9 +4,12 @@ import os
 import pty
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import mqhost
+import mqwire
 
 HOST = Path(mqhost.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'frozen'}"}
@@ -17,6 +20,25 @@ def command_line(port, prefix, *arguments):
     if prefix:
         options += ["--prefix", prefix]
     return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
+
+
+@contextmanager
+def logging(board, payload, prefix=None):
+    """Have the board log `payload` over and over while the `with` block runs, at its `prefix`."""
+    topic = mqwire.log_topic(prefix or board.prefix)
+    stop = threading.Event()
+
+    def talk():
+        while not stop.wait(0.05):
+            board._client.publish(topic, payload)
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        talker.join()
 
 
 def on_terminal(argv, **options):

@@ -77,21 +77,25 @@ def run_status(
 ) -> None:
     """Print the board's retained status; SilentBoardError when there is none, or it is offline."""
     with Session(settings, debug=debug) as session:
-        status = session.status()
-    if status is None:
-        raise SilentBoardError(
-            f"No board has announced itself at {session.prefix}. Is the prefix right, and does the "
-            f"board use this broker, {settings.where}?"
-        )
-    print_facts(console, status, as_json)
-    if status.get("state") != mqwire.ONLINE:
-        raise SilentBoardError(f"{session.prefix} is offline.")
+        absent = _absence(session)
+        status = session.last_status
+    if status is not None:
+        print_facts(console, status, as_json)
+    if absent:
+        raise SilentBoardError(absent)
 
 
-def run_log(settings: Settings, output: Output, *, lines: int = 0, debug: Debug = None) -> None:
+def run_log(
+    settings: Settings,
+    output: Output,
+    *,
+    lines: int = 0,
+    note: Callable[[str], None] = lambda line: None,
+    debug: Debug = None,
+) -> None:
     """Write the board's log lines to `output` as they come; stop after `lines` of them (0: never).
 
-    A message without a newline at its end gets one.
+    A message without a newline at its end gets one. `note` is told of a board that is not there.
     """
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     with Session(settings, debug=debug) as session:
@@ -100,6 +104,8 @@ def run_log(settings: Settings, output: Output, *, lines: int = 0, debug: Debug 
                 {mqwire.log_topic(session.prefix): lambda payload, _: arrived.put(payload)}
             )
         )
+        if absent := _absence(session):
+            note(f"{absent} Waiting for its log.")
         count = 0
         while not lines or count < lines:
             line = arrived.get()
@@ -201,6 +207,17 @@ def _read_base(path: Path) -> bytes:
 def _board_of(session: Session) -> Any:
     """Return the board that the device says it is."""
     return session.request_json("info").get("board")
+
+
+def _absence(session: Session) -> str:
+    """Return the sentence for a board that is not there by its status; "" if it is."""
+    status = session.status()
+    if status is None:
+        return (
+            f"No board has announced itself at {session.prefix}. Is the prefix right, and does the "
+            f"board use this broker, {session.settings.where}?"
+        )
+    return "" if status.get("state") == mqwire.ONLINE else f"{session.prefix} is offline."
 
 
 def _fact(key: str, value: Any) -> str:

@@ -110,7 +110,9 @@ def status_command(edge: _Edge, as_json: bool) -> None:
 @click.pass_obj
 def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
     """Follow the board's log until Ctrl-C."""
-    commands.run_log(edge.settings, board_output(raw), lines=lines or 0, debug=edge.debug)
+    commands.run_log(
+        edge.settings, board_output(raw), lines=lines or 0, note=_to_stderr, debug=edge.debug
+    )
 
 
 @cli.command("ota")

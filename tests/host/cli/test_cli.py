@@ -9,7 +9,7 @@ import threading
 
 import click
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import ENVIRONMENT, command_line, logging
 from fakeboard import FakeBoard
 from rich.console import Console
 
@@ -157,6 +157,16 @@ def test_the_log_is_followed(mqboard, board):
     assert all(line.startswith("line [b]") for line in process.stdout.splitlines())
 
 
+def test_the_log_of_a_board_that_is_not_there_is_waited_for_and_that_is_said(mqboard, board):
+    with logging(board, "line\n"):
+        assert mqboard("log", "--lines", "1").stderr == ""
+    nobody = f"{board.prefix}/nobody"
+    with logging(board, "line\n", nobody):
+        process = mqboard("log", "--lines", "1", prefix=nobody)
+    assert process.stdout == "line\n"
+    assert process.stderr.startswith(f"No board has announced itself at {nobody}. Is the prefix")
+
+
 # Errors
 
 
@@ -172,9 +182,11 @@ def test_no_broker_is_exit_code_3(mqboard):
     assert_fails(mqboard("info", port=free_port()), 3, "Nothing listens on 127.0.0.1")
 
 
-def test_a_wrong_prefix_is_exit_code_4(mqboard, board):
-    process = mqboard("-T", "0.3", "eval", "1", prefix="nobody/here")
-    assert_fails(process, 4, "nobody/here", "Is the prefix right")
+@pytest.mark.parametrize("command", [("eval", "1"), ("info",), ("status",), ("ota",)])
+def test_a_wrong_prefix_is_exit_code_4(mqboard, board, command):
+    process = mqboard("-T", "0.3", *command, prefix=f"{board.prefix}/typo")
+    assert_fails(process, 4, f"{board.prefix}/typo", "Is the prefix right")
+    assert process.stdout == ""
 
 
 def test_settings_come_from_the_environment_and_the_file(mqboard, board, tmp_path):

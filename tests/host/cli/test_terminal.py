@@ -4,11 +4,9 @@ import hashlib
 import json
 import random
 import subprocess
-import threading
-from contextlib import contextmanager
 
 import pytest
-from commandline import ENVIRONMENT, command_line, on_terminal
+from commandline import ENVIRONMENT, command_line, logging, on_terminal
 
 import mqwire
 from mqhost.cli.main import cli
@@ -59,24 +57,6 @@ def answering(board, data, topic=mqwire.reply_topic):
     data = data.encode() if isinstance(data, str) else data
     header = mqwire.SINGLE if topic is mqwire.reply_topic else b""
     board.answer = lambda command, ident, body: [(topic(board.prefix, ident), header + data)]
-
-
-@contextmanager
-def logging(board, payload):
-    """The board logs `payload` over and over, while the `with` block runs."""
-    stop = threading.Event()
-
-    def talk():
-        while not stop.wait(0.05):
-            board._client.publish(mqwire.log_topic(board.prefix), payload)
-
-    talker = threading.Thread(target=talk)
-    talker.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        talker.join()
 
 
 # Each command that shows what a board says, and how the board is made to say it.
