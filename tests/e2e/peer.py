@@ -5,8 +5,9 @@ import socket
 import threading
 import time
 
+from waiting import wait_until
+
 HOST = "127.0.0.1"
-_TICK = 0.02
 
 
 class Peer:
@@ -48,10 +49,7 @@ class Peer:
 
     def wait(self, condition, timeout=20.0):
         """Wait until `condition(self)` holds."""
-        deadline = time.monotonic() + timeout
-        while not condition(self):
-            assert time.monotonic() < deadline, f"the peer received {self.received}"
-            time.sleep(_TICK)
+        wait_until(lambda: condition(self), timeout, lambda: f"the peer received {self.received}")
 
     def _accept(self):
         with contextlib.suppress(OSError):

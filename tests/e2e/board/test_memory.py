@@ -5,6 +5,7 @@ import time
 
 import pytest
 from signed import signed_offer
+from waiting import wait_until
 
 from mqhost.errors import ToolError
 from mqhost.update.push import push
@@ -29,13 +30,6 @@ def wait_small(session, limit):
     while (used := heap_used(session)) > limit and time.monotonic() < deadline:
         time.sleep(0.1)
     return used
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 def counts(board):
@@ -85,7 +79,7 @@ def test_failed_updates_leave_nothing_behind(settled):
         assert once <= idle + 2 * SLACK
         fail_updates(session, UPDATES)
         wanted = [1 + UPDATES] * 2  # on the console, which may come later than the reply
-        assert wait_until(lambda: counts(board) == wanted), counts(board)
+        wait_until(lambda: counts(board) == wanted, otherwise=lambda: str(counts(board)))
         assert session.request("eval", b"board._receiver").data == b"None"
         assert wait_small(session, once + SLACK // 4) <= once + SLACK // 4
     assert len(board.device.boots) == 1

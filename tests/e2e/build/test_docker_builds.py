@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from ci.engine import engine as running_engine
 from mqhost.build import board as boards
@@ -90,10 +91,7 @@ def containers(engine):
 
 def wait_gone(engine):
     """Wait until no container of ours is left."""
-    deadline = time.monotonic() + DEADLINE
-    while containers(engine):
-        assert time.monotonic() < deadline, "the container is still there"
-        time.sleep(0.02)
+    wait_until(lambda: not containers(engine), DEADLINE, "the container is still there")
 
 
 def test_docker_builds_the_same_bytes_as_this_machine(engine, sim, tmp_path):
@@ -219,10 +217,9 @@ def test_a_killed_build_leaves_no_container(run, engine, minimal, tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
-        deadline = time.monotonic() + DEADLINE
-        while not (tmp_path / "tree" / "started").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
+        started = tmp_path / "tree" / "started"
+        wait_until(lambda: started.exists() or process.poll() is not None, DEADLINE)
+        assert process.poll() is None
         assert containers(engine)
     finally:
         process.send_signal(signal.SIGKILL)

@@ -9,11 +9,11 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from waiting import wait_until
 
 from mqhost.paths import ROOT
 from mqhost.sim.broker import free_port
@@ -86,10 +86,10 @@ def stop(process):
 
 
 def wait_for(path, text, timeout=60):
-    deadline = time.monotonic() + timeout
-    while text not in path.read_text(errors="replace"):
-        assert time.monotonic() < deadline, path.read_text(errors="replace")
-        time.sleep(0.05)
+    def said():
+        return path.read_text(errors="replace")
+
+    wait_until(lambda: text in said(), timeout, said)
 
 
 def test_every_command_of_the_readme_works(clone, tmp_path):

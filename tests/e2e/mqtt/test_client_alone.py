@@ -1,10 +1,9 @@
 """Tests MicroPython with manifest/client.py: the bench's programs, docs/client.md's examples."""
 
 import re
-import time
 
-import paho.mqtt.client as paho
 import pytest
+from hostclient import HostClient
 
 from ci.bench.mqtt_lab import OURS, RAW, Lab
 from ci.bench.rig import Rig
@@ -12,7 +11,6 @@ from mqhost.paths import ROOT
 from mqhost.progress import silent
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.S)
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +40,10 @@ def test_the_client_has_a_heap_and_nothing_of_ours_is_frozen_beside_it(lab):
     assert not names & {"mqboard/board.py", "mqboard/update/receiver.py", "mqboard/router.py"}
 
 
-class Desk:
-    """Somebody else at the broker, who publishes and listens."""
-
-    def __init__(self, broker, topic_filter):
-        self.got = []
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self.client.on_connect = lambda client, *_: client.subscribe(topic_filter, qos=1)
-        self.client.on_message = lambda _, __, m: self.got.append((m.topic, bytes(m.payload)))
-        self.client.connect(broker.host, broker.port)
-        self.client.loop_start()
-
-    def wait(self, *message):
-        deadline = time.monotonic() + PATIENCE
-        while message not in self.got:
-            assert time.monotonic() < deadline, (message, self.got)
-            time.sleep(0.01)
-
-    def close(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
 @pytest.fixture
 def desk(broker):
-    made = Desk(broker, "shed/#")
-    yield made
-    made.close()
+    with HostClient(broker.port, "shed/#") as made:
+        yield made
 
 
 def example(text, broker, tmp_path):
@@ -81,12 +56,12 @@ def example(text, broker, tmp_path):
 def test_the_documents_first_example_runs(lab, broker, desk, tmp_path):
     (text,) = [block for block in BLOCKS if "asyncio.run(main())" in block]
     with lab.program(example(text, broker, tmp_path)) as process:
-        desk.wait("shed/state", b"online")
-        desk.wait("shed/temperature", b"21.5")
-        desk.client.publish("shed/lamp/door", b"on")
+        desk.wait_payload("shed/state", b"online")
+        desk.wait_payload("shed/temperature", b"21.5")
+        desk.publish("shed/lamp/door", b"on")
         assert process.stdout.readline() == "shed/lamp/door switches on\n"
         process.kill()
-        desk.wait("shed/state", b"offline")
+        desk.wait_payload("shed/state", b"offline")
 
 
 def test_the_documents_window_and_loop_run(lab, broker, desk, tmp_path):
@@ -108,9 +83,8 @@ asyncio.run(main())
 """
     )
     with lab.program(example(text, broker, tmp_path)) as process:
-        desk.wait("shed/ready", b"")
-        readings = [payload for topic, payload in desk.got if topic == "shed/readings"]
-        assert readings == [b"%d" % number for number in range(30)]
-        desk.client.publish("shed/orders/1", b"dig", qos=1, retain=True)
+        desk.wait("shed/ready")
+        assert desk.payloads("shed/readings") == [b"%d" % number for number in range(30)]
+        desk.publish("shed/orders/1", b"dig", retain=True)
         assert process.stdout.readline() == "shed/orders/1 b'dig'\n"
-        desk.client.publish("shed/orders/1", b"", qos=1, retain=True).wait_for_publish(PATIENCE)
+        desk.publish("shed/orders/1", b"", retain=True)

@@ -5,11 +5,10 @@ broker directly. QoS 1: each arrives at least once, in order. QoS 2: exactly onc
 """
 
 import contextlib
-import threading
 
-import paho.mqtt.client as paho
 import pytest
 from faultproxy import NONE, FaultProxy, Faults, cut_at_random
+from hostclient import HostClient
 from standalone import Standalone
 from strictbroker import StrictBroker
 
@@ -21,61 +20,18 @@ PATIENCE = 60.0
 CONFIGURATION = ["max_queued_messages 10000"]
 
 
-class Host:
-    """The other side: a paho client that publishes on down and takes numbers on up/#."""
-
-    def __init__(self, port):
-        self.numbers = {}  # topic: numbers as they came
-        self.news = threading.Condition()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, "host", clean_session=False)
-        self.client.max_inflight_messages_set(20)  # as many as the broker takes
-        self.client.max_queued_messages_set(0)
-        self.client.on_message = self._take
-        subscribed = threading.Event()
-        self.client.on_subscribe = lambda *_: subscribed.set()
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        self.client.subscribe("up/#", 2)
-        assert subscribed.wait(PATIENCE)
-
-    def _take(self, client, data, message):
-        with self.news:
-            self.numbers.setdefault(message.topic, []).append(int(message.payload))
-            self.news.notify_all()
-
-    def publish(self, start, stop, qos):
-        for number in range(start, stop):
-            self.client.publish("down/a", str(number), qos)
-
-    def wait_all(self, topic, count):
-        """Wait until each number below `count` was there; returns all in their order."""
-        with self.news:
-            done = self.news.wait_for(
-                lambda: len(set(self.numbers.get(topic, ()))) >= count, PATIENCE
-            )
-            numbers = list(self.numbers.get(topic, ()))
-        assert done, f"{topic}: only {len(set(numbers))} of {count} arrived"
-        return numbers
-
-    def stop(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
 @contextlib.contextmanager
 def both_sides(alone, folder, **options):
     """Give (proxy, board, host) with a broker between them that keeps sessions."""
     (folder / "broker").mkdir()
-    with Broker(persistence=folder / "broker", extra=CONFIGURATION) as broker:
-        host = Host(broker.port)
-        with contextlib.ExitStack() as stack:
-            stack.callback(host.stop)
-            proxy = stack.enter_context(FaultProxy(broker.port))
-            board = stack.enter_context(
-                Standalone(alone, proxy.port, clean=False, keepalive=5, **options)
-            )
-            board.wait_up()
-            yield proxy, board, host
+    with (
+        Broker(persistence=folder / "broker", extra=CONFIGURATION) as broker,
+        HostClient(broker.port, "up/#", "host", clean=False) as host,
+        FaultProxy(broker.port) as proxy,
+        Standalone(alone, proxy.port, clean=False, keepalive=5, **options) as board,
+    ):
+        board.wait_up()
+        yield proxy, board, host
 
 
 def begin(board, qos):
@@ -88,9 +44,15 @@ def part(board, host, start, stop, way, qos):
     acknowledged and the host's are there.
     """
     under_way = board.start(f"await numbered.{way}(client, 'up/a', {start}, {stop}, {qos})")
-    host.publish(start, stop, qos)
+    for number in range(start, stop):
+        host.send("down/a", str(number), qos)
     board.finish(under_way, PATIENCE)
     board.do(f"await until(lambda: numbers.arrived == {stop})", PATIENCE)
+
+
+def arrived(host, topic, count):
+    """Wait until each number below `count` was there; return all in their order."""
+    return [int(payload) for payload in host.wait(topic, count)]
 
 
 def in_order(numbers):
@@ -111,7 +73,7 @@ def test_a_thousand_each_way_over_a_link_that_is_cut(alone, tmp_path, way, qos):
         check_growth(before, board.do("return used(), sizes(client)"))
         proxy.plan = lambda _: NONE
         repeated, unordered = board.do("return numbers.repeated, numbers.unordered")
-        numbers = host.wait_all("up/a", COUNT)
+        numbers = arrived(host, "up/a", COUNT)
         told = f"{proxy.cuts} cuts, {repeated} twice down, {len(numbers) - COUNT} twice up"
         assert proxy.cuts > 20, told
         assert in_order(numbers), told
@@ -182,7 +144,7 @@ def test_many_tasks_publish_over_a_link_that_is_cut(alone, tmp_path, qos):
         board.finish(task, PATIENCE)
         proxy.plan = lambda _: NONE
         for topic in ("up/0", "up/1", "up/2", "up/3"):
-            numbers = host.wait_all(topic, 150)
+            numbers = arrived(host, topic, 150)
             assert in_order(numbers)
             assert qos == 1 or len(numbers) == 150
 
@@ -212,5 +174,5 @@ def test_split_merged_and_late_bytes_are_the_same_messages(alone, tmp_path, faul
         proxy.cut()
         board.wait_up(since=len(board.told))
         part(board, host, 0, 100, "publish_pipelined", 2)
-        assert host.wait_all("up/a", 100) == list(range(100))
+        assert arrived(host, "up/a", 100) == list(range(100))
         assert board.do("return numbers.repeated, numbers.unordered") == [0, 0]

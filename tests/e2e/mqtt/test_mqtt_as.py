@@ -13,11 +13,12 @@ import threading
 import time
 from pathlib import Path
 
-import paho.mqtt.client as paho
 import pytest
 from certificates import Authority, der
 from faultproxy import FaultProxy
+from hostclient import HostClient
 from peer import Peer
+from waiting import wait_until
 
 from mqhost.build.source import planned_source
 from mqhost.flash.espimage import executable_of
@@ -145,52 +146,9 @@ def run(firmware, sim, tmp_path_factory):
     return start
 
 
-class Desk:
-    """The other end: subscribed to everything, publishes, keeps what comes."""
-
-    def __init__(self, port):
-        self.messages = []
-        self._news = threading.Condition()
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self._client.reconnect_delay_set(0.05, 0.2)
-        self._client.on_message = self._take
-        subscribed = threading.Event()
-        self._client.on_connect = lambda *_: self._client.subscribe("#", 1)
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert subscribed.wait(PATIENCE)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def publish(self, topic, payload=b"", retain=False):
-        self._client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE)
-
-    def wait(self, topic, count=1):
-        """Wait for `count` different payloads on `topic`; returns all that came, in order."""
-
-        def payloads():
-            return [payload for where, payload in self.messages if where == topic]
-
-        with self._news:
-            done = self._news.wait_for(lambda: len(set(payloads())) >= count, PATIENCE)
-        assert done, f"{len(set(payloads()))} of {count} on {topic}; {self.messages[-10:]}"
-        return payloads()
-
-    def _take(self, client, data, message):
-        with self._news:
-            self.messages.append((message.topic, message.payload))
-            self._news.notify_all()
-
-
 @pytest.fixture
 def desk(broker):
-    with Desk(broker.port) as desk:
+    with HostClient(broker.port) as desk:
         yield desk
 
 
@@ -250,7 +208,7 @@ def test_the_will_is_for_those_who_leave_without_a_word(run, broker, desk, polit
         if not politely:
             desk.wait("gone")
             desk.publish("gone", b"", retain=True)
-        assert politely != (("gone", b"Goodbye") in desk.messages)
+        assert politely != (b"Goodbye" in desk.payloads("gone"))
 
 
 def test_a_kept_session_has_what_came_meanwhile(run, broker, desk):
@@ -285,11 +243,13 @@ def test_subscriptions_outlive_a_restart_of_the_broker(run, clean):
     with Broker() as broker, run("kept", broker.port, clean=clean) as app:
         app.wait("ready")
         broker.restart()
-        with Desk(broker.port) as desk:
-            deadline = time.monotonic() + PATIENCE
-            while "got kept here False" not in app.lines:
-                assert time.monotonic() < deadline
+        with HostClient(broker.port) as desk:
+
+            def heard():
                 desk.publish("kept", b"here")
+                return "got kept here False" in app.lines
+
+            wait_until(heard)
 
 
 def test_a_kept_session_outlives_a_restart_of_the_broker(run, tmp_path):
@@ -300,10 +260,10 @@ def test_a_kept_session_outlives_a_restart_of_the_broker(run, tmp_path):
     ):
         app.wait("ready")
         proxy.refuse()
-        with Desk(broker.port) as desk:
+        with HostClient(broker.port) as desk:
             desk.publish("kept", b"before")
         broker.restart()
-        with Desk(broker.port) as desk:
+        with HostClient(broker.port) as desk:
             desk.publish("kept", b"after")
         proxy.refuse(False)
         app.wait("got kept after False", app.wait("got kept before False"))
@@ -489,8 +449,9 @@ def test_an_unmodified_application_is_a_module_of_a_managed_board(make_board, br
 
 def echo(desk, payload):
     """Publish until the module has answered: it may not have subscribed yet."""
-    deadline = time.monotonic() + PATIENCE
-    while ("module/out", payload) not in desk.messages:
-        assert time.monotonic() < deadline, desk.messages
+
+    def answered():
         desk.publish("module/in", payload)
-        time.sleep(0.05)
+        return payload in desk.payloads("module/out")
+
+    wait_until(answered, otherwise=lambda: f"no answer, only {desk.messages}")

@@ -1,10 +1,10 @@
 """Tests the native builder: what it logs, what a failure says, and that nothing outlives it."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from mqhost.build.board import find
 from mqhost.build.builders.choose import choose_builder
@@ -86,10 +86,7 @@ def test_an_interrupted_build_leaves_no_process(tmp_path):
         NativeBuilder().run(
             work(tmp_path, script, dry_run="echo CC x.c"), tmp_path / "log", interrupt
         )
-    deadline = time.monotonic() + 10
-    while _runs(int(child.read_text())):
-        assert time.monotonic() < deadline, "the child still runs"
-        time.sleep(0.01)
+    wait_until(lambda: not _runs(int(child.read_text())), otherwise="the child still runs")
 
 
 def _runs(process: int) -> bool:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from fakeboard import FakeBoard
+from waiting import wait_until
 
 import mqwire
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, UsageError
@@ -370,13 +371,6 @@ def own():
         yield running
 
 
-def wait_for(condition, timeout=10.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def test_the_session_survives_a_restart_of_the_broker(own):
     with (
         FakeBoard(own.port) as board,
@@ -401,7 +395,7 @@ def test_a_command_lost_with_the_broker_is_sent_again_under_its_id(own):
             target=lambda: results.append(session.request("eval", b"6*7").data)
         )
         thread.start()
-        wait_for(lambda: board.requests)
+        wait_until(lambda: board.requests)
         lost = board.requests[0]
         board.silent.clear()
         board._recent.clear()
@@ -420,7 +414,7 @@ def test_a_command_given_while_the_broker_is_away_is_carried_out_later(own):
         session.status()
         with session.open("eval") as exchange:
             own.stop()
-            wait_for(lambda: not session.connection.connected)
+            wait_until(lambda: not session.connection.connected)
             exchange.send(b"6*7")
             own.start()
             assert list(exchange.parts(15)) == [b"42"]
@@ -432,7 +426,7 @@ def test_a_command_is_not_repeated_for_a_board_that_restarted(session, board):
     board.silent.add("eval")
     with session.open("eval") as exchange:
         exchange.send(b"1")
-        wait_for(lambda: board.requests)
+        wait_until(lambda: board.requests)
         board._recent.clear()
         board.power_cycle()
         assert session.wait_status(lambda status: status.get("boot_id") == "boot-2", 5)

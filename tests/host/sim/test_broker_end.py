@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.paths import ROOT
@@ -35,13 +35,6 @@ def broker_task():
         process.kill()
 
 
-def wait_gone(pid):
-    deadline = time.monotonic() + 10
-    while is_running(pid):
-        assert time.monotonic() < deadline, f"mosquitto, {pid}, is still there"
-        time.sleep(0.02)
-
-
 def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -63,7 +56,7 @@ def test_a_broker_that_is_killed_leaves_no_mosquitto(broker_task):
     process, mosquitto = broker_task
     process.kill()
     process.wait(10)
-    wait_gone(mosquitto)
+    wait_until(lambda: not is_running(mosquitto))
 
 
 def test_a_signal_that_is_ignored_stays_ignored():

@@ -2,9 +2,9 @@
 
 import re
 import threading
-import time
 
 import pytest
+from waiting import wait_until
 
 from mqhost.errors import UsageError
 from mqhost.flash.partition import PartitionTable
@@ -37,9 +37,7 @@ def test_both_ends_of_the_bus_number_the_operations_alike():
 
 def settled(station: Radio) -> int:
     """Return the status once the attempt is over."""
-    deadline = time.monotonic() + 5
-    while station.status == radio.CONNECTING and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: station.status != radio.CONNECTING)
     return station.status
 
 
@@ -72,9 +70,7 @@ def test_the_station_comes_back_by_itself():
     assert settled(station) == radio.NO_AP_FOUND
     assert station.scan() == []
     station.set_in_reach(True)
-    deadline = time.monotonic() + 5
-    while not station.connected and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: station.connected)
     assert station.status == radio.GOT_IP
 
 
