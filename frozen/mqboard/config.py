@@ -21,6 +21,8 @@ board that ran with such a configuration must still run with it.
 
 import json
 
+from mqwire import WireError, names
+
 
 class ConfigError(Exception):
     """Raised when the configuration cannot be used; the text names the key."""
@@ -44,8 +46,10 @@ def parse(text):
     config = Config()
     config.text = text
     config.prefix = _get(root, "prefix", str)
-    if not config.prefix or "+" in config.prefix or "#" in config.prefix:
-        raise ConfigError("prefix: must be a topic without wildcards")
+    try:
+        names.check_prefix(config.prefix)
+    except WireError as error:
+        raise ConfigError("prefix: %s" % error)
     config.ethernet = _get(root, "ethernet", dict, None)  # see mqboard.net.ethernet
     config.networks = [
         (_get(network, "ssid", str), _get(network, "password", str, ""))

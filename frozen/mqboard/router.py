@@ -14,7 +14,6 @@ from micropython import const
 
 import mqwire
 
-_MAX_BODY = const(16_384)  # bytes of one command, all parts together
 _MAX_QUEUE = const(8)
 _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
@@ -145,16 +144,20 @@ class Router:
         fault = None
         if sequence > request.parts:
             fault = b"protocol error: part %d is missing" % request.parts
-        elif len(request.body) + len(payload) > _MAX_BODY:
-            fault = b"command is longer than %d bytes" % _MAX_BODY
+        elif len(request.body) + len(payload) - mqwire.HEADER_SIZE > mqwire.MAX_BODY:
+            fault = b"command is longer than %d bytes" % mqwire.MAX_BODY
         elif len(self._queue) >= _MAX_QUEUE:
             fault = b"busy: %d commands are waiting" % _MAX_QUEUE
+        else:
+            try:
+                request.body.extend(payload[mqwire.HEADER_SIZE :])
+            except MemoryError:
+                fault = _NO_MEMORY
         if fault or last:
             self._partial.remove(request)
         if fault:
             self._say_error(command, ident, fault)
             return
-        request.body.extend(payload[mqwire.HEADER_SIZE :])
         request.parts += 1
         if last:
             self._take_ident(ident)

@@ -133,6 +133,7 @@ def _client(settings, the_link):
         user=settings.user,
         password=settings.password,
         keepalive=int(settings.keepalive),
+        rx_size=mqwire.MAX_PACKET,
         will=(mqwire.status_topic(settings.prefix), identity.offline("connection lost"), 1, True),
         log=log.Logger("mqtt"),
     )

@@ -12,14 +12,23 @@ import struct
 PROTOCOL = 1
 
 # The largest payload either end sends in one message: one raw block record with room to spare.
-# A board's receive buffer is sized for it; longer commands travel as several messages.
+# Longer commands travel as several messages.
 MAX_PAYLOAD = 4352
+MAX_BODY = 16384  # of a command: what all its messages carry together
+
+# What a topic is made of, in bytes of UTF-8 (mqwire.names says of which characters).
+MAX_PREFIX = 200
+MAX_NAME = 64  # a command; an id
+MAX_TAIL = 255
+# The longest topic there is: that of a command with all these, as `command_topic` makes it.
+MAX_TOPIC = MAX_PREFIX + len("/mqb/cmd/") + MAX_NAME + 1 + MAX_NAME + 1 + MAX_TAIL
+# What a board receives in one piece: a PUBLISH of the largest payload to the longest topic. Its
+# other fields are the first byte, the length (2 bytes), the topic's length, and the packet id.
+MAX_PACKET = 1 + 2 + 2 + MAX_TOPIC + 2 + MAX_PAYLOAD
 
 # Header of every command and reply: u16, bit 15 = last message, bits 0-14 = sequence number.
 HEADER_SIZE = 2
 MAX_SEQ = 0x7FFF
-# The longest command and the longest id, in characters: a reply's topic has to fit a buffer.
-MAX_NAME = 64
 # A reply that is one message may carry this instead of (last, 0).
 SINGLE = b"\xff\xff"
 
@@ -67,9 +76,13 @@ def parse_command_topic(prefix, topic):
     if not topic.startswith(start):
         return None
     parts = topic[len(start) :].split("/", 2)
-    if len(parts) < 2 or not 0 < len(parts[0]) <= MAX_NAME or not 0 < len(parts[1]) <= MAX_NAME:
+    if len(parts) < 2:
         return None
-    return parts[0], parts[1], parts[2] if len(parts) > 2 else ""
+    command, ident, tail = parts[0], parts[1], parts[2] if len(parts) > 2 else ""
+    for name in (command, ident):
+        if not 0 < len(name.encode()) <= MAX_NAME:
+            return None
+    return None if len(tail.encode()) > MAX_TAIL else (command, ident, tail)
 
 
 def reply_topic(prefix, ident):

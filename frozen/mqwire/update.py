@@ -13,7 +13,7 @@ repeated offer is all it takes to resume.
 
 import struct
 
-from mqwire import WireError
+from mqwire import MAX_BODY, WireError
 
 BLOCK_SIZE = 4096
 # A block's hash in the offer: this many leading bytes of the SHA-256 of the 4096-byte block,
@@ -22,7 +22,7 @@ HASH_SIZE = 4
 OFFER_FORMAT = 1
 # An offer's signature: RSA-3072, PKCS#1 v1.5, SHA-256, over the exact bytes of image.json.
 SIGNATURE_SIZE = 384
-MAX_REQUEST = 8192
+MAX_VERSION = 64  # bytes of UTF-8
 
 # Encodings of a block record.
 RAW = 0
@@ -92,8 +92,13 @@ def pack_request(offer, signature=b"", options=b"{}"):
     object that concerns this transfer only: {"topic": where the blocks will arrive,
     "retry_failed": true to take an image that was rolled back before,
     "base": hex SHA-256 of the running image that DELTA records are made against}.
+    Raises WireError when it is too long for a command.
     """
-    return b"".join([struct.pack(_PART, len(part)) + part for part in (offer, signature, options)])
+    parts = offer, signature, options
+    size = sum([struct.calcsize(_PART) + len(part) for part in parts])
+    if size > MAX_BODY:
+        raise WireError("it takes %d bytes; %d is the most" % (size, MAX_BODY))
+    return b"".join([struct.pack(_PART, len(part)) + part for part in parts])
 
 
 def unpack_request(body):

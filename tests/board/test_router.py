@@ -189,6 +189,37 @@ class RouterTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_command_is_as_long_as_all_its_parts_may_be_together(self):
+        async def go():
+            for size in (mqwire.MAX_BODY - 1, mqwire.MAX_BODY, mqwire.MAX_BODY + 1):
+                bench = Bench().start()
+                text = b"7" + b" " * (size - 1)
+                step = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
+                for start in range(0, size, step):
+                    last = start + step >= size
+                    bench.send("eval", "abcdefgh", text[start : start + step], start // step, last)
+                await until(lambda bench=bench: bench.sent)
+                topic, payload = bench.sent[0]
+                self.assertEqual("err" in topic, size > mqwire.MAX_BODY, payload)
+
+        run(go())
+
+    def test_a_command_that_the_heap_does_not_hold_is_answered(self):
+        class Full(bytearray):
+            def extend(self, data):
+                raise MemoryError
+
+        async def go():
+            bench = Bench().start()
+            bench.send("eval", "abcdefgh", b"1", 0, False)
+            bench.router._partial[0].body = Full(b"1")
+            bench.send("eval", "abcdefgh", b"1", 1)
+            await until(lambda: bench.sent)
+            self.assertIn(b"MemoryError", bench.sent[0][1])
+            self.assertEqual(bench.router._partial, [])
+
+        run(go())
+
     def test_an_unknown_command_and_a_headless_payload_are_errors(self):
         async def go():
             bench = Bench().start()

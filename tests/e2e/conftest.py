@@ -93,11 +93,13 @@ def broker():
 class Board:
     """A simulated board with its flash file, and ways to talk to it."""
 
-    def __init__(self, folder, sim, firmware, broker, files=None, heap=HEAP, **changes):
+    def __init__(
+        self, folder, sim, firmware, broker, files=None, heap=HEAP, path=None, **changes
+    ):
         number = next(_numbers)
-        self.prefix = f"e2e/{number}"
+        self.prefix = changes.get("prefix", f"e2e/{number}")
         self.broker = broker
-        self.path = folder / f"flash-{number}.bin"
+        self.path = path or folder / f"flash-{number}.bin"
         self.table = PartitionTable.load(sim.partitions, sim.flash_size)
         config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
         provision_flash(self.path, firmware.flash, self.table, config | changes, files=files)
@@ -173,7 +175,8 @@ class Board:
 
 @pytest.fixture
 def make_board(tmp_path, sim, firmware, broker):
-    """Give make_board(firmware=…, update={…}) -> Board with power, not yet online."""
+    """Give make_board(firmware=…, update={…}) -> Board with power, not yet online; `path`: with
+    this flash file, as it is if there is one."""
     made = []
 
     def make(image=firmware, **changes):

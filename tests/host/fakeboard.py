@@ -61,6 +61,7 @@ class FakeBoard:
         self.refuse = None  # update code to answer an offer with
         self.lose_installed = False
         self.takes_deltas = True
+        self.takes_topic = lambda topic: True  # for blocks
         self.verify = True
         self.outcome = "confirmed"  # or "rolled back", "never back", "never confirmed"
         self.old = None
@@ -236,7 +237,6 @@ class FakeBoard:
         offer = json.loads(bytes(data))
         self.options = json.loads(bytes(options))
         topic = self.options["topic"]
-        self.options = json.loads(bytes(options))
         if self._update:
             self._client.unsubscribe(self._update["topic"])
             self._update = None
@@ -270,6 +270,8 @@ class FakeBoard:
             self._complete()
 
     def _judge(self, offer):
+        if not self.takes_topic(self.options["topic"]):
+            return wire.MALFORMED
         if offer["board"] != self.facts["board"]:
             return wire.WRONG_BOARD
         if offer["mcu"] != self.facts["mcu"]:

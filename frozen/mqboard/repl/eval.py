@@ -57,7 +57,9 @@ class Repl:
         """
         output = Output(request.reply_now)
         try:
-            self._run(str(request.body, "utf-8"), output)
+            source = str(request.body, "utf-8")
+            request.body = None  # a long one is large beside its own text
+            self._run(source, output)
         except MemoryError:
             raise
         except BaseException as error:  # its own SystemExit or KeyboardInterrupt, too

@@ -7,15 +7,11 @@ says; then whether it is for this board, and whether this board wants it.
 import binascii
 import json
 
-from micropython import const
-
 import mqwire
 from mqboard.update.errors import Refusal
 from mqboard.update.signature import genuine, key_id, named_key
+from mqwire import names
 from mqwire import update as wire
-
-_MAX_VERSION = const(64)
-_MAX_TOPIC = const(200)
 
 
 class Offer:
@@ -31,8 +27,7 @@ class Offer:
             self.version = _typed(fields["version"], str)
             self.seq = _typed(fields["seq"], int)
             self.size = _typed(fields["size"], int)
-            if len(self.version) > _MAX_VERSION:
-                raise ValueError("version is too long")
+            names.check_text(self.version, wire.MAX_VERSION)
             self.sha256 = _typed(fields["sha256"], str).lower()
             self.digest = binascii.unhexlify(self.sha256)
             self.hashes = binascii.a2b_base64(_typed(fields["blocks"], str))
@@ -41,7 +36,8 @@ class Offer:
                 raise ValueError("size or sha256")
             if len(self.hashes) != self.blocks * wire.HASH_SIZE:
                 raise ValueError("number of blocks")
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:  # nested too deeply
+        except (mqwire.WireError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            # RuntimeError: nested too deeply.
             raise Refusal(wire.MALFORMED, str(error))
 
 
@@ -58,8 +54,7 @@ def read_request(request, keys):
         topic = options.get("topic")
         retry_failed = options.get("retry_failed") is True
         topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
-        if not _is_blocks_topic(topic, request.prefix):
-            raise ValueError("topic")
+        _check_blocks_topic(_typed(topic, str), request.prefix)
     except (mqwire.WireError, ValueError, AttributeError, RuntimeError) as error:
         raise Refusal(wire.MALFORMED, str(error))
     offer = Offer(data)
@@ -106,16 +101,16 @@ def admit(offer, mine, slot):
         raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
 
 
-def _is_blocks_topic(topic, prefix):
-    """Return whether blocks may arrive on `topic`: no filter, none of our other topics."""
-    if not isinstance(topic, str) or not 0 < len(topic) <= _MAX_TOPIC or topic.startswith("$"):
-        return False
-    for byte in topic.encode():  # not its characters: each would be interned, for ever
-        if byte in b"#+" or not 32 <= byte < 127:  # a broker may cut off who asks for other text
-            return False
+def _check_blocks_topic(topic, prefix):
+    """Raise WireError unless blocks may arrive on `topic`: it is none of our own but for those."""
+    try:
+        names.check_topic(topic)
+    except mqwire.WireError as error:
+        raise mqwire.WireError("the blocks' topic: %s" % error)
     # Another topic may be an application's: we would take its place there.
-    own = topic.startswith(prefix + "/mqb/blocks/")
-    return own or "/mqb/blocks/" in topic and not topic.startswith(prefix + "/")
+    own = topic.startswith(mqwire.blocks_topic(prefix, ""))
+    if not own and ("/mqb/blocks/" not in topic or topic.startswith(prefix + "/")):
+        raise mqwire.WireError("the blocks' topic is not one for blocks")
 
 
 def _typed(value, kind):

@@ -9,6 +9,7 @@ is no help to anybody.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -20,7 +21,7 @@ from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback
 from mqhost.link.session import Session, Status
-from mqhost.link.settings import Settings
+from mqhost.link.settings import Settings, command_line
 from mqhost.usb.flashing import Firmware, check_kind
 from mqhost.usb.provision import Provision, provision
 from mqhost.usb.serial_port import SIM, find_port
@@ -81,7 +82,8 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
 
         say(console, replacing(write, adoption.force, questions))
         birth = _meet(session, births, adoption, port, lambda line: say(console, line))
-    say(console, f"{session.prefix} is yours. Go on with: mqboard --prefix {session.prefix} info")
+    go_on = command_line(session.prefix, "info")
+    say(console, f"{session.prefix} is yours. Go on with: {go_on}")
     return birth
 
 
@@ -109,7 +111,7 @@ def _meet(
     """Wait for a birth message that is new, and let the board evaluate something."""
     if port.startswith(SIM):
         path = port.removeprefix(SIM)
-        say(f"Now start it: invoke sim --prefix {session.prefix} --flash {path}")
+        say(f"Now start it: invoke sim --prefix {quote(session.prefix)} --flash {quote(path)}")
     say(f"Waiting for {session.prefix} to announce itself, up to {adoption.birth_timeout:g} s.")
     birth = session.wait_status(
         lambda status: session.births > births and status.get("state") == mqwire.ONLINE,
@@ -122,7 +124,8 @@ def _meet(
     answer = session.request("eval", _CODE).data
     if answer.strip() != _ANSWER:
         raise BoardError(f"{session.prefix} thinks that {_CODE.decode()} is {answer[:40]!r}.")
-    say(f"mqboard --prefix {session.prefix} eval '{_CODE.decode()}' → {_ANSWER.decode()}")
+    asked = command_line(session.prefix, f"eval '{_CODE.decode()}'")
+    say(f"{asked} → {_ANSWER.decode()}")
     return birth
 
 

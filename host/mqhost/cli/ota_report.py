@@ -12,6 +12,7 @@ from rich.console import Console
 from mqhost.cli.display import Display, Events
 from mqhost.cli.printing import clean, say
 from mqhost.errors import ToolError
+from mqhost.link.settings import command_line
 from mqhost.signing.offer import Offer
 from mqhost.update import transfer
 from mqhost.update.push import UpdateResult
@@ -113,15 +114,16 @@ class OtaEvents(Events):
 
 def interrupted_state(prefix: str, stage: str, running: str, version: str) -> str:
     """Say what Ctrl-C in `stage` leaves behind: the board ran `running`, was to get `version`."""
+    look = command_line(prefix, "info")
     if stage in (transfer.RESTART, transfer.CONFIRM):
         return (
             f"Stopped watching. {prefix} has {version} installed and tries it; see the outcome "
-            f"with: mqboard --prefix {prefix} info"
+            f"with: {look}"
         )
     if stage == transfer.VERIFY:
         return (
             f"Interrupted. {prefix} has every block and checks them; it will restart into {version}"
-            f" if they are right. See the outcome with: mqboard --prefix {prefix} info"
+            f" if they are right. See the outcome with: {look}"
         )
     return (
         f"Interrupted. {prefix} keeps running {clean(running)}; the same command again sends only "

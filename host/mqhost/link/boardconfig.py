@@ -116,8 +116,6 @@ def check(record: Any, where: str = "the configuration") -> None:
     """Raise UsageError, naming the key, unless a board can use the configuration `record`."""
     _check_table(record, "", where)
     check_prefix(record["prefix"])
-    if not record["prefix"]:
-        raise UsageError(f"{where}: prefix is empty; write it like esp32/test.")
     if not record.get("networks") and record.get("ethernet") is None:
         what = "empty" if "networks" in record else "missing"
         raise UsageError(f"{where}: networks is {what}; the board needs at least one.")

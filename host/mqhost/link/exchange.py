@@ -20,6 +20,7 @@ from paho.mqtt.client import MQTTMessageInfo
 import mqwire
 from mqhost.errors import BoardError, ToolError, UsageError
 from mqhost.link.connection import Connection, Subscription
+from mqwire import names
 
 PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
 
@@ -54,12 +55,12 @@ def new_ident() -> str:
 
 def split(payload: bytes) -> list[bytes]:
     """Split `payload` into the messages of one command, each with its header."""
-    count = max(1, -(-len(payload) // PART_SIZE))
-    if count > mqwire.MAX_SEQ:
+    if len(payload) > mqwire.MAX_BODY:
         raise UsageError(
-            f"{len(payload)} B are too many for one command; {PART_SIZE * mqwire.MAX_SEQ} B is "
-            "the most."
+            f"{len(payload):,} B are too many for one command; {mqwire.MAX_BODY:,} B is the most. "
+            "Nothing was sent."
         )
+    count = max(1, -(-len(payload) // PART_SIZE))
     return [
         mqwire.header(seq, seq == count - 1) + payload[seq * PART_SIZE : (seq + 1) * PART_SIZE]
         for seq in range(count)
@@ -90,6 +91,10 @@ class Exchange:
     """A command with an id of its own; `with` subscribes to its replies. See `Session.open`."""
 
     def __init__(self, session: Owner, command: str, tail: str = "") -> None:
+        try:
+            names.check_tail(tail)
+        except mqwire.WireError as error:
+            raise UsageError(f"{tail!r:.60} cannot be sent to a board: {error}.") from error
         self.ident = new_ident()
         self._session = session
         self._topic = mqwire.command_topic(session.prefix, command, self.ident, tail)

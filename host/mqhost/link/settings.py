@@ -6,6 +6,7 @@ on purpose: a command line is visible to every user of the machine.
 """
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
+from mqwire import WireError, names
 
 FILE = "mqboard.toml"
 PORT = 1883
 TLS_PORT = 8883
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_MAX_PREFIX = 200
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,15 @@ class Settings:
 
 def check_prefix(prefix: str) -> None:
     """Raise UsageError unless `prefix` can be the root of a board's topics."""
-    if any(character in "+#\0" or not character.isprintable() for character in prefix):
-        raise UsageError(f"Prefix {prefix!r}: a prefix has no wildcards or control characters.")
-    if prefix.startswith(("/", "$")) or prefix.endswith("/") or "//" in prefix:
-        raise UsageError(f"Prefix {prefix!r}: write it like esp32/test, without slashes around it.")
-    if len(prefix) > _MAX_PREFIX:
-        raise UsageError(f"The prefix has {len(prefix)} characters; {_MAX_PREFIX} is the most.")
+    try:
+        names.check_prefix(prefix)
+    except WireError as error:
+        raise UsageError(f"Prefix {prefix!r:.60} is not possible: {error}.") from error
+
+
+def command_line(prefix: str, words: str) -> str:
+    """Return the `mqboard` command line that does `words` with the board at `prefix`."""
+    return f"mqboard --prefix {shlex.quote(prefix)} {words}"
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def provision_flash(
             f"The flash image has {len(flash_image):,} B and reaches into the filesystem, which "
             f"begins at {vfs.offset:,}."
         )
-    content = {"/config.json": json.dumps(config, indent=1).encode()} | (files or {})
+    text = json.dumps(config, indent=1, ensure_ascii=False)
+    content = {"/config.json": text.encode()} | (files or {})
     image = flash_image.ljust(vfs.offset, b"\xff") + make_filesystem(vfs.size, content)
     Flash.create(path, size, image)
     return True

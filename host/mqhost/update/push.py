@@ -12,6 +12,7 @@ from typing import Any
 import mqwire
 from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.session import Session, Status
+from mqhost.link.settings import command_line
 from mqhost.progress import Progress, silent
 from mqhost.signing.offer import Offer
 from mqhost.update.failures import rolled_back
@@ -172,5 +173,5 @@ def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
         seen = "it has not restarted into the new image"
     return SilentBoardError(
         f"The image is installed, but {session.prefix} did not confirm it within {timeout:g} s: "
-        f"{seen}. Look again with: mqboard --prefix {session.prefix} info"
+        f"{seen}. Look again with: {command_line(session.prefix, 'info')}"
     )

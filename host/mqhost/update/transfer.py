@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import mqwire
-from mqhost.errors import BrokerError, SilentBoardError, ToolError, UsageError
-from mqhost.link.exchange import Exchange
+from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError, UsageError
+from mqhost.link.exchange import Exchange, new_ident
 from mqhost.link.session import Session
 from mqhost.progress import Progress
 from mqhost.signing.offer import Offer
@@ -38,6 +38,10 @@ _POLL = 0.25
 _BUSY_PAUSE = 1.0
 # A sender that was just killed keeps a board busy for a few seconds.
 _BUSY_PATIENCE = 10.0
+# Firmware from before mqwire.names takes blocks on topics of ASCII and up to 200 bytes only. Where
+# that of the board's own prefix is none, they go to one below this.
+_PLAIN_ROOT = "mqboard"
+_PLAIN_MAX = 200
 
 
 class Transfer:
@@ -76,6 +80,7 @@ class Transfer:
         self._busy_until = 0.0
         self._accepted = False  # the board has taken an offer of ours
         self._topic = ""  # of the blocks: the board knows us by it
+        self._advice = ""  # when it is another than usual
         self._growth = 1
         self._fewest = offer.count + 1
         self._completed = False  # every block the board needed was once sent
@@ -95,6 +100,10 @@ class Transfer:
                 with self._session.open("update") as exchange:
                     if self._attempt(exchange):
                         return
+            except BoardError as error:
+                if error.code is None and self._advice:  # the broker may not let it subscribe
+                    raise BoardError(f"{error}\n{self._advice}") from error
+                raise
             except BrokerError:
                 if connection.connected and connection.generation == generation:
                     raise  # not a lost connection, which has the same patience as the rest
@@ -106,14 +115,7 @@ class Transfer:
         """Offer once and send what is asked for: True when installed, False to offer again."""
         topic = self._topic or mqwire.blocks_topic(self._session.prefix, exchange.ident)
         self._topic = topic
-        wanted = {"topic": topic} | self._options
-        options = json.dumps(wanted, separators=(",", ":")).encode()
-        request = wire.pack_request(self._offer.to_bytes(), self._offer.signature, options)
-        if len(request) > wire.MAX_REQUEST:
-            raise UsageError(
-                f"The offer takes {len(request)} B; a board takes {wire.MAX_REQUEST} B. The image "
-                "is too large for it."
-            )
+        request = self._request(topic)
         attempt = _Attempt(self.encoder, self._offer.count)
         presence = self._presence()
         self.progress(COMPARE, 0, self._offer.count)
@@ -141,6 +143,18 @@ class Transfer:
                 self._send_in_full()
             if silent or self._presence() != presence or self._left() <= 0:
                 return False
+
+    def _request(self, topic: str) -> bytes:
+        """Return the body of the update command; UsageError if it is too long for one."""
+        options = {"topic": topic} | self._options
+        # Not as ASCII: MicroPython's json does not put surrogates together.
+        text = json.dumps(options, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            return wire.pack_request(self._offer.to_bytes(), self._offer.signature, text)
+        except mqwire.WireError as error:
+            raise UsageError(
+                f"The offer is too long for a command: {error}. The image is too large."
+            ) from error
 
     def _take(self, attempt: "_Attempt", data: bytes) -> tuple[bool | None, bool]:
         """Digest one reply: (how the attempt ends, or None; whether there was progress)."""
@@ -171,6 +185,13 @@ class Transfer:
             new = self._offer.sha256
             self._session.wait_status(lambda status: status.get("image") == new, _BUSY_PAUSE)
             return False, False
+        if code == wire.MALFORMED and not _taken_by_all(self._topic):
+            self._topic = mqwire.blocks_topic(_PLAIN_ROOT, new_ident())
+            self._advice = (
+                f"Its firmware is too old to take blocks below such a prefix; they went to "
+                f"{self._topic}. The broker's rules must let the board read there, and you write."
+            )
+            return False, True
         raise failure(code, body)
 
     def _send_in_full(self) -> None:
@@ -208,7 +229,7 @@ class Transfer:
             f"No progress for {self._patience:g} s: {missing} of {self._offer.count} blocks are "
             f"still missing, and {self._session.prefix} was last seen "
             f"{status.get('state', 'never')!s:.20}. It keeps {self.old_version}; run the same "
-            "command again to resume."
+            f"command again to resume. {self._advice}".rstrip()
         )
 
 
@@ -285,3 +306,8 @@ class _Attempt:
 def differs(boot_id: Any, known: Any) -> bool:
     """Return whether two boot ids are known and not the same."""
     return boot_id is not None and known is not None and boot_id != known
+
+
+def _taken_by_all(topic: str) -> bool:
+    """Return whether boards with any firmware take blocks on `topic`."""
+    return topic.isascii() and len(topic) <= _PLAIN_MAX

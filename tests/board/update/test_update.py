@@ -8,6 +8,7 @@ import unittest
 
 from fakes import BLOCK, FakeLog, FakePartition, run, until
 
+import mqwire
 from mqboard.update.receiver import Receiver
 from mqwire import update as wire
 
@@ -573,6 +574,38 @@ class UpdateTest(unittest.TestCase):
                 self.assertEqual(request.code, wire.MALFORMED, topic)
                 if bench.task:
                     bench.task.cancel()
+
+        run(go())
+
+    def test_blocks_may_arrive_below_every_prefix(self):
+        async def go():
+            most = mqwire.MAX_TOPIC - len(mqwire.blocks_topic("", "12345678"))
+            for root in ("p", "küche/licht 1", "other", "é" * (most // 2), "x" * most):
+                bench = Bench()
+                topic = mqwire.blocks_topic(root, "12345678")
+                options = json.dumps({"topic": topic}).encode()
+                request = await bench.offer(offer_of(image_of(10)), options)
+                self.assertEqual((request.code, bench.topics), (wire.RECEIVING, [topic]))
+                bench.stop()
+
+        run(go())
+
+    def test_a_version_is_shown_as_it_is_and_not_too_long(self):
+        async def go():
+            image = image_of(10)
+            for version, code in (
+                ("v" * (wire.MAX_VERSION - 1), wire.INSTALLED),
+                ("v" * wire.MAX_VERSION, wire.INSTALLED),
+                ("v" * (wire.MAX_VERSION + 1), wire.MALFORMED),
+                ("é" * (wire.MAX_VERSION // 2), wire.INSTALLED),
+                ("é" * (wire.MAX_VERSION // 2) + "v", wire.MALFORMED),
+                ("", wire.MALFORMED),
+                ("1\x1b[2J", wire.MALFORMED),
+                ("\ud800", wire.MALFORMED),  # in the birth message it would be no UTF-8
+            ):
+                bench = Bench()
+                self.assertEqual((await bench.push(image, version=version)).code, code, version)
+                bench.stop()
 
         run(go())
 

@@ -48,13 +48,19 @@ def test_an_empty_command_is_one_message():
     assert split(b"") == [mqwire.header(0, True)]
 
 
-def test_a_command_that_is_far_too_long_is_refused():
-    class Huge(bytes):
-        def __len__(self):
-            return PART_SIZE * (mqwire.MAX_SEQ + 1)
+def test_a_command_may_be_as_long_as_a_board_takes_it():
+    for size in (mqwire.MAX_BODY - 1, mqwire.MAX_BODY):
+        parts = split(bytes(size))
+        assert sum(len(part) - mqwire.HEADER_SIZE for part in parts) == size
+        assert max(map(len, parts)) == mqwire.MAX_PAYLOAD
+    with pytest.raises(UsageError, match=r"16,385 B are too many .* 16,384 B is the most"):
+        split(bytes(mqwire.MAX_BODY + 1))
 
-    with pytest.raises(UsageError, match="too many for one command"):
-        split(Huge())
+
+@pytest.mark.parametrize("tail", ["a" * 256, "ü" * 128, "/a+b", "/a#", "/a\nb"])
+def test_a_tail_that_a_topic_cannot_hold_is_not_sent(session, tail):
+    with pytest.raises(UsageError, match="cannot be sent to a board: it has"):
+        session.open("get", tail)
 
 
 def test_an_empty_reply_is_a_reply(session):

@@ -1,9 +1,13 @@
 """Tests the connection settings: which source wins, and what is refused."""
 
+import shlex
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mqhost.errors import UsageError
-from mqhost.link.settings import Settings
+from mqhost.link.settings import Settings, check_prefix, command_line
 
 
 def resolve(tmp_path, toml="", options=None, **environment):
@@ -71,11 +75,37 @@ def test_tls_can_be_switched_by_the_environment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "prefix", ["a/+", "#", "/a", "a/", "a//b", "a\0", "a\nb", "$SYS", "a" * 201]
+    ("prefix", "words"),
+    [
+        ("a/+", r"\+ in it"),
+        ("#", "# in it"),
+        ("/a", "level is empty"),
+        ("a\nb", r"U\+000A"),
+        ("\udcff", r"U\+DCFF"),  # what Python makes of an argument that is no UTF-8
+        ("$SYS", r"begins with \$"),
+        ("a" * 201, "201 bytes in UTF-8; 200 is the most"),
+        ("ü" * 101, "202 bytes in UTF-8; 200 is the most"),
+    ],
 )
-def test_what_cannot_be_a_prefix_is_refused(prefix):
-    with pytest.raises(UsageError, match="refix"):
+def test_what_cannot_be_a_prefix_is_refused_with_the_reason(prefix, words):
+    with pytest.raises(UsageError, match=f"^Prefix .* is not possible: .*{words}"):
         Settings(prefix=prefix)
+
+
+@pytest.mark.parametrize("prefix", ["küche/licht 1", "a" * 200, "ü" * 100])
+def test_what_can_be_read_and_typed_is_a_prefix(prefix):
+    assert Settings(prefix=prefix).prefix == prefix
+
+
+@given(st.characters(exclude_characters="+#$/").filter(str.isprintable))
+@settings(deadline=None)
+def test_every_character_that_prints_may_be_in_a_prefix(character):
+    check_prefix(character)
+
+
+def test_a_command_line_to_copy_survives_the_shell():
+    line = command_line("küche/licht 1; rm '*'", "info")
+    assert shlex.split(line) == ["mqboard", "--prefix", "küche/licht 1; rm '*'", "info"]
 
 
 def test_a_missing_prefix_says_where_to_give_one():

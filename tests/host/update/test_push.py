@@ -1,5 +1,6 @@
 """Tests the update push against mosquitto and a fake board that loses, doubles, refuses, dies."""
 
+import json
 import random
 import threading
 import time
@@ -418,6 +419,69 @@ def test_a_silent_board_gets_nothing(settings):
     impatient = Settings(port=settings.port, prefix=settings.prefix, timeout=0.3)
     with Session(impatient) as session, pytest.raises(SilentBoardError, match="Is the prefix"):
         push_new(session)
+
+
+# Prefixes and sizes
+
+
+def takes_old_topics(topic):
+    """What firmware took before both ends shared a rule."""
+    return topic.isascii() and len(topic) <= 200
+
+
+@pytest.fixture(params=["küche/licht 1", "ü" * 50 + "x" * 100], ids=["umlaut", "longest"])
+def old(broker, request):
+    """A session with such a board, and the board."""
+    settings = Settings(server=broker.host, port=broker.port, prefix=request.param, timeout=5)
+    with FakeBoard(broker.port, request.param) as board, Session(settings) as session:
+        board.takes_topic = takes_old_topics
+        yield session, board
+
+
+def test_a_board_with_the_old_rule_gets_its_blocks_where_it_takes_them(old):
+    session, board = old
+    result = push_new(session)
+    assert (board.image, result.offers) == (image(), 2)
+    assert takes_old_topics(board.options["topic"])
+
+
+def test_a_board_that_hears_no_blocks_there_is_told_to_be_let(old):
+    session, board = old
+    board.on_block = lambda number, payload: []
+    with pytest.raises(SilentBoardError, match="prefix; they went to mqboard/mqb/blocks/.* rules"):
+        push_new(session, patience=1)
+
+
+def test_a_board_that_is_not_let_listen_there_says_so(old):
+    session, board = old
+
+    def answer(command, ident, body):
+        options = json.loads(bytes(wire.unpack_request(body)[2])) if command == "update" else {}
+        if command == "info":
+            facts = json.dumps(board.status()).encode()
+            return [(mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + facts)]
+        if takes_old_topics(options["topic"]):
+            return [(mqwire.error_topic(board.prefix, ident), b"MqttError: broker does not")]
+        refusal = mqwire.SINGLE + wire.pack_reply(wire.MALFORMED)
+        return [(mqwire.reply_topic(board.prefix, ident), refusal)]
+
+    board.answer = answer
+    with pytest.raises(BoardError, match=r"does not\nIts firmware .* mqboard/mqb/blocks/"):
+        push_new(session)
+
+
+def test_an_offer_that_no_board_can_read_is_offered_twice_at_most(old):
+    session, board = old
+    board.refuse = wire.MALFORMED
+    with pytest.raises(RefusedError, match="cannot read the offer"):
+        push_new(session)
+    assert [command for command, _ in board.requests].count("update") == 2
+
+
+def test_an_offer_that_is_too_long_for_a_command_is_not_sent(session, board):
+    with pytest.raises(UsageError, match=rf"bytes; {mqwire.MAX_BODY} is the most"):
+        push_new(session, bytes(3100 * 4096))
+    assert [command for command, _ in board.requests] == ["info"]
 
 
 def test_a_board_that_falls_silent_is_given_up(session, board):
