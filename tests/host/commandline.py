@@ -1,4 +1,4 @@
-"""The command line as a process of its own: its argv, its environment, and a terminal for it."""
+"""Runs the command line as a process of its own: its argv, its environment, a terminal for it."""
 
 import os
 import pty
@@ -42,7 +42,7 @@ def logging(board, payload, prefix=None):
 
 
 def on_terminal(argv, **options):
-    """Run `argv` with a terminal as its output: the bytes that the terminal got."""
+    """Run `argv` with a terminal as its output; return the bytes that the terminal got."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=ENVIRONMENT, **options
@@ -60,7 +60,7 @@ def on_terminal(argv, **options):
 
 
 def _read(terminal):
-    """What is next; nothing when the last process has left the terminal."""
+    """Read what is next; nothing when the last process has left the terminal."""
     try:
         return os.read(terminal, 65536)
     except OSError:

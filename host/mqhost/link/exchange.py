@@ -22,6 +22,9 @@ from mqhost.errors import BoardError, ToolError, UsageError
 from mqhost.link.connection import Connection, Subscription
 from mqwire import names
 
+# What every board since the first MQBoard's says to a command that it does not know.
+_UNSUPPORTED = "Command '{}' not supported"
+
 PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
 
 
@@ -97,6 +100,7 @@ class Exchange:
             raise UsageError(f"{tail!r:.60} cannot be sent to a board: {error}.") from error
         self.ident = new_ident()
         self._session = session
+        self._command = command
         self._topic = mqwire.command_topic(session.prefix, command, self.ident, tail)
         self._arrived: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
         self._subscription = Subscription(
@@ -144,7 +148,7 @@ class Exchange:
             self._answered = True
             if failed:
                 text = payload.decode("utf-8", "replace").strip()
-                raise BoardError(text or "The board reported an error without a word.")
+                raise BoardError(self._explained(text))
             try:
                 seq, last = mqwire.parse_header(payload)
             except mqwire.WireError:
@@ -198,6 +202,18 @@ class Exchange:
         if away and acknowledged and not self._answered and boot_id == self._boot_id is not None:
             self._session.connection.debug("sending %s again", self.ident)
             self._publish()
+
+    def _explained(self, text: str) -> str:
+        """Return the error `text` of the board, with what a person makes of it."""
+        if text != _UNSUPPORTED.format(self._command):
+            return text or "The board reported an error without a word."
+        status = self._session.last_status or {}
+        facts = f"{status.get('version', 'unknown')!s:.60}"
+        facts += f", protocol {status.get('protocol', 'unknown')!s:.20}"
+        return (
+            f"{text} by the firmware of {self._session.prefix} (version {facts}), which is older "
+            "than this tool, or another. Update it with mqboard ota, or over USB: invoke flash."
+        )
 
     def _publish(self) -> None:
         self._session.connection.debug("> %s in %d messages", self._topic, len(self._messages))

@@ -78,7 +78,7 @@ class Transfer:
         self._patience = patience
         self._give_up = 0.0
         self._busy_until = 0.0
-        self._accepted = False  # the board has taken an offer of ours
+        self._accepted = False  # the board has taken an offer of ours, or perhaps: it was silent
         self._topic = ""  # of the blocks: the board knows us by it
         self._advice = ""  # when it is another than usual
         self._growth = 1
@@ -141,6 +141,8 @@ class Transfer:
             silent = time.monotonic() - alive > attempt.stall() * self._growth
             if silent and attempt.rejected:
                 self._send_in_full()
+            # A board of protocol 1 compares its slot before it answers.
+            self._accepted = self._accepted or silent
             if silent or self._presence() != presence or self._left() <= 0:
                 return False
 

@@ -1,4 +1,4 @@
-"""Tables are whole in a pipe and on narrow terminals, and each of them can be had as JSON."""
+"""Tests that tables are whole in pipes and on narrow terminals, and to be had as JSON."""
 
 import ast
 import io
@@ -52,7 +52,7 @@ def sources():
 
 
 def imported(tree: ast.AST):
-    """The modules that are imported anywhere, and what is imported from them."""
+    """Yield the modules that are imported anywhere, and what is imported from them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -62,7 +62,7 @@ def imported(tree: ast.AST):
 
 
 def makers(tree: ast.AST):
-    """The functions that make a Listing."""
+    """Yield the functions that make a Listing."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             calls = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
@@ -99,7 +99,7 @@ def printed(listing, width=80, terminal=False, as_json=False):
 
 
 def names(listing):
-    """What must stand in one piece: all cells, but only the words of prose."""
+    """Yield what must stand in one piece: all cells, but only the words of prose."""
     for row in listing.rows:
         for number, cell in enumerate(map(str, row)):
             yield from cell.split() if number in listing.prose or not number else [cell]
@@ -144,7 +144,7 @@ def test_cells_are_neither_markup_nor_control_codes():
 
 
 def invoke(*arguments):
-    """Run a task in a pipe that calls itself narrow; its output."""
+    """Run a task in a pipe that calls itself narrow; return its output."""
     result = subprocess.run(
         [sys.executable, "-m", "invoke", *arguments],
         cwd=ROOT,

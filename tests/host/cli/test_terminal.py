@@ -1,4 +1,4 @@
-"""What a board says cannot control a terminal; piped, its output is byte for byte what it sent."""
+"""Tests that what a board says cannot control a terminal, and is byte for byte in a pipe."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ APP = random.Random(1).randbytes(30_000)
 
 @pytest.fixture
 def terminal(broker, prefix, tmp_path):
-    """A function that runs the command line on a terminal and returns what that shows."""
+    """Give a function that runs the command line on a terminal and returns what that shows."""
 
     def run(*arguments, timeout="5"):
         line = command_line(broker.port, prefix, "-T", timeout, *arguments)
@@ -33,7 +33,7 @@ def terminal(broker, prefix, tmp_path):
 
 @pytest.fixture
 def piped(broker, prefix, tmp_path):
-    """A function that runs the command line with pipes and returns the bytes of its output."""
+    """Give a function that runs the command line with pipes and returns its output in bytes."""
 
     def run(*arguments):
         line = command_line(broker.port, prefix, *arguments)
@@ -45,7 +45,7 @@ def piped(broker, prefix, tmp_path):
 
 @pytest.fixture
 def image(tmp_path):
-    """An app.bin with its image.json, for the fake board."""
+    """Write an app.bin with its image.json for the fake board; give its path."""
     (tmp_path / "app.bin").write_bytes(APP)
     offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
     (tmp_path / "image.json").write_bytes(offer.to_bytes())

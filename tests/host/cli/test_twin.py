@@ -1,4 +1,4 @@
-"""`invoke ota` is `mqboard ota`: the same options, the same outcome, the same exit codes."""
+"""Tests that `invoke ota` is `mqboard ota`: the same options, outcomes and exit codes."""
 
 import random
 import subprocess
@@ -17,14 +17,14 @@ APP = random.Random(1).randbytes(30_000)
 
 
 def options_of(command: click.Command) -> set[str]:
-    """The long names of its options."""
+    """Return the long names of its options."""
     names = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     return {name for name in names if name.startswith("--")}
 
 
 @pytest.fixture
 def invoke_ota(board, tmp_path):
-    """A function that runs `invoke ota` for the fake board and returns the finished process."""
+    """Give a function that runs `invoke ota` for the fake board, returning the process."""
     (tmp_path / "app.bin").write_bytes(APP)
     offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
     (tmp_path / "image.json").write_bytes(offer.to_bytes())

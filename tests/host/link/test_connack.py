@@ -1,4 +1,4 @@
-"""Every CONNACK code that refuses us has a sentence that says what to do."""
+"""Tests that every CONNACK code that refuses us has a sentence that says what to do."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ KNOWN = {*range(128, 139), 140, 144, 149, 151, 153, 154, 155, 156, 157, 159}
 
 @contextmanager
 def refusing(code):
-    """A server that answers every connection with a CONNACK of that code; yields its port."""
+    """Answer every connection with a CONNACK of that code; give the port."""
 
     def serve():
         while True:
@@ -44,7 +44,7 @@ def refusing(code):
 
 
 def answer(port, **options):
-    """What connecting to the broker on `port` ends with."""
+    """Connect to the broker on `port`; return what that ends with."""
     with pytest.raises(BrokerError) as caught:
         Connection(Settings(port=port, prefix="a", **options)).connect()
     return str(caught.value)
@@ -103,7 +103,7 @@ def test_a_certificate_that_was_given_is_named():
 
 @pytest.fixture
 def closed(tmp_path):
-    """A mosquitto that knows the user me, whose password is right."""
+    """Run a mosquitto that knows the user me, whose password is right."""
     passwords = tmp_path / "passwords"
     program = shutil.which("mosquitto_passwd")
     assert program, "mosquitto comes with it"
