@@ -145,7 +145,7 @@ _MUTATIONS = (_flip, _replace, _cut, _truncate, _insert, _repeat, _splice, _fals
 
 
 class _Stream:
-    """A stream (mqboard.mqtt.framing) that ends behind `data`, and takes all that is written."""
+    """A stream (mqboard.mqtt.writer) that ends behind `data`, and takes all that is written."""
 
     def __init__(self, data: bytes, random: Random) -> None:
         self._data = data
@@ -204,7 +204,7 @@ def _client(rx_size: int) -> Client:
             "stream/#", lambda topic, piece, retained, at, total: bytes(piece), stream=True
         )
         for qos in (1, 2, 2):
-            client.register("t", b"payload", qos, False, asyncio.Event())
+            client.outbox.register("t", b"payload", qos, False, asyncio.Event())
         return client
 
     return asyncio.run(make())
@@ -213,12 +213,12 @@ def _client(rx_size: int) -> Client:
 def _run_case(case: int, client: Client, packets: list[bytes]) -> None:
     data, random = data_of(case, packets)
     stream = _Stream(data, random)
-    framing = client.framing
-    framing.attach(stream)
+    reader = client.reader
+    reader.attach(stream)
     try:
         if case % 8 == 0:
-            _finish(framing.read_connack(), stream)
-        _finish(framing.read_packets(client), stream)
+            _finish(reader.read_connack(), stream)
+        _finish(reader.read_packets(client), stream)
     except _EXPECTED:
         return
     except Exception as error:
@@ -241,7 +241,7 @@ def _finish(coroutine, stream: _Stream) -> None:
 def _check_kept(client: Client, case: int) -> None:
     """Raise Failure if the client keeps more than it should after this case."""
     kept = 0
-    for owner in (client, client.framing):
+    for owner in (client, client.reader, client.writer, client.outbox):
         for value in vars(owner).values():
             if isinstance(value, (list, tuple, dict, set)):
                 kept += len(value)

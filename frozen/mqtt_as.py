@@ -164,16 +164,16 @@ class MQTTClient:
 
     async def broker_up(self):
         """Return whether the broker answers within response_time."""
-        framing = self._client.framing
-        heard = framing.last_rx
+        client = self._client
+        heard = client.reader.last_rx
         asked = ticks_ms()
         if self.isconnected() and ticks_diff(asked, heard) < 1000:
             return True
         try:
-            while self.isconnected() and framing.last_rx == heard:
+            while self.isconnected() and client.reader.last_rx == heard:
                 if ticks_diff(ticks_ms(), asked) > self._settings["response_time"] * 1000:
                     return False
-                framing.send_soon(bytes((PINGREQ, 0)))
+                client.writer.send_soon(bytes((PINGREQ, 0)))
                 await asyncio.sleep_ms(100)
         except OSError as error:
             self.dprint("No ping: %s", error)

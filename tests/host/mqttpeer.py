@@ -82,7 +82,7 @@ class Recorded:
         return len(piece)
 
     async def wait_readable(self):
-        self.waited = True
+        self.waited = self.position == len(self.data)
 
     def write(self, view):
         self.sent += view
@@ -110,9 +110,9 @@ def make_client(handler, rx_size=256, stream=True):
 
 def read(client, stream):
     """Have the client take all that `stream` gives; returns the exception that ended it."""
-    client.framing.attach(stream)
+    client.reader.attach(stream)
     try:
-        finish(client.framing.read_packets(client))
+        finish(client.reader.read_packets(client))
     except Exception as error:
         return error
     raise AssertionError("the reader returned")

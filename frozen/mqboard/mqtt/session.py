@@ -1,37 +1,23 @@
-"""Keeps what an MQTT client and its broker owe each other, over any number of connections.
+"""Keeps what we have subscribed to, and has what arrives find its handlers.
 
-What the broker has not acknowledged stays in `_pending`, in the order of sending: it is sent again
-with the same packet id and DUP where the broker has kept the session, anew where not. What we have
-subscribed to, and which messages at QoS 2 we have taken already, is here, too; so that what arrives
-(mqboard.mqtt.framing hands it on) finds its handlers, and is acknowledged once it was handled.
+mqboard.mqtt.reader hands on what arrives; it is acknowledged once it was handled. Which messages at
+QoS 2 we have taken already outlives a connection, and so does what the broker has to acknowledge
+(mqboard.mqtt.outbox).
 """
 
 import asyncio
 
 from micropython import const
 
-from mqboard.clock import jitter
 from mqboard.mqtt import packet
-from mqboard.mqtt.framing import Framing
+from mqboard.mqtt.outbox import Outbox
+from mqboard.mqtt.reader import Reader
+from mqboard.mqtt.writer import Writer
 
 _QOS2_MAX = const(256)  # messages at QoS 2 that may be on their way to us at once
 _NO_TOPIC = b"\xff\xff\xff"  # the start of no PUBLISH: 0xFF is no UTF-8
-_BYTES = (bytes, bytearray, memoryview)
+_PUBLISH, _PUBACK = const(0x30), const(0x40)  # packet's, without looking them up each time
 _ANSWERS = (packet.PUBACK, packet.PUBCOMP, packet.SUBACK, packet.UNSUBACK)
-
-
-class Pending:
-    """What the broker has to acknowledge: `event` is set when it did, or cannot any more."""
-
-    def __init__(self, packet_id, awaits, event):
-        self.packet_id = packet_id
-        self.awaits = awaits  # the type of the packet that must come next
-        self.event = event
-        self.code = None  # SUBACK's return code, or 0; None while not acknowledged
-        self.flags = 0  # of a PUBLISH, with packet.DUP once the session has seen it
-        self.topic = None  # behind its length; None: not a PUBLISH
-        self.payload = None
-        self.stream = None  # on which it was sent last
 
 
 class Subscription:
@@ -48,16 +34,14 @@ class Subscription:
 
 
 class Session:
-    """The base of mqboard.mqtt.Client."""
+    """The base of mqboard.mqtt.connection.Connection."""
 
     def __init__(self, rx_size, log):
         self._log = log
-        self.framing = Framing(rx_size)
+        self.writer = Writer()
+        self.reader = Reader(rx_size, self.writer)
+        self.outbox = Outbox(self.writer, self._lose)
         self._tasks = []  # that feed handlers
-        self._pending = []
-        # Not 1: a session from before a reset may still wait for us to release that one.
-        self._last_id = jitter(65535)
-        self._head_of = self._head = None  # the topic published to last
         self._subscriptions = {}  # filter -> Subscription
         self._unwanted = []  # filters that a kept session may still have
         self._received = set()  # ids of QoS 2 messages taken and not released yet
@@ -80,11 +64,7 @@ class Session:
         self._unwanted.clear()
         for subscription in self._subscriptions.values():
             subscription.made = False
-        for pending in self._pending:
-            pending.flags &= ~packet.DUP
-            if pending.awaits == packet.PUBCOMP:
-                # Accepted, but not released: brokers deliver on release.
-                pending.awaits = packet.PUBREC
+        self.outbox.forget_connection()
 
     def keep(self, topic_filter, subscription):
         """Have messages that match go to `subscription`."""
@@ -109,73 +89,29 @@ class Session:
         self._route = _NO_TOPIC
         self._handler = None
 
-    # Packets that are to be acknowledged.
-
-    def register(self, topic, payload, qos, retain, event):
-        """Return the Pending of a new message at QoS 1 or 2; `transmit` sends it."""
-        if qos not in (1, 2):
-            raise ValueError("qos is %r, not 1 or 2" % qos)
-        if not isinstance(payload, _BYTES):  # now, not on each connection that it would break
-            raise TypeError("payload is no bytes")
-        topic = self.head(topic)
-        pending = self._expect(packet.PUBACK if qos == 1 else packet.PUBREC, event)
-        pending.flags = qos << 1 | (packet.RETAIN if retain else 0)
-        pending.topic = topic
-        pending.payload = payload
-        return pending
-
-    def head(self, topic):
-        """Return `topic` as a PUBLISH has it, kept for the next message; raises PacketError."""
-        if topic != self._head_of:
-            self._head = packet.topic_head(topic)
-            self._head_of = topic
-        return self._head
-
-    def _expect(self, awaits, event):
-        pending = Pending(self._new_id(), awaits, event)
-        self._pending.append(pending)
-        return pending
-
-    def _new_id(self):
-        while True:
-            self._last_id = self._last_id % 65535 + 1
-            for pending in self._pending:
-                if pending.packet_id == self._last_id:
-                    break
-            else:
-                return self._last_id
-
-    def _find(self, packet_id, awaits):
-        for pending in self._pending:
-            if pending.packet_id == packet_id and pending.awaits == awaits:
-                return pending
-
-    def give_up(self, pending):
-        """Forget a message, acknowledged or not."""
-        if pending in self._pending:
-            self._pending.remove(pending)
-
-    # Packets received: called by the framing, with positions in its buffer.
+    # Packets received: called by the reader, with positions in its buffer.
 
     # A function that needs more than 11 words for its variables and its stack gets them from the
     # heap, at every call. Those that each message goes through need no more than that.
 
     def take(self, first, body, stop):
         """Take a whole packet."""
-        if first & 0xF0 != packet.PUBLISH:
+        if first == _PUBACK and stop - body == 2:
+            return self.outbox.settle(_PUBACK, self.reader.number(body), 0)
+        if first & 0xF0 != _PUBLISH:
             return self._take_answer(first, body, stop)
         start = self.open(first, body, stop)
         if not self._again:
             if self._handler:
-                self._hand(self.framing.view(start, stop))
+                self._hand(self.reader.view(start, stop))
             else:
-                self._hand_all(self.framing.view(start, stop))
+                self._hand_all(self.reader.view(start, stop))
         if self._packet_id:
             self.close()
 
     def open(self, first, body, stop):
         """Begin with a PUBLISH: find its handlers; return where its payload starts."""
-        buffer = self.framing.buffer
+        buffer = self.reader.buffer
         start = body + 2
         if start > stop:
             raise packet.PacketError("malformed PUBLISH")
@@ -203,7 +139,7 @@ class Session:
         """Give the message to the one plain handler it has."""
         try:
             if self._handler(self._topic, view, self._retained):
-                self.framing.pause = True
+                self.reader.pause = True
         except Exception as error:
             self.blame(error, self._topic)
 
@@ -218,7 +154,7 @@ class Session:
                 else:
                     coroutine = target.handler(self._topic, view, self._retained)
                     if coroutine is True:
-                        self.framing.pause = True
+                        self.reader.pause = True
                     elif coroutine is not None and hasattr(coroutine, "close"):
                         coroutine.close()  # not begun: from now on it gets copies
                         inbox = self._add_inbox(target)
@@ -230,7 +166,7 @@ class Session:
 
     def _find_route(self, body, start):
         try:
-            topic = str(self.framing.rx[body + 2 : start], "utf-8")
+            topic = str(self.reader.rx[body + 2 : start], "utf-8")
         except ValueError:
             topic = ""
         if not topic or "+" in topic or "#" in topic:
@@ -243,7 +179,7 @@ class Session:
         if not targets and self.unmatched:
             targets.append(Subscription(self.unmatched, 0, False, 8))
         self._topic = topic
-        self._route = bytes(self.framing.rx[body:start])
+        self._route = bytes(self.reader.rx[body:start])
 
     def piece(self, start, stop, position, total):
         """Take a piece of a payload that the buffer cannot hold."""
@@ -253,7 +189,7 @@ class Session:
         for target in self._targets:
             if target.stream:
                 taken = True
-                view = self.framing.rx[start:stop]
+                view = self.reader.rx[start:stop]
                 try:
                     target.handler(self._topic, view, self._retained, position, total)
                 except Exception as error:
@@ -275,9 +211,9 @@ class Session:
             if len(self._received) >= _QOS2_MAX and packet_id not in self._received:
                 raise packet.PacketError("too many messages at QoS 2 at once")
             self._received.add(packet_id)
-            self.framing.acknowledge(packet.PUBREC, packet_id)
+            self.reader.acknowledge(packet.PUBREC, packet_id)
         elif self._first & 2:
-            self.framing.acknowledge(packet.PUBACK, packet_id)
+            self.reader.acknowledge(packet.PUBACK, packet_id)
 
     def blame(self, error, topic):
         """Count and log what a handler raised."""
@@ -298,22 +234,14 @@ class Session:
             return
         if stop - body != (3 if first == packet.SUBACK else 2):
             raise packet.PacketError("unexpected packet 0x%02x" % first)
-        self._settle(first, self.framing.buffer, body)
-
-    def _settle(self, first, buffer, body):
-        packet_id = buffer[body] << 8 | buffer[body + 1]
+        packet_id = self.reader.number(body)
         if first == packet.PUBREL:
             self._received.discard(packet_id)
-            self.framing.acknowledge(packet.PUBCOMP, packet_id)
+            self.reader.acknowledge(packet.PUBCOMP, packet_id)
             return
         if first == packet.PUBREC:  # of an unknown id as well: the broker waits for it
-            self.framing.acknowledge(packet.PUBREL, packet_id)
+            self.reader.acknowledge(packet.PUBREL, packet_id)
         elif first not in _ANSWERS:
             raise packet.PacketError("unexpected packet 0x%02x" % first)
-        pending = self._find(packet_id, first)
-        if pending and first == packet.PUBREC:
-            pending.awaits = packet.PUBCOMP
-        elif pending:
-            pending.code = buffer[body + 2] if first == packet.SUBACK else 0
-            self._pending.remove(pending)
-            pending.event.set()
+        code = self.reader.buffer[body + 2] if first == packet.SUBACK else 0
+        self.outbox.settle(first, packet_id, code)

@@ -1,4 +1,4 @@
-"""Publishes without waiting for each acknowledgement, but for at most so many."""
+"""Publishing without waiting for each acknowledgement, but for at most so many."""
 
 import asyncio
 
@@ -7,13 +7,14 @@ class Window:
     """Use it with `async with`: at the end everything is acknowledged. A payload must not change
     until then. After an exception what is not acknowledged is given up."""
 
-    def __init__(self, client, size):
+    def __init__(self, outbox, size):
         if size < 1:
             raise ValueError("a window of %d" % size)
-        self._client = client
+        self._outbox = outbox
         self._size = size
-        self._pending = []
-        self._event = asyncio.Event()  # something was acknowledged
+        self._half = size // 2
+        self._open = 0  # messages not acknowledged
+        self._event = asyncio.Event()  # half the window is free
 
     async def __aenter__(self):
         return self
@@ -23,29 +24,31 @@ class Window:
 
         Messages are sent in the order of these calls, again after a reconnect.
         """
-        if len(self._pending) >= self._size:
-            await self._wait(self._size // 2)  # half a window at a time: fewer turns
-        client = self._client
-        pending = client.register(topic, payload, qos, retain, self._event)
-        self._pending.append(pending)
-        if not client.transmit_now(pending):
-            await client.transmit(pending)
+        if self._open >= self._size:
+            await self._wait(self._half)  # half a window at a time: fewer turns
+        outbox = self._outbox
+        pending = outbox.register(topic, payload, qos, retain, self)
+        self._open += 1
+        if not outbox.send_now(pending):
+            await outbox.send(pending)
+
+    def set(self):
+        """A message is acknowledged: all of them have the window in place of an event."""
+        self._open -= 1
+        if self._open <= self._half:
+            self._event.set()
 
     async def __aexit__(self, error, *_):
         try:
             if error is None:
                 await self._wait(0)
         finally:
-            for pending in self._pending:
-                self._client.give_up(pending)
+            for pending in list(self._outbox.waiting.values()):
+                if pending.event is self:
+                    self._outbox.give_up(pending)
 
     async def _wait(self, count):
         """Wait until at most `count` messages are not acknowledged."""
-        pending = self._pending
-        while True:
+        while self._open > count:
             self._event.clear()
-            while pending and pending[0].code is not None:
-                pending.pop(0)
-            if len(pending) <= count:
-                return
             await self._event.wait()

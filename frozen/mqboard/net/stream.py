@@ -20,7 +20,7 @@ _TCP_NODELAY = const(1)
 
 
 class Stream:
-    """Wraps a non-blocking socket. See mqboard.mqtt.framing for the interface.
+    """Wraps a non-blocking socket. See mqboard.mqtt.writer for the interface.
 
     Whoever reads or writes goes on until that would block before he waits: with TLS, what waits is
     the socket, and mbedTLS may have more. A write that would block must be repeated with the same

@@ -31,7 +31,7 @@ class Peer:
         self.log = FakeLog()
         self.client = Client(self.open, "board", log=self.log, **options)
         self.client.backoff_ms = 20
-        self.client._last_id = 0  # packet ids from 1 on
+        self.client.outbox.last_id = 0  # packet ids from 1 on
         self.got = []
         self.room = None  # bytes that the next streams take
 

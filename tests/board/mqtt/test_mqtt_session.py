@@ -39,7 +39,7 @@ class OutgoingTest(unittest.TestCase):
                 with self.assertRaises(TypeError):
                     await peer.client.publish("t", payload, qos=1)
             await peer.start()
-            self.assertEqual(len(peer.client._pending), 0)
+            self.assertEqual(len(peer.client.outbox.waiting), 0)
 
         run(go())
 
@@ -391,11 +391,11 @@ class IncomingTest(unittest.TestCase):
             peer = SessionPeer()
             peer.client.keepalive = 0.2
             await peer.start()
-            started = peer.client.framing.last_rx
-            peer.client.framing.last_rx = started - 10_000
+            started = peer.client.reader.last_rx
+            peer.client.reader.last_rx = started - 10_000
             peer.client._keep_alive(50, 9_000)
             self.assertTrue(peer.client.connected)
-            peer.client.framing.last_rx = started - 10_000
+            peer.client.reader.last_rx = started - 10_000
             peer.client._keep_alive(50, 1)
             self.assertFalse(peer.client.connected)
 

@@ -38,7 +38,7 @@ def test_a_reader_that_returns_is_a_failure(monkeypatch):
     async def returning(self, taker):
         pass
 
-    monkeypatch.setattr(type(fuzz._client(64).framing), "read_packets", returning)
+    monkeypatch.setattr(type(fuzz._client(64).reader), "read_packets", returning)
     with pytest.raises(fuzz.Failure, match="case 1 .*the reader returned"):
         fuzz.run(100)
 

@@ -79,7 +79,7 @@ def test_a_connect_says_what_it_was_given(client_id, keepalive, clean, will, use
 def test_a_published_message_is_read_again(topic, payload, retain):
     client = Client(None, "host")
     stream = mqttpeer.Recorded(b"")
-    client.framing.attach(stream)
+    client.reader.attach(stream)
     client.connected = True
     assert mqttpeer.finish(client.publish(topic, payload, retain=retain)) is True
     assert bytes(stream.sent) == mqttpeer.publish(topic, payload, flags=int(retain))
@@ -210,7 +210,7 @@ def test_damaged_packets_are_an_error_and_nothing_else():
         assert isinstance(error, EOFError | packet.PacketError), (case, data, error)
         assert taken.bytes - before <= len(data), (case, data)
         assert len(stream.sent) <= 4 * len(data), (case, data)
-        assert client.framing.busy is False
+        assert client.writer.busy is False
         ends.append(type(error))
         if source.random() < 0.1:
             client.forget_connection()

@@ -1,0 +1,143 @@
+"""Keeps what the broker has to acknowledge until it did, in the order of sending.
+
+After a reconnect it is sent again with the same packet id, with DUP where the broker has kept the
+session. Each message goes through here: an object of few names is quick to search for one.
+"""
+
+from collections import OrderedDict
+
+from mqboard.clock import jitter
+from mqboard.mqtt import packet
+
+_BYTES = (bytes, bytearray, memoryview)
+
+
+class Pending:
+    """What the broker has to acknowledge: `event` is set when it did, or cannot any more."""
+
+    # What differs from these stands in the object: the fewer names, the less it costs to make one.
+    code = None  # SUBACK's return code, or 0; None while not acknowledged
+    flags = 0  # of a PUBLISH, with packet.DUP once the session has seen it
+    topic = None  # behind its length; None: not a PUBLISH
+    payload = None
+    stream = None  # on which it was sent last
+
+    def __init__(self, packet_id, awaits, event):
+        self.packet_id = packet_id
+        self.awaits = awaits  # the type of the packet that must come next
+        self.event = event
+
+
+class Outbox:
+    """`lose(error)` is called when the writer fails; nothing here raises for that."""
+
+    def __init__(self, writer, lose):
+        self.waiting = OrderedDict()  # packet id -> Pending
+        self.ready = False  # messages may go: the session is restored
+        self._writer = writer
+        self._lose = lose
+        # Not 1: a session from before a reset may still wait for us to release that one.
+        self.last_id = jitter(65535)
+        self._head_of = self._head = None  # the topic published to last
+
+    def head(self, topic):
+        """`topic` as it stands in a PUBLISH, kept for the next message; raises PacketError."""
+        if topic != self._head_of:
+            self._head = packet.topic_head(topic)
+            self._head_of = topic
+        return self._head
+
+    def register(self, topic, payload, qos, retain, event):
+        """Return the Pending of a new message at QoS 1 or 2; `send` sends it."""
+        if qos not in (1, 2):
+            raise ValueError("qos is %r, not 1 or 2" % qos)
+        if not isinstance(payload, _BYTES):  # now, not on each connection that it would break
+            raise TypeError("payload is no bytes")
+        if topic != self._head_of:
+            self.head(topic)
+        pending = self.expect(packet.PUBACK if qos == 1 else packet.PUBREC, event)
+        pending.flags = qos << 1 | (packet.RETAIN if retain else 0)
+        pending.topic = self._head
+        pending.payload = payload
+        return pending
+
+    def expect(self, awaits, event):
+        """Return the Pending of a packet with a new id, whose acknowledgement is an `awaits`."""
+        waiting = self.waiting
+        packet_id = self.last_id
+        while True:
+            packet_id = packet_id % 65535 + 1
+            if packet_id not in waiting:
+                break
+        self.last_id = packet_id
+        waiting[packet_id] = pending = Pending(packet_id, awaits, event)
+        return pending
+
+    def settle(self, kind, packet_id, code):
+        """Take an acknowledgement, of whatever id."""
+        pending = self.waiting.get(packet_id)
+        if pending and pending.awaits == kind:
+            if kind == packet.PUBREC:
+                pending.awaits = packet.PUBCOMP
+            else:
+                del self.waiting[packet_id]
+                pending.code = code
+                pending.event.set()
+
+    def give_up(self, pending):
+        """Forget a packet, acknowledged or not."""
+        if self.waiting.get(pending.packet_id) is pending:
+            del self.waiting[pending.packet_id]
+
+    def forget_connection(self):
+        """The broker has no session: everything is new to it."""
+        for pending in self.waiting.values():
+            pending.flags &= ~packet.DUP
+            if pending.awaits == packet.PUBCOMP:
+                # Accepted, but not released: brokers deliver on release.
+                pending.awaits = packet.PUBREC
+
+    def unsent(self):
+        """Return the first message that was not sent on this connection, or None."""
+        for pending in self.waiting.values():
+            if pending.topic and pending.stream is not self._writer.stream:
+                return pending
+
+    def send_now(self, pending):
+        """Send a registered message without waiting; False when `send` must be awaited.
+
+        Neither raises for a broken connection: the next one sends the message again.
+        """
+        if not self.ready:
+            return True  # restoring the session will
+        if self._writer.busy:
+            return False
+        try:
+            self._compose(pending)
+            return not self._writer.write_some()
+        except OSError:  # without a name it takes three words less, see the writer
+            self._lose("it does not take what we write")
+            return True
+
+    async def send(self, pending):
+        """Send a registered message, at most once on one connection."""
+        writer = self._writer
+        stream = writer.stream
+        try:
+            if writer.busy:
+                await writer.wait_turn()
+            if writer.stream is stream:
+                if pending.stream is not stream:
+                    self._compose(pending)
+                await writer.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _compose(self, pending):
+        writer = self._writer
+        pending.stream = writer.stream
+        if pending.awaits == packet.PUBCOMP:
+            writer.compose_release(pending.packet_id)
+        else:
+            writer.compose(pending.flags, pending.topic, pending.payload, pending.packet_id)
+            pending.flags |= packet.DUP

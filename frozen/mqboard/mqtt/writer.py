@@ -1,0 +1,177 @@
+"""Writes packets to one stream at a time, from a send buffer that is allocated once.
+
+A packet leaves in one write where it fits the send buffer. What is not written yet is state
+(`_out`), so that a publish from plain code can finish another task's half-written packet before its
+own, and so can the next task when one is cancelled half-way.
+
+A stream has readinto(view) and write(view), both returning None when they would block,
+wait_readable() and wait_writable() to await, wait_writable_now(ms) that blocks, and close(). What
+readinto leaves of a view it would have had to wait for: the reader need not ask again.
+"""
+
+import asyncio
+
+from micropython import const
+
+from mqboard.clock import ticks_ms
+from mqboard.mqtt import packet
+
+_TX_SIZE = const(1280)  # a KB of payload and its topic: one write
+_PUBLISH = const(0x30)  # packet.PUBLISH, without looking it up for each message
+_BLOCKING_WRITE_MS = const(10_000)
+_ENOTCONN = const(128)
+_ETIMEDOUT = const(110)
+
+
+class Writer:
+    """Compose, write_some, and if that leaves something, flush. Nothing is awaited between them,
+    and nothing is composed while `busy`; so packets leave whole, in the order of composing."""
+
+    def __init__(self):
+        self._tx = memoryview(bytearray(_TX_SIZE))
+        self._out = []  # views still to be written, in order
+        self._packet = self._tx  # what is being composed, up to `_fill`
+        self._fill = 0
+        self._start = None  # the first view of the PUBLISH composed last
+        # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
+        # 600 bytes of heap.)
+        self.busy = False
+        self._turn = asyncio.Event()
+        self.stream = None
+        self.last_tx = ticks_ms()
+
+    def attach(self, stream):
+        """Write to `stream` from now on."""
+        self.stream = stream
+        self._out = []
+        self.last_tx = ticks_ms()
+
+    def detach(self):
+        """Close the stream, if there is one."""
+        self._out = []
+        if self.stream:
+            self.stream.close()
+            self.stream = None
+
+    async def wait_turn(self):
+        """Wait until nobody is at writing."""
+        while self.busy:
+            self._turn.clear()
+            await self._turn.wait()
+
+    def _end(self):
+        """The turn to write is over. What is not written (we were cancelled) is so later."""
+        self.busy = False
+        self._turn.set()
+        for index, view in enumerate(self._out):
+            if index and view is self._start:  # given up, and not begun (the first may be, in TLS)
+                self._out = self._out[:index]
+        if self._out:
+            try:  # the buffers belong to whoever comes next
+                self._out = [memoryview(bytes(view)) for view in self._out]
+            except MemoryError:
+                self.detach()  # half a packet is out: with nothing behind it, this is the end
+
+    async def send(self, data):
+        """Send a whole packet."""
+        await self.wait_turn()
+        self._out.append(memoryview(data))
+        await self.flush()
+
+    def send_soon(self, data):
+        """Send a small packet without waiting, or not at all when other output is waiting."""
+        if not self._out:
+            self._out.append(memoryview(data))
+            self.write_some()
+
+    def send_publish_now(self, topic, payload):
+        """Send a QoS 0 PUBLISH without awaiting; OSError when the socket takes nothing for 10 s."""
+        self._flush_now()
+        self.compose(0, topic, payload, 0)
+        self._flush_now()
+
+    def compose(self, flags, topic, payload, packet_id):
+        """Put a PUBLISH into the send buffer, the payload's end behind it if it does not fit.
+
+        `flags` are the low bits of its first byte; `topic` is the topic behind its length, in
+        bytes; `packet_id` 0 means none.
+        """
+        size = len(topic) + len(payload) + (2 if packet_id else 0)
+        self._begin(flags, len(topic), size)
+        self._put(topic)
+        if packet_id:
+            self._put_id(packet_id)
+        self._put_payload(payload)
+
+    # A function that needs more than 11 words for its variables and its stack gets them from the
+    # heap, at every call. Those that each message goes through need no more than that.
+
+    def _begin(self, flags, topic_size, size):
+        data = self._tx
+        if self._out or topic_size > _TX_SIZE - 7:
+            # Rare: another packet is not quite written, or this topic is as long as the buffer.
+            data = memoryview(bytearray(7 + topic_size))
+        self._packet = data
+        data[0] = _PUBLISH | flags
+        self._fill = packet.put_length(data, 1, size)
+
+    def _put(self, data):
+        end = self._fill + len(data)
+        self._packet[self._fill : end] = data
+        self._fill = end
+
+    def _put_id(self, packet_id):
+        data = self._packet
+        end = self._fill
+        data[end] = packet_id >> 8
+        data[end + 1] = packet_id & 255
+        self._fill = end + 2
+
+    def _put_payload(self, payload):
+        room = len(self._packet) - self._fill
+        if len(payload) <= room:
+            self._put(payload)
+            self._start = self._packet[: self._fill]
+            self._out.append(self._start)
+        else:
+            payload = memoryview(payload)
+            self._put(payload[:room])
+            self._start = self._packet
+            self._out.append(self._start)
+            self._out.append(payload[room:])
+
+    def compose_release(self, packet_id):
+        """Put a PUBREL into the send buffer."""
+        self._out.append(memoryview(bytes((packet.PUBREL, 2, packet_id >> 8, packet_id & 255))))
+
+    async def flush(self):
+        """Write what is composed; nobody else composes meanwhile. Call it only while not `busy`."""
+        self.busy = True
+        try:
+            while self.write_some():
+                await self.stream.wait_writable()
+        finally:
+            self._end()
+
+    def _flush_now(self):
+        while self.write_some():
+            if not self.stream.wait_writable_now(_BLOCKING_WRITE_MS):
+                raise OSError(_ETIMEDOUT)
+
+    def write_some(self):
+        """Write until the socket is full; return whether something is left."""
+        stream = self.stream
+        if not stream:
+            raise OSError(_ENOTCONN)
+        self.last_tx = ticks_ms()
+        out = self._out
+        while out:
+            view = out[0]
+            count = stream.write(view)
+            if count is None:
+                return True
+            if count == len(view):
+                out.pop(0)
+            else:
+                out[0] = view[count:]
+        return False
