@@ -21,6 +21,7 @@ def size_table(report: Mapping[str, Any]) -> str:
         (f"slot {report['slot']}", f"{slot:,} B"),
         ("headroom", f"{slot - size:,} B ({100 * (slot - size) / slot:.0f} %)"),
         (f"{len(report['modules'])} frozen modules", f"{report['frozen_bytes']:,} B"),
+        *_by_origin(report),
         ("MicroPython", report["micropython"]),
         ("SHA-256", f"`{report['sha256']}`"),
         ("built in", f"{report['seconds']:.0f} s"),
@@ -40,6 +41,14 @@ def size_table(report: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _by_origin(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the frozen modules of each origin cost, as rows."""
+    totals: dict[str, int] = {}
+    for name, origin in report["origins"].items():
+        totals[origin] = totals.get(origin, 0) + report["modules"][name]
+    return [(f"from {origin}", f"{size:,} B") for origin, size in totals.items()]
 
 
 def _table(left: str, right: str, rows: Any) -> list[str]:

@@ -107,7 +107,7 @@ def _sizes(rig: Rig, lab: Lab, runs: int) -> dict[str, Figure]:
         return Figure(median(samples, 1), "B", runs, aim=aim)
 
     heaps = [lab.heap() for _ in range(runs)]
-    modules = [size for name, size in lab.firmware.modules if name.startswith("mqboard/")]
+    modules = [m.size for m in lab.firmware.modules if m.path.startswith("mqboard/")]
     return {
         "rx_alloc_bytes": allocated(0, 1024, aim=64),
         "rx_alloc_64_bytes": allocated(0, 64),

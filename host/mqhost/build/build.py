@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mqhost.build import freeze
+from mqhost.build import freeze, upstream
 from mqhost.build.board import Board
 from mqhost.build.builders.choose import choose_builder
 from mqhost.build.builders.native import (
@@ -46,9 +47,9 @@ from mqhost.update.store import remember
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made. Sizes are in bytes; `modules` are the frozen ones with the bytes of their
-    compiled code; `flash_offset` is the address at which `flash` begins; `sdkconfig` are the local
-    options; `seconds` is the whole build, `make_seconds` the part of the builder."""
+    """What a build made. Sizes are in bytes; `modules` are the frozen ones; `flash_offset` is the
+    address at which `flash` begins; `sdkconfig` are the local options; `seconds` is the whole
+    build, `make_seconds` the part of the builder."""
 
     board: str
     version: str
@@ -68,7 +69,7 @@ class BuildResult:
     slot: str
     slot_size: int
     flash_offset: int
-    modules: tuple[tuple[str, int], ...]
+    modules: tuple[freeze.Module, ...]
     sdkconfig: tuple[LocalOptions, ...]
     seconds: float
     make_seconds: float
@@ -81,7 +82,17 @@ class BuildResult:
     @property
     def frozen_bytes(self) -> int:
         """The compiled bytes of all frozen modules."""
-        return sum(size for _, size in self.modules)
+        return sum(module.size for module in self.modules)
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """What follows from the rest, for records: sums, and the modules by their paths."""
+        return {
+            "headroom": self.headroom,
+            "frozen_bytes": self.frozen_bytes,
+            "modules": {module.path: module.size for module in self.modules},
+            "origins": {module.path: module.origin for module in self.modules},
+        }
 
 
 def build(
@@ -131,7 +142,7 @@ def build(
         except BuildError:
             check_failed_fit(board, work, table, since)
             raise
-        modules = freeze.compiled_sizes(files, work.compiled)
+        modules = freeze.frozen_modules(files, work.compiled)
         progress("making the images", 0, 0)
         images = make_images(board, work, table, revision, source)
         slot = table.slots[0]
@@ -209,10 +220,9 @@ def _frozen_files(
 ) -> list[freeze.FrozenFile]:
     """Return everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
     port = source.path / "ports" / board.port
-    library = source.path / "lib" / "micropython-lib"
     variables = {
         "MPY_DIR": str(source.path),
-        "MPY_LIB_DIR": str(library) if (library / "README.md").is_file() else "",
+        "MPY_LIB_DIR": str(source.path / upstream.LIBRARY),
         "PORT_DIR": str(port),
         "BOARD_DIR": str(board.folder),
     }
@@ -225,7 +235,15 @@ def _frozen_files(
         COMMIT=revision.commit,
         KEYS=tuple(key.modulus for key in keys.public),
     )
-    files = [*freeze.read_manifest(board.manifest, variables), constants]
+    try:
+        files = [*freeze.read_manifest(board.manifest, variables), constants]
+    except BuildError as error:
+        if upstream.has_library(source.path):
+            raise
+        raise BuildError(
+            f"{error}\n{source.path} comes without all of {upstream.LIBRARY}. To get it: "
+            f"git -C {source.path} submodule update --init {upstream.LIBRARY}"
+        ) from error
     return freeze.replaced(files, extra) if extra else sorted(files, key=lambda f: f.target)
 
 
@@ -244,7 +262,8 @@ def _compile(
         # Other flags, which make does not notice, or a build that did not come to its end.
         shutil.rmtree(work.tree, ignore_errors=True)
     work.library.mkdir(parents=True, exist_ok=True)
-    # The build asks for this file to see that the submodule is there; we freeze nothing from it.
+    # The build asks for this file to see that the submodule is there; what is frozen from it is
+    # in the tree already.
     (work.library / "README.md").touch()
     for path, text in work.texts.items():
         path.write_text(text)
@@ -280,12 +299,9 @@ def _write_outputs(
     )
     if keys.signing:
         offer = offer.signed(keys.signing.sign(offer.to_bytes()))
-    report = asdict(result) | {
+    report = asdict(result) | result.sums | {
         "seq": revision.time,
         "keys": [key.id for key in keys.public],
-        "headroom": result.headroom,
-        "frozen_bytes": result.frozen_bytes,
-        "modules": dict(result.modules),
         "tools": list(tools.versions),
         "toolchain": toolchain,
     }

@@ -12,8 +12,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mqhost.errors import BuildError
+
+# Where frozen modules come from: ours, and of MicroPython asyncio and all the rest.
+OURS, ASYNCIO, MICROPYTHON = ORIGINS = ("MQBoard", "asyncio", "MicroPython")
 
 # Runs MicroPython's reader in a process of its own: it changes the working directory, and a
 # manifest is code. Arguments: the folder of manifestfile.py, the manifest, path variables as JSON.
@@ -34,12 +38,21 @@ json.dump(files, sys.stdout)
 
 @dataclass(frozen=True)
 class FrozenFile:
-    """A module to freeze: its path on the board ("mqwire/flash.py"), its bytes, and the
-    optimisation level its manifest asks for."""
+    """A module to freeze: its path on the board ("mqwire/flash.py"), its bytes, the optimisation
+    level its manifest asks for, and which of ORIGINS it comes from."""
 
     target: str
     content: bytes
     opt: int | None = None
+    origin: str = OURS
+
+
+class Module(NamedTuple):
+    """A module that was frozen: its path on the board, the bytes of its .mpy, its origin."""
+
+    path: str
+    size: int
+    origin: str
 
 
 def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFile]:
@@ -48,9 +61,10 @@ def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFi
     `variables` are the manifest's path variables; MPY_DIR, the source tree, is required. Raises
     BuildError with what the reader says.
     """
-    tools = Path(variables["MPY_DIR"]) / "tools"
+    source = Path(variables["MPY_DIR"])
     argv = [sys.executable, "-I", "-S", "-B", "-c", _READER]
-    argv += [str(tools), str(manifest), json.dumps({"MPY_LIB_DIR": ""} | dict(variables))]
+    variables = {"MPY_LIB_DIR": ""} | dict(variables)
+    argv += [str(source / "tools"), str(manifest), json.dumps(variables)]
     result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode:
         raise BuildError(f"{manifest} cannot be read: {result.stderr.strip()}")
@@ -59,7 +73,8 @@ def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFi
         if not supported:
             raise BuildError(f"{manifest}: {target} is not frozen from a .py file; only those are.")
         if target not in files:
-            files[target] = FrozenFile(target, Path(path).read_bytes(), opt)
+            origin = _origin(Path(path), source)
+            files[target] = FrozenFile(target, Path(path).read_bytes(), opt, origin)
     return [files[target] for target in sorted(files)]
 
 
@@ -106,10 +121,18 @@ def stage(files: Iterable[FrozenFile], tree: Path, compiled: Path, output: Path)
     return manifest
 
 
-def compiled_sizes(files: Iterable[FrozenFile], compiled: Path) -> tuple[tuple[str, int], ...]:
-    """Return (module path, bytes of its .mpy) of each frozen module, as the build left them."""
-    sizes = ((file.target, compiled / file.target) for file in files)
-    return tuple((target, path.with_suffix(".mpy").stat().st_size) for target, path in sizes)
+def frozen_modules(files: Iterable[FrozenFile], compiled: Path) -> tuple[Module, ...]:
+    """Return the modules that were frozen, with the sizes of the .mpy files the build left."""
+    sized = ((file, (compiled / file.target).with_suffix(".mpy")) for file in files)
+    return tuple(Module(file.target, mpy.stat().st_size, file.origin) for file, mpy in sized)
+
+
+def _origin(path: Path, source: Path) -> str:
+    """Return which of ORIGINS the file `path` comes from, when MicroPython is in `source`."""
+    # The reader follows links, so that a path may begin otherwise than the source's.
+    if path.resolve().is_relative_to((source / "extmod" / "asyncio").resolve()):
+        return ASYNCIO
+    return MICROPYTHON if path.resolve().is_relative_to(source.resolve()) else OURS
 
 
 def _target(path: Path, folder: Path) -> str:

@@ -1,9 +1,9 @@
 """Gets MicroPython's own releases: a pinned tag, cloned once into the cache.
 
 The clone is checked against the commit known here, made in a temporary folder and renamed, so that
-an interrupted run leaves nothing half done. No submodule is needed: what our boards leave out
-(btree, micropython-lib) is all that the ESP32 port has in submodules, and its other components
-come with ESP-IDF or through its component manager.
+an interrupted run leaves nothing half done. Of the submodules it has the one that our boards freeze
+from, micropython-lib, at the commit that the release names. The ESP32 port has one more, for btree,
+which our boards leave out; its other components come with ESP-IDF or its component manager.
 """
 
 import os
@@ -23,6 +23,9 @@ REPOSITORY = "https://github.com/micropython/micropython.git"
 # The commits behind the tags.
 RELEASES: Mapping[str, str] = {"v1.28.0": "e0e9fbb17ed6fd06bb76e266ae554784c9c80804"}
 
+# The submodule with MicroPython's library.
+LIBRARY = "lib/micropython-lib"
+
 _ALTERNATIVE = "Or give a MicroPython checkout: --micropython DIR"
 _TAIL_LINES = 4
 
@@ -30,6 +33,11 @@ _TAIL_LINES = 4
 def release_folder(release: str) -> Path:
     """Return where the clone of `release` is, or will be."""
     return cache_dir() / "source" / f"micropython-{release}"
+
+
+def has_library(folder: Path) -> bool:
+    """Tell whether the MicroPython in `folder` has its whole library."""
+    return (folder / LIBRARY / "README.md").is_file()  # the file its own makefiles look for
 
 
 def release_source(release: str, progress: Progress = silent) -> Path:
@@ -45,7 +53,7 @@ def release_source(release: str, progress: Progress = silent) -> Path:
         )
     folder = release_folder(release)
     with locked(folder.parent / ".lock", progress):
-        if not intact(folder):
+        if not (intact(folder) and has_library(folder)):
             shutil.rmtree(folder, ignore_errors=True)
             progress(f"cloning MicroPython {release}", 0, 0)
             _clone(release, commit, folder)
@@ -65,6 +73,7 @@ def _clone(release: str, commit: str, target: Path) -> None:
                 f"The tag {release} of {REPOSITORY} is commit {found}, not {commit} as it was when "
                 f"it was pinned: this is not the source we know. {_ALTERNATIVE}"
             )
+        _git("-C", str(folder), "submodule", "--quiet", "update", "--init", "--depth=1", LIBRARY)
         record(folder)
         folder.rename(target)
 

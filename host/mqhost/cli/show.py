@@ -15,6 +15,7 @@ from mqhost import packages
 from mqhost.build.board import Board
 from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
+from mqhost.build.freeze import ORIGINS
 from mqhost.build.plan import Plan
 from mqhost.build.source import DEBIAN
 from mqhost.cli.display import Display
@@ -52,15 +53,16 @@ def build_listing(result: BuildResult) -> Listing:
         ("built in", f"{result.seconds:.1f} s ({result.builder})"),
         ("files", _short(result)),
     ]
-    modules = [(module, f"{size:,} B") for module, size in result.modules]
-    modules.append((f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B"))
-    record = asdict(result) | {
-        "modules": dict(result.modules),
-        "frozen_bytes": result.frozen_bytes,
-        "headroom": result.headroom,
-    }
+    origins = []
+    for origin in ORIGINS:
+        modules = [module for module in result.modules if module.origin == origin]
+        rows = [(module.path, f"{module.size:,} B") for module in modules]
+        total = sum(module.size for module in modules)
+        origins.append([*rows, (f"{len(rows)} from {origin}", f"{total:,} B")])
+    whole = [(f"{len(result.modules)} frozen modules", f"{result.frozen_bytes:,} B")]
+    record = asdict(result) | result.sums
     title = f"{result.board} {result.version}"
-    return Listing(("", ""), (facts, modules), record, title, numbers={1})
+    return Listing(("", ""), (facts, *origins, whole), record, title, numbers={1})
 
 
 def plan_text(work: Plan, as_json: bool = False) -> str:

@@ -33,7 +33,7 @@ def test_a_message_to_a_plain_handler_allocates_next_to_nothing(lab):
 def test_the_client_has_a_heap_and_nothing_of_ours_is_frozen_beside_it(lab):
     alone, connected = lab.heap()
     assert 0 < alone < connected
-    names = {name for name, _ in lab.firmware.modules}
+    names = {module.path for module in lab.firmware.modules}
     # asyncio says itself under which names it is known.
     others = {name for name in names if not name.startswith(("asyncio/", "mqboard/", "uasyncio"))}
     assert others == {"mqbuild.py"}

@@ -12,9 +12,11 @@ import pytest
 from mqhost.build import build as build_module
 from mqhost.build.board import find
 from mqhost.build.build import BuildResult, build
+from mqhost.build.freeze import MICROPYTHON, ORIGINS, OURS
 from mqhost.build.images import check_fit
 from mqhost.build.revision import Revision
 from mqhost.build.source import find_source
+from mqhost.cli.show import build_listing
 from mqhost.errors import BuildError, UsageError
 from mqhost.flash.espimage import executable_of, verify
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
@@ -130,9 +132,22 @@ def test_the_firmware_has_what_the_board_needs(make):
 
 
 def test_each_frozen_module_is_listed_with_its_bytes(make):
-    modules = dict(make().modules)
+    result = make()
+    modules = {module.path: module for module in result.modules}
     assert {"main.py", "_boot.py", "mqbuild.py", "mqwire/__init__.py"} <= modules.keys()
-    assert all(size > 0 for size in modules.values())
+    assert all(module.size > 0 for module in modules.values())
+    assert modules["mqbuild.py"].origin == OURS
+    assert modules["requests/__init__.py"].origin == MICROPYTHON
+
+
+def test_the_table_says_what_each_module_and_each_origin_costs(make):
+    result = make()
+    rows = build_listing(result).rows
+    for origin in ORIGINS:
+        sizes = [module.size for module in result.modules if module.origin == origin]
+        assert (f"{len(sizes)} from {origin}", f"{sum(sizes):,} B") in rows
+    for module in result.modules:
+        assert (module.path, f"{module.size:,} B") in rows
 
 
 def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
@@ -146,7 +161,7 @@ def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
     assert run(changed, code + "; import addition") == "ours no more"
     after = make()
     assert after.sha256 == before.sha256 != changed.sha256
-    assert "addition.py" not in dict(after.modules)
+    assert "addition.py" not in {module.path for module in after.modules}
 
 
 def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(make, tmp_path, monkeypatch):

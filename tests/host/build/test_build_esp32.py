@@ -6,30 +6,38 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakecheckout import make_checkout
 from fakeidf import make_idf
 
 from mqhost.build import build as build_module
 from mqhost.build.board import Board, boards, find
 from mqhost.build.build import BuildResult, build, dry_run
+from mqhost.build.freeze import MICROPYTHON
 from mqhost.build.revision import Revision
 from mqhost.build.source import find_source
 from mqhost.errors import BuildError, ToolError, UsageError
 from mqhost.flash.espimage import ImageError, verify
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.paths import ROOT
 from mqhost.signing.offer import Offer
 
 REAL = [board for board in boards() if board.port == "esp32"]
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
 
 
-@pytest.fixture
-def source() -> Path:
+@pytest.fixture(scope="module")
+def debian() -> Path:
     return find_source(find("sim").micropython, None).path
+
+
+@pytest.fixture(scope="module")
+def source(debian, tmp_path_factory) -> Path:
+    return make_checkout(debian, tmp_path_factory.mktemp("micropython"))
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch, source) -> Callable[..., BuildResult]:
-    """Build a board natively, from Debian's source as a checkout, in a cache of its own."""
+    """Build a board natively, from a checkout, in a cache of its own."""
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("IDF_PATH", str(make_idf(tmp_path / "idf")))
     monkeypatch.setattr(
@@ -68,6 +76,8 @@ def test_the_images_are_those_of_the_port(make, tmp_path, board: Board):
     assert report["tools"][0] == "espressif/idf:v5.5.1"
     assert report["modules"]["mqboard/board.py"] > 1000
     assert {"_boot.py", "flashbdev.py", "mqbuild.py"} <= report["modules"].keys()
+    assert report["origins"].keys() == report["modules"].keys()
+    assert report["origins"]["neopixel.py"] == MICROPYTHON
 
 
 def test_idf_is_asked_as_the_port_wants_it(make, tmp_path):
@@ -157,6 +167,16 @@ def test_a_compile_error_after_an_image_too_large_is_told_as_itself(make, monkey
     monkeypatch.setenv("IDF_FAKE_FAIL", "compile")
     with pytest.raises(BuildError, match="it does not compile"):
         make()
+
+
+def test_a_checkout_without_its_library_is_told_what_to_do(make, debian):
+    with pytest.raises(BuildError, match=r"(?s)'ntptime' not found.*submodule update --init lib/"):
+        make(micropython=debian)
+
+
+def test_a_board_with_a_smaller_manifest_needs_no_library(make, debian):
+    board = replace(find("esp32"), manifest=ROOT / "manifest" / "esp32_small.py")
+    assert "mip/__init__.py" not in {m.path for m in make(board, micropython=debian).modules}
 
 
 def test_without_idf_the_build_does_not_begin(make, monkeypatch):

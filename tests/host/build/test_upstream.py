@@ -1,11 +1,13 @@
-"""Tests MicroPython's releases: cloned once, at the commit that is known."""
+"""Tests MicroPython's releases: cloned once with their library, at the commit that is known."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from mqhost.build import source, upstream
+from mqhost.build.integrity import record
 from mqhost.errors import ToolError, UsageError
 
 HEADER = "".join(
@@ -20,15 +22,32 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def commit(folder: Path, **files: str) -> Path:
+    """Commit `files` to the repository in `folder`, which is made if need be."""
+    folder.mkdir(exist_ok=True)
+    git(folder, "init", "--quiet")
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=release")
+    return folder
+
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
     """Make a MicroPython repository with one release, known by its commit; an empty cache."""
+    # git follows a submodule into a folder only where it is told that it may.
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.file.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "always")
+    library = commit(tmp_path / "library", **{"README.md": "of the release"})
     folder = tmp_path / "repository"
     (folder / "py").mkdir(parents=True)
     (folder / "py" / "mpconfig.h").write_text(HEADER)
     git(folder, "init", "--quiet")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "--message=release")
+    git(folder, "submodule", "--quiet", "add", library.as_uri(), upstream.LIBRARY)
+    commit(folder)
+    commit(library, **{"README.md": "of later"})
     git(folder, "tag", "--annotate", "v1.28.0", "--message=release")
     monkeypatch.setattr(upstream, "REPOSITORY", folder.as_uri())
     monkeypatch.setattr(upstream, "RELEASES", {"v1.28.0": git(folder, "rev-parse", "HEAD")})
@@ -44,6 +63,26 @@ def test_a_release_is_cloned_once(repository):
     assert said == ["cloning MicroPython v1.28.0"]
     repository.rename(repository.with_name("gone"))
     assert source.find_source("v1.28.0", None) == found
+
+
+def test_a_release_comes_with_the_library_of_its_day(repository):
+    folder = upstream.release_source("v1.28.0")
+    assert (folder / upstream.LIBRARY / "README.md").read_text() == "of the release"
+
+
+def test_a_clone_from_before_there_was_a_library_in_it_is_made_again(repository):
+    folder = upstream.release_source("v1.28.0")
+    shutil.rmtree(folder / upstream.LIBRARY)
+    record(folder)  # as an older mqboard left it
+    assert upstream.release_source("v1.28.0") == folder
+    assert upstream.has_library(folder)
+
+
+def test_a_library_that_cannot_be_had_leaves_nothing_half_done(repository):
+    (repository.with_name("library")).rename(repository.with_name("gone"))
+    with pytest.raises(ToolError, match="(?s)cannot be cloned.*--micropython"):
+        upstream.release_source("v1.28.0")
+    assert not upstream.release_folder("v1.28.0").exists()
 
 
 def test_a_tag_that_moved_is_not_used(repository, monkeypatch):

@@ -24,7 +24,12 @@ REPORT = {
     "slot": "ota_0",
     "slot_size": 1_572_864,
     "frozen_bytes": 3000,
-    "modules": {"main.py": 1000, "mqboard/mqtt/client.py": 2000},
+    "modules": {"main.py": 1000, "mip/__init__.py": 500, "mqboard/mqtt/client.py": 2000},
+    "origins": {
+        "main.py": "MQBoard",
+        "mip/__init__.py": "MicroPython",
+        "mqboard/mqtt/client.py": "MQBoard",
+    },
     "seconds": 61.4,
 }
 

@@ -17,6 +17,7 @@ from ci import bench
 from ci.bench import Figure
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
+from mqhost.build.freeze import Module
 from mqhost.cli import demo, show, tables
 from mqhost.cli.tables import Listing
 from mqhost.paths import ROOT
@@ -29,7 +30,10 @@ RESULT = BuildResult(
     **{name: ROOT / name for name in ("signature", "report", "log")},
     **{"sha256": "ab", "signing": "with a key", "slot": "ota_0", "flash_offset": 4096},
     **{"image_size": 1000, "slot_size": 4000, "sdkconfig": (), "seconds": 1, "make_seconds": 1},
-    modules=(("mqboard/a_module_with_a_long_name_in_a_package.py", 12), ("b.py", 3)),
+    modules=(
+        Module("mqboard/a_module_with_a_long_name_in_a_package.py", 12, "MQBoard"),
+        Module("b.py", 3, "MicroPython"),
+    ),
 )
 
 # What makes each table there is, an example of it, and the task that prints it.

@@ -1,0 +1,90 @@
+"""Tests which of MicroPython's own modules are frozen: all that its ESP32 firmware has."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from fakecheckout import make_checkout, recorded, recorded_release
+
+from mqhost.build.board import boards, find
+from mqhost.build.freeze import ASYNCIO, MICROPYTHON, OURS, read_manifest
+from mqhost.build.source import find_source
+from mqhost.build.upstream import LIBRARY, has_library, release_folder
+from mqhost.paths import FROZEN, ROOT
+
+MANIFESTS = ROOT / "manifest"
+# In their place stand ours: frozen/_boot.py makes the filesystem, too.
+REPLACED = {"_boot.py", "inisetup.py"}
+REAL = [board for board in boards() if board.port == "esp32"]
+
+
+@pytest.fixture(scope="module")
+def debian() -> Path:
+    return find_source(find("sim").micropython).path
+
+
+@pytest.fixture(scope="module")
+def checkout(debian, tmp_path_factory) -> Path:
+    return make_checkout(debian, tmp_path_factory.mktemp("micropython"))
+
+
+def frozen(manifest: Path, source: Path, port: str = "esp32") -> dict[str, str]:
+    """Return what a manifest freezes out of `source`: path on the board → origin."""
+    variables = {
+        "MPY_DIR": str(source),
+        "MPY_LIB_DIR": str(source / LIBRARY),
+        "PORT_DIR": str(source / "ports" / port),
+    }
+    return {file.target: file.origin for file in read_manifest(manifest, variables)}
+
+
+def theirs(files: dict[str, str]) -> set[str]:
+    return {target for target, origin in files.items() if origin != OURS}
+
+
+def test_boards_freeze_all_that_micropythons_own_firmware_freezes(checkout):
+    files = frozen(MANIFESTS / "esp32.py", checkout)
+    assert theirs(files) == {module.target for module in recorded()} - REPLACED
+    assert files["_boot.py"] == OURS
+    assert (files["asyncio/core.py"], files["umqtt/simple.py"]) == (ASYNCIO, MICROPYTHON)
+    ours = {path.relative_to(FROZEN).as_posix() for path in FROZEN.rglob("*.py")}
+    assert {target for target, origin in files.items() if origin == OURS} == ours
+
+
+def test_the_record_is_of_the_release_that_boards_are_built_from():
+    assert {board.micropython for board in REAL} == {recorded_release()}
+    assert {board.manifest for board in REAL} == {MANIFESTS / "esp32.py"}
+
+
+def test_the_record_is_what_micropythons_own_manifest_says(debian, checkout):
+    """Takes the release in the cache, if one was built here; and Debian's manifest, which is older
+    but names the same, read where the library is whole.
+    """
+    recorded_targets = {module.target for module in recorded()}
+    release = release_folder(recorded_release())
+    if has_library(release):
+        manifest = release / "ports" / "esp32" / "boards" / "manifest.py"
+        assert frozen(manifest, release).keys() == recorded_targets
+    manifest = debian / "ports" / "esp32" / "boards" / "manifest.py"
+    assert frozen(manifest, checkout).keys() == recorded_targets
+
+
+def test_a_smaller_manifest_needs_no_library(debian):
+    small = frozen(MANIFESTS / "esp32_small.py", debian)
+    assert {target for target in theirs(small) if not target.startswith("asyncio/")} == {
+        "flashbdev.py",
+        "uasyncio.py",
+    }
+
+
+def test_the_simulated_board_freezes_what_is_at_hand(debian, checkout):
+    def library(source: Path) -> set[str]:
+        files = frozen(MANIFESTS / "sim.py", source, "unix")
+        return {target for target, origin in files.items() if origin == MICROPYTHON}
+
+    assert library(debian) == {"mip/__init__.py", "requests/__init__.py"}
+    text = (MANIFESTS / "library.py").read_text()
+    names = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    assert library(checkout) == {
+        module.target for module in recorded() if Path(module.folder).name in names
+    }
