@@ -1,14 +1,17 @@
 """Tests that what a board says cannot control a terminal, and is byte for byte in a pipe."""
 
 import hashlib
+import io
 import json
 import random
 import subprocess
+import sys
 
 import pytest
 from commandline import ENVIRONMENT, command_line, logging, on_terminal
 
 import mqwire
+from mqhost.cli import simulator
 from mqhost.cli.main import cli
 from mqhost.cli.printing import Cleaned, clean, clean_lines, json_text
 from mqhost.cli.questions import Questions
@@ -185,6 +188,37 @@ def test_questions_cannot_control_the_terminal_either():
 def test_control_characters_are_replaced_and_lines_stay():
     assert clean("a\x1b\nb") == "a\ufffd\ufffdb"
     assert clean_lines("a\x9b2J\tb\r\nc\r") == "a\ufffd2J\tb\nc\ufffd"
+
+
+class Screen(io.TextIOWrapper):
+    """A standard output that is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("kind", [Screen, io.TextIOWrapper])
+def test_the_console_of_a_simulated_board_is_cleaned_on_a_terminal(kind, monkeypatch, tmp_path):
+    class Device:  # one that prints, and is then stopped
+        def __init__(self, *_, console, **__):
+            console(f"{EVIL}\r\n".encode())
+
+        def wait_for(self, *_, **__):
+            raise KeyboardInterrupt
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", kind(output))
+    monkeypatch.setattr(simulator, "Device", Device)
+    monkeypatch.setattr(simulator, "provision_flash", lambda *_: True)
+    simulator.run_foreground("a", flash=tmp_path / "flash", say=lambda line: None)
+    shown = output.getvalue().decode()
+    assert shown == (f"{clean(EVIL)}\n" if kind is Screen else f"{EVIL}\r\n")
 
 
 class Kept:

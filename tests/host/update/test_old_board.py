@@ -2,6 +2,7 @@
 
 import random
 import subprocess
+from dataclasses import replace
 
 import pytest
 from commandline import ENVIRONMENT, command_line
@@ -82,6 +83,13 @@ def test_it_is_updated(session, board, extra):
     assert board.image == APP
     assert (result.old_version, result.new_version, result.offers) == ("0.1.0", "0.2.0", 1)
     assert (board.scans, board.busy) == (1, 0)
+
+
+def test_it_is_updated_at_a_prefix_that_its_firmware_takes_no_blocks_at(broker, settings):
+    umlaut = replace(settings, prefix=f"{settings.prefix}/küche")
+    with OldBoard(broker.port, umlaut.prefix) as board, Session(umlaut) as session:
+        push_new(session)
+        assert board.image == APP
 
 
 def test_an_update_cut_short_goes_on_with_what_is_missing(session, board):
