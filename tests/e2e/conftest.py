@@ -93,9 +93,7 @@ def broker():
 class Board:
     """A simulated board with its flash file, and ways to talk to it."""
 
-    def __init__(
-        self, folder, sim, firmware, broker, files=None, heap=HEAP, path=None, **changes
-    ):
+    def __init__(self, folder, sim, firmware, broker, files=None, heap=HEAP, path=None, **changes):
         number = next(_numbers)
         self.prefix = changes.get("prefix", f"e2e/{number}")
         self.broker = broker

@@ -2,17 +2,28 @@
 
 import os
 import pty
+import random
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from signed import write_image
+
 import mqhost
 import mqwire
+from mqhost.signing.offer import Offer
 
+APP = random.Random(1).randbytes(30_000)  # of an image that the fake board does not run
 HOST = Path(mqhost.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'frozen'}"}
+
+
+def write_app(folder):
+    """Write an app.bin with its offer into `folder`; return its path."""
+    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
+    return write_image(folder, APP, offer)
 
 
 def command_line(port, prefix, *arguments):

@@ -12,8 +12,7 @@ def library(firmware):
     """Give the library's modules in this firmware: as a program names them → their path."""
     paths = [module.path for module in firmware.modules if module.origin == MICROPYTHON]
     return {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
-        for path in paths
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in paths
     }
 
 

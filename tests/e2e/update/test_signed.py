@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from rsakeys import rsa_key
 from signed import signed_offer, write_image
 
 from mqhost.build.build import build
@@ -21,7 +21,7 @@ CRASH = "raise RuntimeError('broken at import')\n"
 @pytest.fixture(scope="module")
 def stranger():
     """Give somebody else's key."""
-    return SigningKey(rsa.generate_private_key(65537, 3072), "stranger")
+    return SigningKey(rsa_key(0), "stranger")
 
 
 def refused(board, offer, app, **options):

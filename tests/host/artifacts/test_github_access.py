@@ -1,8 +1,7 @@
 """Tests which repository and token are used: every spelling of a remote, no secret shown."""
 
-import subprocess
-
 import pytest
+from gitrepo import git
 
 from mqhost.artifacts.github_access import find_api, find_repository, find_token, repository_of
 from mqhost.errors import UsageError
@@ -44,17 +43,14 @@ def test_a_remote_elsewhere_names_no_repository(remote):
 
 
 def test_the_repository_comes_from_the_checkouts_remote(tmp_path):
-    def git(*arguments):
-        subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True)
-
-    git("init", "-q")
+    git(tmp_path, "init", "-q")
     with pytest.raises(UsageError, match="--repo OWNER/NAME"):
         find_repository(root=tmp_path)
-    git("remote", "add", "origin", "https://me:secret@gitlab.example/owner/name.git")
+    git(tmp_path, "remote", "add", "origin", "https://me:secret@gitlab.example/owner/name.git")
     with pytest.raises(UsageError) as caught:
         find_repository(root=tmp_path)
     assert "secret" not in str(caught.value)
-    git("remote", "set-url", "origin", "git@github.com:owner/name.git")
+    git(tmp_path, "remote", "set-url", "origin", "git@github.com:owner/name.git")
     assert find_repository(root=tmp_path) == "owner/name"
     assert find_repository("other/fork", root=tmp_path) == "other/fork"
 

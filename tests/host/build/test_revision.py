@@ -1,16 +1,14 @@
 """Tests the revision: what git tells, and what stands in where it tells nothing."""
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from gitrepo import COMMIT_TIME, git
 
 from mqhost.build.revision import Revision, read_revision
 from mqhost.errors import UsageError
-
-COMMIT_TIME = 1_700_000_000
 
 
 @pytest.fixture
@@ -20,17 +18,6 @@ def project(tmp_path) -> Path:
     (tmp_path / "frozen" / "main.py").write_text("1\n")
     os.utime(tmp_path / "frozen" / "main.py", (COMMIT_TIME - 5, COMMIT_TIME - 5))
     return tmp_path
-
-
-def git(project: Path, *arguments: str, when: int = COMMIT_TIME) -> str:
-    date = f"{when} +0000"
-    environment = {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date, "HOME": str(project)}
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    argv = ["git", *identity, "-C", str(project), *arguments]
-    environment |= {"PATH": os.environ["PATH"]}
-    return subprocess.run(
-        argv, env=environment, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture

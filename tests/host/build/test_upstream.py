@@ -1,10 +1,10 @@
 """Tests MicroPython's releases: cloned once with their library, at the commit that is known."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from gitrepo import git
 
 from mqhost.build import source, upstream
 from mqhost.build.integrity import record
@@ -14,12 +14,6 @@ HEADER = "".join(
     f"#define MICROPY_VERSION_{name} {number}\n"
     for name, number in (("MAJOR", 1), ("MINOR", 28), ("MICRO", 0))
 )
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    argv = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def commit(folder: Path, **files: str) -> Path:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from invoke import Collection
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
+from invoketasks import fresh_tasks
+from rsakeys import private_pem, rsa_key
 
-import tasks
 from mqhost.paths import ROOT
 from mqhost.signing.keys import SigningKey
 from mqhost.signing.offer import Offer
@@ -32,7 +31,7 @@ STEPS = [
 def parse(line):
     """Parse an invoke command line as Invoke would; ParseError if it would refuse."""
     words = [word for word in shlex.split(line, comments=True)][1:]
-    collection = Collection.from_module(tasks)
+    collection = Collection.from_module(fresh_tasks())
     contexts = Parser(contexts=collection.to_contexts()).parse_argv(words)
     assert contexts, f"no task in {line}"
     return contexts
@@ -138,8 +137,8 @@ def sign_step(tmp_path, key, **environment):
 
 
 def test_the_signing_job_signs_what_names_its_key(tmp_path):
-    key = rsa.generate_private_key(65537, 3072)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    key = rsa_key(0)
+    pem = private_pem(key)
     public = SigningKey(key, "test").public
     folder = tmp_path / "firmware" / "firmware-esp32.v1.2.3"
     folder.mkdir(parents=True)

@@ -2,14 +2,13 @@
 
 import io
 import json
-import random
 import signal
 import subprocess
 import threading
 
 import click
 import pytest
-from commandline import ENVIRONMENT, command_line, logging
+from commandline import APP, ENVIRONMENT, command_line, logging, write_app
 from fakeboard import FakeBoard
 from rich.console import Console
 
@@ -18,11 +17,8 @@ from mqhost.cli import commands
 from mqhost.cli.commands import app_path, run_ota
 from mqhost.cli.main import cli
 from mqhost.errors import UsageError
-from mqhost.signing.offer import Offer
 from mqhost.sim.broker import free_port
 from mqwire import update as wire
-
-APP = random.Random(1).randbytes(30_000)
 
 
 @pytest.fixture
@@ -46,10 +42,7 @@ def mqboard(broker, prefix, tmp_path):
 @pytest.fixture
 def built(tmp_path):
     """Make an app.bin with its image.json."""
-    (tmp_path / "app.bin").write_bytes(APP)
-    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
-    (tmp_path / "image.json").write_bytes(offer.to_bytes())
-    return tmp_path / "app.bin"
+    return write_app(tmp_path)
 
 
 def all_commands(command, path="mqboard"):

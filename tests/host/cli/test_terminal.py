@@ -3,24 +3,21 @@
 import hashlib
 import io
 import json
-import random
 import subprocess
 import sys
 
 import pytest
-from commandline import ENVIRONMENT, command_line, logging, on_terminal
+from commandline import APP, ENVIRONMENT, command_line, logging, on_terminal, write_app
 
 import mqwire
 from mqhost.cli import simulator
 from mqhost.cli.main import cli
 from mqhost.cli.printing import Cleaned, clean, clean_lines, json_text
 from mqhost.cli.questions import Questions
-from mqhost.signing.offer import Offer
 
 # Title, clipboard, clear, cursor, the same as C1, and what turns a line around.
 EVIL = "[i]\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[2J\x1b[9;9H\x9b2J\x7f\x08\u202e"
 FORBIDDEN = ["\x1b]", "\x07", "\x1b[2J", "\x1b[9;9H", "\x9b", "\x7f", "\x08", "\u202e"]
-APP = random.Random(1).randbytes(30_000)
 
 
 @pytest.fixture
@@ -49,10 +46,7 @@ def piped(broker, prefix, tmp_path):
 @pytest.fixture
 def image(tmp_path):
     """Write an app.bin with its image.json for the fake board; give its path."""
-    (tmp_path / "app.bin").write_bytes(APP)
-    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
-    (tmp_path / "image.json").write_bytes(offer.to_bytes())
-    return str(tmp_path / "app.bin")
+    return str(write_app(tmp_path))
 
 
 def answering(board, data, topic=mqwire.reply_topic):

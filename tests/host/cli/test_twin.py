@@ -1,19 +1,15 @@
 """Tests that `invoke ota` is `mqboard ota`: the same options, outcomes and exit codes."""
 
-import random
 import subprocess
 import sys
 
 import click
 import pytest
-from commandline import ENVIRONMENT
+from commandline import APP, ENVIRONMENT, write_app
+from invoketasks import arguments_of
 
-import tasks
 from mqhost.cli.main import cli
 from mqhost.paths import ROOT
-from mqhost.signing.offer import Offer
-
-APP = random.Random(1).randbytes(30_000)
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -25,10 +21,7 @@ def options_of(command: click.Command) -> set[str]:
 @pytest.fixture
 def invoke_ota(board, tmp_path):
     """Give a function that runs `invoke ota` for the fake board, returning the process."""
-    (tmp_path / "app.bin").write_bytes(APP)
-    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
-    (tmp_path / "image.json").write_bytes(offer.to_bytes())
-    line = [sys.executable, "-m", "invoke", "ota", "--image", tmp_path / "app.bin"]
+    line = [sys.executable, "-m", "invoke", "ota", "--image", write_app(tmp_path)]
     line += ["--prefix", board.prefix, "--server", "127.0.0.1", "--port", str(board.port)]
 
     def run(*options):
@@ -40,7 +33,7 @@ def invoke_ota(board, tmp_path):
 
 
 def test_the_options_of_invoke_ota_are_those_of_mqboard_ota():
-    arguments = tasks.ota.get_arguments()
+    arguments = arguments_of("ota")
     names = {f"--{name}" for argument in arguments for name in argument.names if len(name) > 1}
     assert names == options_of(cli) | options_of(cli.commands["ota"])
     assert all(argument.help for argument in arguments)

@@ -1,14 +1,17 @@
 """Tests signing keys: made once, kept to oneself, found, and every way in which one is unusable."""
 
 import hashlib
+import itertools
 import os
 import stat
 import subprocess
 import sys
 
 import pytest
+import signed
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from rsakeys import private_pem, rsa_key
 
 from mqhost.errors import ToolError, UsageError
 from mqhost.signing import keys
@@ -19,23 +22,26 @@ from mqhost.signing.offer import Offer, load_image
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 
 
-def private_pem(key, password=None):
-    encryption = (
-        serialization.BestAvailableEncryption(password)
-        if password
-        else serialization.NoEncryption()
-    )
-    return key.private_bytes(PEM, PKCS8, encryption).decode()
-
-
 @pytest.fixture(scope="module")
 def key():
-    return rsa.generate_private_key(65537, 3072)
+    return rsa_key(0)
 
 
 @pytest.fixture(scope="module")
 def other():
-    return keys.SigningKey(rsa.generate_private_key(65537, 3072), "other")
+    return keys.SigningKey(rsa_key(1), "other")
+
+
+@pytest.fixture(autouse=True)
+def keys_at_hand(monkeypatch):
+    """Have new keys made of those that are there already, each once in a test."""
+    numbers = itertools.count(2)
+
+    def generate(exponent, bits):
+        assert exponent == 65537
+        return rsa_key(next(numbers), bits)
+
+    monkeypatch.setattr(rsa, "generate_private_key", generate)
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +145,7 @@ def test_the_key_that_signs_may_be_another_than_those_that_are_frozen(key, other
 
 
 def wrong_keys():
-    small = rsa.generate_private_key(65537, 2048)
+    small = rsa_key(0, 2048)
     return {
         "2048 bits": private_pem(small),
         "is encrypted": private_pem(small, b"secret"),
@@ -159,16 +165,16 @@ def test_a_signing_key_that_cannot_be_used_is_named_and_not_shown(monkeypatch, r
 
 
 def test_public_keys_that_cannot_be_used(key, other, monkeypatch):
-    small = rsa.generate_private_key(65537, 2048).public_key()
+    small = rsa_key(0, 2048).public_key()
     public = serialization.PublicFormat.SubjectPublicKeyInfo
-    three = [rsa.generate_private_key(65537, 3072).public_key() for _ in range(2)]
+    two = [rsa_key(number).public_key() for number in (2, 3)]
     for value, reason in (
         (private_pem(key), "private"),
         (small.public_bytes(PEM, public).decode(), "2048 bits"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no public key"),
         ("/nowhere", "cannot be read"),
         (
-            other.public.pem() + "".join(k.public_bytes(PEM, public).decode() for k in three),
+            other.public.pem() + "".join(k.public_bytes(PEM, public).decode() for k in two),
             "3 keys",
         ),
     ):
@@ -228,11 +234,7 @@ APP = b"\xe9" + bytes(9000)
 
 def write_image(folder, key="", signature=b""):
     offer = Offer.make(APP, board="sim", mcu="esp32", version="1", seq=1, key=key)
-    (folder / "app.bin").write_bytes(APP)
-    (folder / "image.json").write_bytes(offer.to_bytes())
-    if signature:
-        (folder / "image.sig").write_bytes(signature)
-    return folder / "app.bin"
+    return signed.write_image(folder, APP, offer.signed(signature))
 
 
 def test_an_image_is_signed_later_with_the_key_it_names(tmp_path, monkeypatch):

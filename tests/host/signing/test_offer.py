@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from signed import write_image
 
 from mqhost.errors import UsageError
 from mqhost.signing.offer import Offer, block_of, load_image
@@ -107,9 +108,7 @@ def test_a_reformatted_offer_is_refused():
 
 @pytest.fixture
 def built(tmp_path):
-    (tmp_path / "app.bin").write_bytes(APP)
-    (tmp_path / "image.json").write_bytes(make().to_bytes())
-    return tmp_path / "app.bin"
+    return write_image(tmp_path, APP, make())
 
 
 def test_an_image_loads_with_its_offer(built):
