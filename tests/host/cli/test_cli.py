@@ -353,10 +353,29 @@ def test_ctrl_c_says_how_things_stand_and_the_next_ota_succeeds(mqboard, broker,
     assert board.image == APP
 
 
-def test_a_board_of_the_first_mqboard_can_be_evaluated_on(mqboard, broker, prefix):
+@pytest.fixture
+def first(broker, prefix):
+    """Run a board of the first MQBoard: no status, no signatures, `eval` and little more."""
     with FakeBoard(broker.port, prefix) as old:
         old._client.publish(mqwire.status_topic(prefix), b"", 1, True)
-        old.answer = lambda command, ident, body: [
-            (mqwire.reply_topic(prefix, ident), mqwire.SINGLE + b"921")
-        ]
-        assert mqboard("eval", "45+876").stdout == "921\n"
+
+        def answer(command, ident, body):
+            if command == "eval":
+                yield mqwire.reply_topic(prefix, ident), mqwire.SINGLE + b"921"
+            else:
+                text = f"Command '{command}' not supported".encode()
+                yield mqwire.error_topic(prefix, ident), text
+
+        old.answer = answer
+        yield old
+
+
+def test_a_board_of_the_first_mqboard_can_be_evaluated_on(mqboard, first):
+    assert mqboard("eval", "45+876").stdout == "921\n"
+
+
+@pytest.mark.parametrize("command", ["info", "ota"])
+def test_what_a_board_of_the_first_mqboard_cannot_do_is_said(mqboard, first, built, command):
+    image = ("--image", str(built)) if command == "ota" else ()
+    process = mqboard(command, *image)
+    assert_fails(process, 1, "Command 'info' not supported", first.prefix, "invoke flash")
