@@ -164,18 +164,39 @@ def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
     assert "addition.py" not in {module.path for module in after.modules}
 
 
-def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(make, tmp_path, monkeypatch):
-    """Another source folder and another cache; and the source folder stays as it was."""
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> Path:
+    """Make a folder with a copy of MicroPython's source, and with room for a cache."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    source = find_source(BOARD.micropython).path
+    shutil.copytree(source, folder / "micropython", symlinks=True)
+    return folder
+
+
+def test_a_module_that_does_not_compile_is_named(make, elsewhere, tmp_path, monkeypatch):
+    """Done elsewhere: the next build there begins anew, as that of the next test does anyway."""
+    monkeypatch.setenv("MQBOARD_CACHE", str(elsewhere / "cache"))
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "broken.py").write_text("def (:\n")
+    with pytest.raises(BuildError, match=r"(?s)build\.log ends with:.*broken\.py.*SyntaxError"):
+        make(micropython=elsewhere / "micropython", extra_frozen=tmp_path / "extra")
+    assert not (tmp_path / "out" / "app.bin").exists()
+
+
+def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(
+    make, elsewhere, tmp_path, monkeypatch
+):
+    """Another source, which stays as it was, and another cache, where a build has failed."""
     here = make()
-    copy = tmp_path / "elsewhere" / "micropython"
-    shutil.copytree(find_source(BOARD.micropython).path, copy, symlinks=True)
+    copy = elsewhere / "micropython"
     before = _state(copy)
-    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "other-cache"))
+    monkeypatch.setenv("MQBOARD_CACHE", str(elsewhere / "cache"))
     there = make(micropython=copy, output=tmp_path / "there")
     assert there.app.read_bytes() == here.app.read_bytes()
     assert there.flash.read_bytes() == here.flash.read_bytes()
     assert there.offer.read_bytes() == here.offer.read_bytes()
-    assert str(tmp_path).encode() not in there.app.read_bytes()
+    for folder in (tmp_path, elsewhere):
+        assert str(folder).encode() not in there.app.read_bytes()
     assert _state(copy) == before
 
 
@@ -186,15 +207,6 @@ def test_a_rebuild_compiles_only_what_changed(make):
     assert [line for line in lines if line.startswith("MPY ")] == ["MPY mqbuild.py"]
     assert len([line for line in lines if line.startswith("CC ")]) == 1
     assert run(result, "import mqbuild; print(mqbuild.VERSION)") == "1.2.4"
-
-
-def test_a_module_that_does_not_compile_is_named(make, tmp_path):
-    (tmp_path / "extra").mkdir()
-    (tmp_path / "extra" / "broken.py").write_text("def (:\n")
-    with pytest.raises(BuildError, match=r"(?s)build\.log ends with:.*broken\.py.*SyntaxError"):
-        make(extra_frozen=tmp_path / "extra")
-    assert not (tmp_path / "out" / "app.bin").exists()
-    make()  # and the build tree is none the worse
 
 
 def test_an_image_that_does_not_fit_says_the_numbers_and_what_to_do(make, tmp_path):

@@ -133,12 +133,19 @@ def test_the_pinned_package_is_unpacked_whole_and_once(tmp_path, monkeypatch):
     assert not left_over.exists()
 
 
-@pytest.mark.parametrize("damage", ["emptied", "missing", "another size", "all gone"])
-def test_a_damaged_source_in_our_cache_is_unpacked_again(tmp_path, monkeypatch, damage):
+@pytest.fixture(scope="module")
+def other_cache(tmp_path_factory):
+    """Make a cache for this file, which has what the real one downloaded."""
+    folder = tmp_path_factory.mktemp("cache")
     downloads = cache_dir() / "download"
-    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
     downloads.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "download").symlink_to(downloads)
+    (folder / "download").symlink_to(downloads)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["emptied", "missing", "another size", "all gone"])
+def test_a_damaged_source_in_our_cache_is_unpacked_again(other_cache, monkeypatch, damage):
+    monkeypatch.setenv("MQBOARD_CACHE", str(other_cache))
     folder = source.find_source(RELEASE).path
     header, other = folder / "py" / "mpconfig.h", folder / "py" / "gc.c"
     right = header.read_bytes(), other.read_bytes()
