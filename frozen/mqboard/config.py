@@ -22,6 +22,7 @@ board that ran with such a configuration must still run with it.
 import json
 
 from mqwire import WireError, names
+from mqwire import config as limits
 
 
 class ConfigError(Exception):
@@ -55,15 +56,18 @@ def parse(text):
         (_get(network, "ssid", str), _get(network, "password", str, ""))
         for network in _get(root, "networks", list, [])
     ]
+    complaints = _doubts(config.networks)
     if not config.networks and config.ethernet is None:
         raise ConfigError("networks: at least one is needed")
     broker = _get(root, "broker", dict)
     config.host = _get(broker, "host", str)
     config.tls = _get(broker, "tls", bool, True)
-    config.port = _within(_get(broker, "port", int, 8883 if config.tls else 1883), "port", 1, 65535)
+    usual = limits.TLS_PORT if config.tls else limits.PLAIN_PORT
+    config.port = _within(_get(broker, "port", int, usual), "port", limits.PORT)
     config.user = _get(broker, "user", str, None)
     config.password = _get(broker, "password", str, None)
-    config.keepalive = _within(_get(broker, "keepalive", _NUMBER, 60), "keepalive", 1, 65535)
+    keepalive = _get(broker, "keepalive", _NUMBER, 60)
+    config.keepalive = _within(keepalive, "keepalive", limits.KEEPALIVE_S)
     config.ca = _get(broker, "ca", str, None)  # these three: a path, or PEM
     config.cert = _get(broker, "cert", str, None)
     config.key = _get(broker, "key", str, None)
@@ -75,18 +79,18 @@ def parse(text):
         raise ConfigError("broker: cert and key need each other")
     config.ntp = _get(root, "ntp", str, "pool.ntp.org")
     update = _get(root, "update", dict, {})
-    config.health_s = _positive(update, "health_s", 10)
-    confirm_s = _positive(update, "confirm_s", 300)
-    config.confirm_s = max(confirm_s, 2 * config.health_s)
-    config.complaint = ""
+    config.health_s = _positive(update, "health_s", limits.HEALTH_S)
+    confirm_s = _positive(update, "confirm_s", limits.CONFIRM_S)
+    config.confirm_s = max(confirm_s, limits.LEAST_CONFIRM * config.health_s)
     if config.confirm_s > confirm_s:
-        config.complaint = "update.confirm_s: less than twice update.health_s; using %s" % (
-            config.confirm_s
+        complaints.append(
+            "update.confirm_s: less than twice update.health_s; using %s" % config.confirm_s
         )
+    config.complaint = "; ".join(complaints)
     config.allow_downgrade = _get(update, "allow_downgrade", bool, False)
     watchdog = _get(root, "watchdog", dict, {})
-    # Fed once a second: a shorter watchdog would bite a board that is well.
-    config.watchdog_s = _within(_get(watchdog, "timeout_s", _NUMBER, 60), "timeout_s", 2, 86400)
+    timeout_s = _get(watchdog, "timeout_s", _NUMBER, 60)
+    config.watchdog_s = _within(timeout_s, "timeout_s", limits.WATCHDOG_S)
     config.unreachable_s = _positive(watchdog, "unreachable_s", 3600)
     config.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
     config.modules = _get(root, "modules", dict, {})
@@ -128,7 +132,19 @@ def _get(table, key, kind, *default):
     return _check(table[key], key, kind)
 
 
-def _within(value, key, low, high):
+def _doubts(networks):
+    """Return what is wrong with Wi-Fi networks. They are tried all the same: the radio knows."""
+    doubts = []
+    for ssid, password in networks:
+        try:
+            limits.check_network(ssid, password)
+        except WireError as error:
+            doubts.append("networks: %s" % error)
+    return doubts
+
+
+def _within(value, key, limit):
+    low, high = limit
     if not low <= value <= high:
         raise ConfigError("%s: must be from %d to %d" % (key, low, high))
     return value

@@ -12,13 +12,13 @@ import sys
 from micropython import const
 
 from mqboard.clock import ticks_ms
+from mqwire.config import LOG_LEVELS
 
 _DEBUG = const(0)
 _INFO = const(1)
 _WARNING = const(2)
 _ERROR = const(3)
 _LETTERS = "DIWE"
-_NAMES = ("debug", "info", "warning", "error")
 _LINE_MAX = const(240)
 _RING_BYTES = const(3072)
 
@@ -121,6 +121,6 @@ class Logger:
 
 def set_level(name):
     """Set the level of all loggers by its name; raise ValueError if there is no such level."""
-    if name not in _NAMES:
+    if name not in LOG_LEVELS:
         raise ValueError
-    Logger.level = _NAMES.index(name)
+    Logger.level = LOG_LEVELS.index(name)

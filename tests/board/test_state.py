@@ -10,7 +10,7 @@ from mqboard.health.bootrecord import Store
 
 GOOD = {
     "prefix": "esp32/test",
-    "networks": [{"ssid": "net", "password": "secret"}],
+    "networks": [{"ssid": "net", "password": "long secret"}],
     "broker": {"host": "127.0.0.1", "tls": False},
 }
 
@@ -19,7 +19,7 @@ class ConfigTest(unittest.TestCase):
     def test_defaults(self):
         parsed = config.parse(json.dumps(GOOD))
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
-        self.assertEqual(parsed.networks, [("net", "secret")])
+        self.assertEqual(parsed.networks, [("net", "long secret")])
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
         self.assertEqual(parsed.allow_downgrade, False)
 

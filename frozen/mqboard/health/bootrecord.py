@@ -10,6 +10,7 @@ import json
 from micropython import const
 
 from mqwire import update as wire
+from mqwire.config import MAX_KEPT
 
 SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 
@@ -18,7 +19,6 @@ NAMESPACE = "mqboard"  # in NVS
 _MAGIC = b"MQB1"
 _EFBIG = const(27)
 _REASON_MAX = const(200)  # characters
-_BLOB_MAX = const(4000)  # the largest value ESP-IDF's NVS takes in one piece
 
 
 class Store:
@@ -29,7 +29,7 @@ class Store:
 
     def get(self, key):
         """Return the text kept under `key`, or None."""
-        buffer = bytearray(_BLOB_MAX)
+        buffer = bytearray(MAX_KEPT)
         try:
             size = self._nvs.get_blob(key, buffer)
         except OSError:
@@ -39,7 +39,7 @@ class Store:
     def set(self, key, text):
         """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""
         data = text.encode()
-        if len(data) > _BLOB_MAX:
+        if len(data) > MAX_KEPT:
             raise OSError(_EFBIG)
         self._nvs.set_blob(key, data)
         self._nvs.commit()

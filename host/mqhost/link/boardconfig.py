@@ -12,15 +12,14 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.link.settings import check_prefix
+from mqwire import WireError
+from mqwire import config as limits
 
 # Where a board finds what is given to it as files.
 CA_PATH = "/certs/ca.pem"
 CERT_PATH = "/certs/cert.pem"
 KEY_PATH = "/certs/key.pem"
 
-_LEVELS = ("debug", "info", "warning", "error")
-_MAX_SSID = 32  # bytes, IEEE 802.11
-_PASSWORD = range(8, 64)  # WPA2: a passphrase; 64 hexadecimal digits are the key itself
 _NUMBER = (int, float)
 
 _Kind = type | tuple[type, ...]
@@ -75,11 +74,10 @@ _REQUIRED = {
     "ethernet": ("phy_type", "phy_addr"),
 }
 _RANGES = (
-    ("broker", "port", 1, 65535),
-    ("broker", "keepalive", 1, 65535),
-    ("watchdog", "timeout_s", 2, 86400),
+    ("broker", "port", limits.PORT),
+    ("broker", "keepalive", limits.KEEPALIVE_S),
+    ("watchdog", "timeout_s", limits.WATCHDOG_S),
 )
-_HEALTH_S, _CONFIRM_S = 10, 300  # what a board takes if nothing is said
 _WORDS: dict[_Kind, str] = {
     str: "a text",
     int: "a whole number",
@@ -115,13 +113,17 @@ def parse(text: str) -> Any:
 def check(record: Any, where: str = "the configuration") -> None:
     """Raise UsageError, naming the key, unless a board can use the configuration `record`."""
     _check_table(record, "", where)
+    _check_writable(record, where)
     check_prefix(record["prefix"])
     if not record.get("networks") and record.get("ethernet") is None:
         what = "empty" if "networks" in record else "missing"
         raise UsageError(f"{where}: networks is {what}; the board needs at least one.")
     for network in record.get("networks") or []:
         _check_table(network, "networks", where)
-        _check_network(network["ssid"], network.get("password") or "", where)
+        try:
+            limits.check_network(network["ssid"], network.get("password") or "")
+        except WireError as error:
+            raise UsageError(f"{where}: networks: {error}.") from error
     for name in ("ethernet", "broker", "update", "watchdog", "log"):
         if record.get(name) is not None:
             _check_table(record[name], name, where)
@@ -129,7 +131,7 @@ def check(record: Any, where: str = "the configuration") -> None:
     if not broker["host"]:
         raise UsageError(f"{where}: broker.host is empty.")
     _check_tls(broker, where)
-    for name, key, low, high in _RANGES:
+    for name, key, (low, high) in _RANGES:
         value = (record.get(name) or {}).get(key)
         if value is not None and not low <= value <= high:
             raise UsageError(f"{where}: {name}.{key} is {value}; it is from {low} to {high}.")
@@ -139,8 +141,9 @@ def check(record: Any, where: str = "the configuration") -> None:
                 raise UsageError(f"{where}: {name}.{key} is {value}; it must be positive.")
     _check_times(record.get("update") or {}, where)
     level = (record.get("log") or {}).get("level")
-    if level is not None and level not in _LEVELS:
-        raise UsageError(f"{where}: log.level is {level!r}; known: {', '.join(_LEVELS)}.")
+    if level is not None and level not in limits.LOG_LEVELS:
+        known = ", ".join(limits.LOG_LEVELS)
+        raise UsageError(f"{where}: log.level is {level!r}; known: {known}.")
 
 
 @dataclass(frozen=True)
@@ -249,9 +252,9 @@ def _check_tls(broker: dict[str, Any], where: str) -> None:
 def _check_times(update: dict[str, Any], where: str) -> None:
     """Raise UsageError where no update would ever be confirmed. A board takes twice health_s."""
     health_s, confirm_s = update.get("health_s"), update.get("confirm_s")
-    health_s = _HEALTH_S if health_s is None else health_s
-    confirm_s = _CONFIRM_S if confirm_s is None else confirm_s
-    if confirm_s < 2 * health_s:
+    health_s = limits.HEALTH_S if health_s is None else health_s
+    confirm_s = limits.CONFIRM_S if confirm_s is None else confirm_s
+    if confirm_s < limits.LEAST_CONFIRM * health_s:
         raise UsageError(
             f"{where}: update.confirm_s is {confirm_s:g} and update.health_s {health_s:g}: an "
             "update would be given up before it can prove itself. Let confirm_s be at least twice "
@@ -259,15 +262,12 @@ def _check_times(update: dict[str, Any], where: str) -> None:
         )
 
 
-def _check_network(ssid: str, password: str, where: str) -> None:
-    if not 0 < len(ssid.encode()) <= _MAX_SSID:
+def _check_writable(record: Any, where: str) -> None:
+    """Raise UsageError unless the file can be UTF-8: Python's texts may have half characters."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
         raise UsageError(
-            f"{where}: the network's name {ssid!r} has {len(ssid.encode())} bytes; "
-            f"1 to {_MAX_SSID} are possible."
-        )
-    key = len(password) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in password)
-    if password and len(password.encode()) not in _PASSWORD and not key:
-        raise UsageError(
-            f"{where}: the password of network {ssid!r} has {len(password.encode())} bytes; Wi-Fi "
-            f"takes {_PASSWORD.start} to {_PASSWORD.stop - 1}, or none for an open network."
-        )
+            f"{where}: it has U+{code:04X} in it, half a character. Write it in UTF-8."
+        ) from error

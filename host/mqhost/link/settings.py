@@ -15,10 +15,9 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqwire import WireError, names
+from mqwire import config as limits
 
 FILE = "mqboard.toml"
-PORT = 1883
-TLS_PORT = 8883
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,13 +45,14 @@ class Settings:
         if self.tls is None:
             object.__setattr__(self, "tls", self.server not in _LOOPBACK)
         if not self.port:
-            object.__setattr__(self, "port", TLS_PORT if self.tls else PORT)
+            object.__setattr__(self, "port", limits.TLS_PORT if self.tls else limits.PLAIN_PORT)
         if not self.server:
             raise UsageError(
                 "The server's name is empty: --server, MQBOARD_SERVER or mqboard.toml."
             )
-        if not 0 < self.port < 65536:
-            raise UsageError(f"Port {self.port} is not between 1 and 65535.")
+        low, high = limits.PORT
+        if not low <= self.port <= high:
+            raise UsageError(f"Port {self.port} is not between {low} and {high}.")
         if not 0 < self.timeout < 1e6:
             raise UsageError(f"A timeout of {self.timeout} s makes no sense.")
         if bool(self.cert) != bool(self.key):

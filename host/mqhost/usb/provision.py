@@ -24,12 +24,12 @@ from mqhost.progress import Progress, silent
 from mqhost.usb.flashing import Firmware, check_kind, open_target
 from mqhost.usb.serial_port import SIM
 from mqhost.usb.target import Piece, Target
+from mqwire.config import MAX_KEPT
 
 CONFIG_PATH = "/config.json"
 WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
 BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
 _SHOWN = 8  # paths named in a question
-_KEPT = 4000  # bytes that a board keeps of a file (frozen/mqboard/health/bootrecord.py)
 
 
 class FilesThere(UsageError):
@@ -97,19 +97,20 @@ class Provision:
     @property
     def notes(self) -> list[str]:
         """Sentences about what may not be as expected."""
+        notes = [
+            f"{path} has {len(data):,} B. Boards keep a copy of up to {MAX_KEPT:,} B, for the case "
+            "that they lose their files; of this one they cannot."
+            for path, data in self.files.items()
+            if len(data) > MAX_KEPT
+        ]
         broker = self.config["broker"]
         if broker.get("tls") is False:
-            return [
+            notes.append(
                 "Without TLS whoever is on the way to the broker can read and change all of it."
-            ]
-        if broker.get("verify") is False:
-            return ["With verify false the board takes anybody for its broker."]
-        return [
-            f"{path} has {len(self.files[path]):,} B. Boards keep a copy of up to {_KEPT:,} B, for "
-            "the case that they lose their files; of this one they cannot."
-            for path in (CA_PATH, CERT_PATH, KEY_PATH)
-            if len(self.files.get(path, b"")) > _KEPT
-        ]
+            )
+        elif broker.get("verify") is False:
+            notes.append("With verify false the board takes anybody for its broker.")
+        return notes
 
 
 def provision(

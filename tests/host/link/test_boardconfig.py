@@ -14,6 +14,7 @@ from mqhost.errors import UsageError
 from mqhost.link import boardconfig
 from mqhost.link.boardconfig import Wish, check, split_server
 from mqhost.paths import FROZEN, ROOT
+from mqwire import config as limits
 
 FULL = {
     "prefix": "esp32/test",
@@ -167,6 +168,49 @@ def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
 def test_the_host_finds_mistakes_that_a_board_would_not(change, words):
     with pytest.raises(UsageError, match=words):
         check(SMALL | change)
+
+
+@pytest.mark.parametrize(
+    ("network", "good"),
+    [
+        ({"ssid": "n" * 32}, True),
+        ({"ssid": "é" * 16}, True),
+        ({"ssid": "é" * 16 + "n"}, False),
+        ({"ssid": ""}, False),
+        ({"ssid": "n", "password": "p" * 7}, False),
+        ({"ssid": "n", "password": "p" * 8}, True),
+        ({"ssid": "n", "password": "é" * 31 + "p"}, True),
+        ({"ssid": "n", "password": "é" * 32}, False),
+        ({"ssid": "n", "password": "0aF9" * 16}, True),
+        ({"ssid": "n", "password": "0aG9" * 16}, False),
+    ],
+)
+def test_both_know_which_networks_there_can_be(network, good):
+    record = SMALL | {"networks": [network]}
+    assert (board_takes(record), host_takes(record)) == (good, good)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "limit"),
+    [
+        ("broker", "port", limits.PORT),
+        ("broker", "keepalive", limits.KEEPALIVE_S),
+        ("watchdog", "timeout_s", limits.WATCHDOG_S),
+    ],
+)
+def test_both_take_a_number_up_to_the_same_ends(table, key, limit):
+    low, high = limit
+    for value in (low - 1, low, low + 1, high - 1, high, high + 1):
+        record = FULL | {table: FULL[table] | {key: value}}
+        assert board_takes(record) == host_takes(record) == (low <= value <= high)
+
+
+@pytest.mark.parametrize("place", ["ssid", "prefix", "modules"])
+def test_half_a_character_is_named(place):
+    half = "x\udcff"  # what Python makes of an argument that is no UTF-8
+    change = {"ssid": {"networks": [{"ssid": half}]}, "modules": {"modules": {"m": {"k": half}}}}
+    with pytest.raises(UsageError, match=r"U\+DCFF"):
+        check(SMALL | change.get(place, {place: half}))
 
 
 def test_no_error_shows_a_password():

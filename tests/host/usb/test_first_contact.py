@@ -36,6 +36,7 @@ from mqhost.usb.flashing import Firmware, flash, open_target
 from mqhost.usb.monitor import command, monitor
 from mqhost.usb.provision import FilesThere, Provision, write_file
 from mqhost.usb.serial_port import Port, find_port
+from mqwire.config import MAX_KEPT
 
 ESP32, SIM = find("esp32"), find("sim")
 WISH = Wish("home", "10.0.0.1", "esp32/test", tls=False)
@@ -269,6 +270,17 @@ def test_a_file_that_a_board_cannot_keep_is_named(tmp_path):
     cert, _ = self_signed(tmp_path)
     cert.write_bytes(cert.read_bytes() * 4)
     assert "ca.pem has" in make(replace(WISH, tls=None), ca=cert).notes[0]
+
+
+def test_a_configuration_that_a_board_cannot_keep_is_named(tmp_path):
+    file = tmp_path / "board.json"
+    for more in (0, 1):
+        file.write_text(json.dumps({"modules": {"m": {"k": ""}}}))
+        size = len(make(config=file).files["/config.json"])
+        text = "x" * (MAX_KEPT - size + more)
+        file.write_text(json.dumps({"modules": {"m": {"k": text}}}))
+        named = [note for note in make(config=file).notes if "/config.json has" in note]
+        assert len(named) == more
 
 
 def test_a_certificate_needs_its_own_open_key(tmp_path):
