@@ -14,7 +14,8 @@ from fakeboard import FakeBoard
 
 import mqwire
 
-RECEIVING, MALFORMED, BUSY, UNCONFIRMED = 0, 16, 20, 21
+MALFORMED, BUSY, UNCONFIRMED = 16, 20, 21
+CODES = {0, 1, 2, *range(16, 27), *range(32, 37)}
 _CHECKED = "checked"  # what the thread that checks puts among the messages
 _FACTS = {
     "protocol": 1,
@@ -42,6 +43,7 @@ class OldBoard(FakeBoard):
         self.scan_seconds = self.check_seconds = 0.0
         self.scans = self.busy = 0
         self._checking = None
+        self._offers = set()  # the ids of update commands
 
     def _command(self, topic, payload):
         if topic == _CHECKED:
@@ -55,7 +57,13 @@ class OldBoard(FakeBoard):
         else:
             self.error(ident, f"Command '{command}' not supported")
 
+    def _send(self, topic, payload, qos=1):
+        if topic.rpartition("/")[2] in self._offers:
+            assert payload[2] in CODES, "that is no code of protocol 1"
+        super()._send(topic, payload, qos)
+
     def _do_update(self, ident, body):
+        self._offers.add(ident)
         code = self._first_look(body)
         if code is not None:
             self.busy += code == BUSY
