@@ -60,9 +60,8 @@ class Lab:
     @cached_property
     def firmware(self) -> BuildResult:
         """MicroPython with asyncio and the client, built when first wanted."""
-        definition = replace(
-            self._rig.definition, name="client", manifest=ROOT / "manifest" / "client.py"
-        )
+        # The board keeps its name and so its build tree: only what is frozen is compiled anew.
+        definition = replace(self._rig.definition, manifest=ROOT / "manifest" / "client.py")
         return build(definition, version=VERSION, output=_OUTPUT, progress=self._rig.progress)
 
     @contextlib.contextmanager

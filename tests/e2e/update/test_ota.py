@@ -199,7 +199,10 @@ def test_firmware_that_crashes_at_import_is_rolled_back(board, firmware, variant
 
 
 def test_firmware_without_a_working_main_is_rolled_back_by_the_watchdog(board, firmware, variant):
-    broken = variant("2.0.0-main", {"main.py": CRASH})
+    boot = (FROZEN / "_boot.py").read_text()
+    sooner = boot.replace("_BRINGUP_MS = 30_000", "_BRINGUP_MS = 5_000")
+    assert sooner != boot
+    broken = variant("2.0.0-main", {"main.py": CRASH, "_boot.py": sooner})
     with board.session() as session:
         with pytest.raises(RolledBack, match="watchdog") as caught:
             push(session, *load_image(broken.app))
