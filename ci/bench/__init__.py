@@ -138,7 +138,8 @@ def listing(figures: Mapping[str, Figure]) -> Listing:
 
 
 def _cells(figure: Figure) -> tuple[str | Text, ...]:
-    aim = "" if figure.aim is None else ("≥ " if figure.at_least else "≤ ") + _text(figure.aim)
+    sign = "≥" if figure.at_least else "≤"
+    aim = f"{sign} {_text(figure.aim)}" if figure.aim is not None and figure.verdict else ""
     limit = "" if figure.limit is None else _text(figure.limit)
     verdict = Text(figure.verdict, "red" * (figure.verdict == "missed"))
     return _text(figure.value), figure.unit, str(figure.runs), limit, aim, verdict

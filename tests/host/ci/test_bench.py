@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import product
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from ci import bench
 from ci.bench import Figure, faults, mqtt
 from ci.bench.rig import Rig
+from mqhost.cli import tables
 from mqhost.errors import UsageError
 from mqhost.progress import silent
 
@@ -92,6 +94,26 @@ def test_fuzz_cases_are_judged_only_when_all_were_run(cases, verdict, monkeypatc
     with Rig(True, silent) as rig:
         figure = mqtt._fuzz(rig)
     assert (figure.value, figure.verdict) == (cases, verdict)
+
+
+def test_a_quick_run_of_the_client_fits_a_terminal_of_80_columns():
+    figures = {"mqtt.fuzz_cases": Figure(20_000, "cases", 1, aim=1e6, at_least=True, part=True)}
+    figures |= {"mqtt.kept": Figure(1234, "messages", 1), "mqtt.lost": Figure(1, "messages", 1)}
+    figures["mqtt.heap_bytes"] = Figure(12_345, "B", 3, aim=12_000)
+    for work, size, secure in product(mqtt._WORK, mqtt._SIZES, (False, True)):
+        name = f"mqtt.{mqtt._name(work, size, secure)}"
+        figures[f"{name}_per_s"] = Figure(45_678, "1/s", 3, 56_789)
+        figures[f"{name}_ratio"] = Figure(0.678, "of raw", 3, 1, aim=0.6, at_least=True)
+        if size == "1k":
+            figures[f"{name}_peer_ratio"] = Figure(0.678, "of raw", 3, 1)
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None)
+    tables.show(console, bench.listing(figures))
+    lines = output.getvalue().splitlines()
+    assert len(lines) == len(figures) + 2  # a head and a line under it
+    assert max(map(len, lines)) <= 80
+    for name in figures:
+        assert sum(line.split()[0] == name for line in lines) == 1
 
 
 def test_the_json_on_standard_output_is_that_of_the_file(tmp_path):
