@@ -16,12 +16,6 @@ ESP32 = find("esp32")
 DATA = bytes(range(256)) * 1000
 
 
-@pytest.fixture
-def chip():
-    with FakeChip() as running:
-        yield running
-
-
 def stands_in(*lines, code=2):
     """Make a command that prints what esptool prints when it fails in ways that need hardware."""
     text = "\n".join(lines)
