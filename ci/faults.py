@@ -156,7 +156,7 @@ class Attack:
 
 
 class _Script:
-    """What is done to the board in one case: some hostile things, then an honest push."""
+    """Attacks the board in one case: does some hostile things, then an honest push."""
 
     def __init__(self, chance: random.Random, attack: Attack, push: Push):
         self.idents: dict[str, Image | None] = {}  # of the update requests, and what they offer

@@ -1,1 +1,1 @@
-"""The on-board package: MQTT, REPL, updater, watchdog and log. `main.py` puts them together."""
+"""Manages a board over MQTT: REPL, updater, watchdog and log. `main.py` puts the parts together."""

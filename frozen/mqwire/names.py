@@ -1,4 +1,4 @@
-"""What a prefix, a topic and a version may be: one rule for the board and for the host.
+"""Decides what a prefix, a topic and a version may be: one rule for the board and for the host.
 
 They are text that every broker takes and that a person can read and type: no wildcards, nothing
 that does not show. Sizes are in bytes of UTF-8. Each check raises WireError with the end of a

@@ -1,1 +1,1 @@
-"""The host side of MQBoard: builds firmware, runs simulated boards, talks to boards over MQTT."""
+"""Builds firmware, runs simulated boards, and talks to boards over MQTT: the host's side."""

@@ -1,4 +1,4 @@
-"""The one rule for prefixes, topics and tails, at its limits, on both runtimes."""
+"""Tests the one rule for prefixes, topics and tails, at its limits, on both runtimes."""
 
 import unittest
 

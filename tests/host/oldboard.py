@@ -74,7 +74,7 @@ class OldBoard(FakeBoard):
         super()._do_update(ident, body)
 
     def _first_look(self, body):
-        """What it refuses before it compares anything."""
+        """Return the code with which it refuses before it compares anything, or None."""
         if self._checking:
             return BUSY
         parts = []

@@ -15,7 +15,7 @@ _frequency = 160000000
 
 
 def freq(hz=None):
-    """The CPU's frequency in Hz; settable to those an ESP32 has."""
+    """Return the CPU's frequency in Hz, or set it to one that an ESP32 has."""
     global _frequency
     if hz is None:
         return _frequency
@@ -117,7 +117,7 @@ class Pin:
             self._levels[self._id] = pull == self.PULL_UP
 
     def value(self, value=None):
-        """The level, 0 or 1; sets it when given."""
+        """Return the level, 0 or 1, or set it."""
         if value is None:
             return self._levels[self._id]
         self._levels[self._id] = bool(value)

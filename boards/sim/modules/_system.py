@@ -55,7 +55,7 @@ sleep = lightsleep
 
 
 def unique_id():
-    """The board's MAC address, 6 bytes."""
+    """Return the board's MAC address, 6 bytes."""
     return _bus.mac
 
 
@@ -63,7 +63,7 @@ class RTC:
     """The real-time clock, and the memory that a reset leaves alone."""
 
     def datetime(self, value=None):
-        """(year, month, day, weekday, hour, minute, second, microsecond); sets it when given."""
+        """Return (year, month, day, weekday, hour, minute, second, microsecond), or set it."""
         if value is None:
             seconds, microseconds = divmod(time.time_ns() // 1000, 1000000)
             year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
@@ -77,7 +77,7 @@ class RTC:
         self._set(value, 3)
 
     def memory(self, data=None):
-        """The memory's bytes; sets them when given, at most 2048."""
+        """Return the memory's bytes, or set them, at most 2048."""
         if data is None:
             return _bus.call(_RTC_READ) or b""
         if len(data) > _RTC_MEMORY:

@@ -55,11 +55,11 @@ class Partition:
 
     @staticmethod
     def find(type=TYPE_APP, subtype=_ANY, label=None, block_size=_SECTOR):
-        """All partitions that fit, as a list."""
+        """Return all partitions that fit, as a list."""
         return [_partition((row,), block_size) for row in _rows(type, subtype, label)]
 
     def info(self):
-        """(type, subtype, address, size, label, encrypted)."""
+        """Return (type, subtype, address, size, label, encrypted)."""
         return self._info
 
     def readblocks(self, block, buffer, offset=0):
@@ -80,7 +80,7 @@ class Partition:
             self._program(address, buffer)
 
     def ioctl(self, operation, argument):
-        """The block device protocol's control call."""
+        """Do what the block device protocol's control call asks."""
         if operation in (1, 2, 3):  # begin, end, sync
             return 0
         if operation == 4:
@@ -99,7 +99,7 @@ class Partition:
         _bus.call(_SET_BOOT, self._info[2])
 
     def get_next_update(self):
-        """The slot after this one, going round: the one to write an update to."""
+        """Return the slot after this one, going round: the one to write an update to."""
         slots = [row for row in _rows(0, _ANY, None) if _FIRST_SLOT <= row[1] <= _LAST_SLOT]
         index = 0
         for number, row in enumerate(slots):
@@ -162,7 +162,7 @@ def _partition(rows, block_size):
 
 
 def _rows(type, subtype, label):
-    """The rows of the partition table that fit, as `Partition.info` tuples."""
+    """Return the rows of the partition table that fit, as `Partition.info` tuples."""
     found = []
     row = bytearray(_ROW_SIZE)
     for number in range(_MAX_ROWS):

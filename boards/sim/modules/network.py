@@ -54,7 +54,7 @@ class WLAN:
         self._settings = None  # made when it is asked for
 
     def active(self, active=None):
-        """Whether the interface is on; switches it when given."""
+        """Return whether the interface is on, or switch it."""
         if active is not None and bool(active) != self._active:
             self._active = bool(active)
             if self._interface == _STA_IF:
@@ -76,7 +76,7 @@ class WLAN:
         _bus.call(_WIFI_DISCONNECT)
 
     def isconnected(self):
-        """Whether the station has an address."""
+        """Return whether the station has an address."""
         return self._interface == _STA_IF and _bus.call(_WIFI_STATUS) == _GOT_IP
 
     def status(self, what=None):
@@ -94,7 +94,7 @@ class WLAN:
         return _bus.call(_WIFI_STATUS) if self._interface == _STA_IF else None
 
     def ifconfig(self, settings=None):
-        """(address, netmask, gateway, DNS server); what is set is ignored.
+        """Return (address, netmask, gateway, DNS server); what is set is ignored.
 
         No DNS server: names are for the host to look up.
         """
@@ -124,7 +124,7 @@ class WLAN:
         return self._settings[name]
 
     def scan(self):
-        """The networks in reach: (SSID, BSSID, channel, RSSI, security, hidden) each."""
+        """Return the networks in reach: (SSID, BSSID, channel, RSSI, security, hidden) each."""
         self._require_started()
         names = (_bus.call(_WIFI_SCAN) or b"").split(b"\0")[:-1]
         return [(name, b"\x02\0\0\0\0\x01", 1, -50, _WPA2_PSK, False) for name in names]
@@ -137,7 +137,7 @@ class WLAN:
 
 
 def hostname(name=None):
-    """The name the board gives itself; sets it when given."""
+    """Return the name the board gives itself, or set it."""
     global _hostname
     if name is None:
         return _hostname
@@ -147,7 +147,7 @@ def hostname(name=None):
 
 
 def country(code=None):
-    """The two-letter country code; sets it when given."""
+    """Return the two-letter country code, or set it."""
     global _country
     if code is None:
         return _country

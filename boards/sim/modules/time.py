@@ -21,7 +21,7 @@ def time():
 
 
 def gmtime(seconds=None):
-    """(year, month, day, hour, minute, second, weekday, day of the year)."""
+    """Return (year, month, day, hour, minute, second, weekday, day of the year)."""
     return utime.gmtime((time() if seconds is None else seconds) + _EPOCH)[:8]
 
 
@@ -29,7 +29,7 @@ localtime = gmtime
 
 
 def mktime(date):
-    """The inverse of localtime."""
+    """Return the seconds that `localtime` would make this of."""
     return int(utime.mktime(tuple(date[:8]) + (0,))) - _EPOCH
 
 

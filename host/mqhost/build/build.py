@@ -206,8 +206,9 @@ def dry_run(
     version: str | None = None,
     sdkconfig: Iterable[Path] = (),
 ) -> Plan:
-    """The plan that `build` would carry out. Needs no compiler, engine or network, and makes
-    nothing; what only those can tell is left out of it."""
+    """Return the plan that `build` would carry out. Needs no compiler, engine or network, and makes
+    nothing; what only those can tell is left out of it.
+    """
     local = read_local(board, sdkconfig)
     source = planned_source(board.micropython, micropython)
     tools = Tools(sys.executable, mpy_cross_program(), (mpy_cross_version(),), cores())

@@ -94,8 +94,9 @@ def _changed(root: Path) -> list[Path]:
 
 
 def _newest(files: Iterable[Path]) -> int:
-    """The time of the newest of `files` in whole seconds, at most now: boards refuse what is older
-    than a time to come. A deleted file tells none."""
+    """Return the time of the newest of `files` in whole seconds, at most now: boards refuse what is
+    older than a time to come. A deleted file tells none.
+    """
     newest = max((int(file.stat().st_mtime) for file in files if file.exists()), default=0)
     return min(newest, int(time.time()))
 

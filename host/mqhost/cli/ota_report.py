@@ -31,7 +31,7 @@ SIZES = {transfer.SEND: BLOCK_SIZE}
 
 
 class OtaReport(Protocol):
-    """What both offer, in the order in which it happens."""
+    """What an update reports, in the order in which it happens; printed by the classes below."""
 
     stage: str
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 
 class Output(Protocol):
-    """What a board's output is written to."""
+    """A file that a board's output is written to."""
 
     def write(self, data: bytes, /) -> Any: ...
 

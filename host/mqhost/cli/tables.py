@@ -89,7 +89,7 @@ def _width(console: Console, table: Table) -> int:
 
 
 def _fit(console: Console, table: Table, listing: Listing) -> bool:
-    """Whether `table` fits the console, after its columns of prose were made narrower for that."""
+    """Return whether `table` fits the console, once its columns of prose are narrower."""
     excess = _width(console, table) - console.width
     texts = {
         number: [listing.columns[number], *(str(row[number]) for row in listing.rows)]

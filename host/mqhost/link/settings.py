@@ -23,7 +23,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reach a board.
+    """The broker's address and credentials, the board's prefix, and how long to wait for it.
 
     `tls` None means: TLS with verification, except to this very machine. `port` 0 means the usual
     one. `ca` is a PEM file that replaces the system's certificates; `cert` and `key` are the

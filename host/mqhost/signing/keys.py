@@ -48,7 +48,7 @@ class PublicKey:
         return hashlib.sha256(self.modulus).hexdigest()[:16]
 
     def pem(self) -> str:
-        """The key as PEM text."""
+        """Return the key as PEM text."""
         from cryptography.hazmat.primitives import serialization
 
         return (

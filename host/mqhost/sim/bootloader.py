@@ -67,14 +67,14 @@ class Bootloader:
         return self._load(first, blank)
 
     def records(self) -> list[Record]:
-        """The two otadata records as they stand in flash."""
+        """Return the two otadata records as they stand in flash."""
         return [
             Record.from_bytes(self._flash.read(self._otadata.offset + index * SECTOR, OTADATA_SIZE))
             for index in (0, 1)
         ]
 
     def boot_slot(self) -> Partition:
-        """The slot that otadata selects (esp_ota_get_boot_partition)."""
+        """Return the slot that otadata selects (esp_ota_get_boot_partition)."""
         records = self.records()
         index = otadata.active(records)
         return self._slots[0 if index is None else records[index].slot(len(self._slots))]

@@ -34,7 +34,7 @@ class ResetCause(IntEnum):
 
 
 class EndKind(Enum):
-    """How a CPU's run can end."""
+    """The ways in which a CPU's run can end."""
 
     RESET = "reset"
     SOFT_RESET = "soft reset"

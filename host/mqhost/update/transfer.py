@@ -197,7 +197,7 @@ class Transfer:
         raise failure(code, body)
 
     def _send_in_full(self) -> None:
-        """From now on send no differences."""
+        """Send no differences from now on."""
         self.base = None
         self.encoder = Encoder(self._app)
         self._options.pop("base", None)

@@ -1,4 +1,4 @@
-"""The callback form: a counter goes out, what comes in is shown, so is the state of the link."""
+"""Uses callbacks: sends a counter, shows what comes in and the state of the link."""
 
 import uasyncio as asyncio
 from mqtt_as import RP2, MQTTClient

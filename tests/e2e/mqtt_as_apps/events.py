@@ -1,4 +1,4 @@
-"""The event form: three tasks, for messages, connections and outages."""
+"""Uses events: three tasks, for messages, connections and outages."""
 
 import asyncio
 

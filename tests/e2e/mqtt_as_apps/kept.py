@@ -1,4 +1,4 @@
-"""A kept session: subscribes once, and has what came while it was away."""
+"""Keeps its session: subscribes once, and has what came while it was away."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What an application's own mqtt_local.py says: here it is JSON on stdin."""
+"""Configures an application as its own mqtt_local.py would, from JSON on stdin."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A walk through the calls of the API, with what they give."""
+"""Walks through the calls of the API, and shows what they give."""
 
 import asyncio
 

@@ -425,13 +425,13 @@ def test_a_silent_board_gets_nothing(settings):
 
 
 def takes_old_topics(topic):
-    """What firmware took before both ends shared a rule."""
+    """Return whether firmware took that topic before both ends shared a rule."""
     return topic.isascii() and len(topic) <= 200
 
 
 @pytest.fixture(params=["küche/licht 1", "ü" * 50 + "x" * 100], ids=["umlaut", "longest"])
 def old(broker, request):
-    """A session with such a board, and the board."""
+    """Give a session with such a board, and the board."""
     settings = Settings(server=broker.host, port=broker.port, prefix=request.param, timeout=5)
     with FakeBoard(broker.port, request.param) as board, Session(settings) as session:
         board.takes_topic = takes_old_topics

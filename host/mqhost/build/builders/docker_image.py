@@ -45,8 +45,9 @@ class Recipe:
 
     @classmethod
     def of(cls, board: Board, base_image: str | None = None) -> "Recipe":
-        """The recipe of the image that `board` is built in; on `base_image` if it is given, else
-        on MQBOARD_BASE_IMAGE, on the board's toolchain, or on what suits this machine."""
+        """Make the recipe of the image that `board` is built in; on `base_image` if it is given,
+        else on MQBOARD_BASE_IMAGE, on the board's toolchain, or on what suits this machine.
+        """
         dockerfile = ROOT / "docker" / _FILES[board.port]
         text = dockerfile.read_text()
         found = _DEFAULT.search(text)
@@ -97,8 +98,9 @@ def ensure_image(
 
 
 def digest(client: docker.DockerClient, recipe: Recipe) -> str:
-    """The base image with its digest, as "debian:trixie-slim@sha256:…"; of an image that was not
-    pulled, with its id."""
+    """Return the base image with its digest, as "debian:trixie-slim@sha256:…"; of an image that was
+    not pulled, with its id.
+    """
     base = _find(client, recipe.base) or {}
     digests = base.get("RepoDigests") or [f"@{base.get('Id', 'unknown')}"]
     return f"{recipe.base}@{digests[0].rpartition('@')[2]}"
@@ -212,7 +214,7 @@ def _build(
 
 
 def _context(dockerfile: str) -> io.BytesIO:
-    """What the engine gets to build from: the Dockerfile, and nothing else."""
+    """Return what the engine gets to build from: the Dockerfile, and nothing else."""
     data = dockerfile.encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
