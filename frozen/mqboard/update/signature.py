@@ -8,33 +8,31 @@ so nothing can be misread. Loaded when an offer comes, and forgotten after.
 import binascii
 import hashlib
 
-from micropython import const
-
 from mqwire import update as wire
 
-_EXPONENT = const(65537)
 # DigestInfo of a SHA-256, to where the hash begins (RFC 8017, 9.2, note 1).
 _DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
-# An offer begins with its format and the key: the only thing that is read of it before it is known
-# to be genuine, and only to choose the key and to say which one is missing.
-_BEGINNING = b'{"format":1,"key":"'
 
 
 def key_id(modulus):
     """Return the name of a key, as text: how the SHA-256 of its modulus (384 bytes) begins."""
-    return str(binascii.hexlify(hashlib.sha256(modulus).digest()[:8]), "ascii")
+    name = binascii.hexlify(hashlib.sha256(modulus).digest())[: wire.KEY_NAME_SIZE]
+    return str(name, "ascii")
 
 
 def named_key(offer):
     """Return the name of the key that `offer`, the bytes of image.json, names, or ""."""
-    end = len(_BEGINNING) + 16
+    # The only thing that is read of an offer before it is known to be genuine, and only to choose
+    # the key and to say which one is missing.
+    start = len(wire.OFFER_BEGINNING)
+    end = start + wire.KEY_NAME_SIZE
     head = bytes(offer[: end + 1])
-    if len(head) <= end or head[: len(_BEGINNING)] != _BEGINNING or head[end] != 0x22:
+    if len(head) <= end or head[:start] != wire.OFFER_BEGINNING or head[end] != 0x22:
         return ""
-    for byte in head[len(_BEGINNING) : end]:
+    for byte in head[start:end]:
         if byte not in b"0123456789abcdef":
             return ""
-    return str(head[len(_BEGINNING) : end], "ascii")
+    return str(head[start:end], "ascii")
 
 
 def genuine(offer, signature, modulus):
@@ -45,7 +43,7 @@ def genuine(offer, signature, modulus):
     key = int.from_bytes(modulus, "big")
     if number >= key:
         return False
-    found = pow(number, _EXPONENT, key).to_bytes(wire.SIGNATURE_SIZE, "big")
+    found = pow(number, wire.EXPONENT, key).to_bytes(wire.SIGNATURE_SIZE, "big")
     digest = hashlib.sha256(offer).digest()
     padding = wire.SIGNATURE_SIZE - 3 - len(_DIGEST_INFO) - len(digest)
     wanted = b"\x00\x01" + b"\xff" * padding + b"\x00" + _DIGEST_INFO + digest

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
+from mqwire import WireError, names
+from mqwire.update import MAX_VERSION
 
 UNKNOWN = "unknown"
 # What an app image's description holds: 31 bytes.
@@ -56,6 +58,7 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
     if changed:
         when = max(when, _newest(changed))
     found = version or _describe(root, commit) + (".dirty" if changed else "")
+    _check_length(found)
     return Revision(found, commit + ("-dirty" if changed else ""), when)
 
 
@@ -71,6 +74,17 @@ def _check_time(root: Path, commit: str, when: int) -> None:
             "refuse all firmware from before that date as older. Set the clock if it is wrong; "
             "otherwise give the commit another date: git commit --amend --no-edit."
         )
+
+
+def _check_length(version: str) -> None:
+    """Raise UsageError if boards would not take firmware of that version, for its length."""
+    try:
+        names.check_text(version, MAX_VERSION)
+    except WireError as error:
+        raise UsageError(
+            f"The version {version}, of the git tag, is not possible: {error}. Give another one "
+            "(--version), or a shorter tag."
+        ) from error
 
 
 def _describe(root: Path, commit: str) -> str:

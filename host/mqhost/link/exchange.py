@@ -174,17 +174,20 @@ class Exchange:
             message = self.receive(timeout)
             if message is None:
                 raise self._session.silence(timeout)
-            if message.seq > expected:
+            ahead = (message.seq - expected) & mqwire.MAX_SEQ
+            if ahead == 1 and message.last and not message.seq:
+                ahead = 0  # the last of all numbers, of a last message: written FF FF, read as 0
+            if ahead > mqwire.MAX_SEQ // 2:
+                continue  # seen before
+            if ahead:
                 raise BoardError(
                     f"Part {expected} of the board's reply was lost on the way (part "
                     f"{message.seq} came next). Try again."
                 )
-            if message.seq < expected:
-                continue
             yield message.data
             if message.last:
                 return
-            expected += 1
+            expected = (expected + 1) & mqwire.MAX_SEQ
 
     # In the network thread
 

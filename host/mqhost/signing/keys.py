@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
 from mqhost.paths import config_dir
-from mqwire.update import SIGNATURE_SIZE
+from mqwire.update import EXPONENT, KEY_NAME_SIZE, SIGNATURE_SIZE
 
 if TYPE_CHECKING:  # slow to load: where it is needed, it is imported
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -32,7 +32,6 @@ CURRENT, NEXT = "signing-key.pem", "next-key.pem"
 MOST = 2  # public keys in a firmware: current and next
 
 _BITS = 8 * SIGNATURE_SIZE
-_EXPONENT = 65537
 _BEGIN = "-----BEGIN"
 
 
@@ -45,7 +44,7 @@ class PublicKey:
     @property
     def id(self) -> str:
         """Its name: the first 16 hex digits of the SHA-256 of the modulus."""
-        return hashlib.sha256(self.modulus).hexdigest()[:16]
+        return hashlib.sha256(self.modulus).hexdigest()[:KEY_NAME_SIZE]
 
     def pem(self) -> str:
         """Return the key as PEM text."""
@@ -74,7 +73,7 @@ class PublicKey:
     def _key(self) -> "rsa.RSAPublicKey":
         from cryptography.hazmat.primitives.asymmetric import rsa
 
-        return rsa.RSAPublicNumbers(_EXPONENT, int.from_bytes(self.modulus, "big")).public_key()
+        return rsa.RSAPublicNumbers(EXPONENT, int.from_bytes(self.modulus, "big")).public_key()
 
 
 class SigningKey:
@@ -159,7 +158,7 @@ def make_key(name: str) -> Path | None:
         with locked(config_dir() / "lock"):
             if path.exists():
                 return None
-            key = rsa.generate_private_key(_EXPONENT, _BITS)
+            key = rsa.generate_private_key(EXPONENT, _BITS)
             pem = key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
@@ -307,10 +306,10 @@ def _public(key: Any, where: str) -> PublicKey:
     if not isinstance(key, rsa.RSAPublicKey):
         raise UsageError(f"The key in {where} is not an RSA key. {_how_to_make()}")
     numbers = key.public_numbers()
-    if key.key_size != _BITS or numbers.e != _EXPONENT:
+    if key.key_size != _BITS or numbers.e != EXPONENT:
         raise UsageError(
             f"The key in {where} is RSA with {key.key_size} bits and exponent {numbers.e}; boards "
-            f"know {_BITS} bits and exponent {_EXPONENT}. {_how_to_make()}"
+            f"know {_BITS} bits and exponent {EXPONENT}. {_how_to_make()}"
         )
     return PublicKey(numbers.n.to_bytes(SIGNATURE_SIZE, "big"))
 

@@ -15,7 +15,15 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.flash.partition import is_flash_image
-from mqwire.update import BLOCK_SIZE, HASH_SIZE, OFFER_FORMAT, SIGNATURE_SIZE
+from mqwire import MAX_NAME, WireError, names
+from mqwire.update import (
+    BLOCK_SIZE,
+    HASH_SIZE,
+    KEY_NAME_SIZE,
+    MAX_VERSION,
+    OFFER_FORMAT,
+    SIGNATURE_SIZE,
+)
 
 _ADVICE = "Build it again (invoke build)."
 _HEX = set("0123456789abcdef")
@@ -74,7 +82,7 @@ class Offer:
             hashlib.sha256(block_of(app, number)).digest()[:HASH_SIZE]
             for number in range(block_count(len(app)))
         )
-        return cls(
+        offer = cls(
             format=OFFER_FORMAT,
             key=key,
             board=board,
@@ -87,6 +95,8 @@ class Offer:
             block_size=BLOCK_SIZE,
             blocks=base64.b64encode(hashes).decode("ascii"),
         )
+        offer._check(f"The offer for board {board!r:.40}")
+        return offer
 
     def to_bytes(self) -> bytes:
         """Return the exact bytes of image.json: compact ASCII JSON, keys in the fields' order."""
@@ -149,11 +159,13 @@ class Offer:
             )
         if self.block_size != BLOCK_SIZE:
             raise UsageError(f"{where}: block_size is {self.block_size}, not {BLOCK_SIZE}.")
-        if self.key and (len(self.key) != 16 or set(self.key) - _HEX):
+        if self.key and (len(self.key) != KEY_NAME_SIZE or set(self.key) - _HEX):
             raise UsageError(f"{where}: key is {self.key!r:.40}, no key's name. {_ADVICE}")
-        for name in ("board", "mcu", "version"):
-            if not getattr(self, name):
-                raise UsageError(f"{where}: {name} is empty. {_ADVICE}")
+        for name, most in (("board", MAX_NAME), ("mcu", MAX_NAME), ("version", MAX_VERSION)):
+            try:
+                names.check_text(getattr(self, name), most)
+            except WireError as error:
+                raise UsageError(f"{where}: {name} is not possible: {error}. {_ADVICE}") from error
         if not 0 <= self.chip_id <= 0xFFFF:
             raise UsageError(f"{where}: chip_id is {self.chip_id}: not possible. {_ADVICE}")
         if self.size <= 0 or self.seq < 0:

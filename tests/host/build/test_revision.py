@@ -9,6 +9,7 @@ from gitrepo import COMMIT_TIME, git
 
 from mqhost.build.revision import Revision, read_revision
 from mqhost.errors import UsageError
+from mqwire.update import MAX_VERSION
 
 
 @pytest.fixture
@@ -85,6 +86,15 @@ def test_a_deleted_file_makes_it_dirty(committed):
 
 def test_without_git_the_newest_input_tells_the_time(project):
     assert read_revision(root=project) == Revision("0.1.0", "unknown", COMMIT_TIME - 5)
+
+
+def test_a_tag_that_is_too_long_for_boards_is_refused(committed):
+    git(committed, "tag", "v" + "1" * MAX_VERSION)
+    assert len(read_revision(root=committed).version) == MAX_VERSION
+    git(committed, "tag", "--delete", "v" + "1" * MAX_VERSION)
+    git(committed, "tag", "v" + "1" * (MAX_VERSION + 1))
+    with pytest.raises(UsageError, match="65 bytes in UTF-8; 64 is the most. Give another one"):
+        read_revision(root=committed)
 
 
 def test_a_given_version_wins(committed):

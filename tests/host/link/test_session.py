@@ -57,6 +57,26 @@ def test_a_command_may_be_as_long_as_a_board_takes_it():
         split(bytes(mqwire.MAX_BODY + 1))
 
 
+@pytest.mark.parametrize("last", [mqwire.MAX_SEQ - 1, mqwire.MAX_SEQ, mqwire.MAX_SEQ + 1, 70_000])
+def test_a_reply_may_have_more_parts_than_there_are_numbers(session, last):
+    with session.open("eval") as exchange:
+        for part in range(last + 1):
+            exchange._on_reply(mqwire.header(part, part == last) + b"%d" % part, False)
+            if part == 40_000:  # one that comes twice
+                exchange._on_reply(mqwire.header(part, False) + b"again", False)
+        assert [int(part) for part in exchange.parts(1)] == list(range(last + 1))
+
+
+@pytest.mark.parametrize("lost", [0, 1, mqwire.MAX_SEQ, mqwire.MAX_SEQ + 1])
+def test_a_part_that_is_lost_is_noticed_whatever_its_number(session, lost):
+    with session.open("eval") as exchange:
+        for part in range(lost + 2):
+            if part != lost:
+                exchange._on_reply(mqwire.header(part, False), False)
+        with pytest.raises(BoardError, match="lost on the way"):
+            list(exchange.parts(1))
+
+
 @pytest.mark.parametrize("tail", ["a" * 256, "ü" * 128, "/a+b", "/a#", "/a\nb"])
 def test_a_tail_that_a_topic_cannot_hold_is_not_sent(session, tail):
     with pytest.raises(UsageError, match="cannot be sent to a board: it has"):

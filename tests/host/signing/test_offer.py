@@ -11,6 +11,7 @@ from signed import write_image
 
 from mqhost.errors import UsageError
 from mqhost.signing.offer import Offer, block_of, load_image
+from mqwire.update import MAX_VERSION, OFFER_BEGINNING
 
 APP = bytes(range(256)) * 40
 
@@ -45,10 +46,25 @@ def test_an_empty_image_is_refused():
         make(b"")
 
 
-@given(st.binary(min_size=1, max_size=9000), st.text(min_size=1), st.integers(min_value=0))
+@given(
+    st.binary(min_size=1, max_size=9000),
+    st.text(st.characters().filter(str.isprintable), min_size=1, max_size=MAX_VERSION // 4),
+    st.integers(min_value=0),
+)
 def test_its_bytes_read_back_the_same(app, version, seq):
     offer = Offer.make(app, board="sim", mcu="esp32", version=version, seq=seq)
     assert Offer.from_bytes(offer.to_bytes()) == offer
+    assert offer.to_bytes().startswith(OFFER_BEGINNING)
+
+
+@pytest.mark.parametrize("field", ["board", "mcu", "version"])
+def test_no_offer_is_made_that_a_board_would_not_read(field):
+    facts = {"board": "sim", "mcu": "esp32", "version": "1", "seq": 1}
+    for value in ("x" * 63, "x" * 64, "é" * 32):
+        assert getattr(Offer.make(APP, **facts | {field: value}), field) == value
+    for value in ("x" * 65, "é" * 32 + "x", "", "1\n", "\ud800"):
+        with pytest.raises(UsageError, match=f"for board .*: {field} is not possible: it "):
+            Offer.make(APP, **facts | {field: value})
 
 
 def test_it_loads_from_a_file_and_says_when_there_is_none(tmp_path):
@@ -63,7 +79,7 @@ def test_it_loads_from_a_file_and_says_when_there_is_none(tmp_path):
     ("key", "value", "message"),
     [
         ("format", 2, "format 2"),
-        ("board", "", "board is empty"),
+        ("board", "", "board is not possible: it is empty"),
         ("mcu", 5, "mcu is 5"),
         ("chip_id", -1, "chip_id is -1"),
         ("seq", True, "seq is True"),

@@ -1,14 +1,27 @@
-"""Prefixes the whole way: provisioned, booted, talked to, updated; or refused with nothing done."""
+"""Tests every limit the whole way: what is let in works with all commands, the rest is refused."""
 
 import json
+import queue
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import mqwire
+from mqhost.cli.questions import Questions
+from mqhost.errors import UsageError
+from mqhost.flash.partition import PartitionTable
+from mqhost.link.boardconfig import Wish
+from mqhost.link.connection import Subscription
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
 from mqhost.paths import FROZEN, ROOT
+from mqhost.sim.device import Device
 from mqhost.usb.flashing import flash
+from mqhost.usb.provision import Provision
+from mqhost.usb.provision import provision as write_filesystem
+from mqwire.config import MAX_SSID, PASSPHRASE
 
 ALIEN = "工場/ライン1/😀/"
 LONGEST = ALIEN + "n" * (mqwire.MAX_PREFIX - len(ALIEN.encode()))
@@ -95,3 +108,44 @@ def test_firmware_with_the_old_rule_for_topics_is_updated_too(make_board, varian
     code, out, err = board.mqboard("ota", "--image", variant("2.0.0").app)
     assert code == 0, err
     assert "→ 2.0.0, confirmed in slot ota_1" in out
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_command_of_the_greatest_sizes_arrives_and_a_greater_one_is_none(make_board, more):
+    board = make_board(prefix=LONGEST)
+    board.wait_online()
+    name, tail = "c" * mqwire.MAX_NAME, "t" * (mqwire.MAX_TAIL + more)
+    with board.session() as session:
+        answers = queue.SimpleQueue()
+        topics = [mqwire.error_topic(board.prefix, name), mqwire.reply_topic(board.prefix, "after")]
+        routes = {topic: lambda _, __, topic=topic: answers.put(topic) for topic in topics}
+        session.connection.subscribe(Subscription(routes))
+        topic = mqwire.command_topic(board.prefix, name, name, tail)
+        assert len(topic.encode()) == mqwire.MAX_TOPIC + more
+        session.connection.publish(topic, mqwire.SINGLE.ljust(mqwire.MAX_PAYLOAD, b"x"))
+        after = mqwire.command_topic(board.prefix, "ping", "after")
+        session.connection.publish(after, mqwire.SINGLE)
+        first = answers.get(timeout=20)
+    assert first == topics[more > 0]  # "not supported", or no answer
+
+
+def test_the_longest_network_name_and_password_in_bytes_are_joined(
+    sim, firmware, broker, tmp_path, monkeypatch
+):
+    ssid, password = "é" * (MAX_SSID // 2), "é" * (PASSPHRASE[1] // 2) + "p"
+    monkeypatch.setenv("MQBOARD_WIFI_PASSWORD", password)
+    wish = Wish(ssid, f"{broker.host}:{broker.port}", "e2e/longest", tls=False)
+    secret = Questions(None, None).secret
+    chip = tmp_path / "chip.flash"
+    flash(sim, f"sim:{chip}", folder=firmware.folder)
+    write_filesystem(sim, Provision.make(wish, secret=secret), f"sim:{chip}")
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    settings = Settings(server=broker.host, port=broker.port, prefix="e2e/longest")
+    device = Device(chip, table=table, networks={ssid: password})
+    with device, Session(settings) as session:
+        device.wait_for(lambda _: session.births, 30, "its birth")
+    with pytest.raises(UsageError, match="33 bytes; 1 to 32"):
+        Provision.make(replace(wish, ssid=ssid + "n"), secret=secret)
+    monkeypatch.setenv("MQBOARD_WIFI_PASSWORD", password + "p")
+    with pytest.raises(UsageError, match="64 bytes; Wi-Fi takes 8 to 63"):
+        Provision.make(wish, secret=secret)
