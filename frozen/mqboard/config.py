@@ -64,8 +64,8 @@ def parse(text):
     config.tls = _get(broker, "tls", bool, True)
     usual = limits.TLS_PORT if config.tls else limits.PLAIN_PORT
     config.port = _within(_get(broker, "port", int, usual), "port", limits.PORT)
-    config.user = _get(broker, "user", str, None)
-    config.password = _get(broker, "password", str, None)
+    config.user = _credential(broker, "user")
+    config.password = _credential(broker, "password")
     keepalive = _get(broker, "keepalive", _NUMBER, 60)
     config.keepalive = _within(keepalive, "keepalive", limits.KEEPALIVE_S)
     config.ca = _get(broker, "ca", str, None)  # these three: a path, or PEM
@@ -130,6 +130,15 @@ def _get(table, key, kind, *default):
             return default[0]
         raise ConfigError("%s: missing" % key)
     return _check(table[key], key, kind)
+
+
+def _credential(broker, key):
+    text = _get(broker, key, str, None)
+    try:
+        limits.check_credential(text or "")
+    except WireError as error:
+        raise ConfigError("%s: %s" % (key, error))
+    return text
 
 
 def _doubts(networks):

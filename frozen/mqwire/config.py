@@ -20,6 +20,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 # value in one piece.
 MAX_KEPT = 4000
 
+MAX_CREDENTIAL = 65535  # a user name, a password: MQTT writes a text's length in 16 bits
 MAX_SSID = 32  # IEEE 802.11
 PASSPHRASE = (8, 63)  # WPA2
 _KEY_DIGITS = 64  # the key itself
@@ -37,6 +38,12 @@ def check_network(ssid, password):
             "the password of '%s' has %d bytes; Wi-Fi takes %d to %d, or none for an open network"
             % (ssid, size, least, most)
         )
+
+
+def check_credential(text):
+    """Raise WireError if `text` is too long to be a user name or a password at a broker."""
+    if _size(text) > MAX_CREDENTIAL:
+        raise WireError("it has %d bytes; %d is the most" % (_size(text), MAX_CREDENTIAL))
 
 
 def _size(text):

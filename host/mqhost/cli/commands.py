@@ -18,7 +18,7 @@ from mqhost.cli.printing import Output, clean, json_text, say
 from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
-from mqhost.link.settings import Settings
+from mqhost.link.settings import Settings, as_utf8
 from mqhost.paths import BUILD
 from mqhost.signing.offer import load_image
 from mqhost.update.push import CONFIRM_TIMEOUT, PATIENCE, UpdateResult, push
@@ -51,10 +51,11 @@ _UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
 
 def run_eval(settings: Settings, code: str, output: Output, *, debug: Debug = None) -> None:
     """Evaluate `code` on the board and write to `output` what comes back, as it comes."""
+    source = as_utf8(code, "the code")
     ending = b"\n"
     with Session(settings, debug=debug) as session:
         try:
-            for part in session.stream("eval", code.encode()):
+            for part in session.stream("eval", source):
                 output.write(part)
                 output.flush()
                 ending = part[-1:] or ending

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
-from mqhost.link.settings import check_prefix
+from mqhost.link.settings import as_utf8, check_prefix
 from mqwire import WireError
 from mqwire import config as limits
 
@@ -113,7 +113,7 @@ def parse(text: str) -> Any:
 def check(record: Any, where: str = "the configuration") -> None:
     """Raise UsageError, naming the key, unless a board can use the configuration `record`."""
     _check_table(record, "", where)
-    _check_writable(record, where)
+    as_utf8(json.dumps(record, ensure_ascii=False), where)
     check_prefix(record["prefix"])
     if not record.get("networks") and record.get("ethernet") is None:
         what = "empty" if "networks" in record else "missing"
@@ -130,6 +130,11 @@ def check(record: Any, where: str = "the configuration") -> None:
     broker = record["broker"]
     if not broker["host"]:
         raise UsageError(f"{where}: broker.host is empty.")
+    for key in ("user", "password"):
+        try:
+            limits.check_credential(broker.get(key) or "")
+        except WireError as error:
+            raise UsageError(f"{where}: broker.{key} is too long: {error}.") from error
     _check_tls(broker, where)
     for name, key, (low, high) in _RANGES:
         value = (record.get(name) or {}).get(key)
@@ -260,14 +265,3 @@ def _check_times(update: dict[str, Any], where: str) -> None:
             "update would be given up before it can prove itself. Let confirm_s be at least twice "
             "health_s, better much more: a network takes its time."
         )
-
-
-def _check_writable(record: Any, where: str) -> None:
-    """Raise UsageError unless the file can be UTF-8: Python's texts may have half characters."""
-    try:
-        json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        code = ord(error.object[error.start])
-        raise UsageError(
-            f"{where}: it has U+{code:04X} in it, half a character. Write it in UTF-8."
-        ) from error

@@ -102,7 +102,7 @@ class Session:
         """Send a command whose reply is a JSON object; BoardError if it is something else."""
         data = self.request(command, payload, tail).data
         try:
-            record = json.loads(data)
+            record = json.loads(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
             raise BoardError(
                 f"The board's answer to {command} is not JSON: {data[:60]!r}"
@@ -194,7 +194,7 @@ class Session:
 def _parse_status(payload: bytes) -> Status | None:
     """Return the status object, or None for what is no JSON object."""
     try:
-        status = json.loads(payload)
+        status = json.loads(payload.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return status if isinstance(status, dict) else None

@@ -61,6 +61,13 @@ class Settings:
             raise UsageError("A password without a username: MQTT has no such thing.")
         if self.prefix:
             check_prefix(self.prefix)
+        for name in ("server", "username", "password"):
+            as_utf8(getattr(self, name), name)
+        for name in ("username", "password"):
+            try:
+                limits.check_credential(getattr(self, name))
+            except WireError as error:
+                raise UsageError(f"The {name} is too long: {error}.") from error
 
     @property
     def where(self) -> str:
@@ -97,6 +104,17 @@ def check_prefix(prefix: str) -> None:
         names.check_prefix(prefix)
     except WireError as error:
         raise UsageError(f"Prefix {prefix!r:.60} is not possible: {error}.") from error
+
+
+def as_utf8(text: str, what: str) -> bytes:
+    """Return `text` as UTF-8; UsageError if it is not: Python's texts may have half characters."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise UsageError(
+            f"{what}: U+{code:04X} in it is half a character. Write it in UTF-8."
+        ) from error
 
 
 def command_line(prefix: str, words: str) -> str:

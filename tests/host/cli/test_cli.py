@@ -80,6 +80,13 @@ def test_eval_prints_the_answer(mqboard, board, code, answer):
     assert (process.returncode, process.stdout, process.stderr) == (0, answer, "")
 
 
+@pytest.mark.parametrize("words", [("eval", "\udcff"), ("--username", "\udcff", "info")])
+def test_an_argument_that_is_no_utf8_is_named(mqboard, words):
+    process = mqboard(*words)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "U+DCFF in it is half a character" in process.stderr
+
+
 def test_eval_prints_bytes_as_they_are(mqboard, board):
     board.answer = lambda command, ident, body: [
         (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + b"\xff\x00\r\n")

@@ -205,6 +205,13 @@ def test_both_take_a_number_up_to_the_same_ends(table, key, limit):
         assert board_takes(record) == host_takes(record) == (low <= value <= high)
 
 
+@pytest.mark.parametrize("key", ["user", "password"])
+def test_both_take_a_credential_as_long_as_mqtt_writes_it(key):
+    for text, good in (("x" * 65535, True), ("é" * 32767, True), ("é" * 32768, False)):
+        record = FULL | {"broker": FULL["broker"] | {key: text}}
+        assert board_takes(record) == host_takes(record) == good
+
+
 @pytest.mark.parametrize("place", ["ssid", "prefix", "modules"])
 def test_half_a_character_is_named(place):
     half = "x\udcff"  # what Python makes of an argument that is no UTF-8

@@ -199,6 +199,17 @@ def test_a_reply_that_is_too_large_is_an_error(session, board):
     stopped.set()
 
 
+def test_what_a_board_says_of_itself_is_heard_though_it_is_no_utf8(session, board):
+    # As MicroPython writes half a character, in the reason why an update failed.
+    board.answer = lambda command, ident, body: [
+        (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + b'{"failed": "\xed\xa0\x80"}')
+    ]
+    assert session.request_json("info") == {"failed": "\ufffd" * 3}
+    status = b'{"state": "online", "failed": "\xed\xa0\x80"}'
+    session.connection.publish(mqwire.status_topic(board.prefix), status)
+    assert session.wait_status(lambda found: found["failed"] == "\ufffd" * 3, 5)
+
+
 def test_a_stream_yields_parts_before_the_end(session, board):
     arrived = threading.Event()
 

@@ -103,6 +103,21 @@ def test_every_character_that_prints_may_be_in_a_prefix(character):
     check_prefix(character)
 
 
+@pytest.mark.parametrize("name", ["server", "username", "password"])
+def test_half_a_character_is_named_and_the_password_not_shown(name):
+    with pytest.raises(UsageError, match=rf"^{name}: U\+DCFF in it") as error:
+        Settings(**{"username": "u", name: "s3cret\udcff"})
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["username", "password"])
+def test_a_credential_is_no_longer_than_mqtt_writes_it(name):
+    for size in (65534, 65535):
+        Settings(**{"username": "u", name: "x" * size})
+    with pytest.raises(UsageError, match=f"The {name} is too long: it has 65536 bytes; 65535 is"):
+        Settings(**{"username": "u", name: "é" * 32768})
+
+
 def test_a_command_line_to_copy_survives_the_shell():
     line = command_line("küche/licht 1; rm '*'", "info")
     assert shlex.split(line) == ["mqboard", "--prefix", "küche/licht 1; rm '*'", "info"]
