@@ -3,7 +3,9 @@
 One package for both ends: frozen into the firmware and installed for the host, so that no constant
 is written twice. It is pure: it imports only `struct` and itself.
 
-This module: the protocol version, the topics, and the two-byte header of every command and reply.
+This module: the protocol version, the topics, the sizes of both and of messages, and the two-byte
+header of every command and reply. What characters a topic has is in mqwire.names, the limits of the
+configuration are in mqwire.config.
 Sources: docs/protocol.md; the command topics and the header are those of the first MQBoard.
 """
 
