@@ -192,10 +192,10 @@ class _Script:
         """Act as the board's timer, and look at what it takes for received."""
         receiver = life.board._receiver
         if receiver:
-            if receiver._topic:
+            if receiver._phase >= 2:  # it has compared its slot
                 # What is forged and taken all the same is an offer of the good image.
                 image = self.idents.get(receiver._request.ident) or self._attack.good
-                self._attack.check_slot(image, receiver._needed)
+                self._attack.check_slot(image, receiver._writer.needed)
             receiver.look()
 
     def check_replies(self, said: list[tuple[str, bytes]]) -> None:

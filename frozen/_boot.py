@@ -33,7 +33,10 @@ machine.WDT(timeout=_TOOL_MS if _soft else _BRINGUP_MS)
 # Files could stand in for built-in modules: they are found only when management is loaded.
 sys.path[:] = [".frozen"]
 try:
+    from mqboard.phases import mark
+
     _mount()
+    mark("storage")
 except Exception as error:  # main.py must run all the same
     print("_boot: no filesystem")
     sys.print_exception(error)

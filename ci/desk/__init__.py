@@ -124,9 +124,15 @@ class Desk:
         sys.print_exception = _print_exception  # type: ignore[attr-defined]
         os.dupterm = lambda _: None  # type: ignore[attr-defined]
         build: dict[str, object] = {"BOARD": "sim", "MCU": "esp32", "COMMIT": "desk"}
-        build |= {"BUILD_TIME": 0, "KEYS": (self.key.public.modulus,)}
+        build |= {"BUILD_TIME": 0, "COMMITTED": True, "KEYS": (self.key.public.modulus,)}
         return {
-            "_bus": {"call": self._call, "read_flash": self._read, "wake_cause": 0, "mac": _MAC},
+            "_bus": {
+                "call": self._call,
+                "read_flash": self._read,
+                "wake_cause": 0,
+                "mac": _MAC,
+                "slot_bytes_read": 0,
+            },
             "mqbuild": build,
             "asyncio.core": {},
             # Life itself is the board's MQTT client and supervisor.
@@ -193,9 +199,11 @@ class Life:
     async def live(self, script: Callable[["Life"], Awaitable[None]]) -> None:
         """Run the board's tasks and `script` until one ends the CPU, or `script` returns."""
         from mqboard.health.confirm import settle
+        from mqboard.router import MANAGEMENT
 
         self.up.set()
-        self.add("commands", self.router.run)
+        self.add("work", self.router.run)
+        self.add("management", lambda: self.router.run(MANAGEMENT))
         self.add("settle", lambda: settle(self.board))
         mine = asyncio.create_task(script(self))
         mine.add_done_callback(lambda _: self.over.set())

@@ -18,12 +18,15 @@ from mqboard.clock import jitter, ticks_diff, ticks_ms
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero
 from mqboard.health.confirm import settle
 from mqboard.log import Logger
+from mqboard.router import MANAGEMENT
+from mqboard.update import slots
 from mqboard.update.receiver import Receiver
 
 _PROOF_EVERY_S = const(30)
-_PROOF_TIMEOUT_S = const(10)
+_PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
+_TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
 _LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 
 
@@ -43,13 +46,14 @@ class Board:
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
         self.announce = client.on_up = self._news.set
-        self._reached_at = ticks_ms()  # when a command last came back
+        self._turned_at = ticks_ms()
+        self._silent_ms = 0  # since a command last came back
         self._link_restarts = 0  # since then
         supervisor.turn = self._turn
-        router.register("info", self._info)
-        router.register("reset", self._reset)
-        router.register("update", self._update)
-        router.register("cancel", self._cancel)
+        router.register("info", self._info, MANAGEMENT)
+        router.register("reset", self._reset, MANAGEMENT)
+        router.register("update", self._update, MANAGEMENT)
+        router.register("cancel", self._cancel, MANAGEMENT)
 
     def run(self):
         """Run the board, for ever."""
@@ -67,7 +71,8 @@ class Board:
         add = self.supervisor.add
         add("link", self.link.run)
         add("mqtt", self.client.run)
-        add("commands", self.router.run)
+        add("work", self.router.run)
+        add("management", lambda: self.router.run(MANAGEMENT))
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
@@ -113,28 +118,34 @@ class Board:
 
     async def prove(self):
         """Return whether a command that we send to our own topic comes back, in time."""
-        try:
-            await asyncio.wait_for(self._ping(), _PROOF_TIMEOUT_S)
-            self._reached_at = ticks_ms()
-            return True
-        except asyncio.TimeoutError:
-            self.log.warning("our own command topic does not reach us")
-            return False
-
-    async def _ping(self):
         ident = "%08x" % jitter(1 << 30)
         back = asyncio.Event()
         self.router.expect_ping(ident, back.set)
         topic = mqwire.command_topic(self.config.prefix, "ping", ident)
-        await self.client.publish(topic, mqwire.header(0, True), qos=1)
-        await back.wait()
+        await self.client.publish(topic, mqwire.header(0, True))
+        # In slices: what blocks the loop, however long, uses up one of them. What came meanwhile
+        # is read in the next.
+        for _ in range(_PROOF_TIMEOUT_S):
+            try:
+                await asyncio.wait_for(back.wait(), 1)
+                self._silent_ms = 0
+                return True
+            except asyncio.TimeoutError:
+                if not self.client.connected:
+                    return False
+        self.log.warning("our own command topic does not reach us")
+        return False
 
     def _turn(self):
         """Run once a second: keep the console's duplicate; reset a board silent for long."""
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if self._receiver:
             self._receiver.look()
-        silent_s = ticks_diff(ticks_ms(), self._reached_at) / 1000
+        now = ticks_ms()
+        # While something blocks the loop nothing can come back, and so nothing is missing.
+        self._silent_ms += min(ticks_diff(now, self._turned_at), _TURN_MS)
+        self._turned_at = now
+        silent_s = self._silent_ms / 1000
         # With a connection it is not the broker that is missing, it is us.
         if silent_s > (_MUTE_S if self.client.connected else self.config.unreachable_s):
             self._reset_now("unreachable for %d s" % silent_s, self.identity.mode == "safe")
@@ -195,7 +206,8 @@ class Board:
         self._receiver = None
 
     def _install(self, offer):
-        trial = Trial(Store(NVS(NAMESPACE)))
+        store = Store(NVS(NAMESPACE))
+        trial = Trial(store)
         try:
             trial.begin(offer.sha256, offer.version)
         except OSError as error:  # without the note a rollback cannot be explained, that is all
@@ -206,6 +218,7 @@ class Board:
             trial.cancel()
             raise
         trial.due()
+        slots.keep_hash(self._spare, offer.sha256, store)  # spares its first boot the reading
 
     async def _cancel(self, request):
         if self._receiver:

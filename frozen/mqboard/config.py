@@ -20,6 +20,12 @@ board that ran with such a configuration must still run with it.
 """
 
 import json
+import os
+
+from micropython import const
+
+_ENOENT = const(2)
+_EEXIST = const(17)
 
 from mqwire import WireError, names
 from mqwire import config as limits
@@ -46,6 +52,7 @@ def parse(text):
     _check(root, "configuration", dict)
     config = Config()
     config.text = text
+    config.missing = ""  # the path of its file, when that is gone and this is the copy
     config.prefix = _get(root, "prefix", str)
     try:
         names.check_prefix(config.prefix)
@@ -103,18 +110,48 @@ def load(path, store):
     `complaint` is "" or says what is wrong with the file, or was set right. Raises
     ConfigError when neither serves.
     """
+    missing = ""
     try:
         with open(path) as file:
             config = parse(file.read())
             return config, config.complaint and "%s: %s" % (path, config.complaint)
-    except (OSError, ValueError, MemoryError):  # no UTF-8, or no end of it
-        complaint = "%s: cannot be read" % path
+    except (OSError, ValueError, MemoryError) as error:  # no UTF-8, or no end of it
+        if isinstance(error, OSError) and error.errno == _ENOENT:
+            missing = path
+        complaint = "%s: %s" % (path, "is missing" if missing else "cannot be read")
     except ConfigError as error:
         complaint = "%s: %s" % (path, error)
     text = store.get("config")
     if text is None:
         raise ConfigError(complaint)
-    return parse(text), complaint + "; using the last good configuration"
+    config = parse(text)
+    config.missing = missing
+    return config, complaint + "; using the last good configuration"
+
+
+def write_back(path, text, log):
+    """Write the file `path` anew from its copy in NVS: it is gone, as when the filesystem is new.
+
+    The file appears whole or not at all.
+    """
+    try:
+        for end in range(1, len(path)):
+            if path[end] == "/":
+                _make_folder(path[:end])
+        with open(path + ".new", "w") as file:
+            file.write(text)
+        os.rename(path + ".new", path)
+        log.warning("%s was missing: written back from its copy in NVS", path)
+    except OSError as error:
+        log.error("%s is missing and cannot be written back: %s", path, error)
+
+
+def _make_folder(path):
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        if error.errno != _EEXIST:
+            raise
 
 
 def _check(value, name, kind):

@@ -5,9 +5,12 @@ A kept copy is used when a file cannot be read or has no certificate in it.
 """
 
 from esp32 import NVS
+from micropython import const
 
+from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store
 
+_ENOENT = const(2)
 _NAMES = ("ca", "cert", "key")  # attributes of the configuration, and keys in NVS
 
 
@@ -46,7 +49,11 @@ def keep(settings, store, log):
             if store.get(name) != text:
                 store.set(name, text)
         except (OSError, ValueError) as error:  # gone; too large; not PEM
-            log.error("%s cannot be kept in NVS: %s", path, error)
+            kept = store.get(name)
+            if kept and isinstance(error, OSError) and error.errno == _ENOENT:
+                write_back(path, kept, log)
+            else:
+                log.error("%s cannot be kept in NVS: %s", path, error)
 
 
 def _is_path(source):

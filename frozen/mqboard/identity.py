@@ -18,6 +18,9 @@ class Identity:
         self.commit = build.COMMIT
         self.built = build.BUILD_TIME
         self.seq = build.SEQ
+        # What it lets go below only if that is allowed. Changes that were never committed may be
+        # undone, and then the commit must not be too old.
+        self.floor = build.SEQ if build.COMMITTED else 0
         self.keys = build.KEYS  # the moduli of the keys that may sign offers; it stays in flash
         self.oldest = 0  # offers of a lower seq are refused
         self.boot_id = boot_id

@@ -2,7 +2,9 @@
 
 `on_message` runs inside the MQTT reader: it refuses retained commands, drops duplicates, puts the
 parts of a long command together, and queues the whole. `run()` executes one command after the
-other, so that a slow one holds up neither the reader nor the pings.
+other, so that a slow one does not hold up the reader. What manages the board (ping, info, update,
+reset, cancel) has a queue of its own, `run(MANAGEMENT)`: it never waits behind an operator's work,
+however long that takes.
 """
 
 import asyncio
@@ -19,6 +21,11 @@ _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
 _KEPT_ANSWER = const(128)
 _MAX_ERROR = const(2048)
+
+# Queues, for `register` and `run`.
+WORK = 0
+MANAGEMENT = 1
+
 _NO_MEMORY = b"MemoryError: not enough memory for this command"
 
 
@@ -58,6 +65,16 @@ class Request:
         return await self._router.publish(topic, text[:_MAX_ERROR], 1)
 
 
+class _Queue:
+    def __init__(self):
+        self.requests = []
+        self.wake = asyncio.Event()
+
+    def put(self, request):
+        self.requests.append(request)
+        self.wake.set()
+
+
 class Router:
     """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks."""
 
@@ -68,23 +85,23 @@ class Router:
         self._log = log
         self._handlers = {}
         self._partial = []
-        self._queue = []
+        self._queues = (_Queue(), _Queue())
         self._idents = [""] * _REMEMBERED  # of commands queued, running or done: a ring
         # (topic function, payload) or None: the topic itself is made anew when it is needed.
         self._answers = [None] * _REMEMBERED
         self._oldest = 0
-        self._wake = asyncio.Event()
         self._ping = (None, None)
-        self.register("ping", self._answer_ping)
+        self.register("ping", self._answer_ping, MANAGEMENT)
 
-    def register(self, command, handler):
-        """Have `await handler(request)` answer `command`."""
-        self._handlers[command] = handler
+    def register(self, command, handler, queue=WORK):
+        """Have `await handler(request)` answer `command`, in its turn of that queue."""
+        self._handlers[command] = (handler, self._queues[queue])
 
     def expect_ping(self, ident, arrived):
         """Have `arrived()` called when our own command ping/`ident` was answered.
 
-        It takes the way of every command, so it proves reader, queue and acknowledged replies.
+        It takes the way of all that manages the board, so it proves reader, queue and
+        acknowledged replies.
         """
         self._ping = (ident, arrived)
 
@@ -142,11 +159,12 @@ class Router:
         if sequence < request.parts:
             return  # a duplicate
         fault = None
+        queue = self._handlers[command][1]
         if sequence > request.parts:
             fault = b"protocol error: part %d is missing" % request.parts
         elif len(request.body) + len(payload) - mqwire.HEADER_SIZE > mqwire.MAX_BODY:
             fault = b"command is longer than %d bytes" % mqwire.MAX_BODY
-        elif len(self._queue) >= _MAX_QUEUE:
+        elif len(queue.requests) >= _MAX_QUEUE:
             fault = b"busy: %d commands are waiting" % _MAX_QUEUE
         else:
             try:
@@ -161,7 +179,7 @@ class Router:
         request.parts += 1
         if last:
             self._take_ident(ident)
-            self._enqueue(request)
+            queue.put(request)
 
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
@@ -169,10 +187,11 @@ class Router:
         self._say(command, ident, (mqwire.error_topic, text))
 
     def _say(self, command, ident, answer):
-        if len(self._queue) < 2 * _MAX_QUEUE:
+        queue = self._queues[MANAGEMENT]
+        if len(queue.requests) < 2 * _MAX_QUEUE:
             request = Request(self, command, ident, "")
             request.answer = answer
-            self._enqueue(request)
+            queue.put(request)
 
     def _take_ident(self, ident):
         """Put `ident` into the ring of those that are not executed again."""
@@ -180,25 +199,22 @@ class Router:
         self._answers[self._oldest] = None
         self._oldest = (self._oldest + 1) % _REMEMBERED
 
-    def _enqueue(self, request):
-        self._queue.append(request)
-        self._wake.set()
-
-    async def run(self):
-        """Execute the queued commands, for ever."""
+    async def run(self, queue=WORK):
+        """Execute the commands of one queue, for ever."""
+        queue = self._queues[queue]
         while True:
-            while self._queue:
+            while queue.requests:
                 try:
-                    await self._start_next()
+                    await self._start_next(queue)
                 except Exception as error:
                     self._log.exception(error, "a command could not be answered")
-            self._wake.clear()
-            await self._wake.wait()
+            queue.wake.clear()
+            await queue.wake.wait()
 
-    def _start_next(self):
+    def _start_next(self, queue):
         # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
         # here a request with its body.
-        request = self._queue.pop(0)
+        request = queue.requests.pop(0)
         if not request.answer:
             return self._execute(request)
         make_topic, payload = request.answer
@@ -206,7 +222,7 @@ class Router:
 
     async def _execute(self, request):
         try:
-            await self._handlers[request.command](request)
+            await self._handlers[request.command][0](request)
         except MemoryError:
             request.body = b""
             gc.collect()

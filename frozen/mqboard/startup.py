@@ -3,7 +3,6 @@
 `assemble` is called once, by main.py. Only this module and the thinnest edge know the hardware.
 """
 
-import asyncio
 import os
 
 import machine
@@ -19,6 +18,7 @@ from mqboard.health import bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
 from mqboard.net import sntp, wifi
+from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
 from mqboard.update import slots
@@ -34,11 +34,13 @@ class Unprovisioned(Exception):
 
 def assemble():
     """Build and return the Board. Raises Unprovisioned."""
+    mark("modules")
     console = log.Console()
     os.dupterm(console)
     logger = log.Logger("board")
     store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
     me = _identify(store)
+    mark("identity")
     logger.info(
         "%s %s, slot %s (%s), %s mode, reset cause %s",
         me.board,
@@ -50,10 +52,11 @@ def assemble():
     )
     sntp.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, logger)
+    mark("configuration")
     if not settings.allow_downgrade:
         me.oldest = bootrecord.newest_seq(store)
         if me.slot_state in flash.CONFIRMED_STATES:
-            me.oldest = max(me.oldest, me.seq)
+            me.oldest = max(me.oldest, me.floor)
     watchdog = machine.WDT(timeout=int(settings.watchdog_s * 1000))
     supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
     the_link = _link(settings)
@@ -62,6 +65,8 @@ def assemble():
     board = Board(console, me, settings, supervisor, the_link, client, router)
     names = {"__name__": "__main__", "board": board, "machine": machine}
     router.register("eval", Repl(console, names).eval)
+    mark("board")
+    logger.debug("boot: %s", taken())
     return board
 
 
@@ -76,7 +81,7 @@ def _identify(store):
     me.slot_state = slots.read_state(Partition, running)
     if record.safe_mode() and me.slot_state != "pending":
         me.mode = "safe"
-    me.image = asyncio.run(slots.image_hash(running))
+    me.image = slots.image_hash(running, store)
     try:
         other = slots.read_state(Partition, running.get_next_update())
     except OSError:

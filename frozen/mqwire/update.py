@@ -1,9 +1,11 @@
 """Packs and unpacks an update on the wire: the request, the block records, and the board's replies.
 
     host  -> cmd/update/<id>      request: offer, signature, options        (header + parts)
+    board -> reply/out/<id>       COMPARING, how many blocks are compared       (if asked for)
     board -> reply/out/<id>       RECEIVING, credit, bitmap of needed blocks
     host  -> <blocks topic>       records (block number, encoding, length, data), no header
     board -> reply/out/<id>       RECEIVING again, as blocks are written
+    board -> reply/out/<id>       VERIFYING, how many blocks are read back      (if asked for)
     board -> reply/out/<id>       with the last bit: INSTALLED, or why not
 
 Every reply says the whole truth (which blocks are still needed, how many block messages were
@@ -45,6 +47,8 @@ FLUSH = b"\x00\x00\xff\xff"
 RECEIVING = 0
 INSTALLED = 1
 ALREADY_RUNNING = 2
+COMPARING = 3  # 3 and 4: only to who asked for "progress"; firmware of protocol 1 has neither
+VERIFYING = 4
 REFUSED = 16
 MALFORMED = 16
 WRONG_BOARD = 17
@@ -86,6 +90,7 @@ _INSTRUCTION = ">HHi"
 INSTRUCTION_SIZE = 8
 LITERAL = 0xFFFF
 BATCH = 128  # patches
+_PROGRESS = ">HH"
 _REPLY = ">BBH"
 REPLY_SIZE = 4
 
@@ -96,6 +101,7 @@ def pack_request(offer, signature=b"", options=b"{}"):
     `offer` is image.json to the byte (the signature is over these bytes), `options` is a JSON
     object that concerns this transfer only: {"topic": where the blocks will arrive,
     "retry_failed": true to take an image that was rolled back before,
+    "progress": true to be told how far comparing and verifying are,
     "base": hex SHA-256 of the running image that DELTA records are made against}.
     Raises WireError when it is too long for a command.
     """
@@ -161,7 +167,8 @@ def pack_reply(code, credit=0, received=0, body=b""):
 
     `credit`: block messages that may be in flight; `received`: block messages received since the
     offer, modulo 65536. `body`: with RECEIVING the bitmap of needed blocks (bit 7 of byte 0 is
-    block 0), with any other code a UTF-8 detail for humans, often empty.
+    block 0), with COMPARING and VERIFYING a progress, with any other code a UTF-8 detail for
+    humans, often empty.
     """
     return struct.pack(_REPLY, code, credit, received & 0xFFFF) + body
 
@@ -172,6 +179,18 @@ def unpack_reply(payload):
         raise WireError("update reply is cut short")
     code, credit, received = struct.unpack_from(_REPLY, payload, 0)
     return code, credit, received, bytes(payload[REPLY_SIZE:])
+
+
+def pack_progress(done, total):
+    """Return the body of a COMPARING or VERIFYING reply: how many of all blocks are done."""
+    return struct.pack(_PROGRESS, done, total)
+
+
+def unpack_progress(body):
+    """Return (done, total); raise WireError if `body` is not two numbers."""
+    if len(body) != 4:
+        raise WireError("progress is not two numbers")
+    return struct.unpack(_PROGRESS, body)
 
 
 def bitmap_get(bitmap, number):

@@ -7,7 +7,7 @@ from fakes import FakeLog, run, until
 
 import mqwire
 from mqboard.repl.eval import Repl
-from mqboard.router import Router
+from mqboard.router import MANAGEMENT, Router
 
 PREFIX = "esp32/test"
 
@@ -42,6 +42,7 @@ class Bench:
 
     def start(self):
         self.task = asyncio.create_task(self.router.run())
+        self.management = asyncio.create_task(self.router.run(MANAGEMENT))
         return self
 
     def send(self, command, ident, text, sequence=0, last=True, retained=False):
@@ -232,6 +233,21 @@ class RouterTest(unittest.TestCase):
 
         run(go())
 
+    def test_management_does_not_wait_behind_work(self):
+        async def go():
+            bench = Bench().start()
+            seen = []
+            bench.router.expect_ping("12345678", lambda: seen.append(1))
+            bench.send("slow", "aaaaaaaa", b"")
+            bench.send("slow", "bbbbbbbb", b"")
+            bench.send("ping", "12345678", b"")
+            await until(lambda: seen)
+            self.assertEqual(bench.ran, ["aaaaaaaa"])  # still at it, and the next one waits
+            bench.gate.set()
+            await until(lambda: len(bench.sent) == 3)
+
+        run(go())
+
     def test_a_full_queue_says_busy_and_loses_nothing_else(self):
         async def go():
             bench = Bench().start()
@@ -265,7 +281,7 @@ class RouterTest(unittest.TestCase):
         bench = Bench()
         bench.send("eval", "i" * 65, b"1")
         bench.send("c" * 65, "12345678", b"1")
-        self.assertEqual(bench.router._queue, [])
+        self.assertEqual([queue.requests for queue in bench.router._queues], [[], []])
 
     def test_an_eval_that_raises_what_ends_programs_is_answered(self):
         async def go():

@@ -43,8 +43,10 @@ def one_revision():
     """Keep one revision for all builds of a run: files may change while the tests run."""
     found = read_revision()
 
+    commit = found.commit.removesuffix("-dirty")  # builds are those of a commit, whatever is edited
+
     def revision(version: str | None = None) -> Revision:
-        return replace(found, version=version or found.version)
+        return replace(found, version=version or found.version, commit=commit)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build_module, "read_revision", revision)

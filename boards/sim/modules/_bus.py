@@ -8,6 +8,7 @@ break in anywhere: the next exchange then waits for the chip to have finished wi
 import _thread
 import struct
 
+import utime
 from micropython import const
 
 # The operations are numbered in host/mqhost/sim/bus.py. Each module here names those it asks for as
@@ -16,6 +17,7 @@ _PING = const(0)
 _BOOT_INFO = const(1)
 _CLOCK_SET = const(15)
 
+_MAILBOX_SIZE = const(8192)
 _REQUEST = const("<BBHII")
 _REPLY = const("<iBxH")
 
@@ -26,7 +28,9 @@ _lock = _thread.allocate_lock()
 # Allocated once: flash is written often, and always through here.
 _request = bytearray(12)
 _reply = bytearray(8)
+_read_time = bytearray(4)
 _number = 0
+slot_bytes_read = 0  # of the app slots, since the boot
 _broken = False
 
 
@@ -64,10 +68,15 @@ def call(op, x=0, y=0, data=None, into=None):
 
 
 def read_flash(address, buffer):
-    """Fill `buffer` from flash."""
+    """Fill `buffer` from flash; it takes as long as the chip says."""
     with _lock:
         _flash.seek(address)
         _flash.readinto(buffer)
+        _mailbox.seek(_MAILBOX_SIZE)
+        _mailbox.readinto(_read_time)
+    per_block = struct.unpack("<I", _read_time)[0]
+    if per_block:
+        utime.sleep_us(per_block * len(buffer) // 4096)
 
 
 def _exchange(op, x, y, size):

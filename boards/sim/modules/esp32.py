@@ -66,6 +66,8 @@ class Partition:
         """Fill `buffer` from a block on."""
         address = block * self._block_size + offset
         self._check(address, len(buffer))
+        if self._info[0] == self.TYPE_APP:
+            _bus.slot_bytes_read += len(buffer)
         _bus.read_flash(self._info[2] + address, buffer)
 
     def writeblocks(self, block, buffer, offset=None):

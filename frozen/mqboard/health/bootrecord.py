@@ -32,9 +32,9 @@ class Store:
         buffer = bytearray(MAX_KEPT)
         try:
             size = self._nvs.get_blob(key, buffer)
-        except OSError:
+            return str(memoryview(buffer)[:size], "utf-8")
+        except (OSError, ValueError):  # there is none; or it is no text
             return None
-        return str(memoryview(buffer)[:size], "utf-8")
 
     def set(self, key, text):
         """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""

@@ -10,7 +10,9 @@ from esp32 import NVS, Partition
 
 from mqboard import credentials
 from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
+from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import flash
 from mqwire import update as wire
@@ -27,15 +29,21 @@ async def settle(board):
     trial = _Watch(board, Trial(store))
     while board.supervisor.calm_s() < settings.health_s or not board.supervisor.trusty():
         await trial.turn(False)
+    mark("healthy")
     if me.mode == "normal":
         count_from_zero(machine.RTC().memory)
     while not (board.client.connected and await board.prove()):
         await trial.turn(True)
+    mark("reachable")
+    board.log.debug("boot: %s", taken())
     if settings.text and store.get("config") != settings.text:  # None: settled once, and died then
         try:
             store.set("config", settings.text)
         except OSError as error:
             board.log.error("the configuration cannot be kept in NVS: %s", error)
+    if settings.missing:
+        write_back(settings.missing, settings.text, board.log)
+        settings.missing = ""
     if settings.tls:
         credentials.keep(settings, store, board.log)
     settings.text = None  # kept: nothing needs it any more
@@ -63,11 +71,11 @@ async def settle(board):
 def _keep_seq(board, store):
     me = board.identity
     try:
-        keep_seq(store, me.seq)
+        keep_seq(store, me.floor)
     except OSError as error:
         board.log.error("the image's seq cannot be kept in NVS: %s", error)
     if not board.config.allow_downgrade:
-        me.oldest = max(me.oldest, me.seq)
+        me.oldest = max(me.oldest, me.floor)
 
 
 class _Watch:
@@ -82,8 +90,12 @@ class _Watch:
 
     async def turn(self, healthy):
         board = self._board
-        self._had_network = self._had_network or board.link.connected()
-        self._had_broker = self._had_broker or board.client.connected
+        if not self._had_network and board.link.connected():
+            self._had_network = True
+            mark("network")
+        if not self._had_broker and board.client.connected:
+            self._had_broker = True
+            mark("broker")
         await asyncio.sleep(0.1)
         limit = board.config.confirm_s
         late = ticks_diff(ticks_ms(), self._started) > limit * 1000

@@ -53,12 +53,14 @@ def read_request(request, keys):
         options = json.loads(str(options, "utf-8"))
         topic = options.get("topic")
         retry_failed = options.get("retry_failed") is True
+        progress = options.get("progress") is True
         topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
         _check_blocks_topic(_typed(topic, str), request.prefix)
     except (mqwire.WireError, ValueError, AttributeError, RuntimeError) as error:
         raise Refusal(wire.MALFORMED, str(error))
     offer = Offer(data)
     offer.retry_failed = retry_failed
+    offer.progress = progress
     offer.base = options.get("base")
     return offer, topic
 

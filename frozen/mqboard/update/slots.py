@@ -4,12 +4,12 @@ The ESP32 port has no call that tells a slot's state, so it is read from otadata
 mqwire.flash. Partitions come as arguments: esp32.Partition on a board, a fake in a test.
 """
 
-import asyncio
 import binascii
 import hashlib
 
 from mqwire import WireError, flash
 
+_KEPT = "hash_"  # and the label: key of an image's hash in the store
 _OTADATA = 0  # the subtype of the otadata partition
 _LABEL = 4  # index into Partition.info(): type, subtype, address, size, label, encrypted
 _SIZE = 3
@@ -50,29 +50,65 @@ def read_state(partitions, slot):
     return state(found[0], slot) if found else "undefined"
 
 
-async def image_hash(partition):
-    """Return the SHA-256 of the app image in `partition` as hex text; "" when there is no image.
+def image_hash(partition, store):
+    """Return the SHA-256 of the app image in `partition`, as hex text; "" when there is no image.
 
-    Reads it piece by piece and lets other tasks run in between.
+    Reading a whole image takes seconds. So its hash is kept in `store` (see
+    mqboard.health.bootrecord.Store) under the SHA-256 that ends the image, which the bootloader
+    checks at every boot: as long as that is the same, so is the image.
     """
     view = memoryview(bytearray(_PIECE))
+    read = _reader(partition, view)
+    try:
+        image, left = _seal(partition, read)
+    except WireError:
+        return ""
+    kept = (store.get(_KEPT + label(partition)) or "").split(" ")
+    if image and kept[0] == image and len(kept) == 2:
+        return kept[1]
+    digest = hashlib.sha256()
+    offset = 0
+    while left > 0:
+        digest.update(read(offset, min(left, _PIECE)))
+        left -= _PIECE
+        offset += _PIECE
+    found = _hex(digest.digest())
+    _keep(store, partition, image, found)
+    return found
 
+
+def keep_hash(partition, sha256, store):
+    """Keep `sha256`, the hash (hex text) of the image just written to `partition`."""
+    image, _ = _seal(partition, _reader(partition, memoryview(bytearray(flash.DIGEST_SIZE))))
+    _keep(store, partition, image, sha256)
+
+
+def _reader(partition, view):
     def read(offset, count):
         partition.readblocks(0, view[:count], offset)
         return view[:count]
 
-    try:
-        left = flash.image_size(read, size(partition))
-    except WireError:
-        return ""
-    digest = hashlib.sha256()
-    offset = 0
-    while left > 0:
-        piece = view[: min(left, _PIECE)]
-        partition.readblocks(0, piece, offset)
-        digest.update(piece)
-        left -= _PIECE
-        offset += _PIECE
-        if offset % (32 * _PIECE) == 0:
-            await asyncio.sleep(0)
-    return str(binascii.hexlify(digest.digest()), "ascii")
+    return read
+
+
+def _seal(partition, read):
+    """Return (the hash that ends the image as hex text, or ""; the image's size in bytes).
+
+    Raises WireError when there is no image.
+    """
+    image_size = flash.image_size(read, size(partition))
+    if not flash.image_header(read(0, flash.IMAGE_HEADER_SIZE))[2]:
+        return "", image_size
+    return _hex(read(image_size - flash.DIGEST_SIZE, flash.DIGEST_SIZE)), image_size
+
+
+def _keep(store, partition, image, sha256):
+    if image:
+        try:
+            store.set(_KEPT + label(partition), image + " " + sha256)
+        except OSError:
+            pass  # NVS is full or worn out: the image is read again at the next boot
+
+
+def _hex(digest):
+    return str(binascii.hexlify(digest), "ascii")

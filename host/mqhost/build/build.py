@@ -232,6 +232,7 @@ def _frozen_files(
         MCU=board.mcu,
         VERSION=revision.version,
         SEQ=revision.time,
+        COMMITTED=revision.committed,
         BUILD_TIME=revision.time,
         COMMIT=revision.commit,
         KEYS=tuple(key.modulus for key in keys.public),

@@ -21,6 +21,7 @@ UNKNOWN = "unknown"
 # What an app image's description holds: 31 bytes.
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,30}")
 _INPUTS = ("frozen", "manifest", "boards")
+_CHANGED = "-dirty"
 _SHORT = 8
 _DAY = 24 * 3600  # by how much a clock may be wrong
 
@@ -33,6 +34,11 @@ class Revision:
     version: str
     commit: str
     time: int
+
+    @property
+    def committed(self) -> bool:
+        """Whether it is a commit of git, and nothing else."""
+        return self.commit != UNKNOWN and not self.commit.endswith(_CHANGED)
 
 
 def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
@@ -59,7 +65,7 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
         when = max(when, _newest(changed))
     found = version or _describe(root, commit) + (".dirty" if changed else "")
     _check_length(found)
-    return Revision(found, commit + ("-dirty" if changed else ""), when)
+    return Revision(found, commit + (_CHANGED if changed else ""), when)
 
 
 def _check_time(root: Path, commit: str, when: int) -> None:

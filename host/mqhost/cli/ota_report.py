@@ -20,6 +20,7 @@ from mqwire.update import BLOCK_SIZE
 
 # The stages of an update, for people (see Display).
 STAGES = {
+    transfer.SETTLE: "Waiting until the board has confirmed what it runs",
     transfer.DIFFER: "Looking for differences",
     transfer.COMPARE: "The board compares what it has",
     transfer.SEND: "Sending blocks",

@@ -8,6 +8,7 @@ is mixed up. The other end is boards/sim/modules/_bus.py.
 
 The CPU process inherits: the bus (a socket) as file descriptor 3, the flash file, read-only, as 4,
 the mailbox as 5, and a terminal as 0, 1 and 2. Reading flash needs no request; changing it does.
+How long reading takes stands behind the mailbox's data, for the CPU to wait.
 """
 
 import struct
@@ -17,7 +18,7 @@ from enum import IntEnum
 BUS_FD = 3
 FLASH_FD = 4
 MAILBOX_FD = 5
-MAILBOX_SIZE = 8192
+MAILBOX_SIZE = 8192  # bytes for data
 
 # Operation, number, bytes in the mailbox, two arguments.
 _REQUEST = "<BBHII"
@@ -57,6 +58,7 @@ class Op(IntEnum):
 
 
 FOREVER = 0xFFFFFFFF
+READ_TIME = struct.Struct("<I")  # behind the data: microseconds that 4096 bytes of flash take
 CLOCK = struct.Struct("<q")
 
 

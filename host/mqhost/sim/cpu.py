@@ -19,7 +19,16 @@ import time
 from pathlib import Path
 
 from mqhost.errors import ToolError
-from mqhost.sim.bus import BUS_FD, FLASH_FD, MAILBOX_FD, MAILBOX_SIZE, REQUEST_SIZE, Reply, Request
+from mqhost.sim.bus import (
+    BUS_FD,
+    FLASH_FD,
+    MAILBOX_FD,
+    MAILBOX_SIZE,
+    READ_TIME,
+    REQUEST_SIZE,
+    Reply,
+    Request,
+)
 
 # What the ROM does: leave the host's files alone, and hand over to the frozen _rom.
 _START = "import sys;sys.path.pop(0);import _rom;_rom.start(globals())"
@@ -53,16 +62,18 @@ class Executable:
 class Cpu:
     """A running process. `console` and `bus` are to be polled; `ended` when it is no more."""
 
-    def __init__(self, executable: Executable, flash: Path, heap: str):
+    def __init__(self, executable: Executable, flash: Path, heap: str, read_seconds: float):
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             bus, self.bus = socket.socketpair()
             ours.callback(self.bus.close)
             theirs.callback(bus.close)
             mailbox = os.memfd_create("mailbox", os.MFD_CLOEXEC)
             theirs.callback(os.close, mailbox)
-            os.ftruncate(mailbox, MAILBOX_SIZE)
-            self.mailbox = mmap.mmap(mailbox, MAILBOX_SIZE)
+            size = MAILBOX_SIZE + READ_TIME.size
+            os.ftruncate(mailbox, size)
+            self.mailbox = mmap.mmap(mailbox, size)
             ours.callback(self.mailbox.close)
+            self.set_read_seconds(read_seconds)
             self.console, terminal = _open_terminal()
             ours.callback(os.close, self.console)
             theirs.callback(os.close, terminal)
@@ -78,6 +89,10 @@ class Cpu:
             ours.callback(os.close, self.ended)
             self._cleanup = ours.pop_all()
         os.set_blocking(self.console, False)
+
+    def set_read_seconds(self, seconds: float) -> None:
+        """Set how long it takes from now on to read 4 KiB of flash."""
+        READ_TIME.pack_into(self.mailbox, MAILBOX_SIZE, int(seconds * 1_000_000))
 
     def receive(self) -> tuple[Request, bytes] | None:
         """Return the next request with its data; None when there is none (any more)."""

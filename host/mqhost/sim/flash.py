@@ -51,7 +51,8 @@ class Flash:
     def __init__(self, path: Path):
         self.path = path
         self.counters = Counters()
-        self.latency = False
+        self.latency = False  # of erasing and programming
+        self.read_seconds = 0.0  # that reading 4 KiB takes the board; the chip itself reads at once
         self._left: int | None = None
         self._partial = 0.0
         try:

@@ -167,7 +167,8 @@ class Life:
         assert self._executable
         self._say(f"boot: {choice.slot.label} {choice.image.version} ({cause.name})")
         self._chip.start_cpu(choice.slot, cause)
-        cpu = Cpu(self._executable, self._chip.flash.path, self._heap)
+        flash = self._chip.flash
+        cpu = Cpu(self._executable, flash.path, self._heap, flash.read_seconds)
         with contextlib.closing(cpu):
             with self.changed:
                 self.cpu = cpu

@@ -6,13 +6,14 @@ Every error that is made here has the code as its attribute `code`, for scripts.
 from typing import Any, TypeVar
 
 from mqhost.errors import BoardError, RefusedError, ToolError
-from mqhost.signing.offer import Offer
 from mqwire import update as wire
 
 SENTENCES = {
     wire.RECEIVING: "The board takes blocks.",
     wire.INSTALLED: "The board has installed the image.",
     wire.ALREADY_RUNNING: "The board already runs this image.",
+    wire.COMPARING: "The board compares what it has with the image.",
+    wire.VERIFYING: "The board checks the whole image.",
     wire.MALFORMED: "The board cannot read the offer. Use the mqboard version that fits its "
     "firmware.",
     wire.WRONG_BOARD: "The image is for another board. Build for the board it names (--board).",
@@ -25,8 +26,8 @@ SENTENCES = {
     "rightly. Sign it (mqboard sign) or build it again.",
     wire.UNKNOWN_KEY: "The board does not know the key that the image is signed with. Sign it with "
     "a key that the board knows.",
-    wire.TOO_OLD: "The image is older than what the board has confirmed before. Build it again, or "
-    "set update.allow_downgrade in the board's configuration.",
+    wire.TOO_OLD: "The image is older than what the board has confirmed before. Build it from a "
+    "newer commit, or set update.allow_downgrade in the board's configuration.",
     wire.FAILED_BEFORE: "The board has tried this very image and gone back. Push a better one, or "
     "this one again with --retry-failed.",
     wire.WRONG_BASE: "The image was sent as a difference to another one than the board runs. Try "
@@ -70,12 +71,12 @@ def failure(code: int, body: bytes) -> ToolError:
     return coded(kind(text), code)
 
 
-def rolled_back(offer: Offer, status: dict[str, Any]) -> RolledBack:
+def rolled_back(image: str, version: str, status: dict[str, Any]) -> RolledBack:
     """Make the error for a board that came back with another image than the new one."""
     failed = status.get("failed")
-    known = isinstance(failed, dict) and failed.get("image") == offer.sha256
+    known = isinstance(failed, dict) and failed.get("image") == image
     error = RolledBack(
-        f"Rolled back: {offer.version} was started but not confirmed. "
+        f"Rolled back: {version} was started but not confirmed. "
         f"{why(failed) if known else 'Why is not known.'} "
         f"The board runs {status.get('version')!s:.60} again."
     )

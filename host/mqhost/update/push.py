@@ -18,7 +18,7 @@ from mqhost.signing.offer import Offer
 from mqhost.update.failures import rolled_back
 from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
-from mqhost.update.transfer import CONFIRM, RESTART, Transfer, differs
+from mqhost.update.transfer import CONFIRM, RESTART, SETTLE, Transfer, differs
 from mqwire.flash import CONFIRMED_STATES
 
 PATIENCE = 120.0  # seconds without any progress until the transfer is given up
@@ -78,8 +78,10 @@ def push(
     before = session.request_json("info")
     if not force:
         check_board(offer, before, session.prefix)
-    old_version = str(before.get("version"))
     running = before.get("image") == offer.sha256
+    if not running and before.get("slot_state") not in CONFIRMED_STATES:
+        before = _wait_settled(session, before, confirm_timeout, progress)
+    old_version = str(before.get("version"))
     if running and before.get("slot_state") in CONFIRMED_STATES:
         return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
     known = None if full else find_base(str(before.get("image")), base)
@@ -105,6 +107,39 @@ def push(
         base=hashlib.sha256(transfer.base).hexdigest() if transfer.base else "",
         bytes_saved=transfer.encoder.saved,
     )
+
+
+def _wait_settled(
+    session: Session, before: Status, timeout: float, progress: Progress
+) -> dict[str, Any]:
+    """Wait until the board has confirmed what it runs; return its `info` then.
+
+    Until then the other slot is its way back, and it lets nobody write there. Raises RolledBack
+    when it takes that way.
+    """
+    progress(SETTLE, 0, 0)
+    image = before.get("image")
+    # The status may still be that of an earlier boot: then it tells nothing.
+    old = (session.last_status or {}).get("boot_id")
+
+    def news(status: Status) -> bool:
+        boot_id = status.get("boot_id")
+        confirmed = status.get("slot_state") in CONFIRMED_STATES
+        another = differs(boot_id, before.get("boot_id"))
+        return status.get("state") == mqwire.ONLINE and (
+            boot_id != old if another else confirmed
+        )
+
+    status = session.wait_status(news, timeout)
+    if status is None:
+        raise SilentBoardError(
+            f"{session.prefix} has not confirmed the firmware it runs, "
+            f"{before.get('version')!s:.60}, within {timeout:g} s, and takes no other until then. "
+            "Nothing was sent. Run the same command again when it has."
+        )
+    if status.get("image") != image:
+        raise rolled_back(str(image), f"{before.get('version')!s:.60}", status)
+    return session.request_json("info")
 
 
 def find_base(running: str, given: bytes | None) -> bytes | None:
@@ -153,7 +188,7 @@ def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout:
         if status is None:
             raise _unconfirmed(session, offer, timeout)
         if status.get("image") != offer.sha256:
-            raise rolled_back(offer, status)
+            raise rolled_back(offer.sha256, offer.version, status)
         if status.get("slot_state") in CONFIRMED_STATES:
             return status
         seen = True

@@ -22,13 +22,15 @@ from mqhost.update.delta import Delta
 from mqhost.update.failures import failed_image, failure, rolled_back
 from mqwire import update as wire
 
-# What `progress` is told: we look for differences to what runs; the board compares its slot, takes
-# blocks, checks the whole image, restarts, and proves the new image good.
-DIFFER = "differ"
+# What `progress` is told: the board proves what it runs already; we look for differences to what
+# runs; the board compares its slot, takes blocks, checks the whole image, restarts, and proves the
+# new image good.
+SETTLE, DIFFER = "settle", "differ"
 COMPARE, SEND, VERIFY, RESTART, CONFIRM = "compare", "send", "verify", "restart", "confirm"
 
 # Seconds of silence after which the offer is sent again; they double until there is progress.
 _STALL_COMPARE = 5.0
+_STALL_SCAN = 30.0  # a board of protocol 1, which does not say how far comparing or verifying is
 _STALL_SEND = 2.0
 _STALL_SENT = 4.0  # everything is sent: the last blocks are lost, or the board reads back
 _STALL_VERIFY = 10.0  # the board has every block: it reads back
@@ -74,7 +76,11 @@ class Transfer:
         self._offer = offer
         self._app = app
         self._failed_before = failed_image(before)
-        self._options: dict[str, Any] = {"retry_failed": True} if retry_failed else {}
+        self._options: dict[str, Any] = {"progress": True}
+        if retry_failed:
+            self._options["retry_failed"] = True
+        self._tells = _protocol(before) > 1  # how far it is
+        self._furthest: dict[int, int] = {}  # by code: how many blocks were compared, or verified
         self._patience = patience
         self._give_up = 0.0
         self._busy_until = 0.0
@@ -116,7 +122,7 @@ class Transfer:
         topic = self._topic or mqwire.blocks_topic(self._session.prefix, exchange.ident)
         self._topic = topic
         request = self._request(topic)
-        attempt = _Attempt(self.encoder, self._offer.count)
+        attempt = _Attempt(self.encoder, self._offer.count, self._tells)
         presence = self._presence()
         self.progress(COMPARE, 0, self._offer.count)
         self.bytes_sent += exchange.send(request)
@@ -166,6 +172,9 @@ class Transfer:
             return None, False
         if attempt.needed is None and code in (wire.RECEIVING, wire.INSTALLED):
             self.boot_id = (self._session.last_status or {}).get("boot_id", self.boot_id)
+        if code in (wire.COMPARING, wire.VERIFYING):
+            self._accepted = True
+            return None, self._passes(code, body)
         if code == wire.RECEIVING:
             self._accepted = True
             if not attempt.update(credit, received, body):
@@ -175,7 +184,7 @@ class Transfer:
                 self._fewest, self._growth = missing, 1
                 self._give_up = time.monotonic() + self._patience
             total = self._offer.count
-            self.progress(SEND if missing else VERIFY, total - missing, total)
+            self.progress(*(SEND, total - missing) if missing else (VERIFY, 0), total)
             return None, True
         if code in (wire.INSTALLED, wire.ALREADY_RUNNING) or self._by_status():
             return True, True
@@ -196,6 +205,20 @@ class Transfer:
             return False, True
         raise failure(code, body)
 
+    def _passes(self, code: int, body: bytes) -> bool:
+        """Take a COMPARING or VERIFYING reply; False if it is nonsense."""
+        try:
+            done, total = wire.unpack_progress(body)
+        except mqwire.WireError:
+            return False
+        if total != self._offer.count or done > total:
+            return False
+        if done > self._furthest.get(code, -1):
+            self._furthest[code] = done
+            self._give_up = time.monotonic() + self._patience
+        self.progress(COMPARE if code == wire.COMPARING else VERIFY, done, total)
+        return True
+
     def _send_in_full(self) -> None:
         """Send no differences from now on."""
         self.base = None
@@ -212,7 +235,7 @@ class Transfer:
         failed = failed_image(status) == self._offer.sha256
         news = self._completed or self._failed_before != self._offer.sha256
         if failed and news and differs(status.get("boot_id"), self.boot_id):
-            raise rolled_back(self._offer, status)
+            raise rolled_back(self._offer.sha256, self._offer.version, status)
         return False
 
     def _presence(self) -> tuple[int, int]:
@@ -238,10 +261,11 @@ class Transfer:
 class _Attempt:
     """What is known since one offer: the needed blocks, the credit, and what is in flight."""
 
-    def __init__(self, encoder: Encoder, count: int) -> None:
+    def __init__(self, encoder: Encoder, count: int, tells: bool) -> None:
         self.needed: bytes | None = None
         self.missing = count
         self._count = count
+        self._tells = tells
         self._credit = 0
         self._sent = 0
         self._received = 0
@@ -272,9 +296,9 @@ class _Attempt:
     def stall(self) -> float:
         """Return how many seconds of silence are too many in this state."""
         if self.needed is None:
-            return _STALL_COMPARE
+            return _STALL_COMPARE if self._tells else _STALL_SCAN
         if not self.missing:
-            return _STALL_VERIFY
+            return _STALL_VERIFY if self._tells else _STALL_SCAN
         if not self.all_sent:
             return _STALL_SEND
         return _STALL_SENT if self._flying() else _STALL_REJECTED
@@ -303,6 +327,12 @@ class _Attempt:
     def _flying(self) -> int:
         flying = (self._sent - self._received) & 0xFFFF
         return 0 if flying & 0x8000 else flying
+
+
+def _protocol(info: dict[str, Any]) -> int:
+    """The version of the protocol that a board says it speaks."""
+    protocol = info.get("protocol")
+    return protocol if isinstance(protocol, int) else 1
 
 
 def differs(boot_id: Any, known: Any) -> bool:

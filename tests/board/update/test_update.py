@@ -68,6 +68,9 @@ def offer_of(image, **changes):
     return json.dumps(fields).encode()
 
 
+PROGRESS = b'{"progress": true}'
+
+
 class Request:
     """What the receiver sees of a command: collects replies (code, credit, received, body)."""
 
@@ -124,6 +127,19 @@ class Bench:
     def stop(self):
         if self.task:
             self.task.cancel()
+
+    def note_reads(self):
+        """Return the list of blocks of the slot read from now on; progress is told after each."""
+        reads = []
+        read = self.slot.readblocks
+
+        def readblocks(number, *arguments):
+            reads.append(number)
+            self.receiver._said -= 2_000
+            read(number, *arguments)
+
+        self.slot.readblocks = readblocks
+        return reads
 
     async def subscribe(self, topic, handler):
         self.topics.append(topic)
@@ -463,6 +479,84 @@ class UpdateTest(unittest.TestCase):
 
         run(go())
 
+    def test_the_same_offer_joins_the_comparing_and_is_told_how_far_it_is(self):
+        async def go():
+            bench = Bench()
+            reads = bench.note_reads()
+            offer = offer_of(image_of(4 * BLOCK))
+            first = await bench.offer(offer, PROGRESS)
+            self.assertEqual(first.replies, [(wire.COMPARING, 0, 0, wire.pack_progress(0, 4))])
+            while len(reads) < 2:
+                await asyncio.sleep(0)
+            again = await bench.offer(offer, PROGRESS)
+            await until(lambda: again.code == wire.RECEIVING)
+            self.assertEqual(reads, [0, 1, 2, 3])
+            self.assertEqual(again.replies[-2], (wire.COMPARING, 0, 0, wire.pack_progress(4, 4)))
+            self.assertEqual(again.replies[-1][3], b"\xf0")
+            self.assertEqual({code for code, *_ in first.replies}, {wire.COMPARING})
+            self.assertFalse(first.ended)
+            bench.stop()
+
+        run(go())
+
+    def test_who_does_not_ask_for_progress_is_told_none(self):
+        async def go():
+            bench = Bench()
+            bench.note_reads()
+            request = await bench.push(image_of(4 * BLOCK))
+            codes = [code for code, *_ in request.replies]
+            self.assertFalse(wire.COMPARING in codes or wire.VERIFYING in codes)
+            self.assertEqual(codes[-1], wire.INSTALLED)
+            bench.stop()
+
+        run(go())
+
+    def test_the_same_offer_joins_the_verifying_and_hears_its_end(self):
+        async def go():
+            bench = Bench()
+            image = image_of(4 * BLOCK)
+            bench.slot.data[: len(image)] = image
+            reads = bench.note_reads()
+            first = await bench.offer(offer_of(image), PROGRESS)
+            while len(reads) < 6:
+                await asyncio.sleep(0)
+            topic = b'{"topic": "p/mqb/blocks/other", "progress": true}'
+            again = await bench.offer(offer_of(image), topic)
+            self.assertEqual(again.replies[0], (wire.RECEIVING, 16, 0, b"\0"))
+            await until(lambda: again.ended)
+            self.assertEqual(reads, [0, 1, 2, 3] * 2)
+            self.assertEqual(again.replies[-2], (wire.VERIFYING, 0, 0, wire.pack_progress(4, 4)))
+            self.assertEqual((again.code, first.ended), (wire.INSTALLED, False))
+            self.assertEqual((bench.installed, bench.topics), (["2.0"], []))
+            bench.stop()
+
+        run(go())
+
+    def test_cancel_ends_the_comparing_too(self):
+        async def go():
+            bench = Bench()
+            reads = bench.note_reads()
+            request = await bench.offer(offer_of(image_of(4 * BLOCK)), PROGRESS)
+            while len(reads) < 2:
+                await asyncio.sleep(0)
+            await bench.receiver.cancel()
+            await until(lambda: request.ended)
+            self.assertEqual((request.code, len(reads)), (wire.CANCELLED, 2))
+            self.assertTrue(bench.receiver.idle())
+
+        run(go())
+
+    def test_the_same_image_with_other_blocks_does_not_join(self):
+        async def go():
+            bench = Bench()
+            image = image_of(2 * BLOCK)
+            await bench.offer(offer_of(image))
+            other = str(binascii.b2a_base64(bytes(2 * wire.HASH_SIZE)), "ascii").strip()
+            self.assertEqual((await bench.offer(offer_of(image, blocks=other))).code, wire.BUSY)
+            bench.stop()
+
+        run(go())
+
     def test_another_image_meanwhile_is_told_busy_and_the_same_one_resumes(self):
         async def go():
             bench = Bench()
@@ -614,6 +708,7 @@ class UpdateTest(unittest.TestCase):
             bench = Bench()
             request = await bench.offer(offer_of(image_of(2 * BLOCK)))
             await bench.receiver.cancel()
+            await until(lambda: request.ended)
             self.assertEqual(request.code, wire.CANCELLED)
             self.assertEqual(bench.topics, [])
 

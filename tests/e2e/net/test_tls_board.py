@@ -85,6 +85,11 @@ def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker
         session.request("reset")
         board.wait_status(session, lambda status: status["boot_id"] != old, BOOT)
     assert "using what was kept" in board.device.console.text()
+    board.wait_settled()
+    assert board.eval(f"open('{CA_PATH}').read()") == repr(authority.ca.read_text())
+    for path in (CA_PATH, "/config.json"):
+        assert f"{path} was missing: written back" in board.device.console.text()
+    assert "cannot be kept" not in board.device.console.text()
 
 
 @pytest.fixture

@@ -167,6 +167,65 @@ def test_ctrl_c_in_the_middle_and_a_second_ota(board, firmware, variant):
     assert board.wait_confirmed()["version"] == "2.0.0"
 
 
+@pytest.mark.parametrize("read_seconds", [0.016, 0.05])
+def test_slow_flash_is_compared_once_and_shown(board, variant, read_seconds):
+    new = variant("2.0.0")
+    board.device.read_latency(read_seconds)
+    code, out, err = board.mqboard("ota", "--image", new.app)
+    assert (code, err) == (0, "")
+    console = board.device.console.text()
+    assert console.count("update needs") == 1
+    assert "does not reach us" not in console
+    for stage in ("The board compares what it has", "The board checks the whole image"):
+        assert out.count(f"{stage}: ") > 1, out
+
+
+def test_a_slot_that_has_it_all_is_verified_once_however_slow(board, variant):
+    new = variant("2.0.0")
+    board.wait_settled()
+    board.device.power_off()
+    with board.path.open("r+b") as flash:
+        flash.seek(board.table.slots[1].offset)
+        flash.write(new.app.read_bytes())
+    board.device.read_latency(0.05)
+    board.device.power_on()
+    board.device.wait_boots(2)
+    board.wait_online()
+    code, out, err = board.mqboard("ota", "--image", new.app)
+    assert (code, err) == (0, "")
+    assert "its slot had them all" in out
+    console = board.device.console.text()
+    assert (console.count("update needs 0"), console.count("is in place")) == (1, 1)
+
+
+def test_an_update_waits_until_the_board_has_confirmed_what_it_runs(make_board, variant):
+    board = make_board(update={"health_s": 4, "confirm_s": 60})
+    board.wait_online()
+    with board.session() as session:
+        boot_id = session.status()["boot_id"]
+        first = board.command("ota", "--image", variant("2.0.0").app)
+        board.wait_status(session, lambda status: status["boot_id"] != boot_id)
+    code, out, err = board.mqboard("ota", "--image", variant("3.0.0").app)
+    assert (first.wait(60), code, err) == (0, 0, "")
+    assert out.count("Waiting until the board has confirmed what it runs") == 1
+    assert board.wait_confirmed()["version"] == "3.0.0"
+
+
+def test_an_update_that_waits_hears_of_the_rollback(make_board, firmware, variant):
+    board = make_board(update={"health_s": 2, "confirm_s": 12})
+    board.wait_online()
+    with board.session() as session:
+        boot_id = session.status()["boot_id"]
+        first = board.command("ota", "--image", variant("2.0.0-sick", {"sick.py": ""}).app)
+        board.wait_status(session, lambda status: status["boot_id"] != boot_id)
+        session.request("eval", b"board.supervisor.calm_s = lambda: 0")
+    code, out, err = board.mqboard("ota", "--image", variant("2.0.0").app)
+    assert code == 1
+    assert "Rolled back: 2.0.0-sick was started but not confirmed." in err
+    assert first.wait(60) == 1
+    assert board.wait_confirmed()["image"] == firmware.sha256
+
+
 def test_firmware_that_never_reaches_the_broker_is_rolled_back(make_board, firmware, variant):
     board = make_board(update=QUICK)
     board.wait_online()
@@ -216,7 +275,7 @@ LOST = LINK.replace("connect(ssid, password)", "connect('no such network')")
 LOG = (FROZEN / "mqboard" / "log.py").read_text()
 DYING = LOG.replace("async def run(self, publish):", "async def run(self, publish):\n        1 / 0")
 DEAF = ROUTER.replace(
-    "async def run(self):", "async def run(self):\n        await asyncio.sleep(9999)"
+    "        queue = self._queues[queue]\n", "        await asyncio.sleep(9999)\n"
 )
 
 

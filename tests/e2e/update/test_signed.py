@@ -7,7 +7,9 @@ import pytest
 from rsakeys import rsa_key
 from signed import signed_offer, write_image
 
+from mqhost.build import build as build_module
 from mqhost.build.build import build
+from mqhost.build.revision import Revision
 from mqhost.errors import RefusedError
 from mqhost.signing.keys import SigningKey, build_keys
 from mqhost.signing.offer import load_image
@@ -97,6 +99,35 @@ def test_what_is_older_than_confirmed_is_refused_also_after_a_power_cut(board, v
     assert board.slot_is_blank()
     with board.session() as session:
         push(session, signed_offer(app, seq=1 << 39), app)
+
+
+def test_changes_that_were_never_committed_may_be_undone(make_board, sim, monkeypatch, tmp_path):
+    """Edit, update, undo the edit, update: the commit is older than what runs, and is taken."""
+    commit, dirty = Revision("", "abcdef12", 1_700_000_000), "abcdef12-dirty"
+
+    def make(version, when=commit.time, name=commit.commit):
+        revision = replace(commit, version=version, commit=name, time=when)
+        monkeypatch.setattr(build_module, "read_revision", lambda version: revision)
+        return build(sim, version=version, output=tmp_path / version)
+
+    board = make_board(make("1.0.0"))
+    board.wait_settled()
+
+    def update(image):
+        with board.session() as session:
+            push(session, *load_image(image.app))
+        board.wait_settled()
+        return json.loads(board.mqboard("info", "--json")[1])
+
+    edited = update(make("1.0.0-edited", commit.time + 1000, dirty))
+    assert (edited["seq"], edited["oldest"]) == (commit.time + 1000, commit.time)
+    assert update(make("1.0.1"))["oldest"] == commit.time
+    newer = update(make("1.1.0", commit.time + 2000, "12345678"))
+    assert newer["oldest"] == commit.time + 2000
+    # The other direction: from commit to commit there is no way back, edited or not.
+    for name in (commit.commit, dirty):
+        old = make(f"1.0.2-{name}", commit.time + 1999, name)
+        assert refused(board, *load_image(old.app)) == wire.TOO_OLD
 
 
 def test_a_board_may_be_configured_to_take_older_firmware(make_board, variant):

@@ -118,10 +118,10 @@ def test_a_board_without_keys_says_so(make, monkeypatch):
 
 
 def test_the_firmware_knows_what_it_is(make):
-    names = ("BOARD", "MCU", "VERSION", "SEQ", "BUILD_TIME", "COMMIT")
+    names = ("BOARD", "MCU", "VERSION", "SEQ", "BUILD_TIME", "COMMIT", "COMMITTED")
     code = "import mqbuild; print([" + ", ".join(f"mqbuild.{name}" for name in names) + "])"
     time = REVISION.time
-    assert run(make(), code) == repr(["sim", "esp32", "1.2.3", time, time, "abcdef12"])
+    assert run(make(), code) == repr(["sim", "esp32", "1.2.3", time, time, "abcdef12", True])
 
 
 def test_the_firmware_has_what_the_board_needs(make):

@@ -511,7 +511,7 @@ def test_a_broker_that_goes_for_good_is_a_broker_error():
 
 @given(st.binary(max_size=40))
 def test_nonsense_from_the_board_is_survived(data):
-    attempt = transfer_module._Attempt(Encoder(b"x" * 5000), 2)
+    attempt = transfer_module._Attempt(Encoder(b"x" * 5000), 2, True)
     try:
         code, credit, received, body = wire.unpack_reply(data)
     except mqwire.WireError:
