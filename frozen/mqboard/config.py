@@ -24,11 +24,11 @@ import os
 
 from micropython import const
 
-_ENOENT = const(2)
-_EEXIST = const(17)
-
 from mqwire import WireError, names
 from mqwire import config as limits
+
+_ENOENT = const(2)
+_EEXIST = const(17)
 
 
 class ConfigError(Exception):

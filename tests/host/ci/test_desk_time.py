@@ -1,0 +1,66 @@
+"""Tests what a board makes of time in which something blocks it; on the desk, time is ours."""
+
+import asyncio
+
+import pytest
+
+from ci.desk import Life, open_desk
+from ci.powercuts import Image, settled
+
+
+@pytest.fixture
+def desk(tmp_path):
+    opened = open_desk(tmp_path / "desk.flash")
+    opened.flash.program(opened.table.slots[0].offset, Image.make(opened, "1.0", b"x" * 4096).app)
+    return opened
+
+
+def test_time_in_which_something_blocks_the_board_is_no_silence(desk):
+    proofs = []
+
+    async def script(life: Life) -> None:
+        await settled(life)
+        life.board._turn()
+        for _ in range(100):
+            desk.clock.now += 50  # as long as the watchdog allows
+            life.board._turn()
+        proofs.append(await life.board.prove())
+
+    assert not desk.run(script), desk.console.getvalue()
+    assert (proofs, desk.faults) == ([True], [])
+
+
+def test_a_board_that_hears_nothing_resets_after_its_time(desk):
+    async def script(life: Life) -> None:
+        await settled(life)
+        life.router.on_message = lambda *_: None
+        for _ in range(400):
+            desk.clock.now += 1
+            life.board._turn()
+
+    assert desk.run(script)
+    assert "resetting: unreachable for 301 s" in desk.console.getvalue()
+    assert 300 <= desk.clock.now < 320
+
+
+def test_a_proof_counts_only_the_time_in_which_the_board_runs(desk):
+    """A command that blocks the loop while the ping is under way: it arrives, late."""
+    proofs = []
+
+    async def script(life: Life) -> None:
+        await settled(life)
+        on_message = life.router.on_message
+        held = []
+        life.router.on_message = lambda *message: held.append(message)
+
+        async def block() -> None:
+            desk.clock.now += 45
+            on_message(*held.pop())
+
+        blocker = asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(block()))
+        proofs.append(await life.board.prove())
+        blocker.cancel()
+
+    assert not desk.run(script), desk.console.getvalue()
+    assert proofs == [True]
+    assert "does not reach us" not in desk.console.getvalue()
