@@ -81,6 +81,7 @@ class Build:
     MCU = "esp32"
     VERSION = "v" * wire.MAX_VERSION
     COMMIT = "12345678-dirty"
+    COMMITTED = False
     BUILD_TIME = SEQ = 1 << 32
     KEYS = (b"k" * wire.SIGNATURE_SIZE, b"l" * wire.SIGNATURE_SIZE)
 

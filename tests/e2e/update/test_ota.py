@@ -199,27 +199,29 @@ def test_a_slot_that_has_it_all_is_verified_once_however_slow(board, variant):
 
 
 def test_an_update_waits_until_the_board_has_confirmed_what_it_runs(make_board, variant):
+    images = variant("2.0.0"), variant("3.0.0")
     board = make_board(update={"health_s": 4, "confirm_s": 60})
     board.wait_online()
     with board.session() as session:
         boot_id = session.status()["boot_id"]
-        first = board.command("ota", "--image", variant("2.0.0").app)
+        first = board.command("ota", "--image", images[0].app)
         board.wait_status(session, lambda status: status["boot_id"] != boot_id)
-    code, out, err = board.mqboard("ota", "--image", variant("3.0.0").app)
+    code, out, err = board.mqboard("ota", "--image", images[1].app)
     assert (first.wait(60), code, err) == (0, 0, "")
     assert out.count("Waiting until the board has confirmed what it runs") == 1
     assert board.wait_confirmed()["version"] == "3.0.0"
 
 
 def test_an_update_that_waits_hears_of_the_rollback(make_board, firmware, variant):
+    images = variant("2.0.0-sick", {"sick.py": ""}), variant("2.0.0")
     board = make_board(update={"health_s": 2, "confirm_s": 12})
     board.wait_online()
     with board.session() as session:
         boot_id = session.status()["boot_id"]
-        first = board.command("ota", "--image", variant("2.0.0-sick", {"sick.py": ""}).app)
+        first = board.command("ota", "--image", images[0].app)
         board.wait_status(session, lambda status: status["boot_id"] != boot_id)
         session.request("eval", b"board.supervisor.calm_s = lambda: 0")
-    code, out, err = board.mqboard("ota", "--image", variant("2.0.0").app)
+    code, out, err = board.mqboard("ota", "--image", images[1].app)
     assert code == 1
     assert "Rolled back: 2.0.0-sick was started but not confirmed." in err
     assert first.wait(60) == 1

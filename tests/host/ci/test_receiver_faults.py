@@ -7,6 +7,7 @@ import pytest
 from ci import faults
 from ci.desk import Life, open_desk
 from ci.faults import Attack
+from mqwire import update as wire
 
 CASES = 400
 
@@ -28,11 +29,19 @@ def test_no_attack_gets_a_wrong_byte_in_or_keeps_a_good_image_out(tmp_path):
 
 
 def wrongs(desk, monkeypatch, name, replacement) -> str:
-    """Return what is found in 40 cases when the receiver's method `name` is replaced."""
+    """Return what is found in 40 cases when the receiver's method `name` is replaced, or one of the
+    writer that it makes, as "writer._needs".
+    """
     begin = Life.__init__
+    method = name.rpartition(".")[2]
 
     def begin_broken(life, *arguments):
         begin(life, *arguments)
+        if method != name:
+            from mqboard.update.writer import SlotWriter
+
+            setattr(SlotWriter, method, replacement)
+            return
         make = life.board._make_receiver
 
         def make_broken():
@@ -47,15 +56,15 @@ def wrongs(desk, monkeypatch, name, replacement) -> str:
 
 
 def test_a_receiver_that_checks_no_block_is_found_out(desk, monkeypatch):
-    assert "is taken for one of" in wrongs(desk, monkeypatch, "_block_is", lambda *_: True)
+    assert "is taken for one of" in wrongs(desk, monkeypatch, "writer._block_is", lambda *_: True)
 
 
 def test_a_receiver_that_raises_is_found_out(desk, monkeypatch):
     def raise_error(*_):
         raise IndexError("broken")
 
-    assert "IndexError: broken" in wrongs(desk, monkeypatch, "_needs", raise_error)
-    assert "IndexError: broken" in wrongs(desk, monkeypatch, "_accept", raise_error)
+    assert "IndexError: broken" in wrongs(desk, monkeypatch, "writer._needs", raise_error)
+    assert "IndexError: broken" in wrongs(desk, monkeypatch, "_check", raise_error)
 
 
 def test_a_receiver_that_does_not_answer_is_found_out(desk, monkeypatch):
@@ -66,7 +75,10 @@ def test_a_receiver_that_does_not_answer_is_found_out(desk, monkeypatch):
 
 
 def test_a_receiver_that_keeps_a_finished_transfer_is_found_out(desk, monkeypatch):
-    async def keep(*_):
-        pass
+    async def keep(receiver, outcome):
+        receiver._fault = None
+        receiver._phase = 2  # receiving
+        receiver._writer.left = 1
+        await receiver._request.reply(wire.pack_reply(outcome.code))
 
-    assert "answered with code 20" in wrongs(desk, monkeypatch, "_stop", keep)
+    assert "answered with code 20" in wrongs(desk, monkeypatch, "_finish", keep)
