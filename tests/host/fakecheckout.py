@@ -59,3 +59,8 @@ def make_checkout(source: Path, folder: Path) -> Path:
         (package / "manifest.py").write_text("\n".join(lines) + "\n")
     (folder / LIBRARY / "README.md").touch()
     return folder
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    """Return every path below `folder` with the time of its last change."""
+    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}

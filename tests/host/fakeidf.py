@@ -9,8 +9,10 @@ import stat
 import sys
 from pathlib import Path
 
+from mqhost.build.board import boards
 from mqhost.paths import FROZEN, ROOT
 
+REAL = [board for board in boards() if board.port == "esp32"]  # the boards that ESP-IDF builds
 _PATHS = f"import sys; sys.path[:0] = [{str(ROOT / 'host')!r}, {str(FROZEN)!r}]\n"
 
 _IDF_PY = """

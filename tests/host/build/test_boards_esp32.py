@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakecheckout import make_checkout
+from fakeidf import REAL
 
 from mqhost.build.board import Board, boards, find
 from mqhost.build.freeze import read_manifest
@@ -18,7 +19,6 @@ from mqhost.paths import BOARDS
 
 KIB = 1024
 ALL = boards()
-REAL = [board for board in ALL if board.port == "esp32"]
 COMMON = BOARDS / "common"
 # Of the upstream build's output, what one more board must not need.
 FILES = {

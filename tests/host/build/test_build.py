@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakecheckout import snapshot
 
 from mqhost.build import build as build_module
 from mqhost.build.board import find
@@ -189,7 +190,7 @@ def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(
     """Another source, which stays as it was, and another cache, where a build has failed."""
     here = make()
     copy = elsewhere / "micropython"
-    before = _state(copy)
+    before = snapshot(copy)
     monkeypatch.setenv("MQBOARD_CACHE", str(elsewhere / "cache"))
     there = make(micropython=copy, output=tmp_path / "there")
     assert there.app.read_bytes() == here.app.read_bytes()
@@ -197,7 +198,7 @@ def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(
     assert there.offer.read_bytes() == here.offer.read_bytes()
     for folder in (tmp_path, elsewhere):
         assert str(folder).encode() not in there.app.read_bytes()
-    assert _state(copy) == before
+    assert snapshot(copy) == before
 
 
 def test_a_rebuild_compiles_only_what_changed(make):
@@ -235,8 +236,3 @@ def test_a_wrong_request_is_refused_before_anything_is_done(make, tmp_path):
     with pytest.raises(UsageError, match="no MicroPython checkout"):
         make(micropython=tmp_path)
     assert not (tmp_path / "out").exists()
-
-
-def _state(folder: Path) -> list[tuple[str, int]]:
-    """Return every path below `folder` with its time."""
-    return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))

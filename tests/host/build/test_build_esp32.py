@@ -6,37 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakecheckout import make_checkout
-from fakeidf import make_idf
+from fakecheckout import snapshot
+from fakeidf import REAL, make_idf
 
 from mqhost.build import build as build_module
 from mqhost.build.board import Board, boards, find
 from mqhost.build.build import BuildResult, build, dry_run
 from mqhost.build.freeze import MICROPYTHON
 from mqhost.build.revision import Revision
-from mqhost.build.source import find_source
 from mqhost.errors import BuildError, ToolError, UsageError
 from mqhost.flash.espimage import ImageError, verify
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
 from mqhost.paths import ROOT
 from mqhost.signing.offer import Offer
 
-REAL = [board for board in boards() if board.port == "esp32"]
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
 
 
-@pytest.fixture(scope="module")
-def debian() -> Path:
-    return find_source(find("sim").micropython, None).path
-
-
-@pytest.fixture(scope="module")
-def source(debian, tmp_path_factory) -> Path:
-    return make_checkout(debian, tmp_path_factory.mktemp("micropython"))
-
-
 @pytest.fixture
-def make(tmp_path, monkeypatch, source) -> Callable[..., BuildResult]:
+def make(tmp_path, monkeypatch, checkout) -> Callable[..., BuildResult]:
     """Build a board natively, from a checkout, in a cache of its own."""
     monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("IDF_PATH", str(make_idf(tmp_path / "idf")))
@@ -47,7 +35,7 @@ def make(tmp_path, monkeypatch, source) -> Callable[..., BuildResult]:
     )
     return lambda board=None, **options: build(
         board or find("esp32"),
-        **{"builder": "native", "micropython": source, "output": tmp_path / "out"} | options,
+        **{"builder": "native", "micropython": checkout, "output": tmp_path / "out"} | options,
     )
 
 
@@ -92,10 +80,10 @@ def test_idf_is_asked_as_the_port_wants_it(make, tmp_path):
     assert call["environment"]["CCACHE_DIR"] == str(tmp_path / "cache" / "ccache")
 
 
-def test_the_source_is_only_read(make, source):
-    before = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
+def test_the_source_is_only_read(make, checkout):
+    before = snapshot(checkout)
     make()
-    assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == before
+    assert snapshot(checkout) == before
 
 
 def test_a_second_build_goes_on_from_the_first(make, tmp_path):

@@ -3,29 +3,16 @@
 import ast
 from pathlib import Path
 
-import pytest
-from fakecheckout import make_checkout, recorded, recorded_release
+from fakecheckout import recorded, recorded_release
+from fakeidf import REAL
 
-from mqhost.build.board import boards, find
 from mqhost.build.freeze import ASYNCIO, MICROPYTHON, OURS, read_manifest
-from mqhost.build.source import find_source
 from mqhost.build.upstream import LIBRARY, has_library, release_folder
 from mqhost.paths import FROZEN, ROOT
 
 MANIFESTS = ROOT / "manifest"
 # In their place stand ours: frozen/_boot.py makes the filesystem, too.
 REPLACED = {"_boot.py", "inisetup.py"}
-REAL = [board for board in boards() if board.port == "esp32"]
-
-
-@pytest.fixture(scope="module")
-def debian() -> Path:
-    return find_source(find("sim").micropython).path
-
-
-@pytest.fixture(scope="module")
-def checkout(debian, tmp_path_factory) -> Path:
-    return make_checkout(debian, tmp_path_factory.mktemp("micropython"))
 
 
 def frozen(manifest: Path, source: Path, port: str = "esp32") -> dict[str, str]:

