@@ -14,7 +14,7 @@ import asyncio
 from micropython import const
 
 from mqboard.clock import ticks_ms
-from mqboard.mqtt import packet
+from mqboard.mqtt.packet import PUBREL, put_length
 
 _TX_SIZE = const(1280)  # a KB of payload and its topic: one write
 _PUBLISH = const(0x30)  # packet.PUBLISH, without looking it up for each message
@@ -30,8 +30,7 @@ class Writer:
     def __init__(self):
         self._tx = memoryview(bytearray(_TX_SIZE))
         self._out = []  # views still to be written, in order
-        self._packet = self._tx  # what is being composed, up to `_fill`
-        self._fill = 0
+        self._packet = None  # the buffer of what is being composed
         self._start = None  # the first view of the PUBLISH composed last
         # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
         # 600 bytes of heap.)
@@ -96,53 +95,39 @@ class Writer:
         `flags` are the low bits of its first byte; `topic` is the topic behind its length, in
         bytes; `packet_id` 0 means none.
         """
-        size = len(topic) + len(payload) + (2 if packet_id else 0)
-        self._begin(flags, len(topic), size)
-        self._put(topic)
-        if packet_id:
-            self._put_id(packet_id)
-        self._put_payload(payload)
-
-    # A function that needs more than 11 words for its variables and its stack gets them from the
-    # heap, at every call. Those that each message goes through need no more than that.
-
-    def _begin(self, flags, topic_size, size):
+        # A function that needs more than 11 words for its variables and its stack gets them from the
+        # heap, at every call. Those that each message goes through need no more than that.
         data = self._tx
-        if self._out or topic_size > _TX_SIZE - 7:
-            # Rare: another packet is not quite written, or this topic is as long as the buffer.
-            data = memoryview(bytearray(7 + topic_size))
+        if self._out or len(topic) > _TX_SIZE - 7:
+            data = _room_for(topic)
         self._packet = data
         data[0] = _PUBLISH | flags
-        self._fill = packet.put_length(data, 1, size)
+        end = len(topic) + len(payload) + (2 if packet_id else 0)
+        end = put_length(data, 1, end)
+        end = _put(data, end, topic)
+        if packet_id:
+            data[end] = packet_id >> 8
+            data[end + 1] = packet_id & 255
+            end += 2
+        self._add(end, payload)
 
-    def _put(self, data):
-        end = self._fill + len(data)
-        self._packet[self._fill : end] = data
-        self._fill = end
-
-    def _put_id(self, packet_id):
+    def _add(self, end, payload):
+        """Have the packet up to `end` written, and the payload, which goes into it if it can."""
         data = self._packet
-        end = self._fill
-        data[end] = packet_id >> 8
-        data[end + 1] = packet_id & 255
-        self._fill = end + 2
-
-    def _put_payload(self, payload):
-        room = len(self._packet) - self._fill
-        if len(payload) <= room:
-            self._put(payload)
-            self._start = self._packet[: self._fill]
+        if len(payload) <= len(data) - end:
+            end = _put(data, end, payload)
+            self._start = data[:end]
             self._out.append(self._start)
         else:
             payload = memoryview(payload)
-            self._put(payload[:room])
-            self._start = self._packet
-            self._out.append(self._start)
-            self._out.append(payload[room:])
+            data[end:] = payload[: len(data) - end]
+            self._start = data
+            self._out.append(data)
+            self._out.append(payload[len(data) - end :])
 
     def compose_release(self, packet_id):
         """Put a PUBREL into the send buffer."""
-        self._out.append(memoryview(bytes((packet.PUBREL, 2, packet_id >> 8, packet_id & 255))))
+        self._out.append(memoryview(bytes((PUBREL, 2, packet_id >> 8, packet_id & 255))))
 
     async def flush(self):
         """Write what is composed; nobody else composes meanwhile. Call it only while not `busy`."""
@@ -175,3 +160,16 @@ class Writer:
             else:
                 out[0] = view[count:]
         return False
+
+
+def _put(data, start, piece):
+    """Copy `piece` to `start` in `data`; return the position behind it."""
+    end = start + len(piece)
+    data[start:end] = piece
+    return end
+
+
+def _room_for(topic):
+    """A buffer for what goes before a payload: rare, another packet is not quite written, or this
+    topic is as long as the send buffer."""
+    return memoryview(bytearray(7 + len(topic)))
