@@ -47,6 +47,7 @@ class MQTTClient:
 
     DEBUG = False
     REPUB_COUNT = 0  # publications that had to wait for another connection
+    REFUSED_COUNT = 0  # publications given up: three connections were lost at each
 
     def __init__(self, config):
         self._settings = settings = check(config)
@@ -104,6 +105,9 @@ class MQTTClient:
         client = self._client
         before = client.connects if self.isconnected() else None
         while not await client.publish(topic, msg, qos, retain):
+            if qos:  # the broker hung up at it, again and again
+                self.REFUSED_COUNT += 1
+                return
             await client.up.wait()
         if before not in (None, client.connects):
             self.REPUB_COUNT += 1

@@ -165,7 +165,8 @@ class Board:
     # Commands and endings.
 
     async def _info(self, request):
-        await request.reply(self.identity.info(self.link.address(), self.supervisor.seconds))
+        uptime_s, refused = self.supervisor.seconds, self.client.refused
+        await request.reply(self.identity.info(self.link.address(), uptime_s, refused))
 
     async def _reset(self, request):
         """Reset on purpose; leaves safe mode."""

@@ -55,8 +55,11 @@ class Identity:
         """Return the birth message, JSON in bytes."""
         return json.dumps(self.facts()).encode()
 
-    def info(self, address, uptime_s):
-        """Return the answer to `info`: the birth's facts and the current state, JSON in bytes."""
+    def info(self, address, uptime_s, refused):
+        """Return the answer to `info`: the birth's facts and the current state, JSON in bytes.
+
+        `refused`: how many messages were given up because the broker hung up at them.
+        """
         gc.collect()
         facts = self.facts()
         facts["seq"] = self.seq
@@ -67,6 +70,7 @@ class Identity:
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address
+        facts["refused"] = refused
         return json.dumps(facts).encode()
 
 

@@ -43,6 +43,8 @@ class StrictBroker:
         self.taken = []  # (topic, payload) in order
         self.connects = 0
         self.forget = False  # the session at the next connection
+        self.refuses = None  # a payload at which it hangs up, with a reset
+        self.hang_ups = 0
         self._waiting = []
         self._in_flight = []
         self._received = {}  # packet id -> (topic, payload) of QoS 2 that are not released
@@ -161,6 +163,8 @@ class StrictBroker:
             self.taken.append((topic, rest))
             return
         number, message = struct.unpack_from(">H", rest)[0], (topic, rest[2:])
+        if message[1] == self.refuses:
+            return self._hang_up()
         if not number:
             self._fault("packet id 0")
         if qos == 1:
@@ -172,6 +176,12 @@ class StrictBroker:
         if self._received.setdefault(number, message) != message:
             self._fault(f"id {number} came with another message")
         self._send(_answer(0x50, number))
+
+    def _hang_up(self):
+        """Close the connection so that what was just acknowledged may not arrive."""
+        self.hang_ups += 1
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise EOFError  # `_serve` closes it
 
     def _take_answer(self, kind, number):
         message = next((one for one in self._in_flight if one.number == number), None)

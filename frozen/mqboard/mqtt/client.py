@@ -44,8 +44,9 @@ class Client(Connection):
 
         QoS 0 without a connection is dropped, counted, and returns False. QoS 1 and 2 wait for a
         connection and for the acknowledgement, and are sent again after a reconnect; `payload`
-        must not change until then. After `timeout` seconds the message is given up and
-        asyncio.TimeoutError raised. PacketError: not a topic, or too long.
+        must not change until then. False when the broker hung up at this very message three times
+        (`hang_ups`): it is given up, logged, and counted in `refused`. After `timeout` seconds the
+        message is given up and asyncio.TimeoutError raised. PacketError: not a topic, or too long.
         """
         if timeout is not None:
             return await asyncio.wait_for(self.publish(topic, payload, qos, retain), timeout)
@@ -59,12 +60,13 @@ class Client(Connection):
             await pending.event.wait()
         finally:
             outbox.give_up(pending)
-        return True
+        return pending.code is not None
 
     async def _publish_once(self, topic, payload, flags):
         topic = self.outbox.head(topic)
         writer = self.writer
-        if self.connected:
+        # While the broker's hanging up is looked into, messages go alone: see the outbox.
+        if self.connected and not self.outbox.careful:
             try:
                 if writer.busy:
                     await writer.wait_turn()
@@ -82,7 +84,7 @@ class Client(Connection):
 
         Raises OSError when there is no connection or the socket takes nothing for 10 s.
         """
-        if not self.connected:
+        if not self.connected or self.outbox.careful:
             raise OSError(_ENOTCONN)
         try:
             self.writer.send_publish_now(self.outbox.head(topic), payload)

@@ -7,6 +7,7 @@ to do stands in mqboard.mqtt.writer.
 """
 
 import asyncio
+from errno import ECONNRESET
 
 from micropython import const
 
@@ -15,7 +16,10 @@ from mqboard.mqtt import packet
 from mqboard.mqtt.session import Session
 
 _ANSWER_S = const(15)  # how long a CONNACK or a SUBACK may take
-_HANG_UPS = const(3)  # at a SUBSCRIBE, one after the other, until it has to wait
+_HANG_UPS = const(3)  # at a SUBSCRIBE until it has to wait, at a message until it is given up
+_LOOK_S = 0.01  # after a message that is sent alone
+_ENOTCONN = const(128)  # lwIP's, for a write after the other side has closed
+_HUNG_UP = (32, ECONNRESET, _ENOTCONN)  # 32 is EPIPE
 _BACKOFF_MIN_MS = const(500)
 _BACKOFF_SOON_MS = const(1_300)  # with its jitter at most 2 s, for a broker that restarts
 _SOON = const(10)  # attempts, about 12 s; then the wait doubles up to
@@ -61,6 +65,8 @@ class Connection(Session):
         self.connects = 0
         self.failures = 0  # attempts to connect since the last connection
         self.on_up = None  # called without arguments after each connect
+        self.hang_ups = _HANG_UPS  # so many connections may be lost at one message
+        self.refused = 0  # messages given up for that
         self.up = asyncio.Event()
         self.down = asyncio.Event()
         self.down.set()
@@ -177,11 +183,24 @@ class Connection(Session):
         await self._make_subscriptions(False)
         for topic_filter in list(self._unwanted):
             await self._unsubscribe(topic_filter)
+        outbox = self.outbox
         while not self._lost:
-            pending = self.outbox.unsent()
+            pending = outbox.unsent()
             if not pending:
                 break
-            await self.outbox.send(pending)  # others may be acknowledged meanwhile, or registered
+            await outbox.send(pending)  # others may be acknowledged meanwhile, or registered
+            if outbox.careful:
+                self.failures = 0  # as good as up: it is not the broker that is missing
+                await self._acknowledged(pending)
+
+    async def _acknowledged(self, pending):
+        """Wait until a message is acknowledged, for as long as a broker may take for that."""
+        due = ticks_ms() + _ANSWER_S * 1000
+        waiting = self.outbox.waiting
+        while waiting.get(pending.packet_id) is pending and not self._lost:
+            if ticks_diff(ticks_ms(), due) > 0:
+                break
+            await asyncio.sleep(_LOOK_S)
 
     async def _make_subscriptions(self, suspect):
         """Make those that are not made; `suspect`: those at which the broker seems to hang up.
@@ -215,12 +234,26 @@ class Connection(Session):
         if not self._lost:
             self._lost_why = why
             self._lost = True
+            if isinstance(why, EOFError) or isinstance(why, OSError) and why.errno in _HUNG_UP:
+                self._hung_up()
         self.connected = self.outbox.ready = False
         self.up.clear()
         for pending in self.outbox.waiting.values():
             if not pending.topic:
                 pending.event.set()
         self.writer.detach()
+
+    def _hung_up(self):
+        """Count and log the message that is given up, if it is the one too many."""
+        pending = self.outbox.hung_up(self.hang_ups)
+        if pending:
+            self.refused += 1
+            if self._log:
+                self._log.error(
+                    "given up: a message of %d bytes to %s, at which the broker hangs up",
+                    len(pending.payload),
+                    str(pending.topic[2:], "utf-8"),
+                )
 
     async def _subscribe(self, topic_filter, subscription):
         """Send a SUBSCRIBE; return its return code, None when the link broke first."""

@@ -21,6 +21,8 @@ class Pending:
     topic = None  # behind its length; None: not a PUBLISH
     payload = None
     stream = None  # on which it was sent last
+    suspect = False  # the broker hung up when it was on its way
+    hang_ups = 0  # how often, when nothing else was
 
     def __init__(self, packet_id, awaits, event):
         self.packet_id = packet_id
@@ -34,6 +36,7 @@ class Outbox:
     def __init__(self, writer, lose):
         self.waiting = OrderedDict()  # packet id -> Pending
         self.ready = False  # messages may go: the session is restored
+        self.careful = False  # suspects go alone, before anything else
         self._writer = writer
         self._lose = lose
         # Not 1: a session from before a reset may still wait for us to release that one.
@@ -89,6 +92,28 @@ class Outbox:
         if self.waiting.get(pending.packet_id) is pending:
             del self.waiting[pending.packet_id]
 
+    def hung_up(self, most):
+        """Find out at which message the broker hung up: give up one at which it did `most` times.
+
+        Return that message, or None; its sender sees that it has no `code`. Of several that are on
+        their way it may be any: when that happens to one twice, they go alone from then on.
+        """
+        flying = [each for each in self.waiting.values() if self._flies(each)]
+        for pending in flying:
+            self.careful = self.careful or pending.suspect
+            pending.suspect = True
+        if len(flying) == 1:
+            pending.hang_ups += 1
+            if pending.hang_ups >= most:
+                self.give_up(pending)
+                pending.event.set()
+                return pending
+
+    def _flies(self, pending):
+        # PUBCOMP: the broker has accepted that one.
+        on_its_way = pending.topic and pending.awaits != packet.PUBCOMP
+        return on_its_way and pending.stream is self._writer.stream
+
     def forget_connection(self):
         """The broker has no session: everything is new to it."""
         for pending in self.waiting.values():
@@ -98,10 +123,14 @@ class Outbox:
                 pending.awaits = packet.PUBREC
 
     def unsent(self):
-        """Return the first message that was not sent on this connection, or None."""
-        for pending in self.waiting.values():
-            if pending.topic and pending.stream is not self._writer.stream:
-                return pending
+        """Return the first message that was not sent on this connection, or None.
+
+        When there is no suspect among them any more, there is no reason to be careful.
+        """
+        stream = self._writer.stream
+        unsent = [p for p in self.waiting.values() if p.topic and p.stream is not stream]
+        self.careful = self.careful and any([pending.suspect for pending in unsent])
+        return unsent[0] if unsent else None
 
     def send_now(self, pending):
         """Send a registered message without waiting; False when `send` must be awaited.
@@ -115,9 +144,8 @@ class Outbox:
         try:
             self._compose(pending)
             return not self._writer.write_some()
-        except OSError:  # without a name it takes three words less, see the writer
-            self._lose("it does not take what we write")
-            return True
+        except OSError:  # `send` meets it again
+            return False
 
     async def send(self, pending):
         """Send a registered message, at most once on one connection."""

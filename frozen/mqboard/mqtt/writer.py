@@ -95,8 +95,8 @@ class Writer:
         `flags` are the low bits of its first byte; `topic` is the topic behind its length, in
         bytes; `packet_id` 0 means none.
         """
-        # A function that needs more than 11 words for its variables and its stack gets them from the
-        # heap, at every call. Those that each message goes through need no more than that.
+        # A function that needs more than 11 words for its variables and its stack gets them from
+        # the heap, at every call. Those that each message goes through need no more than that.
         data = self._tx
         if self._out or len(topic) > _TX_SIZE - 7:
             data = _room_for(topic)

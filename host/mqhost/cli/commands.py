@@ -43,6 +43,7 @@ _FACTS = {
     "heap_used": "used heap",
     "uptime_s": "uptime",
     "address": "address",
+    "refused": "messages given up",
     "signing": "signatures",
     "failed": "failed update",
 }

@@ -15,10 +15,10 @@ class SessionPeer(Peer):
     """A Peer that looks at what came after the CONNECT."""
 
     async def again(self, answers=KEPT):
-        """Cut the connection and wait for the next one."""
+        """Break the connection with what is no packet, and wait for the next one."""
         count = len(self.streams)
         self.answers = answers
-        self.stream.end()
+        self.stream.feed(b"\xf0\x00")
         await until(lambda: len(self.streams) == count + 1)
         await self.client.up.wait()
 

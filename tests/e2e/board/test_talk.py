@@ -61,6 +61,7 @@ def test_info_names_what_runs(board, firmware):
     assert (facts["mode"], facts["reset_cause"]) == ("normal", "power-on")
     assert 0 < facts["heap_free"] < 192 * 1024
     assert facts["uptime_s"] >= 0
+    assert facts["refused"] == 0
     code, out, _ = board.mqboard("info")
     for word in ("sim", firmware.version, firmware.sha256, "ota_0", "normal", "power-on"):
         assert word in out

@@ -36,6 +36,7 @@ def both_sides(alone, folder, **options):
 
 def begin(board, qos):
     board.define(f"import numbered; numbers = numbered.Numbers({COUNT})")
+    board.define("client.hang_ups = 1000")  # it is not the messages at which the link breaks
     board.do(f"await client.subscribe('down/#', numbers.take, qos={qos})")
 
 

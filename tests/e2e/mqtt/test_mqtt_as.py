@@ -280,6 +280,18 @@ def test_publications_survive_outages(run, broker, desk):
         assert app.finish()[-1] == "done"
 
 
+def test_a_publication_that_the_broker_hangs_up_at_is_given_up(run):
+    with (
+        Broker(extra=["max_packet_size 5000"]) as broker,
+        HostClient(broker.port) as desk,
+        run("toolarge", broker.port) as app,
+    ):
+        desk.wait_payload("data", b"small")
+        lines = app.finish()
+        assert lines[-2:] == ["refused 1", "done"]
+        assert "given up: a message of 5000 bytes to data, at which the broker hangs up" in lines
+
+
 def test_a_client_may_be_ended_in_any_way_and_connect_again(run, broker):
     lives = ["one", "two", "three", "four", "five", "six"]
     with run("lives", broker.port) as app:
