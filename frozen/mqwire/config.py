@@ -1,4 +1,4 @@
-"""The limits and defaults of a board's /config.json, for the board that reads it and for the host
+"""Defines limits and defaults of a board's /config.json, for the board that reads it and the host
 that writes it. Times are in seconds, sizes in bytes of UTF-8; a range is (from, to).
 """
 

@@ -1,141 +1,11 @@
-"""Tests the router and the REPL: commands in, replies out, with a publish that only records."""
+"""Tests the router: commands in, replies out, with a publish that only records."""
 
-import asyncio
 import unittest
 
-from fakes import FakeLog, run, until
+from commandbench import PREFIX, Bench
+from fakes import run, until
 
 import mqwire
-from mqboard.repl.eval import Repl
-from mqboard.router import MANAGEMENT, Router
-
-PREFIX = "esp32/test"
-
-
-class Console:
-    capture = None
-
-
-class Bench:
-    def __init__(self):
-        self.sent = []
-        self.log = FakeLog()
-        self.console = Console()
-        self.router = Router(PREFIX, self.publish, self.publish_now, self.log)
-        self.names = {"write": lambda data: self.console.capture(data)}
-        self.router.register("eval", Repl(self.console, self.names).eval)
-        self.ran = []
-        self.router.register("slow", self.slow)
-        self.gate = asyncio.Event()
-
-    async def publish(self, topic, payload, qos=0):
-        self.sent.append((topic[len(PREFIX) + 5 :], bytes(payload)))
-        return True
-
-    def publish_now(self, topic, payload):
-        self.sent.append((topic[len(PREFIX) + 5 :], bytes(payload)))
-
-    async def slow(self, request):
-        self.ran.append(request.ident)
-        await self.gate.wait()
-        await request.reply(b"done")
-
-    def start(self):
-        self.task = asyncio.create_task(self.router.run())
-        self.management = asyncio.create_task(self.router.run(MANAGEMENT))
-        return self
-
-    def send(self, command, ident, text, sequence=0, last=True, retained=False):
-        topic = mqwire.command_topic(PREFIX, command, ident)
-        payload = mqwire.header(sequence, last) + text
-        self.router.on_message(topic, memoryview(payload), retained)
-
-    async def eval(self, text, ident="abcdefgh"):
-        self.send("eval", ident, text)
-        await until(lambda: self.sent and self._ended())
-        return self.sent
-
-    def _ended(self):
-        topic, payload = self.sent[-1]
-        return "err" in topic or mqwire.parse_header(payload)[1]
-
-
-class EvalTest(unittest.TestCase):
-    def test_an_expression_answers_its_repr(self):
-        async def go():
-            for source, answer in (
-                (b"45+876", b"921"),
-                (b"'a'", b"'a'"),
-                (b"None", b"None"),
-                (b"len('\xc3\xa4' * 2)", b"2"),
-            ):
-                sent = await Bench().start().eval(source)
-                self.assertEqual(sent, [("reply/out/abcdefgh", b"\x80\x00" + answer)])
-
-        run(go())
-
-    def test_statements_answer_what_they_print(self):
-        async def go():
-            sent = await Bench().start().eval(b"x = 5\nwrite(b'%d' % x)")
-            self.assertEqual(sent[0][1], b"\x80\x005")
-
-        run(go())
-
-    def test_a_printing_expression_leaves_its_none_out(self):
-        async def go():
-            sent = await Bench().start().eval(b"write(b'hi')")
-            self.assertEqual(sent[0][1], b"\x80\x00hi")
-
-        run(go())
-
-    def test_output_larger_than_a_message_comes_in_sequence(self):
-        async def go():
-            for size in (1399, 1400, 1401, 2800, 10000):
-                bench = Bench().start()
-                sent = await bench.eval(b"for i in range(%d): write(b'x')" % size)
-                parts = [mqwire.parse_header(payload) for _, payload in sent]
-                self.assertEqual([part[0] for part in parts], list(range(len(parts))))
-                self.assertEqual(sum([len(payload) - 2 for _, payload in sent]), size)
-                bench.task.cancel()
-
-        run(go())
-
-    def test_a_traceback_goes_to_err_after_what_was_printed(self):
-        async def go():
-            sent = await Bench().start().eval(b"write(b'before')\n1/0")
-            self.assertEqual(sent[0], ("reply/out/abcdefgh", b"\x00\x00before"))
-            self.assertEqual(sent[1][0], "reply/err/abcdefgh")
-            self.assertIn(b"ZeroDivisionError", sent[1][1])
-
-        run(go())
-
-    def test_errors_of_every_kind_are_answered(self):
-        async def go():
-            for source, name in (
-                (b"(", b"SyntaxError"),
-                (b"\xff", b"Error"),
-                (b"raise SystemExit", b"SystemExit"),
-                (b"raise MemoryError", b"MemoryError"),
-                (b"undefined_name", b"NameError"),
-            ):
-                bench = Bench().start()
-                sent = await bench.eval(source)
-                self.assertEqual(sent[-1][0], "reply/err/abcdefgh")
-                self.assertIn(name, sent[-1][1])
-                self.assertIsNone(bench.console.capture)
-                bench.task.cancel()
-
-        run(go())
-
-    def test_names_stay_between_commands(self):
-        async def go():
-            bench = Bench().start()
-            await bench.eval(b"kept = 7", "11111111")
-            bench.sent.clear()
-            await bench.eval(b"kept", "22222222")
-            self.assertEqual(bench.sent[-1][1], b"\x80\x007")
-
-        run(go())
 
 
 class RouterTest(unittest.TestCase):
@@ -282,16 +152,6 @@ class RouterTest(unittest.TestCase):
         bench.send("eval", "i" * 65, b"1")
         bench.send("c" * 65, "12345678", b"1")
         self.assertEqual([queue.requests for queue in bench.router._queues], [[], []])
-
-    def test_an_eval_that_raises_what_ends_programs_is_answered(self):
-        async def go():
-            for name in ("KeyboardInterrupt", "SystemExit", "GeneratorExit"):
-                bench = Bench().start()
-                sent = await bench.eval(b"raise " + name.encode())
-                self.assertIn(name.encode(), sent[-1][1])
-                bench.task.cancel()
-
-        run(go())
 
 
 if __name__ == "__main__":

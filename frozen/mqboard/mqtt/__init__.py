@@ -1,4 +1,4 @@
-"""The MQTT client alone: a function that opens a stream goes in, messages go in and out.
+"""Speaks MQTT as a client: a function that opens a stream goes in, messages go in and out.
 
 It knows nothing of a board. `client` is what others call, `connection` keeps the connection up,
 `session` and `outbox` keep what outlives one, `reader`, `writer` and `packet` turn packets into

@@ -1,4 +1,4 @@
-"""An MQTT 3.1.1 client for asyncio that keeps its connection up, and its promises.
+"""Publishes and subscribes over MQTT 3.1.1 for asyncio, and keeps what it promised over outages.
 
 This is what others call; mqboard.mqtt.connection has the one task that keeps the connection up.
 What survives a connection is in mqboard.mqtt.session (subscriptions) and mqboard.mqtt.outbox
@@ -18,7 +18,7 @@ _ENOTCONN = const(128)
 
 
 class Client(Connection):
-    """`connected`, `session_present` and the events `up` and `down` tell the state.
+    """Publishes and subscribes. `connected`, `session_present`, events `up` and `down`: its state.
 
     `will` is (topic, payload, qos, retain). `keepalive` is in seconds, 0: no pings. `rx_size` bytes
     are the largest packet received in one piece. `log` has the methods of mqboard.log.Logger.

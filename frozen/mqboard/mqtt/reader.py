@@ -204,11 +204,11 @@ class Reader:
         return stop
 
     def number(self, position):
-        """The u16 at `position` of the buffer."""
+        """Return the u16 at `position` of the buffer."""
         return self.buffer[position] << 8 | self.buffer[position + 1]
 
     def view(self, start, stop):
-        """The bytes start:stop of the buffer. Made anew only when the last such view differed.
+        """Return the bytes start:stop of the buffer, a new view only when the last one differed.
 
         Packets of one size come to lie at the same places read after read: then receiving them
         allocates nothing.

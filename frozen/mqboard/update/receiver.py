@@ -37,10 +37,10 @@ _VERIFYING = const(3)
 
 
 class Receiver:
-    """`slot` is the inactive app partition (None: the board has none), `base` the one that runs.
-    `identity` has the attributes board, mcu, image (hex SHA-256 of what runs), slot_state, and
-    for mqboard.update.offer keys, oldest and failed. `install(image)` makes the slot the one
-    to boot, raising OSError; `await restart()` resets.
+    """Takes updates into `slot`, the inactive app partition (None: the board has none), while
+    `base` runs. `identity` has the attributes board, mcu, image (hex SHA-256 of what runs),
+    slot_state, and for mqboard.update.offer keys, oldest and failed. `install(image)` makes the
+    slot the one to boot, raising OSError; `await restart()` resets.
     """
 
     def __init__(self, slot, base, identity, subscribe, unsubscribe, install, restart, log):
@@ -127,7 +127,7 @@ class Receiver:
         self._log.info("update to %s offered: %d bytes", offer.version, offer.size)
 
     async def _join(self, request, offer, topic):
-        """From now on speak to the sender of `request`, and say at once how far it is."""
+        """Speak to the sender of `request` from now on, and say at once how far it is."""
         old = self._topic
         request.body = None
         self._request = request

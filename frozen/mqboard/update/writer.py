@@ -20,7 +20,7 @@ _ERASE = const(6)  # Partition.ioctl: erase one block
 
 
 class Image:
-    """What is to be in the slot: what is still needed of an offer once it is accepted."""
+    """What is to be in the slot: as much of an accepted offer as writing needs."""
 
     def __init__(self, offer):
         self.version = offer.version
@@ -37,7 +37,7 @@ class Image:
 
 
 class SlotWriter:
-    """`slot` is the partition to write, `base` the one that runs, `image` what is to be in `slot`.
+    """Writes blocks of `image` into the partition `slot`, some made from `base`, the one that runs.
 
     `needed` is the bitmap of blocks that `slot` does not hold, `left` their number. All that is
     needed of the heap is taken here: MemoryError or OSError now, or not at all.

@@ -18,8 +18,9 @@ from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, Partitio
 
 @dataclass(frozen=True)
 class Images:
-    """`app`: the app image; `flash`: the flash from the board's flash offset on, to the end of the
-    app image in the first slot."""
+    """The images of a build. `app`: the app image; `flash`: the flash from the board's flash offset
+    on, to the end of the app image in the first slot.
+    """
 
     app: bytes
     flash: bytes

@@ -330,7 +330,7 @@ class _Attempt:
 
 
 def _protocol(info: dict[str, Any]) -> int:
-    """The version of the protocol that a board says it speaks."""
+    """Return the version of the protocol that a board says it speaks."""
     protocol = info.get("protocol")
     return protocol if isinstance(protocol, int) else 1
 

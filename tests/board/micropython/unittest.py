@@ -28,6 +28,10 @@ class TestCase:
         if first != second:
             raise AssertionError("%r != %r %s" % (first, second, message or ""))
 
+    def assertNotEqual(self, first, second):
+        if first == second:
+            raise AssertionError("%r == %r" % (first, second))
+
     def assertTrue(self, value, message=None):
         if not value:
             raise AssertionError("%r is not true %s" % (value, message or ""))
