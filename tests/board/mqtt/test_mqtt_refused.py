@@ -107,7 +107,7 @@ class RefusedTest(unittest.TestCase):
                 asyncio.create_task(peer.client.publish("t", payload, qos=1))
                 for payload in (BAD, b"1", BAD, b"2")
             ]
-            self.assertEqual([await task for task in tasks], [False, True, False, True])
+            self.assertEqual(await asyncio.gather(*tasks), [False, True, False, True])
             self.assertEqual((peer.client.refused, peer.taken), (2, [b"1", b"2"]))
 
         run(go())
@@ -153,6 +153,6 @@ class RefusedTest(unittest.TestCase):
             await until(lambda: len(peer.stream.writes) == 3)
             peer.stream.feed(bytes((packet.PUBACK, 2)) + bytes(peer.stream.writes[2][5:7]))
             await peer.client.up.wait()
-            self.assertEqual([await task for task in tasks], [True, True])
+            self.assertEqual(await asyncio.gather(*tasks), [True, True])
 
         run(go())
