@@ -62,6 +62,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(transfer_module, "_STALL_REJECTED", 0.1)
     monkeypatch.setattr(transfer_module, "_POLL", 0.02)
     monkeypatch.setattr(transfer_module, "_BUSY_PAUSE", 0.05)
+    monkeypatch.setattr(transfer_module, "_BUSY_PATIENCE", 2.0)
 
 
 @pytest.fixture
