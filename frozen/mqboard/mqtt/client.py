@@ -93,7 +93,9 @@ class Client(Connection):
             raise
 
     def window(self, size):
-        """`async with client.window(8) as window`: publish with up to 8 unacknowledged messages."""
+        """Return a Window: `async with client.window(8) as window` lets up to 8 messages wait for
+        acknowledgement.
+        """
         from mqboard.mqtt.window import Window
 
         return Window(self.outbox, size)
@@ -124,8 +126,9 @@ class Client(Connection):
                 raise MqttError("broker does not take our subscription to " + topic_filter)
 
     def messages(self, topic_filter, qos=1, limit=8):
-        """`async with client.messages(filter) as messages`, then `async for topic, payload,
-        retained in messages`: a subscription as an iterator. `limit` as for `subscribe`."""
+        """Return a subscription as an iterator: `async with client.messages(filter) as messages`,
+        then `async for topic, payload, retained in messages`. `limit` as for `subscribe`.
+        """
         from mqboard.mqtt.inbox import Messages
 
         return Messages(self, topic_filter, qos, limit)

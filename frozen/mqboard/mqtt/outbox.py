@@ -13,7 +13,7 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 class Pending:
-    """What the broker has to acknowledge: `event` is set when it did, or cannot any more."""
+    """Waits for an acknowledgement: `event` is set when the broker gave it, or cannot any more."""
 
     # What differs from these stands in the object: the fewer names, the less it costs to make one.
     code = None  # SUBACK's return code, or 0; None while not acknowledged
@@ -31,7 +31,8 @@ class Pending:
 
 
 class Outbox:
-    """`lose(error)` is called when the writer fails; nothing here raises for that."""
+    """Sends messages, and keeps them until acknowledged; calls `lose(error)` when the writer fails.
+    """
 
     def __init__(self, writer, lose):
         self.waiting = OrderedDict()  # packet id -> Pending
@@ -44,7 +45,7 @@ class Outbox:
         self._head_of = self._head = None  # the topic published to last
 
     def head(self, topic):
-        """`topic` as it stands in a PUBLISH, kept for the next message; raises PacketError."""
+        """Return `topic` as a PUBLISH has it, kept for the next message; raises PacketError."""
         if topic != self._head_of:
             self._head = packet.topic_head(topic)
             self._head_of = topic
@@ -115,7 +116,7 @@ class Outbox:
         return on_its_way and pending.stream is self._writer.stream
 
     def forget_connection(self):
-        """The broker has no session: everything is new to it."""
+        """Note that the broker has no session: everything is new to it."""
         for pending in self.waiting.values():
             pending.flags &= ~packet.DUP
             if pending.awaits == packet.PUBCOMP:

@@ -33,7 +33,7 @@ class Window:
             await outbox.send(pending)
 
     def set(self):
-        """A message is acknowledged: all of them have the window in place of an event."""
+        """Take that a message is acknowledged: all of them have the window in place of an event."""
         self._open -= 1
         if self._open <= self._half:
             self._event.set()

@@ -59,7 +59,7 @@ class Writer:
             await self._turn.wait()
 
     def _end(self):
-        """The turn to write is over. What is not written (we were cancelled) is so later."""
+        """End the turn to write. What is not written (we were cancelled) is so later."""
         self.busy = False
         self._turn.set()
         for index, view in enumerate(self._out):
