@@ -23,6 +23,7 @@ class Identity:
         self.floor = build.SEQ if build.COMMITTED else 0
         self.keys = build.KEYS  # the moduli of the keys that may sign offers; it stays in flash
         self.oldest = 0  # offers of a lower seq are refused
+        self.confirm_s = 0  # how long an update may take to prove itself
         self.boot_id = boot_id
         self.image = ""
         self.slot = ""
@@ -65,6 +66,7 @@ class Identity:
         facts["seq"] = self.seq
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
+        facts["confirm_s"] = self.confirm_s
         facts["heap_free"] = gc.mem_free()
         facts["heap_used"] = gc.mem_alloc()
         facts["uptime_s"] = uptime_s

@@ -53,6 +53,7 @@ def assemble():
     sntp.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, logger)
     mark("configuration")
+    me.confirm_s = settings.confirm_s
     if not settings.allow_downgrade:
         me.oldest = bootrecord.newest_seq(store)
         if me.slot_state in flash.CONFIRMED_STATES:

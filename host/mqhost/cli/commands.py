@@ -21,7 +21,7 @@ from mqhost.link.session import Session
 from mqhost.link.settings import Settings, as_utf8
 from mqhost.paths import BUILD
 from mqhost.signing.offer import load_image
-from mqhost.update.push import CONFIRM_TIMEOUT, PATIENCE, UpdateResult, push
+from mqhost.update.push import PATIENCE, UpdateResult, push
 from mqhost.update.store import ImageStore, remember
 
 Debug = Callable[[str], None] | None
@@ -36,6 +36,7 @@ _FACTS = {
     "image": "image",
     "slot": "slot",
     "slot_state": "slot state",
+    "confirm_s": "confirms in",
     "mode": "mode",
     "reset_cause": "reset cause",
     "micropython": "MicroPython",
@@ -47,7 +48,7 @@ _FACTS = {
     "signing": "signatures",
     "failed": "failed update",
 }
-_UNITS = {"heap_free": " B", "heap_used": " B", "uptime_s": " s"}
+_UNITS = {"confirm_s": " s", "heap_free": " B", "heap_used": " B", "uptime_s": " s"}
 
 
 def run_eval(settings: Settings, code: str, output: Output, *, debug: Debug = None) -> None:
@@ -127,7 +128,7 @@ def run_ota(
     base: Path | None = None,
     full: bool = False,
     patience: float = PATIENCE,
-    confirm_timeout: float = CONFIRM_TIMEOUT,
+    confirm_timeout: float | None = None,
     as_json: bool = False,
     debug: Debug = None,
 ) -> UpdateResult:

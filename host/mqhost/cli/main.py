@@ -23,7 +23,7 @@ from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.link.boardconfig import Wish
 from mqhost.link.settings import Settings
 from mqhost.signing.sign import sign
-from mqhost.update.push import CONFIRM_TIMEOUT, PATIENCE
+from mqhost.update.push import PATIENCE
 from mqhost.update.store import remember
 
 _INTERRUPTED = 130
@@ -142,9 +142,7 @@ def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
 @click.option(
     "--confirm-timeout",
     type=click.FloatRange(min=1),
-    default=CONFIRM_TIMEOUT,
-    show_default=True,
-    help="Seconds to wait for the new firmware to be confirmed.",
+    help="Seconds to wait for the new firmware to be confirmed.  [what the board gives it, and 60]",
 )
 @click.pass_obj
 def ota_command(edge: _Edge, board: str | None, image: Path | None, **options: Any) -> None:

@@ -6,6 +6,7 @@ board's own status counts: the new image, confirmed, or the old one back.
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,11 @@ from mqhost.update.failures import rolled_back
 from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
 from mqhost.update.transfer import CONFIRM, RESTART, SETTLE, Transfer, differs
+from mqwire.config import CONFIRM_S
 from mqwire.flash import CONFIRMED_STATES
 
 PATIENCE = 120.0  # seconds without any progress until the transfer is given up
-CONFIRM_TIMEOUT = 300.0  # seconds for restart and confirmation
+_RESTART_SECONDS = 60.0  # for two of them, and two connections: there, and back if it must
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def push(
     base: bytes | None = None,
     full: bool = False,
     patience: float = PATIENCE,
-    confirm_timeout: float = CONFIRM_TIMEOUT,
+    confirm_timeout: float | None = None,
     progress: Progress = silent,
 ) -> UpdateResult:
     """Make the board of `session` run `app`, which `offer` describes.
@@ -67,6 +69,7 @@ def push(
     `force` leaves it to the board whether the image is for it, and its signature one it knows;
     `retry_failed` also pushes what it has tried and gone back from. Blocks are sent as differences
     to what the board runs, which `base` must be, or which is in the local store; `full` forbids it.
+    `confirm_timeout`: seconds for restart and confirmation; None: as long as the board may take.
     Raises UsageError (wrong image or base), RefusedError, BoardError (RolledBack among them),
     SilentBoardError or BrokerError.
     """
@@ -76,6 +79,7 @@ def push(
     if not offer.matches(app):
         raise UsageError("The offer describes another image than the one given.")
     before = session.request_json("info")
+    confirm_timeout = confirm_timeout or _time_to_confirm(before)
     if not force:
         check_board(offer, before, session.prefix)
     running = before.get("image") == offer.sha256
@@ -140,6 +144,14 @@ def _wait_settled(
     if status.get("image") != image:
         raise rolled_back(str(image), f"{before.get('version')!s:.60}", status)
     return session.request_json("info")
+
+
+def _time_to_confirm(info: Mapping[str, Any]) -> float:
+    """Return the seconds until a board that says `info` has confirmed an update, or is back."""
+    told = info.get("confirm_s")
+    number = isinstance(told, (int, float)) and not isinstance(told, bool)
+    seconds = float(told or 0) if number else 0.0
+    return (seconds if 0 < seconds < 1e6 else CONFIRM_S) + _RESTART_SECONDS
 
 
 def find_base(running: str, given: bytes | None) -> bytes | None:

@@ -44,6 +44,7 @@ def test_an_update_ends_confirmed_in_the_other_slot(board, firmware, variant):
     facts = json.loads(board.mqboard("info", "--json")[1])
     assert (facts["version"], facts["image"]) == ("2.0.0", new.sha256)
     assert (facts["slot"], facts["slot_state"]) == ("ota_1", "valid")
+    assert facts["confirm_s"] == 60
     # And back: the same way.
     result = ota(board, firmware)
     assert (result.old_version, result.slot) == ("2.0.0", "ota_0")

@@ -24,6 +24,7 @@ from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.signing.offer import Offer, block_of
 from mqhost.sim.broker import Broker, free_port
+from mqhost.update import push as push_module
 from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import Encoder, encode
 from mqhost.update.failures import SENTENCES, RolledBack, failure, why
@@ -414,6 +415,20 @@ def test_a_verdict_that_does_not_come_says_what_was_seen(session, board, outcome
     board.outcome = outcome
     with pytest.raises(SilentBoardError, match=seen):
         push_new(session, confirm_timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("told", "waited"), [(0.4, 0.5), (None, 0.3), (0, 0.3), ("x", 0.3), (True, 0.3), (1e300, 0.3)]
+)
+def test_a_board_has_the_time_to_confirm_that_it_gives_itself(
+    session, board, monkeypatch, told, waited
+):
+    monkeypatch.setattr(push_module, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(push_module, "_RESTART_SECONDS", 0.1)
+    board.outcome = "never confirmed"
+    board.facts["confirm_s"] = told
+    with pytest.raises(SilentBoardError, match=f"did not confirm it within {waited} s"):
+        push_new(session, confirm_timeout=None)
 
 
 def test_a_silent_board_gets_nothing(settings):
