@@ -84,7 +84,7 @@ def test_a_board_without_a_configuration_is_not_cut_off_from_getting_one(
 
 def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
     path, table = chip
-    arguments = [str(broker.port), "adopt/guided", f"sim:{path}", str(firmware.folder)]
+    arguments = [str(broker.port), "küche/licht 2", f"sim:{path}", str(firmware.folder)]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments],
         stdin=subprocess.DEVNULL,
@@ -97,9 +97,9 @@ def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
         said = []
         for line in process.stdout:
             said.append(line)
-            if "Waiting for adopt/guided" in line:
+            if "Waiting for küche/licht 2" in line:
                 break
-        assert f"invoke sim --prefix adopt/guided --flash {path}" in "".join(said), said
+        assert f"invoke sim --prefix 'küche/licht 2' --flash {path}" in "".join(said), said
         with Device(path, table=table, name="guided"):
             rest, _ = process.communicate(timeout=BOOT)
     finally:
@@ -107,5 +107,5 @@ def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
         process.communicate()
     assert process.returncode == 0, rest
     assert "in slot ota_0" in rest and "eval '1+1' → 2" in rest
-    assert "adopt/guided is yours" in rest
+    assert "küche/licht 2 is yours. Go on with: mqboard --prefix 'küche/licht 2' info" in rest
     assert "simpassword" not in "".join(said) + rest
