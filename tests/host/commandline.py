@@ -9,11 +9,11 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from pushing import offer_for
 from signed import write_image
 
 import mqhost
 import mqwire
-from mqhost.signing.offer import Offer
 
 APP = random.Random(1).randbytes(30_000)  # of an image that the fake board does not run
 HOST = Path(mqhost.__file__).parents[1]
@@ -22,8 +22,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'fr
 
 def write_app(folder):
     """Write an app.bin with its offer into `folder`; return its path."""
-    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
-    return write_image(folder, APP, offer)
+    return write_image(folder, APP, offer_for(APP))
 
 
 def command_line(port, prefix, *arguments):

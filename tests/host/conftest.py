@@ -5,6 +5,7 @@ import itertools
 import pytest
 from fakeboard import FakeBoard
 
+from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.sim.broker import Broker
 
@@ -31,3 +32,9 @@ def settings(broker, prefix):
 def board(broker, prefix):
     with FakeBoard(broker.port, prefix) as running:
         yield running
+
+
+@pytest.fixture
+def session(settings, board):
+    with Session(settings) as opened:
+        yield opened

@@ -31,8 +31,7 @@ class Pending:
 
 
 class Outbox:
-    """Sends messages, and keeps them until acknowledged; calls `lose(error)` when the writer fails.
-    """
+    """Sends messages and keeps them until acknowledged; `lose(error)` is called when that fails."""
 
     def __init__(self, writer, lose):
         self.waiting = OrderedDict()  # packet id -> Pending

@@ -18,12 +18,6 @@ from mqhost.link.settings import Settings
 from mqhost.sim.broker import Broker, free_port
 
 
-@pytest.fixture
-def session(settings, board):
-    with Session(settings) as opened:
-        yield opened
-
-
 def test_a_request_gets_its_reply(session):
     assert session.request("eval", b"45+876").data == b"921"
 

@@ -7,6 +7,7 @@ import pytest
 from fakeboard import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pushing import push_new
 
 import mqwire
 from mqhost.errors import UsageError
@@ -16,7 +17,6 @@ from mqhost.update import push as update
 from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import MAX_BLOCKS, Encoder
 from mqhost.update.delta import Delta, find_matches
-from mqhost.update.push import push
 from mqwire import update as wire
 
 
@@ -108,9 +108,8 @@ def running(board, tmp_path, monkeypatch):
 
 
 def push_to(settings, app, **options):
-    offer = Offer.make(app, board="sim", mcu="esp32", version="0.2.0", seq=2)
     with Session(settings) as session:
-        return push(session, offer, app, patience=20, confirm_timeout=10, **options)
+        return push_new(session, app, **options)
 
 
 def test_a_given_base_is_used_when_it_is_what_runs(settings, board, running):

@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 from commandline import APP, ENVIRONMENT, command_line, write_app
 from oldboard import OldBoard
+from pushing import interrupt, push_new
 
 from mqhost.errors import BoardError, RefusedError
 from mqhost.link.session import Session
-from mqhost.signing.offer import Offer
 from mqhost.update import transfer
-from mqhost.update.push import push
 
 
 @pytest.fixture
@@ -21,22 +20,11 @@ def board(broker, prefix):
 
 
 @pytest.fixture
-def session(settings, board):
-    with Session(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
 def hurried(monkeypatch):
     """Wait less for everything than the board takes, so that the host offers again meanwhile."""
     waits = {name: value for name, value in vars(transfer).items() if name.startswith("_STALL_")}
     for name in waits | {"_BUSY_PATIENCE": 0}:
         monkeypatch.setattr(transfer, name, 0.3)
-
-
-def push_new(session, **options):
-    offer = Offer.make(APP, board="sim", mcu="esp32", version="0.2.0", seq=2)
-    return push(session, offer, APP, patience=60, confirm_timeout=20, **options)
 
 
 def test_it_is_managed(session, board):
@@ -74,7 +62,7 @@ def test_the_command_line_updates_it(broker, board, tmp_path):
 
 @pytest.mark.parametrize("extra", [{}, {"full": True}, {"base": b"old image"}])
 def test_it_is_updated(session, board, extra):
-    result = push_new(session, **extra)
+    result = push_new(session, APP, **extra)
     assert board.image == APP
     assert (result.old_version, result.new_version, result.offers) == ("0.1.0", "0.2.0", 1)
     assert (board.scans, board.busy) == (1, 0)
@@ -83,37 +71,33 @@ def test_it_is_updated(session, board, extra):
 def test_it_is_updated_at_a_prefix_that_its_firmware_takes_no_blocks_at(broker, settings):
     umlaut = replace(settings, prefix=f"{settings.prefix}/küche")
     with OldBoard(broker.port, umlaut.prefix) as board, Session(umlaut) as session:
-        push_new(session)
+        push_new(session, APP)
         assert board.image == APP
 
 
 def test_an_update_cut_short_goes_on_with_what_is_missing(session, board):
-    def stop(stage, done, total):
-        if stage == "send" and done >= 4:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        push_new(session, progress=stop)
-    assert push_new(session).blocks_sent <= 4
+        push_new(session, APP, progress=interrupt)
+    assert push_new(session, APP).blocks_sent <= 4
     assert board.image == APP
 
 
 def test_lost_blocks_and_a_lost_goodbye_are_made_good(session, board, hurried):
     board.on_block = lambda number, payload: [] if number in (2, 5) else [payload]
     board.lose_installed = True
-    push_new(session)
+    push_new(session, APP)
     assert board.image == APP
 
 
 def test_one_that_compares_for_long_is_updated(session, board, hurried):
     board.scan_seconds = 0.7  # longer than the host waits before it offers again
-    push_new(session)
+    push_new(session, APP)
     assert board.image == APP
 
 
 def test_one_that_checks_for_long_is_updated(session, board, hurried):
     board.check_seconds = 1.5
-    push_new(session)
+    push_new(session, APP)
     assert board.image == APP
 
 
@@ -121,7 +105,7 @@ def test_one_that_checks_our_own_update_is_not_busy_with_anothers(session, board
     board.slot[: len(APP)] = APP
     board.scan_seconds = 1.2
     board.check_seconds = 1.2
-    push_new(session)
+    push_new(session, APP)
     assert board.image == APP
     assert (board.scans, board.busy > 0) == (1, True)
 
@@ -129,4 +113,4 @@ def test_one_that_checks_our_own_update_is_not_busy_with_anothers(session, board
 def test_one_that_is_busy_with_anothers_update_is_said_to_be(session, board, hurried):
     board.refuse = 20
     with pytest.raises(RefusedError, match="busy with another update"):
-        push_new(session)
+        push_new(session, APP)

@@ -6,10 +6,12 @@ import threading
 import time
 import zlib
 
+import pushing
 import pytest
 from fakeboard import FakeBoard, decode
 from hypothesis import given
 from hypothesis import strategies as st
+from pushing import interrupt, offer_for
 
 import mqwire
 from mqhost.errors import (
@@ -22,7 +24,7 @@ from mqhost.errors import (
 )
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
-from mqhost.signing.offer import Offer, block_of
+from mqhost.signing.offer import block_of
 from mqhost.sim.broker import Broker, free_port
 from mqhost.update import push as push_module
 from mqhost.update import transfer as transfer_module
@@ -50,11 +52,6 @@ def image(blocks=BLOCKS, extra=-100, seed=1):
     return b"".join(parts)[: blocks * 4096 + extra]
 
 
-def offer_for(app, **changes):
-    facts = {"board": "sim", "mcu": "esp32", "version": "0.2.0", "seq": 2} | changes
-    return Offer.make(app, **facts)
-
-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Shorten the stalls: the tests lose things on purpose."""
@@ -66,17 +63,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr(transfer_module, "_BUSY_PATIENCE", 2.0)
 
 
-@pytest.fixture
-def session(settings, board):
-    with Session(settings) as opened:
-        yield opened
-
-
 def push_new(session, app=None, **options):
-    app = image() if app is None else app
-    options.setdefault("patience", 20)
-    options.setdefault("confirm_timeout", 10)
-    return push(session, offer_for(app), app, **options)
+    return pushing.push_new(session, image() if app is None else app, **options)
 
 
 # Blocks
@@ -321,10 +309,6 @@ def test_a_broker_restart_in_the_middle_resumes():
 
 
 def test_an_interrupted_push_resumes_with_what_is_missing(session, board):
-    def interrupt(stage, done, total):
-        if stage == "send" and done >= 4:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         push_new(session, progress=interrupt)
     assert session.request("eval", b"1").data == b"1"
