@@ -20,7 +20,6 @@ from mqboard.health.confirm import settle
 from mqboard.log import Logger
 from mqboard.router import MANAGEMENT
 from mqboard.update import slots
-from mqboard.update.receiver import Receiver
 
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
@@ -182,6 +181,10 @@ class Board:
             self.supervisor.add("update", self._receive, vital=False)
 
     def _make_receiver(self):
+        # Only here: most boards wait for years between two updates, and each ends in a reset. It
+        # takes 3 KB of an ESP32's heap (6 KB on 64 bits), which an idle board has for the user.
+        from mqboard.update.receiver import Receiver
+
         running = Partition(Partition.RUNNING)
         try:
             self._spare = running.get_next_update()

@@ -62,13 +62,14 @@ class Identity:
         `refused`: how many messages were given up because the broker hung up at them.
         """
         gc.collect()
+        free, used = gc.mem_free(), gc.mem_alloc()  # before this answer takes its part
         facts = self.facts()
         facts["seq"] = self.seq
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
         facts["confirm_s"] = self.confirm_s
-        facts["heap_free"] = gc.mem_free()
-        facts["heap_used"] = gc.mem_alloc()
+        facts["heap_free"] = free
+        facts["heap_used"] = used
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address

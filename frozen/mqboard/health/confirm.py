@@ -8,7 +8,6 @@ import asyncio
 import machine
 from esp32 import NVS, Partition
 
-from mqboard import credentials
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
@@ -45,6 +44,8 @@ async def settle(board):
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
     if settings.tls:
+        from mqboard import credentials  # as in startup: only a board with TLS needs it
+
         credentials.keep(settings, store, board.log)
     settings.text = None  # kept: nothing needs it any more
     on_trial = me.slot_state == "pending"

@@ -2,7 +2,7 @@
 
 The signature is over the exact bytes of image.json. The padded message that a right signature opens
 to is built completely and compared completely (RFC 8017, 8.2.2 and 9.2): nothing in it is parsed,
-so nothing can be misread. Loaded when an offer comes, and forgotten after.
+so nothing can be misread.
 """
 
 import binascii
