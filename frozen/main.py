@@ -41,7 +41,7 @@ def _guard():
             from esp32 import NVS
 
             from mqboard.health.bootrecord import NAMESPACE, Store, Trial
-            from mqwire.update import CRASH
+            from mqwire.codes import CRASH
 
             last_line = "%s: %s" % (type(error).__name__, error)
             Trial(Store(NVS(NAMESPACE))).blame(CRASH, last_line)

@@ -65,16 +65,6 @@ class Request:
         return await self._router.publish(topic, text[:_MAX_ERROR], 1)
 
 
-class _Queue:
-    def __init__(self):
-        self.requests = []
-        self.wake = asyncio.Event()
-
-    def put(self, request):
-        self.requests.append(request)
-        self.wake.set()
-
-
 class Router:
     """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks."""
 
@@ -85,7 +75,8 @@ class Router:
         self._log = log
         self._handlers = {}
         self._partial = []
-        self._queues = (_Queue(), _Queue())
+        self._queues = ([], [])
+        self._wakes = (asyncio.Event(), asyncio.Event())
         self._idents = [""] * _REMEMBERED  # of commands queued, running or done: a ring
         # (topic function, payload) or None: the topic itself is made anew when it is needed.
         self._answers = [None] * _REMEMBERED
@@ -95,7 +86,7 @@ class Router:
 
     def register(self, command, handler, queue=WORK):
         """Have `await handler(request)` answer `command`, in its turn of that queue."""
-        self._handlers[command] = (handler, self._queues[queue])
+        self._handlers[command] = (handler, queue)
 
     def expect_ping(self, ident, arrived):
         """Have `arrived()` called when our own command ping/`ident` was answered.
@@ -164,7 +155,7 @@ class Router:
             fault = b"protocol error: part %d is missing" % request.parts
         elif len(request.body) + len(payload) - mqwire.HEADER_SIZE > mqwire.MAX_BODY:
             fault = b"command is longer than %d bytes" % mqwire.MAX_BODY
-        elif len(queue.requests) >= _MAX_QUEUE:
+        elif len(self._queues[queue]) >= _MAX_QUEUE:
             fault = b"busy: %d commands are waiting" % _MAX_QUEUE
         else:
             try:
@@ -179,7 +170,7 @@ class Router:
         request.parts += 1
         if last:
             self._take_ident(ident)
-            queue.put(request)
+            self._enqueue(request, queue)
 
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
@@ -187,11 +178,10 @@ class Router:
         self._say(command, ident, (mqwire.error_topic, text))
 
     def _say(self, command, ident, answer):
-        queue = self._queues[MANAGEMENT]
-        if len(queue.requests) < 2 * _MAX_QUEUE:
+        if len(self._queues[MANAGEMENT]) < 2 * _MAX_QUEUE:
             request = Request(self, command, ident, "")
             request.answer = answer
-            queue.put(request)
+            self._enqueue(request, MANAGEMENT)
 
     def _take_ident(self, ident):
         """Put `ident` into the ring of those that are not executed again."""
@@ -199,22 +189,26 @@ class Router:
         self._answers[self._oldest] = None
         self._oldest = (self._oldest + 1) % _REMEMBERED
 
+    def _enqueue(self, request, queue):
+        self._queues[queue].append(request)
+        self._wakes[queue].set()
+
     async def run(self, queue=WORK):
         """Execute the commands of one queue, for ever."""
-        queue = self._queues[queue]
+        requests, wake = self._queues[queue], self._wakes[queue]
         while True:
-            while queue.requests:
+            while requests:
                 try:
-                    await self._start_next(queue)
+                    await self._start_next(requests)
                 except Exception as error:
                     self._log.exception(error, "a command could not be answered")
-            queue.wake.clear()
-            await queue.wake.wait()
+            wake.clear()
+            await wake.wait()
 
-    def _start_next(self, queue):
+    def _start_next(self, requests):
         # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
         # here a request with its body.
-        request = queue.requests.pop(0)
+        request = requests.pop(0)
         if not request.answer:
             return self._execute(request)
         make_topic, payload = request.answer

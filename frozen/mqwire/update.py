@@ -16,21 +16,52 @@ repeated offer is all it takes to resume.
 import struct
 
 from mqwire import MAX_BODY, WireError
+from mqwire.codes import (  # noqa: F401 (who speaks of updates finds them here)
+    ALREADY_RUNNING,
+    BAD_SIGNATURE,
+    BUSY,
+    CANCELLED,
+    COMPARING,
+    CRASH,
+    FAILED,
+    FAILED_BEFORE,
+    FLASH_ERROR,
+    IMAGE_HASH,
+    IMAGE_INVALID,
+    INSTALLED,
+    MALFORMED,
+    NO_BROKER,
+    NO_MEMORY,
+    NO_NETWORK,
+    POWER_LOST,
+    RECEIVING,
+    REFUSED,
+    ROLLED_BACK,
+    TOO_LARGE,
+    TOO_OLD,
+    UNCONFIRMED,
+    UNHEALTHY,
+    UNKNOWN_KEY,
+    UNREACHABLE,
+    VERIFYING,
+    WATCHDOG,
+    WRONG_BASE,
+    WRONG_BOARD,
+    WRONG_MCU,
+)
+from mqwire.offer import (  # noqa: F401
+    EXPONENT,
+    KEY_NAME_SIZE,
+    MAX_VERSION,
+    OFFER_BEGINNING,
+    OFFER_FORMAT,
+    SIGNATURE_SIZE,
+)
 
 BLOCK_SIZE = 4096
 # A block's hash in the offer: this many leading bytes of the SHA-256 of the 4096-byte block,
 # the last one padded with 0xFF as it will stand in flash.
 HASH_SIZE = 4
-OFFER_FORMAT = 1
-# An offer's signature: RSA-3072, PKCS#1 v1.5, SHA-256, over the exact bytes of image.json.
-SIGNATURE_SIZE = 384
-EXPONENT = 65537
-# A key goes by its name: so many hex digits of the SHA-256 of its modulus. An offer begins with its
-# format and that name, where a board finds them before it parses the rest.
-KEY_NAME_SIZE = 16
-OFFER_BEGINNING = b'{"format":1,"key":"'
-MAX_VERSION = 64  # bytes of UTF-8
-
 # Encodings of a block record.
 RAW = 0
 DEFLATE = 1  # raw deflate (RFC 1951), decodable with a 1 KiB window
@@ -41,40 +72,6 @@ DELTA_HEADER = 1
 MAX_DATA = BLOCK_SIZE  # of a record
 # Deflate data ends with a flush to a byte boundary, without the flush's last four bytes.
 FLUSH = b"\x00\x00\xff\xff"
-
-# Codes: below 16 progress and success, 16 to 31 refused, 32 to 47 failed; from 48 on rolled back,
-# which comes not in a reply but in the birth message of the firmware that is back (`failed`).
-RECEIVING = 0
-INSTALLED = 1
-ALREADY_RUNNING = 2
-COMPARING = 3  # 3 and 4: only to who asked for "progress"; firmware of protocol 1 has neither
-VERIFYING = 4
-REFUSED = 16
-MALFORMED = 16
-WRONG_BOARD = 17
-WRONG_MCU = 18
-TOO_LARGE = 19
-BUSY = 20
-UNCONFIRMED = 21
-BAD_SIGNATURE = 22  # there is none, or it is not that of the key it names
-UNKNOWN_KEY = 23
-TOO_OLD = 24  # older than what was confirmed before
-FAILED_BEFORE = 25  # this very image was rolled back
-WRONG_BASE = 26  # what it is a difference to is not what runs: send it in full
-FAILED = 32
-FLASH_ERROR = 32
-IMAGE_HASH = 33
-IMAGE_INVALID = 34
-CANCELLED = 35
-NO_MEMORY = 36
-ROLLED_BACK = 48
-NO_NETWORK = 48  # never on a network
-NO_BROKER = 49  # on a network, never on the broker
-UNREACHABLE = 50  # on the broker, and yet its own command did not come back
-UNHEALTHY = 51
-WATCHDOG = 52
-CRASH = 53
-POWER_LOST = 54  # says nothing about the image: it may be offered again
 
 _PART = ">H"
 _RECORD = ">HBH"

@@ -9,7 +9,7 @@ import json
 
 from micropython import const
 
-from mqwire import update as wire
+from mqwire import codes
 from mqwire.config import MAX_KEPT
 
 SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
@@ -109,7 +109,7 @@ class Trial:
         self._store.erase("trial")
 
     def blame(self, code, reason):
-        """Note why the image on trial gives up: `reason` for people, `code` of mqwire.update."""
+        """Note why the image on trial gives up: `reason` for people, `code` of mqwire.codes."""
         self._store.set("why", json.dumps([code, reason[:_REASON_MAX]]))
 
     def confirmed(self):
@@ -119,7 +119,7 @@ class Trial:
 
     def resolve(self, image, other_state, reset_cause):
         """Find out at boot what became of the last update. Return the failed one, or None: "image",
-        "version", "code" (of mqwire.update) and "reason".
+        "version", "code" (of mqwire.codes) and "reason".
 
         `image` is the running one, `other_state` the other slot's state: "aborted" is how the
         bootloader marks the image it rolled back. One that was never due is not blamed: the mark
@@ -163,7 +163,7 @@ def _parse(text, kind):
 
 def _guess(reset_cause):
     if reset_cause == "watchdog":
-        return wire.WATCHDOG, "the watchdog reset it before it was confirmed"
+        return codes.WATCHDOG, "the watchdog reset it before it was confirmed"
     if reset_cause == "power-on":
-        return wire.POWER_LOST, "power was lost before it was confirmed"
-    return wire.CRASH, "it crashed or reset before it was confirmed"
+        return codes.POWER_LOST, "power was lost before it was confirmed"
+    return codes.CRASH, "it crashed or reset before it was confirmed"

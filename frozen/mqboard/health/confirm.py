@@ -13,8 +13,7 @@ from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
 from mqboard.phases import mark, taken
 from mqboard.update import slots
-from mqwire import flash
-from mqwire import update as wire
+from mqwire import codes, flash
 
 
 async def settle(board):
@@ -53,7 +52,7 @@ async def settle(board):
         try:
             board.check_update()
         except Exception as error:
-            Trial(store).blame(wire.UNHEALTHY, "it cannot take updates: %r" % error)
+            Trial(store).blame(codes.UNHEALTHY, "it cannot take updates: %r" % error)
             await board.restart("rollback")
         Partition.mark_app_valid_cancel_rollback()
         me.slot_state = slots.read_state(Partition, Partition(Partition.RUNNING))
@@ -107,9 +106,9 @@ class _Watch:
 
     def _verdict(self, healthy):
         if not healthy:
-            return wire.UNHEALTHY, "it did not become healthy"
+            return codes.UNHEALTHY, "it did not become healthy"
         if not self._had_network:
-            return wire.NO_NETWORK, "it did not get onto a network"
+            return codes.NO_NETWORK, "it did not get onto a network"
         if not self._had_broker:
-            return wire.NO_BROKER, "it was on a network, but did not reach its broker"
-        return wire.UNREACHABLE, "its own command did not come back: it was not reachable over MQTT"
+            return codes.NO_BROKER, "it was on a network, but did not reach its broker"
+        return codes.UNREACHABLE, "its own command did not come back over MQTT"

@@ -8,7 +8,7 @@ so nothing can be misread.
 import binascii
 import hashlib
 
-from mqwire import update as wire
+from mqwire import offer as wire
 
 # DigestInfo of a SHA-256, to where the hash begins (RFC 8017, 9.2, note 1).
 _DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"

@@ -278,7 +278,8 @@ LOST = LINK.replace("connect(ssid, password)", "connect('no such network')")
 LOG = (FROZEN / "mqboard" / "log.py").read_text()
 DYING = LOG.replace("async def run(self, publish):", "async def run(self, publish):\n        1 / 0")
 DEAF = ROUTER.replace(
-    "        queue = self._queues[queue]\n", "        await asyncio.sleep(9999)\n"
+    "        requests, wake = self._queues",
+    "        await asyncio.sleep(9999)\n        requests, wake = self._queues",
 )
 
 

@@ -31,15 +31,11 @@ from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import Encoder, encode
 from mqhost.update.failures import SENTENCES, RolledBack, failure, why
 from mqhost.update.push import push
+from mqwire import codes
 from mqwire import update as wire
 
 BLOCKS = 12
-# They stand in mqwire.update between these two, each range under its name.
-_NAMES = list(vars(wire))
-CODES = {
-    getattr(wire, name)
-    for name in _NAMES[_NAMES.index("RECEIVING") : _NAMES.index("POWER_LOST") + 1]
-}
+CODES = {value for name, value in vars(codes).items() if name.isupper()}
 
 
 def image(blocks=BLOCKS, extra=-100, seed=1):
