@@ -170,6 +170,7 @@ def _put(data, start, piece):
 
 
 def _room_for(topic):
-    """A buffer for what goes before a payload: rare, another packet is not quite written, or this
-    topic is as long as the send buffer."""
+    """Return a buffer for what goes before a payload: rare, another packet is not quite written, or
+    this topic is as long as the send buffer.
+    """
     return memoryview(bytearray(7 + len(topic)))

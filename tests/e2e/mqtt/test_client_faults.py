@@ -4,6 +4,7 @@ The client runs alone, on ordinary MicroPython (standalone.py), behind a proxy t
 """
 
 import hashlib
+import shutil
 import time
 
 import pytest
@@ -252,15 +253,25 @@ def test_a_refusal_is_told_and_tried_again(make, code, words):
         board.wait_up()
 
 
+@pytest.fixture
+def hasty(alone, tmp_path):
+    """Make a client that waits 2 s for an answer, not 15."""
+    folder = shutil.copytree(alone, tmp_path / "hasty")
+    file = folder / "mqboard" / "mqtt" / "connection.py"
+    before, constant, after = file.read_text().partition("_ANSWER_S = const(15)")
+    assert constant
+    file.write_text(before + "_ANSWER_S = const(2)" + after)
+    return folder
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"\x20\x03\x00\x00\x00", b"HTTP/1.1 400 no\r\n", b"\xd0\x00\xd0\x00"]
 )
-def test_no_connack_is_given_up_and_tried_again(make, answer):
-    with Peer(answer) as peer:
-        board = make(up=False, port=peer.port)
+def test_no_connack_is_given_up_and_tried_again(hasty, answer):
+    with Peer(answer) as peer, Standalone(hasty, peer.port) as board:
         peer.wait(lambda peer: peer.received and peer.received[0])
         peer.answer = b"\x20\x02\x00\x00"
-        board.wait_up()  # without any answer: after the client's 15 s
+        board.wait_up()
 
 
 def test_a_name_that_is_unknown_is_looked_up_again(make):
