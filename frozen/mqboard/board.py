@@ -173,7 +173,7 @@ class Board:
         await self.restart("reset command")
 
     async def _update(self, request):
-        """The receiver is there while a transfer is: an idle board has 6 KB more."""
+        """Give an offer to the receiver, made for one transfer: an idle board has 6 KB more."""
         receiver = self._receiver or self._make_receiver()
         await receiver.update(request)
         if not self._receiver and not receiver.idle():

@@ -30,7 +30,7 @@ class PowerLost(Exception):
 
 @dataclass
 class Counters:
-    """How much the flash has done: operations of each kind, and bytes programmed."""
+    """Counts what the flash has done: operations of each kind, and bytes programmed."""
 
     erases: int = 0
     programs: int = 0

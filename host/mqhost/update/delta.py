@@ -34,7 +34,7 @@ class Match:
 
 
 class Delta:
-    """`app` as a difference to `base`. Finding it takes about a second for each 4 MB."""
+    """The differences of `app` to `base`. Finding them takes about a second for each 4 MB."""
 
     def __init__(self, base: bytes, app: bytes) -> None:
         self._base = base
