@@ -24,6 +24,7 @@ from mqboard.mqtt_as_support import (
     text,
 )
 from mqboard.mqtt_as_support import config as config
+from mqboard.net.dns import look_up
 
 try:
     import network
@@ -190,7 +191,8 @@ class MQTTClient:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.connect(socket.getaddrinfo(server, port)[0][-1])
+            found = await look_up(server, port, socket.SOCK_DGRAM, self._dns())
+            sock.connect(found[0][-1])
             sock.send(packet)
             for _ in range(20):
                 await asyncio.sleep_ms(100)
@@ -241,7 +243,7 @@ class MQTTClient:
         if settings["ssl"] and not self._context:
             self._context = make_context_of(settings["ssl"], settings["ssl_params"])
         name = settings["ssl_params"].get("server_hostname")
-        return await net.open_stream(self.server, self.port, self._context, name)
+        return await net.open_stream(self.server, self.port, self._context, name, dns=self._dns())
 
     async def _start(self, client):
         """Have `client` run, and wait until it is connected; OSError when it cannot connect."""
@@ -267,6 +269,15 @@ class MQTTClient:
 
     def _online(self):
         return self._sta_if is None or self._sta_if.isconnected()
+
+    def _dns(self):
+        """Return the address of the network's DNS server; "" where nothing tells."""
+        server = ""
+        if self._sta_if:
+            server = self._sta_if.ifconfig()[3]
+        elif hasattr(network, "ipconfig"):  # wired
+            server = network.ipconfig("dns")
+        return "" if server == "0.0.0.0" else server
 
     async def _watch(self):
         while True:

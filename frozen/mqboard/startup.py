@@ -129,7 +129,7 @@ def _opener(settings, the_link):
     if not settings.ntp:
         return opener
     untimely, floor = tls.ValidityError, mqbuild.BUILD_TIME
-    return sntp.setting_clock(opener, untimely, settings.ntp, floor, logger)
+    return sntp.setting_clock(opener, untimely, the_link, settings.ntp, floor, logger)
 
 
 def _client(settings, the_link):

@@ -15,13 +15,32 @@ _SIZE = const(512)  # of an answer to a query without extensions, at most
 _HEADER = const(12)
 _ONE_QUESTION = b"\1\0\0\1\0\0\0\0\0\0"  # and please follow the aliases
 _ADDRESS = b"\0\1\0\1"  # type A, class IN
+_ADDRESS_6 = b"\0\x1c\0\1"  # type AAAA, class IN
 _NO_SUCH_NAME = const(3)
+
+
+async def look_up(host, port, kind, server):
+    """Return what getaddrinfo has to say of `host`; it does not block where `server` is asked.
+
+    `kind` is the socket's; `server` the address of a DNS server, or "". Raises OSError.
+    """
+    hosts = (host,)
+    # The port knows addresses, names of the local network, and how to ask for those in .local.
+    for_the_port = "." not in host or ":" in host or host.endswith(".local")
+    if server and not for_the_port and not host.replace(".", "").isdigit():
+        hosts = await resolve(host, (server,))
+    try:
+        return [each for one in hosts for each in socket.getaddrinfo(one, port, 0, kind)]
+    except OSError:
+        if ":" not in host:
+            raise
+        raise OSError("%s is an IPv6 address, and this port speaks IPv4 only" % host)
 
 
 async def resolve(name, servers, port=53):
     """Return the IPv4 addresses of `name` as texts; ask `servers` (their addresses) in turn.
 
-    Takes 7 s at most. Raises OSError: no such name, or what was wrong with the last answer.
+    Takes 8 s at most. Raises OSError: no such name, or what was wrong with the last answer.
     """
     question = make_question(name)
     for number, seconds in enumerate(_WAITS_S):
@@ -35,9 +54,20 @@ async def resolve(name, servers, port=53):
         else:
             if found:
                 return found
-            failure = "no such name, or none with an IPv4 address: " + name
+            if await _has_ipv6(question, server, port):
+                failure = "%s has IPv6 addresses only, and we speak IPv4" % name
+            else:
+                failure = "no such name, or none with an IPv4 address: " + name
             break
     raise OSError("DNS: " + failure)
+
+
+async def _has_ipv6(question, server, port):
+    question = question[: -len(_ADDRESS)] + _ADDRESS_6
+    try:
+        return bool(await asyncio.wait_for(_ask(question, server, port), _WAITS_S[0]))
+    except (OSError, asyncio.TimeoutError):
+        return False
 
 
 def make_question(name):
@@ -51,12 +81,15 @@ def make_question(name):
 
 
 def addresses(answer, question):
-    """Return the IPv4 addresses in the answer to `question`, none for no such name; or OSError.
+    """Return the addresses in the answer to `question`, none for no such name; or OSError.
 
+    They are numbers with dots, of IPv6, too: there it is enough to know that there are some.
     The records' names are only stepped over: the server has followed the aliases.
     """
     found = []
     whole = False
+    kind = question[-len(_ADDRESS) :]
+    size = 4 if kind == _ADDRESS else 16
     try:
         code = answer[3] & 15
         if code not in (0, _NO_SUCH_NAME):
@@ -70,8 +103,8 @@ def addresses(answer, question):
             at += 2 if answer[at] else 1  # the name ends with a reference, or by itself
             data = at + 10
             end = data + (answer[at + 8] << 8 | answer[at + 9])
-            if answer[at : at + 4] == _ADDRESS and end == data + 4 <= len(answer):
-                found.append("%d.%d.%d.%d" % tuple(answer[data:end]))
+            if answer[at : at + 4] == kind and end == data + size <= len(answer):
+                found.append(".".join([str(byte) for byte in answer[data:end]]))
             at = end
         whole = at <= len(answer) and not answer[2] & 2
     except IndexError:

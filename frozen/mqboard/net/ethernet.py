@@ -14,6 +14,8 @@ from mqboard.net.wifi import Link
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
+_PATIENCE_S = 30
+_TURN_S = 0.5
 
 
 class EthernetLink(Link):
@@ -24,6 +26,7 @@ class EthernetLink(Link):
         self._arguments = arguments
         self._make = make or make_lan
         self._log = log
+        self.patience_s = _PATIENCE_S  # without an address, until it is told
 
     def connected(self):
         """Return whether there is an address."""
@@ -39,6 +42,7 @@ class EthernetLink(Link):
     async def run(self):
         """Keep the interface on, for ever."""
         told = False
+        waited_s = 0
         while True:
             try:
                 if self._interface is None:
@@ -52,7 +56,12 @@ class EthernetLink(Link):
             if told != self.connected():
                 told = not told
                 self._log.info("Ethernet %s", "as " + self.address() if told else "lost")
-            await asyncio.sleep(0.5)
+            waited_s = 0 if told else waited_s + _TURN_S
+            if self.patience_s < waited_s <= self.patience_s + _TURN_S:
+                self._log.warning(
+                    "Ethernet: no IPv4 address yet; is there a cable, and DHCP? IPv6 is not enough"
+                )
+            await asyncio.sleep(_TURN_S)
 
 
 def make_lan(arguments):

@@ -13,6 +13,8 @@ from asyncio import core
 import machine
 from micropython import const
 
+from mqboard.net.dns import look_up
+
 _PORT = const(123)
 _REQUEST = b"\x1b" + bytes(39)  # version 3, client; our time of sending follows
 _ANSWER = const(48)
@@ -33,13 +35,14 @@ def set_floor(unix_time):
         _set(unix_time)
 
 
-async def set_clock(server, floor=0, port=_PORT):
+async def set_clock(server, floor=0, port=_PORT, dns=""):
     """Set the clock to the time that NTP server `server` tells; raise OSError.
 
     A time before `floor` (seconds since 1970) is not believed, nor an answer to another question:
-    the time of sending that we give is random, and an answer has to repeat it (RFC 5905).
+    the time of sending that we give is random, and an answer has to repeat it (RFC 5905). `dns` is
+    the address of a DNS server, as for mqboard.net.open_stream.
     """
-    address = socket.getaddrinfo(server, port, 0, socket.SOCK_DGRAM)[0]
+    address = (await look_up(server, port, socket.SOCK_DGRAM, dns))[0]
     sock = socket.socket(*address[:3])
     try:
         sock.setblocking(False)
@@ -63,10 +66,11 @@ async def set_clock(server, floor=0, port=_PORT):
     _set(unix_time)
 
 
-def setting_clock(opener, untimely, server, floor, log):
+def setting_clock(opener, untimely, link, server, floor, log):
     """Return an opener like `opener` that has the clock set when a wrong one was to blame.
 
-    `untimely` is the exception that says so; `server`, `floor`: as for `set_clock`.
+    `untimely` is the exception that says so; `link` knows the DNS server (mqboard.net.wifi);
+    `server`, `floor`: as for `set_clock`.
     """
 
     async def open_and_set_clock():
@@ -74,7 +78,7 @@ def setting_clock(opener, untimely, server, floor, log):
             return await opener()
         except untimely:
             try:
-                await set_clock(server, floor)
+                await set_clock(server, floor, dns=link.dns())
                 log.info("clock set by %s", server)
             except OSError as error:
                 log.warning("no time from %s: %s", server, error)

@@ -13,7 +13,7 @@ from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
 
-from mqboard.net.dns import resolve
+from mqboard.net.dns import look_up
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -94,7 +94,7 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
     `server_hostname` is the name in the certificate where it is not `host`. Raises OSError.
     """
     failure = None
-    for family, kind, protocol, _, address in await _look_up(host, port, dns):
+    for family, kind, protocol, _, address in await look_up(host, port, socket.SOCK_STREAM, dns):
         stream = Stream(socket.socket(family, kind, protocol))
         step = "TCP"
         try:
@@ -114,15 +114,6 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
                 raise
             failure = error
     raise failure
-
-
-async def _look_up(host, port, dns):
-    """Return what getaddrinfo says of `host`, which does not block where `dns` is asked instead."""
-    hosts = (host,)
-    # The port knows addresses, names of the local network, and how to ask for those in .local.
-    if dns and "." in host and not (host.endswith(".local") or host.replace(".", "").isdigit()):
-        hosts = await resolve(host, (dns,))
-    return [each for one in hosts for each in socket.getaddrinfo(one, port, 0, socket.SOCK_STREAM)]
 
 
 def opener(link, host, port, make_context=None, server_hostname=None):

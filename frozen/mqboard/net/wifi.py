@@ -16,6 +16,7 @@ _POLL_S = 0.05
 _PAUSE_S = const(2)
 _NOT_FOUND = const(201)  # network.STAT_NO_AP_FOUND and STAT_WRONG_PASSWORD of the ESP32 port
 _WRONG_PASSWORD = const(202)
+_CONNECTING = const(1001)
 
 
 class Link:
@@ -83,7 +84,16 @@ class WifiLink(Link):
         status = self._interface.status()
         if status == _NOT_FOUND:
             return "not found"
+        if status == _CONNECTING and self._associated():
+            return "it gives us no IPv4 address (DHCP), and IPv6 alone is not enough"
         return "wrong password" if status == _WRONG_PASSWORD else "status %d" % status
+
+    def _associated(self):
+        try:
+            self._interface.status("rssi")
+            return True
+        except (OSError, RuntimeError):
+            return False
 
     async def _attempt(self, ssid, password):
         wlan = self._interface

@@ -21,6 +21,7 @@ class FakeInterface:
         self.reachable = {}
         self.fail = None
         self.server = "10.0.0.1"
+        self.state = 201
 
     def active(self, on=None):
         if on is not None:
@@ -37,8 +38,10 @@ class FakeInterface:
     def ifconfig(self):
         return ("10.0.0.2", "", "", self.server)
 
-    def status(self):
-        return 201
+    def status(self, what=None):
+        if what == "rssi" and self.state != 1001:
+            raise OSError("Wifi Not Connected")
+        return self.state
 
     def disconnect(self):
         self.up = False
@@ -119,6 +122,23 @@ class LinkTest(unittest.TestCase):
 
         run(with_link(one, body))
         self.assertTrue("not found" in "".join(self.log.lines))
+
+    def test_a_network_without_ipv4_is_told_from_one_that_is_not_there(self):
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        self.assertEqual(one._reason(), "not found")
+        self.interface.state = 1001
+        self.assertTrue("no IPv4 address" in one._reason())
+
+    def test_ethernet_without_an_ipv4_address_is_told_once(self):
+        one = EthernetLink({}, self.log, lambda arguments: self.interface)
+        one.patience_s = 0
+
+        async def body():
+            await until(lambda: any("no IPv4 address" in line for line in self.log.lines))
+            self.interface.up = True
+            await until(lambda: len(self.log.lines) == 2)
+
+        run(with_link(one, body))
 
     def test_ethernet_is_made_from_its_arguments_and_switched_on(self):
         made = []

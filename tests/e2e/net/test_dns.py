@@ -34,14 +34,15 @@ class Link:
 async def connect(host, port, names):
     async def resolve(name, servers):
         say("resolve", name, servers)
-        return await dns.resolve(name, servers, names)
+        return await real(name, servers, names)
 
-    net.stream.resolve = resolve
+    real = dns.resolve
+    dns.resolve = resolve
     try:
         stream = await net.opener(Link(), host, port)()
         stream.close()
     finally:
-        net.stream.resolve = dns.resolve
+        dns.resolve = real
 """
 SOON = "dns._WAITS_S = (0.1, 0.1, 0.2)\n"  # for servers that say nothing
 QUESTION = b"\x06broker\x07example\0\0\1\0\1"
@@ -179,7 +180,7 @@ def test_a_name_that_there_is_not_is_final(program, reply):
     with NameServer(lambda query: [reply(query)]) as server:
         found = look_up(program, server)
     assert found.startswith("DNS: no such name") and found.endswith("broker.example")
-    assert len(server.queries) == 1
+    assert [query[-3] for query in server.queries] == [1, 28]  # A, and once AAAA
 
 
 def test_nobody_there_is_an_error_at_once(program):
@@ -288,6 +289,25 @@ def test_a_broker_is_found_by_the_server_that_the_link_knows(program, broker):
         program.do(f"await connect('broker.example', {broker.port}, {server.port})")
         assert program.wait("resolve", since=since)[1:] == ["broker.example", [HOST]]
     assert len(server.queries) == 1
+
+
+def test_a_name_with_ipv6_addresses_only_is_told(program, broker):
+    def only_ipv6(query):  # as servers do: a question for the others has no answer
+        records = [record(socket.inet_pton(socket.AF_INET6, "::1"), 28)]
+        return [answer(query, *(records if query[-3] == 28 else []))]
+
+    with (
+        NameServer(only_ipv6) as server,
+        pytest.raises(Raised, match="broker.example has IPv6 addresses only, and we speak IPv4"),
+    ):
+        program.do(f"await connect('broker.example', {broker.port}, {server.port})")
+    first, second = server.queries
+    assert (first[-4:], second[-4:]) == (b"\0\1\0\1", b"\0\x1c\0\1")
+
+
+def test_an_ipv6_address_is_told(program):
+    with pytest.raises(Raised, match="fe80::z is an IPv6 address, and this port speaks IPv4 only"):
+        program.do("await net.open_stream('fe80::z', 1883, dns='127.0.0.1')")
 
 
 def test_a_name_that_does_not_exist_is_told(program, broker):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from certificates import FUTURE, Authority
+from nameserver import NameServer, address, answer
 from waiting import wait_until
 
 from mqhost.cli.questions import Questions
@@ -236,6 +237,39 @@ def test_the_clock_begins_with_the_firmware_and_is_set_by_ntp(board, time_server
     assert int(board.eval("__import__('time').time()")) + 946_684_800 >= built > 0
     set_clock(board, time_server)
     wait_days(board, "(2033, 5, 18)")
+
+
+def ask_by_name(board, time_port, names_port):
+    """Have the board ask the NTP server time.example, which the name server at a port knows."""
+    code = f"""if True:
+    import asyncio
+    from mqboard.net import dns, sntp
+    resolve = dns.resolve
+    dns.resolve = lambda name, servers: resolve(name, servers, {names_port})
+    async def go():
+        try: await sntp.set_clock("time.example", 0, {time_port}, "{HOST}")
+        except OSError as error: print("no time:", error)
+        finally: dns.resolve = resolve
+    asyncio.create_task(go())
+    """
+    board.eval(code)
+
+
+def test_the_time_servers_name_is_looked_up(board, time_server):
+    board.wait_online()
+    with NameServer(lambda query: [answer(query, address(HOST))]) as names:
+        ask_by_name(board, time_server, names.port)
+        wait_days(board, "(2033, 5, 18)")
+    assert names.queries
+
+
+def test_a_silent_name_server_does_not_stop_the_board(board, time_server):
+    board.wait_online()
+    with NameServer(lambda query: []) as names:
+        ask_by_name(board, time_server, names.port)
+        wait_until(lambda: names.queries, BOOT)
+        assert board.eval("6*7") == "42"
+        board.device.wait_console("no time: DNS: no answer from", BOOT)
 
 
 def test_a_certificate_from_the_future_has_the_clock_set(make_tls_board, authority, tmp_path):
