@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frozen"))
 
 _CONFIG = tempfile.mkdtemp(prefix="mqboard-tests-")
@@ -23,3 +25,13 @@ for name in ("MQBOARD_SIGNING_KEY", "MQBOARD_PUBLIC_KEYS"):
 # and all its children would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """Give a blank board on the desk: the on-board code in this process (ci/desk)."""
+    from ci.desk import open_desk  # only where it is wanted: it loads what builds need
+
+    opened = open_desk(tmp_path / "desk.flash")
+    yield opened
+    opened.flash.close()

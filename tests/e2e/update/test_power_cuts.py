@@ -3,7 +3,6 @@
 import pytest
 
 from ci import powercuts
-from ci.desk import open_desk
 from ci.powercuts import Cut, Story, Sweep
 from ci.wholecuts import Bench
 from mqhost.flash.espimage import ImageInfo
@@ -12,13 +11,6 @@ from mqhost.link.settings import Settings
 from mqhost.sim import bootloader
 from mqhost.sim.bootloader import Bootloader
 from mqwire.flash import ABORTED, VALID
-
-
-@pytest.fixture
-def desk(tmp_path):
-    desk = open_desk(tmp_path / "flash")
-    yield desk
-    desk.flash.close()
 
 
 @pytest.fixture

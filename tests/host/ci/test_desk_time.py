@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from ci.desk import Life, open_desk
+from ci.desk import Life
 from ci.powercuts import Image, settled
 
 
 @pytest.fixture
-def desk(tmp_path):
-    opened = open_desk(tmp_path / "desk.flash")
-    opened.flash.program(opened.table.slots[0].offset, Image.make(opened, "1.0", b"x" * 4096).app)
-    return opened
+def desk(desk):
+    """Give it an image to boot."""
+    desk.flash.program(desk.table.slots[0].offset, Image.make(desk, "1.0", b"x" * 4096).app)
+    return desk
 
 
 def test_time_in_which_something_blocks_the_board_is_no_silence(desk):

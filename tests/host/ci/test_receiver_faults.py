@@ -2,21 +2,12 @@
 
 import functools
 
-import pytest
-
 from ci import faults
-from ci.desk import Life, open_desk
+from ci.desk import Life
 from ci.faults import Attack
 from mqwire import update as wire
 
 CASES = 400
-
-
-@pytest.fixture
-def desk(tmp_path):
-    desk = open_desk(tmp_path / "flash")
-    yield desk
-    desk.flash.close()
 
 
 def test_no_attack_gets_a_wrong_byte_in_or_keeps_a_good_image_out(tmp_path):
