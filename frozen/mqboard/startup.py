@@ -17,7 +17,7 @@ from mqboard.clock import jitter
 from mqboard.health import bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.net import sntp, wifi
+from mqboard.net import timeofday, wifi
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
@@ -50,7 +50,7 @@ def assemble():
         me.mode,
         me.reset_cause,
     )
-    sntp.set_floor(mqbuild.BUILD_TIME)
+    timeofday.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, logger)
     mark("configuration")
     me.confirm_s = settings.confirm_s
@@ -121,7 +121,7 @@ def _opener(settings, the_link):
     if not settings.tls:
         return net.opener(the_link, settings.host, settings.port)
     from mqboard import credentials
-    from mqboard.net import tls  # only a board with TLS needs it
+    from mqboard.net import sntp, tls  # only a board with TLS needs these
 
     logger = log.Logger("tls")
     make_context = credentials.loader(settings, logger)

@@ -1,19 +1,15 @@
-"""Sets the time of day: a floor for the clock at boot, then SNTP (RFC 4330).
-
-The floor is the firmware's build time: certificates made before it can be checked at once.
-"""
+"""Asks an NTP server for the time of day and sets the clock: SNTP (RFC 4330)."""
 
 import asyncio
 import os
 import socket
 import struct
-import time
 from asyncio import core
 
-import machine
 from micropython import const
 
 from mqboard.net.dns import look_up
+from mqboard.net.timeofday import set_time
 
 _PORT = const(123)
 _REQUEST = b"\x1b" + bytes(39)  # version 3, client; our time of sending follows
@@ -24,15 +20,7 @@ _ORIGINATE = const(24)  # where our time of sending comes back
 _STAMP = const(8)
 _TRANSMIT = const(40)  # where the time stands in it, seconds since 1900
 _FROM_1900 = const(2208988800)
-_FROM_2000 = const(946684800)
 _TIMEOUT_S = const(5)
-_WEEKDAY = const(0)  # the port works it out
-
-
-def set_floor(unix_time):
-    """Set the clock to `unix_time` (seconds since 1970) if it is behind."""
-    if time.time() + _epoch() < unix_time:
-        _set(unix_time)
 
 
 async def set_clock(server, floor=0, port=_PORT, dns=""):
@@ -63,7 +51,7 @@ async def set_clock(server, floor=0, port=_PORT, dns=""):
     unix_time = seconds - _FROM_1900
     if unix_time < floor:
         raise OSError("the answer is older than this firmware")
-    _set(unix_time)
+    set_time(unix_time)
 
 
 def setting_clock(opener, untimely, link, server, floor, log):
@@ -94,13 +82,3 @@ def _receive(sock, stamp):
         answer = sock.recv(_ANSWER)
         if answer[_ORIGINATE : _ORIGINATE + _STAMP] == stamp:
             return answer
-
-
-def _epoch():
-    """Return when time.time() is 0, in seconds since 1970: it depends on the port."""
-    return _FROM_2000 if time.gmtime(0)[0] == 2000 else 0
-
-
-def _set(unix_time):
-    year, month, day, hour, minute, second = time.gmtime(unix_time - _epoch())[:6]
-    machine.RTC().datetime((year, month, day, _WEEKDAY, hour, minute, second, 0))
