@@ -42,7 +42,7 @@ def try_update(board, image):
     """Push; return what kept the update from succeeding, or None."""
     with board.session() as session:
         try:
-            push(session, *load_image(image.app), patience=8, confirm_timeout=40)
+            push(session, *load_image(image.app), patience=15, confirm_timeout=40)
         except (RefusedError, BoardError, SilentBoardError) as error:
             return error
     return None
