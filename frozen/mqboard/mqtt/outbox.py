@@ -6,9 +6,15 @@ session. Each message goes through here: an object of few names is quick to sear
 
 from collections import OrderedDict
 
+from micropython import const
+
 from mqboard.clock import jitter
 from mqboard.mqtt import packet
 
+# Of mqboard.mqtt.packet, without looking them up each time.
+_PUBACK = const(0x40)
+_PUBREC = const(0x50)
+_DUP = const(8)
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -58,7 +64,7 @@ class Outbox:
             raise TypeError("payload is no bytes")
         if topic != self._head_of:
             self.head(topic)
-        pending = self.expect(packet.PUBACK if qos == 1 else packet.PUBREC, event)
+        pending = self.expect(_PUBACK if qos == 1 else _PUBREC, event)
         pending.flags = qos << 1 | (packet.RETAIN if retain else 0)
         pending.topic = self._head
         pending.payload = payload
@@ -76,11 +82,11 @@ class Outbox:
         waiting[packet_id] = pending = Pending(packet_id, awaits, event)
         return pending
 
-    def settle(self, kind, packet_id, code):
+    def settle(self, kind, packet_id, code=0):
         """Take an acknowledgement, of whatever id."""
         pending = self.waiting.get(packet_id)
         if pending and pending.awaits == kind:
-            if kind == packet.PUBREC:
+            if kind == _PUBREC:
                 pending.awaits = packet.PUBCOMP
             else:
                 del self.waiting[packet_id]
@@ -133,7 +139,7 @@ class Outbox:
         return unsent[0] if unsent else None
 
     def send_now(self, pending):
-        """Send a registered message without waiting; False when `send` must be awaited.
+        """Send a new message without waiting; False when `send` must be awaited.
 
         Neither raises for a broken connection: the next one sends the message again.
         """
@@ -142,7 +148,9 @@ class Outbox:
         if self._writer.busy:
             return False
         try:
-            self._compose(pending)
+            pending.stream = self._writer.stream
+            self._writer.compose(pending.flags, pending.topic, pending.payload, pending.packet_id)
+            pending.flags |= _DUP
             return not self._writer.write_some()
         except OSError:  # `send` meets it again
             return False
@@ -168,4 +176,4 @@ class Outbox:
             writer.compose_release(pending.packet_id)
         else:
             writer.compose(pending.flags, pending.topic, pending.payload, pending.packet_id)
-            pending.flags |= packet.DUP
+            pending.flags |= _DUP

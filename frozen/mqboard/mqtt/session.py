@@ -16,7 +16,9 @@ from mqboard.mqtt.writer import Writer
 
 _QOS2_MAX = const(256)  # messages at QoS 2 that may be on their way to us at once
 _NO_TOPIC = b"\xff\xff\xff"  # the start of no PUBLISH: 0xFF is no UTF-8
-_PUBLISH, _PUBACK = const(0x30), const(0x40)  # packet's, without looking them up each time
+# Of mqboard.mqtt.packet, without looking them up each time.
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
 _ANSWERS = (packet.PUBACK, packet.PUBCOMP, packet.SUBACK, packet.UNSUBACK)
 
 
@@ -97,7 +99,7 @@ class Session:
     def take(self, first, body, stop):
         """Take a whole packet."""
         if first == _PUBACK and stop - body == 2:
-            return self.outbox.settle(_PUBACK, self.reader.number(body), 0)
+            return self.outbox.settle(_PUBACK, self.reader.number(body))
         if first & 0xF0 != _PUBLISH:
             return self._take_answer(first, body, stop)
         start = self.open(first, body, stop)
