@@ -6,7 +6,7 @@ import random
 import unittest
 
 from fakes import BLOCK, run, until
-from test_update import Bench, Request, blocks_of, image_of, offer_of
+from receiverbench import Bench, Request, blocks_of, image_of, offer_of
 
 import mqwire
 from mqwire import update as wire
