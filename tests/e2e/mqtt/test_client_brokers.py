@@ -165,7 +165,7 @@ def test_numbered_messages_over_a_link_that_is_cut(make, broker):
         board, other = make("board", port=proxy.port, clean=False), make("other")
         other.define("import numbered; numbers = numbered.Numbers(300)")
         other.do("await client.subscribe('up', numbers.take)")
-        board.define("import numbered")
+        board.define("import numbered; client.hang_ups = 1000")  # it is the link that breaks
         # A TLS connection begins with some thousand bytes.
         proxy.plan = cut_at_random(5, 5000 if "tls" in options else 400)
         proxy.cut()
