@@ -1,7 +1,7 @@
 """Publishes what a broker hangs up at: it is given up after three connections, and nothing else."""
 
 import pytest
-from hostclient import HostClient
+from certificates import Authority
 from standalone import Standalone
 from strictbroker import StrictBroker
 
@@ -15,6 +15,11 @@ async def publish_all(payloads, qos, size):
         for payload in payloads:
             await window.publish("up", payload, qos=qos)
 """
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 def refused(board):
@@ -42,16 +47,19 @@ def test_the_others_in_its_window_arrive_in_their_order(alone, qos, clean, place
         assert not broker.faults
 
 
-def test_mosquitto_hangs_up_at_too_large_a_packet(alone):
+@pytest.mark.parametrize("secure", [False, True])
+def test_mosquitto_hangs_up_at_too_large_a_packet(alone, authority, secure):
+    lines, options = [f"max_packet_size {MOST}"], {}
+    if secure:
+        lines += authority.listener()
+        options = {"host": "localhost", "tls": {"ca": str(authority.ca)}}
     with (
-        Broker(extra=[f"max_packet_size {MOST}"]) as broker,
-        HostClient(broker.port, "up", "host") as host,
-        Standalone(alone, broker.port) as board,
+        Broker(extra=lines, tls=secure) as broker,
+        Standalone(alone, broker.port, **options) as board,
     ):
         board.wait_up()
         large = board.start(f"return await client.publish('up', bytes({MOST}), qos=1)")
         small = board.start("return await client.publish('up', b'small', qos=1)")
         assert board.finish(large, PATIENCE) is False
         assert board.finish(small, PATIENCE) is True
-        host.wait("up", 1)
         assert refused(board) == [1, 0]
