@@ -196,15 +196,22 @@ def test_a_slot_that_has_it_all_is_verified_once_however_slow(board, variant):
 
 def test_an_update_waits_until_the_board_has_confirmed_what_it_runs(make_board, variant):
     images = variant("2.0.0"), variant("3.0.0")
-    board = make_board(update={"health_s": 4, "confirm_s": 60})
+    board = make_board(update={"health_s": 4, "confirm_s": 120})
     board.wait_online()
     with board.session() as session:
         boot_id = session.status()["boot_id"]
         first = board.command("ota", "--image", images[0].app)
         board.wait_status(session, lambda status: status["boot_id"] != boot_id)
-    code, out, err = board.mqboard("ota", "--image", images[1].app)
-    assert (first.wait(60), code, err) == (0, 0, "")
-    assert out.count("Waiting until the board has confirmed what it runs") == 1
+        session.request("eval", b"board.supervisor.calm_s = lambda: 0")  # not healthy until we say
+        second = board.command("ota", "--image", images[1].app)
+        shown = ""
+        while "Waiting until the board has confirmed what it runs" not in shown:
+            line = second.stdout.readline()
+            assert line, second.communicate()
+            shown += line
+        session.request("eval", b"del board.supervisor.calm_s")
+    out, err = second.communicate(timeout=120)
+    assert (first.wait(60), second.returncode, err) == (0, 0, ""), out
     assert board.wait_confirmed()["version"] == "3.0.0"
 
 
