@@ -1,6 +1,7 @@
 """Tests that resets, hangs and crashes of a real board lead to the right next boot."""
 
 import json
+import re
 
 import pytest
 
@@ -99,6 +100,23 @@ def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
     text = board.device.console.text()
     assert text[:end].count("/config.json was missing: written back") == 1
     assert "config.json" not in text[end:]
+
+
+def test_a_boot_reads_little_of_its_slot_and_says_what_took_how_long(make_board):
+    board = make_board(log={"level": "debug"})
+    board.wait_settled()  # the first boot hashed the image
+    board.device.power_off()
+    board.device.power_on()
+    board.device.wait_boots(2)
+    board.wait_settled()
+    assert 0 < int(board.eval("__import__('_bus').slot_bytes_read")) <= 65_536
+    begun, ended = [
+        re.findall(r"(\w+) \d+ ms", line)
+        for line in board.device.console.text().splitlines()
+        if " board: boot: " in line
+    ][-2:]
+    assert begun == ["storage", "modules", "identity", "configuration", "board"]
+    assert sorted(ended) == ["broker", "healthy", "network", "reachable"]
 
 
 def test_ctrl_c_gives_the_prompt_and_the_watchdog_waits(make_board):

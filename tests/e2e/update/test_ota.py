@@ -40,6 +40,8 @@ def test_an_update_ends_confirmed_in_the_other_slot(board, firmware, variant):
     assert (facts["version"], facts["image"]) == ("2.0.0", new.sha256)
     assert (facts["slot"], facts["slot_state"]) == ("ota_1", "valid")
     assert facts["confirm_s"] == 60
+    # Its hash was kept when it was written: not even its first boot has read it whole.
+    assert int(board.eval("__import__('_bus').slot_bytes_read")) <= 65_536
     # And back: the same way.
     result = ota(board, firmware)
     assert (result.old_version, result.slot) == ("2.0.0", "ota_0")
