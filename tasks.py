@@ -133,7 +133,8 @@ def test(_):
     packages.ensure("test", say=say)
     # Not the context's remainder: it is one text, without the quotes there were.
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
-    extra = extra or ["-n", "2", "--dist", "loadfile"]  # they wait more than they compute
+    # They wait more than they compute. In the order that tests/conftest.py gives them.
+    extra = extra or ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
 
 

@@ -35,3 +35,8 @@ def desk(tmp_path):
     opened = open_desk(tmp_path / "desk.flash")
     yield opened
     opened.flash.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests with real boards first: their files take long, and end best not alone."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
