@@ -96,10 +96,11 @@ class FakePartition:
 
 
 class FakeNvs:
-    """An esp32.NVS namespace in memory; `blobs` has what is kept."""
+    """An esp32.NVS namespace in memory; `blobs` has what is kept; nothing more while `full`."""
 
     def __init__(self):
         self.blobs = {}
+        self.full = False
 
     def get_blob(self, key, buffer):
         if key not in self.blobs:
@@ -109,6 +110,8 @@ class FakeNvs:
         return len(value)
 
     def set_blob(self, key, value):
+        if self.full:
+            raise OSError(-4357, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
         self.blobs[key] = bytes(value)
 
     def erase_key(self, key):

@@ -95,10 +95,7 @@ class Trial:
         that is all.
         """
         self._begun["due"] = True
-        try:
-            self._store.set("trial", json.dumps(self._begun))
-        except (OSError, MemoryError):
-            pass
+        self._note("trial", self._begun)
 
     def image(self):
         """Return the hash of the image on trial, or None."""
@@ -109,8 +106,10 @@ class Trial:
         self._store.erase("trial")
 
     def blame(self, code, reason):
-        """Note why the image on trial gives up: `reason` for people, `code` of mqwire.codes."""
-        self._store.set("why", json.dumps([code, reason[:_REASON_MAX]]))
+        """Note why the image on trial gives up: `reason` for people, `code` of mqwire.codes. When
+        the note gets lost, the reset cause has to tell.
+        """
+        self._note("why", [code, reason[:_REASON_MAX]])
 
     def confirmed(self):
         """Forget trial and failures: the running image proved good."""
@@ -129,9 +128,18 @@ class Trial:
         if trial and trial.get("image") != image:
             if trial.pop("due", False) and other_state in ("aborted", "invalid"):
                 trial["code"], trial["reason"] = self._why() or _guess(reset_cause)
-                self._store.set("failed", json.dumps(trial))
+                if not self._note("failed", trial):
+                    return trial  # NVS is full: each boot finds out anew
             self._store.erase("trial")
         return _parse(self._store.get("failed"), dict)
+
+    def _note(self, key, value):
+        """Keep `value` as JSON; return whether that could be. No board may die of a full NVS."""
+        try:
+            self._store.set(key, json.dumps(value))
+            return True
+        except (OSError, MemoryError):
+            return False
 
     def _why(self):
         """Return what the image that was rolled back said last: [code, reason], or None."""

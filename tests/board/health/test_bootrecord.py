@@ -67,6 +67,17 @@ class TrialTest(unittest.TestCase):
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
         self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
 
+    def test_with_a_full_nvs_a_failure_is_found_out_at_each_boot_anew(self):
+        self.start("beef", "2.0")
+        self.nvs.full = True
+        self.trial.blame(wire.NO_BROKER, "no broker")
+        for _ in range(2):
+            failed = self.trial.resolve("cafe", "aborted", "watchdog")
+            self.assertEqual((failed["image"], failed["code"]), ("beef", wire.WATCHDOG))
+        self.nvs.full = False
+        failed = self.trial.resolve("cafe", "aborted", "watchdog")
+        self.assertEqual(self.trial.resolve("cafe", "aborted", "reset"), failed)
+
     def test_without_a_word_of_its_own_the_reset_cause_tells(self):
         for cause, code in (
             ("watchdog", wire.WATCHDOG),
