@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mqwire
-from mqhost.errors import SilentBoardError, ToolError, UsageError
+from mqhost.errors import RefusedError, SilentBoardError, ToolError, UsageError
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import command_line
 from mqhost.progress import Progress, silent
@@ -20,6 +20,7 @@ from mqhost.update.failures import rolled_back
 from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
 from mqhost.update.transfer import CONFIRM, RESTART, SETTLE, Transfer, differs
+from mqwire import update as wire
 from mqwire.config import CONFIRM_S
 from mqwire.flash import CONFIRMED_STATES
 
@@ -95,7 +96,26 @@ def push(
             check_key(offer, before, session.prefix)
         if not retry_failed:
             check_failed_before(offer, before, session.prefix)
-        transfer.run()
+        try:
+            transfer.run()
+        except RefusedError as error:
+            status = session.last_status or {}
+            restarted = differs(status.get("boot_id"), before.get("boot_id"))
+            if error.code != wire.UNCONFIRMED or not restarted:
+                raise
+            # Into somebody else's update: from the start again, which waits until it is confirmed.
+            return push(
+                session,
+                offer,
+                app,
+                force=force,
+                retry_failed=retry_failed,
+                base=base,
+                full=full,
+                patience=patience,
+                confirm_timeout=confirm_timeout,
+                progress=progress,
+            )
     transferred = time.monotonic()
     status = _wait_confirmed(session, offer, transfer, confirm_timeout)
     return UpdateResult(
@@ -148,10 +168,9 @@ def _wait_settled(
 
 def _time_to_confirm(info: Mapping[str, Any]) -> float:
     """Return the seconds until a board that says `info` has confirmed an update, or is back."""
-    told = info.get("confirm_s")
+    told: Any = info.get("confirm_s")
     number = isinstance(told, (int, float)) and not isinstance(told, bool)
-    seconds = float(told or 0) if number else 0.0
-    return (seconds if 0 < seconds < 1e6 else CONFIRM_S) + _RESTART_SECONDS
+    return (float(told) if number and 0 < told < 1e6 else CONFIRM_S) + _RESTART_SECONDS
 
 
 def find_base(running: str, given: bytes | None) -> bytes | None:

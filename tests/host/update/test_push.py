@@ -131,6 +131,35 @@ def test_what_runs_already_but_unconfirmed_is_waited_for(session, board):
     assert (result.already, result.bytes_sent) == (False, 0)
 
 
+def test_an_update_of_somebody_else_that_comes_first_is_waited_for(session, board):
+    def come_first(command, ident, body):
+        """Restart into another image, on trial, when the offer comes; confirm it later."""
+        if command == "update":
+            board.answer = None
+            board.image = b"the other's image"
+            board.boots += 1
+            board.refuse = wire.UNCONFIRMED
+            board.facts.update(slot_state="pending", version="0.1.9")
+            board.announce()
+            confirmer.start()
+        getattr(board, "_do_" + command)(ident, body)
+        return []
+
+    def confirm():
+        board.refuse = None
+        board.facts.update(slot_state="valid")
+        board.announce()
+
+    confirmer = threading.Timer(0.3, confirm)
+    board.answer = come_first
+    stages = []
+    app = image()
+    result = push_new(session, app, progress=lambda stage, *_: stages.append(stage))
+    confirmer.join()
+    assert (board.image, result.old_version) == (app, "0.1.9")
+    assert transfer_module.SETTLE in stages
+
+
 def test_only_missing_blocks_are_sent(session, board):
     app = image()
     board.slot[: 4 * 4096] = app[: 4 * 4096]
@@ -398,7 +427,8 @@ def test_a_verdict_that_does_not_come_says_what_was_seen(session, board, outcome
 
 
 @pytest.mark.parametrize(
-    ("told", "waited"), [(0.4, 0.5), (None, 0.3), (0, 0.3), ("x", 0.3), (True, 0.3), (1e300, 0.3)]
+    ("told", "waited"),
+    [(0.4, 0.5), (None, 0.3), (0, 0.3), ("x", 0.3), (True, 0.3), (1e300, 0.3), (10**400, 0.3)],
 )
 def test_a_board_has_the_time_to_confirm_that_it_gives_itself(
     session, board, monkeypatch, told, waited
