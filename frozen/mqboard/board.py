@@ -156,10 +156,12 @@ class Board:
 
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
-        self.log.warning("resetting: %s", reason)
-        if not stay_safe:
-            count_from_zero(machine.RTC().memory)
-        machine.reset()
+        try:
+            if not stay_safe:
+                count_from_zero(machine.RTC().memory)
+            self.log.warning("resetting: %s", reason)
+        finally:  # whatever there is no memory for
+            machine.reset()
 
     # Commands and endings.
 
@@ -177,8 +179,9 @@ class Board:
         receiver = self._receiver or self._make_receiver()
         await receiver.update(request)
         if not self._receiver and not receiver.idle():
-            self._receiver = receiver
+            # In this order: without memory for the task the next offer begins anew.
             self.supervisor.add("update", self._receive, vital=False)
+            self._receiver = receiver
 
     def _make_receiver(self):
         # Only here: most boards wait for years between two updates, and each ends in a reset. It
@@ -231,12 +234,13 @@ class Board:
 
     async def restart(self, reason):
         """Say goodbye and reset; not counted as a crash."""
-        self.log.info("restarting: %s", reason)
-        topic = mqwire.status_topic(self.config.prefix)
         try:
+            self.log.info("restarting: %s", reason)
+            topic = mqwire.status_topic(self.config.prefix)
             if self.client.connected:
                 goodbye = self.client.publish(topic, identity.offline(reason), qos=1, retain=True)
                 await asyncio.wait_for(goodbye, _GOODBYE_S)
-        except (OSError, asyncio.TimeoutError) as error:
+        except (OSError, MemoryError, asyncio.TimeoutError) as error:
             sys.print_exception(error)
-        self._reset_now(reason)
+        finally:
+            self._reset_now(reason)

@@ -85,7 +85,7 @@ class Trial:
 
     def begin(self, image, version):
         """Note that `image` (hex SHA-256) is about to be made the one that boots next."""
-        self._begun = {"image": image, "version": version}
+        self._begun = {"image": image, "version": version, "due": False}
         self._store.erase("why")
         self._store.set("trial", json.dumps(self._begun))
 

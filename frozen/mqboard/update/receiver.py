@@ -235,13 +235,14 @@ class Receiver:
             self._install(image)
         except OSError as error:
             raise Refusal(wire.IMAGE_INVALID, str(error))
-        self._log.info("update to %s is in place", image.version)
         self._installed = image  # from now on nobody may write into the slot
         try:
+            self._log.info("update to %s is in place", image.version)
             await asyncio.wait_for(self._finish(Refusal(wire.INSTALLED, image.version)), 10)
         except Exception as error:  # nobody heard it; the birth of the new image will tell
             self._log.warning("update: %r", error)
-        await self._restart()
+        finally:
+            await self._restart()
 
     async def _pass(self, code, done):
         """Let others run between two blocks, and say now and then how many are `done`."""

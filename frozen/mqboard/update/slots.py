@@ -78,9 +78,15 @@ def image_hash(partition, store):
 
 
 def keep_hash(partition, sha256, store):
-    """Keep `sha256`, the hash (hex text) of the image just written to `partition`."""
-    image, _ = _seal(partition, _reader(partition, memoryview(bytearray(flash.DIGEST_SIZE))))
-    _keep(store, partition, image, sha256)
+    """Keep `sha256`, the hash (hex text) of the image just written to `partition`.
+
+    Raises nothing: at worst the image is read again at its first boot.
+    """
+    try:
+        image, _ = _seal(partition, _reader(partition, memoryview(bytearray(flash.DIGEST_SIZE))))
+        _keep(store, partition, image, sha256)
+    except (OSError, WireError, MemoryError):
+        pass
 
 
 def _reader(partition, view):

@@ -90,6 +90,21 @@ class SlotsTest(unittest.TestCase):
         slots.keep_hash(partition, "ab" * 32, store)
         self.assertEqual(slots.image_hash(partition, store), "ab" * 32)
 
+    def test_a_hash_that_cannot_be_kept_fails_no_update(self):
+        store = Store(FakeNvs())
+        for error in (OSError(5), MemoryError()):
+            partition = image_partition()
+
+            def readblocks(number, buffer, offset=0, error=error):
+                raise error
+
+            partition.readblocks = readblocks
+            slots.keep_hash(partition, "ab" * 32, store)
+        slots.keep_hash(FakePartition(3), "ab" * 32, store)  # no image
+        store._nvs.full = True
+        slots.keep_hash(image_partition(), "ab" * 32, store)
+        self.assertEqual(store._nvs.blobs, {})
+
     def test_an_image_that_does_not_end_in_its_hash_is_read_whole_each_time(self):
         store = Store(FakeNvs())
         partition = image_partition()

@@ -147,6 +147,27 @@ class FaultsTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_board_restarts_into_what_it_installed_though_it_has_no_memory_to_say_so(self):
+        async def go():
+            bench = Bench()
+
+            def full(*_):
+                raise MemoryError
+
+            def install(image):
+                log = bench.receiver._log
+                log.info = log.warning = full
+
+            bench.receiver._install = install
+            image = image_of(3 * BLOCK)
+            await bench.offer(offer_of(image))
+            for number, block in enumerate(blocks_of(image)):
+                bench.send((number, wire.RAW, block))
+            await until(lambda: bench.restarts == 1)
+            bench.stop()
+
+        run(go())
+
 
 if __name__ == "__main__":
     unittest.main()

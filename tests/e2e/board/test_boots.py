@@ -41,6 +41,18 @@ def test_the_reset_command_says_goodbye(board):
         assert other_boot(board, session, boot_id)["reset_cause"] == "reset"
 
 
+def test_a_reset_needs_no_memory_for_its_last_words(board):
+    board.eval(
+        "def full(*_, **__):\n    raise MemoryError\n"
+        "board.log.info = board.log.warning = board.client.publish = full"
+    )
+    with board.session() as session:
+        boot_id = session.status()["boot_id"]
+        with session.open("reset") as exchange:
+            exchange.send(b"")
+            assert other_boot(board, session, boot_id)["reset_cause"] == "reset"
+
+
 def test_three_boots_that_crash_end_in_safe_mode_and_reset_leaves_it(make_board):
     board = make_board(modules={"crasher": {}}, update={"health_s": 600, "confirm_s": 1200})
     board.wait_online()

@@ -81,3 +81,15 @@ def test_an_application_that_takes_the_heap_during_an_update(make_board, firmwar
     status = board.wait_confirmed()
     assert status["image"] == (firmware if trouble else new).sha256, trouble
     assert answers(board)
+
+
+def test_an_update_that_found_no_room_to_begin_is_nobody_elses_trouble(board, variant):
+    board.eval(
+        "add = board.supervisor.add\n"
+        "def full(*_, **__):\n"
+        "    board.supervisor.add = add\n"
+        "    raise MemoryError\n"
+        "board.supervisor.add = full"
+    )
+    assert "MemoryError" in str(try_update(board, variant("2.0.0")))
+    assert try_update(board, variant("2.0.0")) is None
