@@ -121,7 +121,7 @@ def load(path, store):
         complaint = "%s: %s" % (path, "is missing" if missing else "cannot be read")
     except ConfigError as error:
         complaint = "%s: %s" % (path, error)
-    text = store.get("config")
+    text = store.get("config", limits.MAX_KEPT)
     if text is None:
         raise ConfigError(complaint)
     config = parse(text)
@@ -142,7 +142,7 @@ def write_back(path, text, log):
             file.write(text)
         os.rename(path + ".new", path)
         log.warning("%s was missing: written back from its copy in NVS", path)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         log.error("%s is missing and cannot be written back: %s", path, error)
 
 

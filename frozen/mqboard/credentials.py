@@ -9,6 +9,7 @@ from micropython import const
 
 from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store
+from mqwire.config import MAX_KEPT
 
 _ENOENT = const(2)
 _NAMES = ("ca", "cert", "key")  # attributes of the configuration, and keys in NVS
@@ -28,7 +29,7 @@ def loader(settings, log):
             kept = list(sources)
             for index, name in enumerate(_NAMES):
                 if _is_path(kept[index]):
-                    kept[index] = store.get(name)
+                    kept[index] = store.get(name, MAX_KEPT)
             if kept == sources or not any(kept):
                 raise
             log.error("%s; using what was kept", error)
@@ -44,16 +45,23 @@ def keep(settings, store, log):
         if not _is_path(path):
             continue
         try:
-            with open(path) as file:
-                text = file.read()
-            if store.get(name) != text:
-                store.set(name, text)
-        except (OSError, ValueError) as error:  # gone; too large; not PEM
-            kept = store.get(name)
-            if kept and isinstance(error, OSError) and error.errno == _ENOENT:
-                write_back(path, kept, log)
-            else:
-                log.error("%s cannot be kept in NVS: %s", path, error)
+            _keep(name, path, store, log)
+        except (OSError, ValueError, MemoryError) as error:  # too large; not PEM
+            log.error("%s cannot be kept in NVS: %s", path, error)
+
+
+def _keep(name, path, store, log):
+    kept = store.get(name, MAX_KEPT)
+    try:
+        with open(path) as file:
+            text = file.read()
+    except OSError as error:
+        if not kept or error.errno != _ENOENT:
+            raise
+        write_back(path, kept, log)
+        return
+    if kept != text:
+        store.set(name, text)
 
 
 def _is_path(source):

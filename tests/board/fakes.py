@@ -106,6 +106,8 @@ class FakeNvs:
         if key not in self.blobs:
             raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
         value = self.blobs[key]
+        if len(value) > len(buffer):
+            raise OSError(-4364, "ESP_ERR_NVS_INVALID_LENGTH")
         buffer[: len(value)] = value
         return len(value)
 

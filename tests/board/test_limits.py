@@ -70,10 +70,11 @@ class ConfigurationTest(unittest.TestCase):
         store = Store(FakeNvs())
         for text in ("x" * (limits.MAX_KEPT - 1), "é" * (limits.MAX_KEPT // 2)):
             store.set("text", text)
-            self.assertEqual(store.get("text"), text)
-        with self.assertRaises(OSError):
+            self.assertEqual(store.get("text", limits.MAX_KEPT), text)
+        with self.assertRaises(OSError) as caught:
             store.set("text", text + "x")
-        self.assertEqual(store.get("text"), text)
+        self.assertEqual(str(caught.exception), "it has 4001 bytes; 4000 is the most")
+        self.assertEqual(store.get("text", limits.MAX_KEPT), text)
 
 
 class Build:

@@ -17,8 +17,10 @@ SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 NAMESPACE = "mqboard"  # in NVS
 
 _MAGIC = b"MQB1"
-_EFBIG = const(27)
 _REASON_MAX = const(200)  # characters
+# Bytes of all that is kept but the configuration and certificates: a heap in pieces has room for so
+# much where it has none for these.
+_USUAL_MAX = const(1024)
 
 
 class Store:
@@ -27,9 +29,9 @@ class Store:
     def __init__(self, nvs):
         self._nvs = nvs
 
-    def get(self, key):
-        """Return the text kept under `key`, or None."""
-        buffer = bytearray(MAX_KEPT)
+    def get(self, key, most=_USUAL_MAX):
+        """Return the text kept under `key`, of at most that many bytes, or None."""
+        buffer = bytearray(most)
         try:
             size = self._nvs.get_blob(key, buffer)
             return str(memoryview(buffer)[:size], "utf-8")
@@ -40,7 +42,7 @@ class Store:
         """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""
         data = text.encode()
         if len(data) > MAX_KEPT:
-            raise OSError(_EFBIG)
+            raise OSError("it has %d bytes; %d is the most" % (len(data), MAX_KEPT))
         self._nvs.set_blob(key, data)
         self._nvs.commit()
 

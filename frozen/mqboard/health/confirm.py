@@ -14,6 +14,7 @@ from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, 
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
+from mqwire.config import MAX_KEPT
 
 
 async def settle(board):
@@ -34,11 +35,12 @@ async def settle(board):
         await trial.turn(True)
     mark("reachable")
     board.log.debug("boot: %s", taken())
-    if settings.text and store.get("config") != settings.text:  # None: settled once, and died then
-        try:
+    try:
+        # None: settled once, and died then.
+        if settings.text and store.get("config", MAX_KEPT) != settings.text:
             store.set("config", settings.text)
-        except OSError as error:
-            board.log.error("the configuration cannot be kept in NVS: %s", error)
+    except (OSError, MemoryError) as error:
+        board.log.error("the configuration cannot be kept in NVS: %s", error)
     if settings.missing:
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""

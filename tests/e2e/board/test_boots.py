@@ -160,6 +160,40 @@ def test_settling_that_died_half_way_comes_to_its_end(board):
     board.wait_settled()
 
 
+# An application that takes the heap and gives back pieces of 2.5 KB each.
+PIECES = b"""
+import asyncio, gc
+
+async def start(board, settings):
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(240))
+    except MemoryError:
+        pass
+    for at in range(0, len(kept) - 20, 24):
+        for number in range(at, at + 10):
+            kept[number] = None
+    gc.collect()
+    try:
+        bytearray(4000)
+        print("pieces: too large")
+    except MemoryError:
+        print("pieces: small")
+    await asyncio.sleep(1_000_000)
+"""
+
+
+def test_a_heap_in_small_pieces_costs_a_copy_in_nvs_and_no_more(make_board):
+    board = make_board(files={"/pieces.py": PIECES}, modules={"pieces": {}})
+    board.device.wait_console("pieces: small")
+    board.wait_online()
+    board.wait_settled()
+    text = board.device.console.text()
+    assert "the configuration cannot be kept in NVS: memory allocation failed" in text
+    assert "died" not in text
+
+
 def test_a_broker_that_comes_back_finds_the_board(make_board, broker):
     board = make_board()
     board.wait_online()
