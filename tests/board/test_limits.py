@@ -120,7 +120,7 @@ class WireTest(unittest.TestCase):
         trial = Trial(Store(FakeNvs()))
         trial.begin("1" * 64, Build.VERSION)
         trial.due()
-        trial.blame(wire.CRASH, "\n" * 1000)
+        trial.blame(wire.CRASH, "\x01" * 1000)
         me = identity.Identity(Build, "12345678")
         me.image = "0" * 64
         me.oldest = Build.SEQ

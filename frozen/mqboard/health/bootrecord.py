@@ -19,8 +19,9 @@ NAMESPACE = "mqboard"  # in NVS
 _MAGIC = b"MQB1"
 _REASON_MAX = const(200)  # characters
 # Bytes of all that is kept but the configuration and certificates: a heap in pieces has room for so
-# much where it has none for these.
-_USUAL_MAX = const(1024)
+# much where it has none for these. The longest is a failed image, whose reason JSON may make six
+# times as long.
+_USUAL_MAX = const(1536)
 
 
 class Store:
