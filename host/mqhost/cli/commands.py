@@ -44,11 +44,17 @@ _FACTS = {
     "heap_used": "used heap",
     "uptime_s": "uptime",
     "address": "address",
-    "refused": "messages given up",
+    "refused": "given up",
     "signing": "signatures",
     "failed": "failed update",
 }
-_UNITS = {"confirm_s": " s", "heap_free": " B", "heap_used": " B", "uptime_s": " s"}
+_UNITS = {
+    "confirm_s": " s",
+    "heap_free": " B",
+    "heap_used": " B",
+    "uptime_s": " s",
+    "refused": " messages",
+}
 
 
 def run_eval(settings: Settings, code: str, output: Output, *, debug: Debug = None) -> None:

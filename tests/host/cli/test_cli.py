@@ -120,6 +120,13 @@ def test_info_prints_the_facts(mqboard, board):
     assert "free heap     100,000 B" in process.stdout
 
 
+def test_what_info_says_stands_in_one_column(mqboard, board):
+    board.facts |= {key: 3 for key in commands._FACTS if key not in board.facts}
+    for line in mqboard("info").stdout.splitlines():
+        assert line[12:14].endswith(" ") and line[14] != " ", line
+    assert "given up      3 messages" in mqboard("info").stdout
+
+
 def test_info_as_json_is_json(mqboard, board):
     assert json.loads(mqboard("info", "--json").stdout)["board"] == "sim"
 
