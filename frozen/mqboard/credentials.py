@@ -22,6 +22,7 @@ def loader(settings, log):
         from mqboard.net import tls  # only a board with TLS needs it
 
         sources = [getattr(settings, name) for name in _NAMES]
+        settings.copies = False  # whether these are what we reach the broker with
         try:
             return tls.make_context(*sources, verify=settings.verify)
         except OSError as error:
@@ -33,24 +34,28 @@ def loader(settings, log):
             if kept == sources or not any(kept):
                 raise
             log.error("%s; using what was kept", error)
+            settings.copies = True
             return tls.make_context(*kept, verify=settings.verify)
 
     return make_context
 
 
 def keep(settings, store, log):
-    """Copy the files to NVS, once the board has reached its broker with them."""
+    """Copy the files to NVS, once the board has reached its broker with them.
+
+    When it did so with the copies, these stay: a file may be damaged.
+    """
     for name in _NAMES:
         path = getattr(settings, name)
         if not _is_path(path):
             continue
         try:
-            _keep(name, path, store, log)
+            _keep(name, path, store, log, settings.copies)
         except (OSError, ValueError, MemoryError) as error:  # too large; not PEM
             log.error("%s cannot be kept in NVS: %s", path, error)
 
 
-def _keep(name, path, store, log):
+def _keep(name, path, store, log, proved):
     kept = store.get(name, MAX_KEPT)
     try:
         with open(path) as file:
@@ -61,6 +66,8 @@ def _keep(name, path, store, log):
         write_back(path, kept, log)
         return
     if kept != text:
+        if proved:
+            raise OSError("the broker was reached with the copy that is there")
         store.set(name, text)
 
 

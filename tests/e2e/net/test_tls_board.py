@@ -93,6 +93,21 @@ def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker
     assert "cannot be kept" not in board.device.console.text()
 
 
+@pytest.mark.parametrize("damage", ["''", "open({0!r}).read()[:200]"], ids=["empty", "cut"])
+def test_a_damaged_file_never_replaces_its_good_copy(make_tls_board, broker, authority, damage):
+    board = make_tls_board(over_tls(broker), {CA_PATH: authority.ca.read_bytes()})
+    board.wait_settled()
+    board.eval(f"text = {damage.format(CA_PATH)}\nwith open({CA_PATH!r}, 'w') as f: f.write(text)")
+    for _ in range(2):
+        with board.session() as session:
+            old = board.wait_online()["boot_id"]
+            session.request("reset")
+            board.wait_status(session, lambda status, old=old: status["boot_id"] != old, BOOT)
+        board.wait_settled()
+    said = f"{CA_PATH} cannot be kept in NVS: the broker was reached with the copy"
+    assert said in board.device.console.text()
+
+
 @pytest.fixture
 def strict(authority):
     """Run a broker that wants a client certificate; `heard` is its log."""
