@@ -165,10 +165,9 @@ def test_ctrl_c_in_the_middle_and_a_second_ota(board, firmware, variant):
     assert board.wait_confirmed()["version"] == "2.0.0"
 
 
-@pytest.mark.parametrize("read_seconds", [0.016, 0.05])
-def test_slow_flash_is_compared_once_and_shown(board, variant, read_seconds):
+def test_slow_flash_is_compared_once_and_shown(board, variant):
     new = variant("2.0.0")
-    board.device.read_latency(read_seconds)
+    board.device.read_latency(0.016)
     code, out, err = board.mqboard("ota", "--image", new.app)
     assert (code, err) == (0, "")
     console = board.device.console.text()
@@ -178,7 +177,7 @@ def test_slow_flash_is_compared_once_and_shown(board, variant, read_seconds):
         assert out.count(f"{stage}: ") > 1, out
 
 
-def test_a_slot_that_has_it_all_is_verified_once_however_slow(board, variant):
+def test_a_slot_that_has_it_all_is_compared_and_verified_once_however_slow(board, variant):
     new = variant("2.0.0")
     board.wait_settled()
     board.device.power_off()
@@ -193,6 +192,7 @@ def test_a_slot_that_has_it_all_is_verified_once_however_slow(board, variant):
     assert (code, err) == (0, "")
     assert "its slot had them all" in out
     console = board.device.console.text()
+    assert "does not reach us" not in console
     assert (console.count("update needs 0"), console.count("is in place")) == (1, 1)
 
 

@@ -51,6 +51,13 @@ sys.path += [str(FROZEN), str(ROOT / "tests" / "board" / "cpython")]
 on_board = importlib.import_module("mqboard.config")
 
 
+class NothingKept:
+    """A board's store (mqboard.health.bootrecord.Store) that is empty."""
+
+    def get(self, key, most):
+        return None
+
+
 def places(value, path=()):
     """Yield the paths of everything in `value`."""
     yield path
@@ -74,7 +81,7 @@ def board_takes(record):
         json.dump(record, file)
         file.flush()
         try:
-            return on_board.load(file.name, {})[1] == ""
+            return on_board.load(file.name, NothingKept())[1] == ""
         except on_board.ConfigError:
             return False
 
