@@ -27,9 +27,16 @@ def say(console: Console, text: str) -> None:
 
 
 def json_text(record: Any, indent: int | None = 2) -> str:
-    """Return `record` as JSON in printable ASCII; what JSON does not know becomes its text."""
-    # The one control character that json leaves as it is.
-    return json.dumps(record, indent=indent, default=str).replace("\x7f", "\\u007f")
+    """Return `record` as JSON in printable ASCII; what JSON does not know becomes its text, and a
+    number that is none (a board may say NaN, or 1e999) becomes null.
+    """
+    try:
+        text = json.dumps(record, indent=indent, default=str, allow_nan=False)
+    except ValueError:
+        loose = json.dumps(record, default=str)
+        strict = json.loads(loose, parse_constant=lambda _: None)
+        text = json.dumps(strict, indent=indent, allow_nan=False)
+    return text.replace("\x7f", "\\u007f")  # the one control character that json leaves as it is
 
 
 def clean(text: str) -> str:

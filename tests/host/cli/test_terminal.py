@@ -172,6 +172,11 @@ def test_what_is_told_to_scripts_is_json_that_says_all(board, piped):
     assert json_text(EVIL, None).isprintable()
 
 
+def test_numbers_that_are_none_are_null_in_json():
+    said = json.loads('{"a": NaN, "b": [1e999, -Infinity, 1.5], "c": "NaN"}')
+    assert json_text(said, None) == '{"a": null, "b": [null, null, 1.5], "c": "NaN"}'
+
+
 def test_questions_cannot_control_the_terminal_either():
     asked = []
     questions = Questions(lambda question: asked.append(question) or "y", None)
