@@ -96,7 +96,7 @@ class Client(Connection):
         """Return a Window: `async with client.window(8) as window` lets up to 8 messages wait for
         acknowledgement.
         """
-        from mqboard.mqtt.window import Window
+        from mqboard.mqtt.window import Window  # 0.9 KB on 64 bits, only for who wants one
 
         return Window(self.outbox, size)
 
@@ -129,7 +129,7 @@ class Client(Connection):
         """Return a subscription as an iterator: `async with client.messages(filter) as messages`,
         then `async for topic, payload, retained in messages`. `limit` as for `subscribe`.
         """
-        from mqboard.mqtt.inbox import Messages
+        from mqboard.mqtt.inbox import Messages  # 1.1 KB on 64 bits, only for who wants it
 
         return Messages(self, topic_filter, qos, limit)
 
