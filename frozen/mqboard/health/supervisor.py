@@ -146,7 +146,7 @@ class Supervisor:
             pass  # that is what it died of, then
 
     def _unheard(self, loop, context):
-        """Ignore a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
+        """Log a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
         task = context.get("future")
         if not any([entry.task is task for entry in self._entries]):
             self._log.exception(context["exception"], "a task that nobody waits for died")

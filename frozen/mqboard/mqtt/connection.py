@@ -27,7 +27,7 @@ _BACKOFF_MAX_MS = const(30_000)
 
 
 class MqttError(Exception):
-    """The broker refused us or is silent."""
+    """Raised when the broker refuses us or is silent."""
 
 
 class Connection(Session):
