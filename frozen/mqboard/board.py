@@ -26,6 +26,9 @@ _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
 _MUTE_S = const(300)  # connected, and yet no command comes back
 _TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
+# Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
+# boards wait for years between two of them, and an idle board has the memory for the user.
+_COMMANDS = ()
 _LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 
 
@@ -53,6 +56,8 @@ class Board:
         router.register("reset", self._reset, MANAGEMENT)
         router.register("update", self._update, MANAGEMENT)
         router.register("cancel", self._cancel, MANAGEMENT)
+        for command in _COMMANDS:
+            router.register(command, self._load_and_answer, MANAGEMENT)
 
     def run(self):
         """Run the board, for ever."""
@@ -164,6 +169,10 @@ class Board:
             machine.reset()
 
     # Commands and endings.
+
+    async def _load_and_answer(self, request):
+        module = __import__("mqboard.commands." + request.command, None, None, ("answer",))
+        await module.answer(self, request)
 
     async def _info(self, request):
         uptime_s, refused = self.supervisor.seconds, self.client.refused

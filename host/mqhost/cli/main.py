@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from mqhost.cli import commands
 from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
-from mqhost.cli.printing import board_output, clean_lines, say
+from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
+from mqhost.cli.printing import board_output, say
 from mqhost.cli.questions import Questions
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.link.boardconfig import Wish
-from mqhost.link.settings import Settings
 from mqhost.signing.sign import sign
 from mqhost.update.push import PATIENCE
 from mqhost.update.store import remember
@@ -47,34 +46,17 @@ _INTERRUPTED = 130
 @click.pass_context
 def cli(context: click.Context, verbose: bool, **options: Any) -> None:
     """Manage MicroPython boards over MQTT."""
-    context.obj = _Edge(options, verbose)
-
-
-class _Edge:
-    """What commands need of the command line; the settings are resolved when they are used."""
-
-    def __init__(self, options: dict[str, Any], verbose: bool) -> None:
-        self._options = options
-        self.debug = _to_stderr if verbose else None
-        self.console = Console()
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.resolve(self._options)
+    context.obj = Edge(options, verbose)
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_json = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
-_raw = click.option(
-    "--raw", is_flag=True, help="On a terminal, too, print it byte for byte, control codes and all."
-)
 
 
 @cli.command("eval")
 @click.argument("code")
-@_raw
+@raw_option
 @click.pass_obj
-def eval_command(edge: _Edge, code: str, raw: bool) -> None:
+def eval_command(edge: Edge, code: str, raw: bool) -> None:
     """Evaluate Python CODE on the board and print the answer.
 
     An expression prints its value; statements print what they print. CODE - reads it from standard
@@ -86,17 +68,17 @@ def eval_command(edge: _Edge, code: str, raw: bool) -> None:
 
 
 @cli.command("info")
-@_json
+@json_option
 @click.pass_obj
-def info_command(edge: _Edge, as_json: bool) -> None:
+def info_command(edge: Edge, as_json: bool) -> None:
     """Ask the board for its version, image, slot, memory and uptime."""
     commands.run_info(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
 
 
 @cli.command("status")
-@_json
+@json_option
 @click.pass_obj
-def status_command(edge: _Edge, as_json: bool) -> None:
+def status_command(edge: Edge, as_json: bool) -> None:
     """Print what the broker remembers of the board; exit code 4 if it is offline.
 
     This asks the broker only, so it also works when the board is away.
@@ -106,12 +88,12 @@ def status_command(edge: _Edge, as_json: bool) -> None:
 
 @cli.command("log")
 @click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
-@_raw
+@raw_option
 @click.pass_obj
-def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
+def log_command(edge: Edge, lines: int | None, raw: bool) -> None:
     """Follow the board's log until Ctrl-C."""
     commands.run_log(
-        edge.settings, board_output(raw), lines=lines or 0, note=_to_stderr, debug=edge.debug
+        edge.settings, board_output(raw), lines=lines or 0, note=to_stderr, debug=edge.debug
     )
 
 
@@ -145,7 +127,7 @@ def log_command(edge: _Edge, lines: int | None, raw: bool) -> None:
     help="Seconds to wait for the new firmware to be confirmed.  [what the board gives it, and 60]",
 )
 @click.pass_obj
-def ota_command(edge: _Edge, board: str | None, image: Path | None, **options: Any) -> None:
+def ota_command(edge: Edge, board: str | None, image: Path | None, **options: Any) -> None:
     """Push new firmware and wait until the board has confirmed it.
 
     Interrupted or lost, it resumes when it is run again.
@@ -156,7 +138,7 @@ def ota_command(edge: _Edge, board: str | None, image: Path | None, **options: A
 @cli.command("sign")
 @click.argument("image", type=_FILE)
 @click.pass_obj
-def sign_command(edge: _Edge, image: Path) -> None:
+def sign_command(edge: Edge, image: Path) -> None:
     """Sign the offer beside IMAGE, an app.bin that was built without the private key.
 
     The key is MQBOARD_SIGNING_KEY (PEM text or a file), or else the development key.
@@ -190,7 +172,7 @@ def sign_command(edge: _Edge, image: Path) -> None:
 )
 @click.pass_obj
 def adopt_command(
-    edge: _Edge,
+    edge: Edge,
     ssid: str | None,
     broker: str | None,
     broker_user: str | None,
@@ -213,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ended_like_ctrl_c():
             cli.main(arguments, prog_name="mqboard", standalone_mode=False)
     except ToolError as error:
-        _to_stderr(str(error))
+        to_stderr(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -221,8 +203,3 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
     return 0
-
-
-def _to_stderr(line: str) -> None:
-    # What a board or a broker said may be in it.
-    click.echo(clean_lines(line), err=True)

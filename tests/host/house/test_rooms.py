@@ -17,10 +17,12 @@ BELOW = {"": set(), "link": {""}, "flash": {"", "link"}}
 for _room, _over in [
     ("signing", "flash"),
     ("update", "signing"),
-    ("build", "update"),
+    ("manage", "update"),
+    ("build", "manage"),
     ("artifacts", "build"),
     ("sim", "artifacts"),
-    ("usb", "sim"),
+    ("fleet", "sim"),
+    ("usb", "fleet"),
     ("cli", "usb"),
 ]:
     BELOW[_room] = BELOW[_over] | {_over}

@@ -1,0 +1,35 @@
+"""Holds what every command of `mqboard` takes from its line: settings, console, common options.
+
+main.py makes the `Edge`; commands get it by `@click.pass_obj`.
+"""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mqhost.cli.printing import clean_lines
+from mqhost.link.settings import Settings
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
+raw_option = click.option(
+    "--raw", is_flag=True, help="On a terminal, too, print it byte for byte, control codes and all."
+)
+
+
+class Edge:
+    """Carries what commands need of their line; `settings` are resolved when they are used."""
+
+    def __init__(self, options: dict[str, Any], verbose: bool) -> None:
+        self._options = options
+        self.debug = to_stderr if verbose else None
+        self.console = Console()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.resolve(self._options)
+
+
+def to_stderr(line: str) -> None:
+    """Print a line to stderr, cleaned: what a board or a broker said may be in it."""
+    click.echo(clean_lines(line), err=True)
