@@ -5,7 +5,7 @@ import re
 import pytest
 from hostclient import HostClient
 
-from ci.bench.mqtt_lab import OURS, RAW, Lab
+from ci.bench.mqtt.lab import OURS, RAW, Lab
 from ci.bench.rig import Rig
 from mqhost.paths import ROOT
 from mqhost.progress import silent

@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 
 from ci.bench import mqtt
-from ci.bench.mqtt_lab import certify
-from ci.bench.mqtt_peer import DONE, Link, Peer, publish_packet
-from ci.bench.mqtt_recover import Proxy
+from ci.bench.mqtt.lab import certify
+from ci.bench.mqtt.peer import DONE, Link, Peer, publish_packet
+from ci.bench.mqtt.recover import Proxy
 
 
 @pytest.mark.parametrize("size, head", [(64, 2), (109, 2), (110, 3), (1024, 3), (16384, 4)])

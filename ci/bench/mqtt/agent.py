@@ -1,6 +1,6 @@
-"""Runs our MQTT client while its broker goes and comes: what mqtt_recover.py watches.
+"""Runs our MQTT client while its broker goes and comes: what recover.py watches.
 
-    micropython mqtt_agent.py PORT NAME CLEAN
+    micropython agent.py PORT NAME CLEAN
 
 It subscribes to in/NAME and prints each message it gets ("in" and the payload); and it publishes
 numbers to out/NAME at QoS 1, and prints each that was acknowledged ("acked" and the number). CLEAN

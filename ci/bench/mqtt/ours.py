@@ -1,8 +1,8 @@
-"""Runs our MQTT client at the same work as mqtt_raw.py, and tells what it takes of the heap.
+"""Runs our MQTT client at the same work as raw.py, and tells what it takes of the heap.
 
-    micropython mqtt_ours.py PORT CA KIND SIZE COUNT
+    micropython ours.py PORT CA KIND SIZE COUNT
 
-KIND is one of mqtt_raw.py's, or
+KIND is one of raw.py's, or
 
     alloc0, alloc1   prints the bytes allocated per message, for the last 100 of COUNT received
     heap             prints the bytes of heap with asyncio running, and then connected, too

@@ -1,9 +1,9 @@
 """Does the least that MQTT takes on MicroPython, without a line of ours: what mqboard.mqtt is
 measured against.
 
-    micropython mqtt_raw.py PORT CA KIND SIZE COUNT
+    micropython raw.py PORT CA KIND SIZE COUNT
 
-It connects to the peer (mqtt_peer.py) on PORT of this machine, over TLS if CA is a file and not
+It connects to the peer (peer.py) on PORT of this machine, over TLS if CA is a file and not
 "-", prints "ready", does its KIND with COUNT messages of SIZE bytes, and prints "done":
 
     rx0, rx1   takes them: walks over the packets where they lie in the buffer and counts them;

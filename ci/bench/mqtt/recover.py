@@ -22,10 +22,10 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 
-from ci.bench.mqtt_lab import Lab
+from ci.bench.mqtt.lab import Lab
 from mqhost.sim.broker import Broker
 
-_AGENT = Path(__file__).with_name("mqtt_agent.py")
+_AGENT = Path(__file__).with_name("agent.py")
 _NAMES = _KEEPS, _FORGETS = "keeps", "forgets"  # a session
 _CUT_SECONDS = 5.0
 _PATIENCE = 60.0

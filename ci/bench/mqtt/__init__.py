@@ -1,6 +1,6 @@
 """Measures how near our MQTT client comes to the least that MicroPython can do, and its cost.
 
-The raw client (mqtt_raw.py) and ours (mqtt_ours.py) run as programs on the same executable, taking
+The raw client (raw.py) and ours (ours.py) run as programs on the same executable, taking
 turns at the same mosquitto, which is what users have. It sends slower than either client receives;
 what our client itself costs shows at a scripted peer, which is faster: the figures named `peer`.
 Names: `rx0`, `rx1` receive at QoS 0 and 1, `pub0`, `pub1_awaited`, `pub1_window8` publish; then the
@@ -14,8 +14,8 @@ from itertools import product
 
 from ci import fuzz
 from ci.bench import Figure, median
-from ci.bench.mqtt_lab import OURS, RAW, Lab
-from ci.bench.mqtt_recover import recover
+from ci.bench.mqtt.lab import OURS, RAW, Lab
+from ci.bench.mqtt.recover import recover
 from ci.bench.rig import Rig
 
 _SIZES = {"64": 64, "1k": 1024, "4k": 4096}
@@ -38,7 +38,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     _single: when messages come one by one, so that each is waited for.
     heap_bytes: what is in use connected and subscribed, beyond what asyncio takes.
     frozen_bytes: the compiled (.mpy) bytes of manifest/client.py without asyncio.
-    recover_…, lost: see mqtt_recover.py. fuzz_cases: see ci/fuzz.py; so many were run, as
+    recover_…, lost: see recover.py. fuzz_cases: see ci/fuzz.py; so many were run, as
     MQBOARD_FUZZ_CASES says, 20,000 by default.
     """
     runs = 3 if rig.quick else 5

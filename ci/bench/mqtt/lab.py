@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ci.bench.mqtt_peer import Peer, flood_broker, publish_packet
+from ci.bench.mqtt.peer import Peer, flood_broker, publish_packet
 from ci.bench.raw import extract
 from ci.bench.rig import VERSION, Rig
 from mqhost.build.build import BuildResult, build
@@ -27,8 +27,8 @@ from mqhost.paths import BUILD, ROOT
 from mqhost.sim.broker import Broker, free_port
 from mqhost.sim.device import HEAP
 
-RAW = Path(__file__).with_name("mqtt_raw.py")
-OURS = Path(__file__).with_name("mqtt_ours.py")
+RAW = Path(__file__).with_name("raw.py")
+OURS = Path(__file__).with_name("ours.py")
 _OUTPUT = BUILD / "bench" / "client"
 _ROOMY = "4m"  # a heap for counting what is allocated: nothing is collected meanwhile
 _SERVER_FILES = ("cert", "pem"), ("key", "key")
