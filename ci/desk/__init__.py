@@ -66,6 +66,7 @@ class Desk:
         self.life: Life | None = None  # the last boot
         self.end: BaseException | None = None  # how the last boot ended
         self.healthy = True  # False: the board never calls itself healthy
+        self.connected = True  # False: its broker cannot be reached
         self.faults: list[BaseException] = []  # what on-board code let out, ever
         self.console = io.StringIO()  # what the board printed since its last boot
         # What was to be installed: (address of the slot, size, hex SHA-256).
@@ -174,7 +175,6 @@ class Life:
     It is also the board's MQTT client and its supervisor.
     """
 
-    connected = True
     seconds = 0
     turn: Callable[[], None]
     on_up: Callable[[], None]
@@ -201,7 +201,8 @@ class Life:
         from mqboard.health.confirm import settle
         from mqboard.router import MANAGEMENT
 
-        self.up.set()
+        if self.connected:
+            self.up.set()
         self.add("work", self.router.run)
         self.add("management", lambda: self.router.run(MANAGEMENT))
         self.add("settle", lambda: settle(self.board))
@@ -259,6 +260,11 @@ class Life:
 
     # What the board sees as its supervisor and its MQTT client.
 
+    @property
+    def connected(self) -> bool:
+        """Return whether there is a broker."""
+        return self._desk.connected
+
     def add(self, name: str, start: Callable, vital: bool = True) -> None:
         """Run a task of the board's."""
         task = asyncio.create_task(start())
@@ -303,6 +309,9 @@ class _Link:
 
     def address(self) -> str:
         return "desk"
+
+    def restart(self) -> None:
+        pass
 
 
 def seq_of(version: str) -> int:

@@ -1,7 +1,7 @@
 """Runs the board: starts its tasks, answers its own commands, and ends it by a reset.
 
 `Board` is also what a user's module gets: `async def start(board, settings)` finds client, log,
-config and supervisor.
+config, reach and supervisor.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from micropython import const
 
 import mqwire
 from mqboard import identity
-from mqboard.clock import jitter, ticks_diff, ticks_ms
+from mqboard.clock import jitter
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero
 from mqboard.health.confirm import settle
+from mqboard.health.reach import Reach
 from mqboard.log import Logger
 from mqboard.router import MANAGEMENT
 from mqboard.update import slots
@@ -24,12 +25,9 @@ from mqboard.update import slots
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
-_MUTE_S = const(300)  # connected, and yet no command comes back
-_TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
 _COMMANDS = ()
-_LINK_RESTARTS = const(6)  # of the network, in the time until the board itself is reset
 
 
 class Board:
@@ -44,13 +42,11 @@ class Board:
         self.client = client
         self.router = router
         self.log = Logger("board")
+        self.reach = Reach(wifi, client, settings, self.log)
         self.settled = False  # mqboard.health.confirm is done with this boot
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
         self.announce = client.on_up = self._news.set
-        self._turned_at = ticks_ms()
-        self._silent_ms = 0  # since a command last came back
-        self._link_restarts = 0  # since then
         supervisor.turn = self._turn
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
@@ -132,7 +128,7 @@ class Board:
         for _ in range(_PROOF_TIMEOUT_S):
             try:
                 await asyncio.wait_for(back.wait(), 1)
-                self._silent_ms = 0
+                self.reach.heard()
                 return True
             except asyncio.TimeoutError:
                 if not self.client.connected:
@@ -141,23 +137,13 @@ class Board:
         return False
 
     def _turn(self):
-        """Run once a second: keep the console's duplicate; reset a board silent for long."""
+        """Run once a second: keep the console's duplicate; reset a board unreachable for long."""
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if self._receiver:
             self._receiver.look()
-        now = ticks_ms()
-        # While something blocks the loop nothing can come back, and so nothing is missing.
-        self._silent_ms += min(ticks_diff(now, self._turned_at), _TURN_MS)
-        self._turned_at = now
-        silent_s = self._silent_ms / 1000
-        # With a connection it is not the broker that is missing, it is us.
-        if silent_s > (_MUTE_S if self.client.connected else self.config.unreachable_s):
-            self._reset_now("unreachable for %d s" % silent_s, self.identity.mode == "safe")
-        due = int(_LINK_RESTARTS * silent_s / self.config.unreachable_s)
-        if due > self._link_restarts and not self.client.connected and self.link.connected():
-            self.log.warning("restarting the network: unreachable for %d s", silent_s)
-            self.link.restart()
-        self._link_restarts = due
+        late = self.reach.turn()
+        if late:
+            self._reset_now(late, self.identity.mode == "safe")
 
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""

@@ -8,7 +8,7 @@
                 "server_name": null},
      "ntp": "pool.ntp.org",
      "update": {"health_s": 10, "confirm_s": 300, "allow_downgrade": false},
-     "watchdog": {"timeout_s": 60, "unreachable_s": 3600},
+     "watchdog": {"timeout_s": 60, "network_s": 600, "unreachable_s": 3600},
      "log": {"level": "info"},
      "modules": {"name": {settings}}}
 
@@ -98,6 +98,7 @@ def parse(text):
     watchdog = _get(root, "watchdog", dict, {})
     timeout_s = _get(watchdog, "timeout_s", _NUMBER, 60)
     config.watchdog_s = _within(timeout_s, "timeout_s", limits.WATCHDOG_S)
+    config.network_s = _positive(watchdog, "network_s", 600)
     config.unreachable_s = _positive(watchdog, "unreachable_s", 3600)
     config.log_level = _get(_get(root, "log", dict, {}), "level", str, "info")
     config.modules = _get(root, "modules", dict, {})

@@ -64,7 +64,7 @@ _KEYS: dict[str, dict[str, _Kind]] = {
         "ref_clk_mode": str,
     },
     "update": {"health_s": _NUMBER, "confirm_s": _NUMBER, "allow_downgrade": bool},
-    "watchdog": {"timeout_s": _NUMBER, "unreachable_s": _NUMBER},
+    "watchdog": {"timeout_s": _NUMBER, "network_s": _NUMBER, "unreachable_s": _NUMBER},
     "log": {"level": str},
 }
 _REQUIRED = {

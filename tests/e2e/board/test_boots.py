@@ -254,7 +254,7 @@ def test_a_board_that_stays_unreachable_resets_and_comes_back(make_board):
 
 
 def test_the_network_is_restarted_before_the_board_is(make_board, broker):
-    board = make_board(watchdog={"timeout_s": 60, "unreachable_s": 24})
+    board = make_board(watchdog={"timeout_s": 60, "network_s": 4})
     board.wait_online()
     broker.stop()
     try:

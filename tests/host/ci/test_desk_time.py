@@ -64,3 +64,21 @@ def test_a_proof_counts_only_the_time_in_which_the_board_runs(desk):
     assert not desk.run(script), desk.console.getvalue()
     assert proofs == [True]
     assert "does not reach us" not in desk.console.getvalue()
+
+
+def test_resets_of_an_unreachable_board_never_lead_to_safe_mode(desk):
+    modes = []
+
+    async def script(life: Life) -> None:
+        modes.append(life.board.identity.mode)
+        while True:
+            await asyncio.sleep(1)
+            life.board._turn()
+
+    desk.connected = False
+    for _ in range(4):
+        begun = desk.clock.now
+        assert desk.run(script)
+        assert "resetting: unreachable for 3601 s" in desk.console.getvalue()
+        assert 3600 <= desk.clock.now - begun < 3610
+    assert (modes, desk.faults) == (["normal"] * 4, [])

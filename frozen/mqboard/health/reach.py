@@ -1,0 +1,79 @@
+"""Tells whether the board can be reached, and says what is to be done when it cannot for long.
+
+    for module "blink":  state = await board.reach.changed()
+
+To be unreachable is no fault of the board's: its modules keep running, and nothing of this counts
+as a crash. After `watchdog.network_s` without a command of its own that came back the network is
+begun anew, and once more after each time that long; after `watchdog.unreachable_s` the board.
+"""
+
+import asyncio
+
+from micropython import const
+
+from mqboard.clock import ticks_diff, ticks_ms
+
+_MUTE_MS = const(300_000)  # connected, and yet no command comes back
+_TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
+_LOOK_S = 0.5
+
+
+class Reach:
+    """What `link` (mqboard.net.wifi) and `client` (mqboard.mqtt) have come to.
+
+    `settings` has network_s and unreachable_s; `ticks()` gives milliseconds as ticks_ms does.
+    """
+
+    def __init__(self, link, client, settings, log, ticks=ticks_ms):
+        self._link = link
+        self._client = client
+        self._settings = settings
+        self._log = log
+        self._ticks = ticks
+        self._turned_at = ticks()
+        self.heard()
+
+    @property
+    def state(self):
+        """Return "no network", "no broker" or "connected"."""
+        if self._client.up.is_set():
+            return "connected"
+        return "no broker" if self._link.connected() else "no network"
+
+    async def changed(self, since=None):
+        """Wait until the state is another than `since`, or than now; return it."""
+        since = since or self.state
+        while True:
+            state = self.state
+            if state != since:
+                return state
+            await asyncio.sleep(_LOOK_S)
+
+    def heard(self):
+        """Note that a command has come back to us: the board can be reached."""
+        self._silent_ms = 0
+        self._mute_ms = 0  # of them in this connection
+        self._restarts = 0
+
+    def turn(self):
+        """Run once a second; return why the board has to be reset, None when it has not."""
+        now = self._ticks()
+        # While something blocks the loop nothing can come back, and so nothing is missing.
+        passed = min(ticks_diff(now, self._turned_at), _TURN_MS)
+        self._turned_at = now
+        self._silent_ms += passed
+        silent_s = self._silent_ms // 1000
+        if self._client.connected:
+            # It is not the broker that is missing, it is us. Whatever there was before it, a new
+            # connection has its time.
+            self._mute_ms += passed
+            late = self._mute_ms > _MUTE_MS
+        else:
+            self._mute_ms = 0
+            late = silent_s > self._settings.unreachable_s
+            due = int(silent_s / self._settings.network_s)
+            if due > self._restarts and not late:
+                self._restarts = due
+                self._log.warning("restarting the network: unreachable for %d s", silent_s)
+                self._link.restart()
+        return "unreachable for %d s" % silent_s if late else None

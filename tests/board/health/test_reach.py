@@ -1,0 +1,148 @@
+"""Tests what becomes of an outage: first the network begins anew, then the board."""
+
+import asyncio
+import unittest
+
+from fakes import FakeLog, run
+
+from mqboard.health.reach import Reach
+
+
+class Settings:
+    network_s = 600
+    unreachable_s = 3600
+
+
+class FakeLink:
+    """A link, up or not; counts how often it was begun anew."""
+
+    def __init__(self):
+        self.up = True
+        self.restarts = 0
+
+    def connected(self):
+        return self.up
+
+    def restart(self):
+        self.restarts += 1
+
+
+class FakeClient:
+    """A client, connected or not."""
+
+    def __init__(self):
+        self.up = asyncio.Event()
+        self.connect()
+
+    def connect(self):
+        self.connected = True
+        self.up.set()
+
+    def lose(self):
+        self.connected = False
+        self.up.clear()
+
+
+class ReachTest(unittest.TestCase):
+    def setUp(self):
+        self.now = 0
+        self.link = FakeLink()
+        self.client = FakeClient()
+        self.log = FakeLog()
+        self.reach = Reach(self.link, self.client, Settings, self.log, lambda: self.now)
+
+    def pass_time(self, seconds):
+        """Let time pass, turn by turn; return (seconds, why) of the first turn with a reset."""
+        for second in range(1, seconds + 1):
+            self.now += 1000
+            why = self.reach.turn()
+            if why:
+                return second, why
+        return None
+
+    def test_the_network_is_begun_anew_after_its_time_and_the_board_much_later(self):
+        for up in (True, False):
+            self.setUp()
+            self.link.up = up
+            self.client.lose()
+            self.assertEqual(self.pass_time(599), None)
+            self.assertEqual(self.link.restarts, 0)
+            self.assertEqual(self.pass_time(1), None)
+            self.assertEqual(self.link.restarts, 1)
+            self.assertEqual(self.pass_time(3000), None)
+            self.assertEqual(self.link.restarts, 6)
+            self.assertEqual(self.pass_time(10), (1, "unreachable for 3601 s"))
+            self.assertEqual(self.link.restarts, 6)
+            self.assertEqual(len(self.log.lines), 6)
+
+    def test_a_command_that_came_back_begins_the_time_anew(self):
+        for _ in range(5):
+            self.client.lose()
+            self.assertEqual(self.pass_time(3600), None)
+            self.client.connect()
+            self.assertEqual(self.pass_time(1), None)
+            self.reach.heard()
+        self.assertEqual(self.link.restarts, 30)
+
+    def test_a_connection_without_our_commands_ends_sooner(self):
+        self.assertEqual(self.pass_time(1000), (301, "unreachable for 301 s"))
+        self.assertEqual(self.link.restarts, 0)
+
+    def test_a_connection_after_an_outage_has_its_time(self):
+        self.client.lose()
+        self.pass_time(3600)
+        self.client.connect()
+        self.assertEqual(self.pass_time(300), None)
+
+    def test_connections_in_which_nothing_comes_back_end_as_an_outage_does(self):
+        for _ in range(36):
+            self.client.connect()
+            self.assertEqual(self.pass_time(99), None)
+            self.client.lose()
+            self.assertEqual(self.pass_time(1), None)
+        self.assertEqual(self.link.restarts, 6)
+        self.assertEqual(self.pass_time(10), (1, "unreachable for 3601 s"))
+
+    def test_time_in_which_the_board_stood_still_is_no_silence(self):
+        self.client.lose()
+        for _ in range(100):
+            self.now += 50_000  # as long as the watchdog allows
+            self.assertEqual(self.reach.turn(), None)
+        self.assertEqual(self.link.restarts, 0)
+
+    def test_the_state_is_said_in_words(self):
+        self.assertEqual(self.reach.state, "connected")
+        self.client.lose()
+        self.assertEqual(self.reach.state, "no broker")
+        self.link.up = False
+        self.assertEqual(self.reach.state, "no network")
+
+    def test_a_module_can_wait_for_changes(self):
+        heard = []
+
+        async def module():
+            state = None
+            while True:
+                state = await self.reach.changed(state)
+                heard.append(state)
+
+        async def body():
+            task = asyncio.create_task(module())
+            await asyncio.sleep(0)
+            self.client.lose()
+            # What it is by now is told at once to whoever knows something else.
+            self.assertEqual(await self.reach.changed("connected"), "no broker")
+            self.assertEqual(await self.reach.changed("no network"), "no broker")
+            while not heard:
+                await asyncio.sleep(0.01)
+            self.link.up = False
+            while len(heard) < 2:
+                await asyncio.sleep(0.01)
+            task.cancel()
+
+        run(body())
+        self.assertEqual(heard, ["no broker", "no network"])
+
+
+if __name__ == "__main__":
+    unittest.main()
