@@ -58,7 +58,7 @@ def assemble():
         me.oldest = bootrecord.newest_seq(store)
         if me.slot_state in flash.CONFIRMED_STATES:
             me.oldest = max(me.oldest, me.floor)
-    watchdog = machine.WDT(timeout=int(settings.watchdog_s * 1000))
+    watchdog = machine.WDT(timeout=int(settings.timeout_s * 1000))
     supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
     the_link = _link(settings)
     client = _client(settings, the_link)
@@ -102,16 +102,17 @@ def _load_config(store, me, logger):
     if complaint:
         logger.error("%s", complaint)
     try:
-        log.set_level(loaded.log_level)
+        log.set_level(loaded.level)
     except ValueError:
-        logger.error("log.level: %s is not a level", loaded.log_level)
+        pass  # complained about
     return loaded
 
 
 def _link(settings):
     logger = log.Logger("link")
     if settings.ethernet is None:
-        return wifi.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
+        networks = [(known["ssid"], known["password"]) for known in settings.networks]
+        return wifi.WifiLink(network.WLAN(network.STA_IF), networks, logger)
     from mqboard.net.ethernet import EthernetLink  # few boards need it
 
     return EthernetLink(settings.ethernet, logger)

@@ -1,17 +1,108 @@
-"""Defines limits and defaults of a board's /config.json, for the board that reads it and the host
-that writes it. Times are in seconds, sizes in bytes of UTF-8; a range is (from, to).
+"""Defines what a board's /config.json may say, for the board that reads it and the host that writes
+it: its keys, their defaults and limits. `read` goes through a configuration by that table.
+
+Times are in seconds, sizes in bytes of UTF-8.
 """
 
 from mqwire import WireError
+from mqwire.names import check_prefix
+
+# One row a key: its name, its kind, its default, its limit. To add a key is to add its row.
+#
+# Kind: "text"; "secret", a text that is never shown; "file", a path or PEM text; "whole" and
+# "number"; "bool"; and of keys, whose rows then stand in place of a limit (None: any keys):
+#   "group"      an object whose keys stand beside all others once they are read, so each has a name
+#                of its own: `broker.host` is the attribute `host`
+#   "object"     an object that is read as a dict, defaults filled in
+#   "objects"    a list of these
+#   "arguments"  an object for somebody who knows better: handed on as it stands, at worst in doubt
+# Default: what stands in for a key that is missing or null; `...`: it must be there. A list and a
+# group need none: they are empty.
+# Limit: (from, to), or the name of a check that `_check` makes.
+#
+# All of it is constants, so that it stays in flash: no names, no sums.
+KEYS = (
+    ("prefix", "text", ..., "prefix"),
+    (
+        "networks",
+        "objects",
+        None,
+        (
+            ("ssid", "text", ..., "ssid"),
+            ("password", "secret", "", "passphrase"),
+        ),
+    ),
+    (
+        "ethernet",  # see mqboard.net.ethernet
+        "arguments",
+        None,
+        (
+            ("phy_type", "text", ..., None),
+            ("phy_addr", "whole", ..., None),
+            ("mdc", "whole", None, None),
+            ("mdio", "whole", None, None),
+            ("reset", "whole", None, None),
+            ("power", "whole", None, None),
+            ("cs", "whole", None, None),
+            ("int", "whole", None, None),
+            ("spi", "arguments", None, None),
+            ("ref_clk", "whole", None, None),
+            ("ref_clk_mode", "text", None, None),
+        ),
+    ),
+    (
+        "broker",
+        "group",
+        ...,
+        (
+            ("host", "text", ..., "host"),
+            ("port", "whole", None, (1, 65535)),  # by default TLS_PORT, or PLAIN_PORT
+            ("user", "text", None, "credential"),
+            ("password", "secret", None, "credential"),
+            ("keepalive", "number", 60, (1, 65535)),
+            ("tls", "bool", True, None),
+            ("ca", "file", None, None),
+            ("cert", "file", None, None),
+            ("key", "file", None, None),
+            ("verify", "bool", True, None),
+            ("server_name", "text", None, None),
+        ),
+    ),
+    ("ntp", "text", "pool.ntp.org", None),
+    (
+        "update",
+        "group",
+        None,
+        (
+            ("health_s", "number", 10, "positive"),
+            ("confirm_s", "number", 300, "positive"),
+            ("allow_downgrade", "bool", False, None),
+        ),
+    ),
+    (
+        "watchdog",
+        "group",
+        None,
+        (
+            # Fed once a second: a shorter watchdog would bite a board that is well.
+            ("timeout_s", "number", 60, (2, 86400)),
+            ("network_s", "number", 600, "positive"),
+            ("unreachable_s", "number", 3600, "positive"),
+        ),
+    ),
+    ("log", "group", None, (("level", "text", "info", "level"),)),
+    ("modules", "object", None, None),
+)
+
+# What is wrong with a configuration: it cannot be used; it can, yet hardly as it was meant, and a
+# new one is refused for it; it has a key that means nothing to this version.
+FAULT = 0
+DOUBT = 1
+UNKNOWN = 2
+_DOUBTFUL = ("host", "ssid", "passphrase", "level")  # checks: boards ran with what these find
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883
-PORT = (1, 65535)
-KEEPALIVE_S = (1, 65535)
-# Fed once a second: a shorter watchdog would bite a board that is well.
-WATCHDOG_S = (2, 86400)
-HEALTH_S = 10
-CONFIRM_S = 300
 # With less time to confirm an update than so many times health_s, none would ever be confirmed.
 LEAST_CONFIRM = 2
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -24,26 +115,163 @@ MAX_CREDENTIAL = 65535  # a user name, a password: MQTT writes a text's length i
 MAX_SSID = 32  # IEEE 802.11
 PASSPHRASE = (8, 63)  # WPA2
 _KEY_DIGITS = 64  # the key itself
+_SHOWN = 40  # characters of a wrong value
 
 
-def check_network(ssid, password):
-    """Raise WireError unless there can be such a Wi-Fi network; `password` "": an open one."""
-    size = _size(ssid)
-    if not 0 < size <= MAX_SSID:
-        raise WireError("the name '%s' has %d bytes; 1 to %d are possible" % (ssid, size, MAX_SSID))
-    size = _size(password)
-    least, most = PASSPHRASE
-    if password and not least <= size <= most and not _is_key(password):
-        raise WireError(
-            "the password of '%s' has %d bytes; Wi-Fi takes %d to %d, or none for an open network"
-            % (ssid, size, least, most)
-        )
+def read(root, into):
+    """Set each value of the configuration `root` as an attribute of `into`, the default where it is
+    missing; return what is wrong: [(FAULT or DOUBT or UNKNOWN, key, the rest of a sentence)].
+
+    A key is written with dots, as networks.0.ssid. With a FAULT the values are of no use.
+    """
+    wrong = []
+    _read(root, KEYS, "", into, wrong)
+    if not any([severity == FAULT for severity, _, _ in wrong]):
+        _relate(into, wrong)
+    return wrong
 
 
 def check_credential(text):
     """Raise WireError if `text` is too long to be a user name or a password at a broker."""
     if _size(text) > MAX_CREDENTIAL:
         raise WireError("it has %d bytes; %d is the most" % (_size(text), MAX_CREDENTIAL))
+
+
+def _read(table, rows, path, into, wrong):
+    """Read the object `table` by its `rows` into an object or a dict; None: nobody wants the values
+    from here, and what is wrong with them is a doubt at most.
+    """
+    if not isinstance(table, dict):
+        wrong.append((FAULT, path[:-1] or "it", "must be an object, {...}"))
+        return
+    for key in table:
+        if not any([row[0] == key for row in rows]):
+            wrong.append((UNKNOWN, path + key, "is not known"))
+    for key, kind, default, limit in rows:
+        value = table.get(key)
+        fault = ""
+        if value is not None:
+            fault = _misfit(value, kind) or _beyond(value, limit)
+            if fault and kind == "secret":
+                fault = "cannot be so: " + fault
+            elif fault:
+                fault = "is %s; %s" % (_shown(value), fault)
+        elif default is ...:
+            fault = "is missing"
+        elif kind in ("group", "objects"):
+            value = {} if kind == "group" else []
+        else:
+            value = default
+        usable = not fault or limit in _DOUBTFUL and not _misfit(value, kind)
+        if fault:
+            wrong.append((DOUBT if usable or into is None else FAULT, path + key, fault))
+        if usable:
+            _read_inner(value, kind, limit, path + key + ".", into, wrong)
+            if isinstance(into, dict):
+                into[key] = value
+            elif into is not None and kind != "group":
+                setattr(into, key, value)
+
+
+def _read_inner(value, kind, rows, path, into, wrong):
+    """Read what is inside of `value`, if that is something with keys by `rows`."""
+    if kind == "group":
+        _read(value, rows, path, into, wrong)
+    elif kind == "objects":
+        for index, item in enumerate(value):
+            _read(item, rows, "%s%d." % (path, index), item, wrong)
+    elif kind in ("object", "arguments") and value and rows:
+        _read(value, rows, path, None if kind == "arguments" else value, wrong)
+
+
+def _relate(into, wrong):
+    """Look at what belongs together, and set the defaults that depend on others."""
+    if not into.networks and into.ethernet is None:
+        wrong.append((FAULT, "networks", "has none in it: the board needs at least one"))
+    if into.port is None:
+        into.port = TLS_PORT if into.tls else PLAIN_PORT
+    if into.tls and into.verify and not into.ca:
+        wrong.append((FAULT, "broker.ca", "is missing, and neither tls nor verify is false"))
+    for one, other in (("cert", "key"), ("key", "cert")):
+        if getattr(into, one) and not getattr(into, other):
+            wrong.append((FAULT, "broker." + other, "is missing, which broker.%s needs" % one))
+    least = LEAST_CONFIRM * into.health_s
+    if into.confirm_s < least:
+        why = "is %s; it must be at least twice update.health_s, which is %s"
+        wrong.append((DOUBT, "update.confirm_s", why % (into.confirm_s, into.health_s)))
+        into.confirm_s = least
+    if into.modules is None:
+        into.modules = {}
+
+
+def _misfit(value, kind):
+    """Return a sentence on what `value` must be, if it is not of this kind; otherwise ""."""
+    if kind == "bool":
+        fits, what = isinstance(value, bool), "true or false"
+    elif kind in ("text", "secret", "file"):
+        fits, what = isinstance(value, str), "a text"
+    elif kind == "objects":
+        fits, what = isinstance(value, list), "a list, [...]"
+    elif kind == "whole":
+        fits, what = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif kind == "number":
+        fits, what = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+    else:
+        fits, what = isinstance(value, dict), "an object, {...}"
+    return "" if fits else "it must be " + what
+
+
+def _shown(value):
+    """Return `value` as a sentence has it; without what is inside of it, which may be secret."""
+    if isinstance(value, str):
+        return "PEM text" if "-----BEGIN" in value else repr(value[:_SHOWN])
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _beyond(value, limit):
+    """Return a sentence on what is wrong with `value`, if it is not within its limit."""
+    try:
+        _check(value, limit)
+    except WireError as error:
+        return str(error)
+    return ""
+
+
+def _check(value, limit):
+    if limit == "prefix":
+        check_prefix(value)
+    elif limit == "credential":
+        check_credential(value)
+    elif limit == "passphrase":
+        _check_passphrase(value)
+    elif limit == "ssid":
+        if not 0 < _size(value) <= MAX_SSID:
+            raise WireError("it has %d bytes; 1 to %d are possible" % (_size(value), MAX_SSID))
+    elif limit == "host":
+        if not value:
+            raise WireError("it must be the broker's name or address")
+    elif limit == "level":
+        if value not in LOG_LEVELS:
+            raise WireError("it must be one of " + ", ".join(LOG_LEVELS))
+    elif limit == "positive":
+        if value <= 0:
+            raise WireError("it must be more than 0")
+    elif limit and not isinstance(limit[0], tuple) and not limit[0] <= value <= limit[1]:
+        raise WireError("it must be from %d to %d" % limit)
+
+
+def _check_passphrase(text):
+    size = _size(text)
+    least, most = PASSPHRASE
+    if text and not least <= size <= most and not _is_key(text):
+        raise WireError(
+            "it has %d bytes; Wi-Fi takes %d to %d, or none for an open network"
+            % (size, least, most)
+        )
 
 
 def _size(text):

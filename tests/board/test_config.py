@@ -7,6 +7,7 @@ from fakes import FakeNvs
 
 from mqboard import config
 from mqboard.health.bootrecord import Store
+from mqwire.config import KEYS
 
 GOOD = {
     "prefix": "esp32/test",
@@ -19,7 +20,7 @@ class ConfigTest(unittest.TestCase):
     def test_defaults(self):
         parsed = config.parse(json.dumps(GOOD))
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
-        self.assertEqual(parsed.networks, [("net", "long secret")])
+        self.assertEqual(parsed.networks, GOOD["networks"])
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
         self.assertEqual(parsed.allow_downgrade, False)
 
@@ -41,15 +42,18 @@ class ConfigTest(unittest.TestCase):
             ({"prefix": "a\ud800"}, "prefix"),
             ({"prefix": "é" * 100 + "a"}, "201 bytes"),
             ({"networks": []}, "networks"),
-            ({"networks": [{}]}, "ssid"),
+            ({"networks": [{}]}, "networks.0.ssid is missing"),
             ({"networks": "net"}, "networks"),
             ({"broker": {}}, "host"),
-            ({"broker": {"host": "h", "port": "1883"}}, "port"),
-            ({"broker": {"host": "h", "keepalive": 0}}, "keepalive"),
+            (
+                {"broker": {"host": "h", "port": "1883"}},
+                "port is '1883'; it must be a whole number",
+            ),
+            ({"broker": {"host": "h", "keepalive": 0}}, "broker.keepalive is 0; it must be from 1"),
             ({"broker": {"host": "h"}}, "broker.ca"),
             ({"broker": {"host": "h", "tls": "no"}}, "tls"),
             ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "key"),
-            ({"update": {"confirm_s": -1}}, "confirm_s"),
+            ({"update": {"confirm_s": -1}}, "confirm_s is -1; it must be more"),
             ({"update": []}, "update"),
             ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),
             ({"modules": [1]}, "modules"),
@@ -62,6 +66,44 @@ class ConfigTest(unittest.TestCase):
         for text in ("", "{", "[]", "null", "{}"):
             with self.assertRaises(config.ConfigError):
                 config.parse(text)
+
+    def test_what_is_doubtful_or_unknown_is_told_and_used_all_the_same(self):
+        for changes, sentence in (
+            ({"modlues": {}}, "modlues is not known"),
+            ({"networks": [{"ssid": "n", "pasword": "x"}]}, "networks.0.pasword is not known"),
+            ({"log": {"level": "loud"}}, "log.level is 'loud'; it must be one of debug, info"),
+            ({"ethernet": {"phy_type": 1}}, "ethernet.phy_type is 1; it must be a text"),
+            ({"broker": {"host": "", "tls": False}}, "broker.host is ''; it must be the"),
+        ):
+            fields = dict(GOOD)
+            fields.update(changes)
+            self.assertIn(sentence, config.parse(json.dumps(fields)).complaint)
+        fields["ethernet"] = {"phy_type": 1, "new": 2}
+        self.assertEqual(config.parse(json.dumps(fields)).ethernet, fields["ethernet"])
+
+    def test_no_message_shows_a_secret_or_what_may_have_one_inside(self):
+        hidden = "s3cret"
+        for changes in (
+            {"networks": {"ssid": "n", "password": hidden}},
+            {"networks": [{"ssid": "n", "password": "s3c"}]},
+            {"networks": [{"ssid": "n", "pasword": hidden}]},
+            {"broker": {"host": {"password": hidden}, "password": [hidden]}},
+            {"broker": {"host": "h", "port": "-----BEGIN PRIVATE KEY-----" + hidden}},
+        ):
+            fields = dict(GOOD)
+            fields.update(changes)
+            try:
+                told = config.parse(json.dumps(fields)).complaint
+            except config.ConfigError as error:
+                told = str(error)
+            self.assertTrue(told)
+            self.assertFalse("s3c" in told, told)
+
+    def test_each_key_has_an_attribute_of_its_own(self):
+        seen = []
+        for name, kind, _, rows in KEYS:
+            seen += [row[0] for row in rows] if kind == "group" else [name]
+        self.assertEqual(len(seen), len(set(seen)))
 
     def test_too_little_time_to_confirm_an_update_is_set_right_and_never_refused(self):
         store = Store(FakeNvs())

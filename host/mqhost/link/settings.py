@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
+from mqhost.link import schema
 from mqwire import WireError, names
 from mqwire import config as limits
 
@@ -50,7 +51,7 @@ class Settings:
             raise UsageError(
                 "The server's name is empty: --server, MQBOARD_SERVER or mqboard.toml."
             )
-        low, high = limits.PORT
+        low, high = schema.key("broker.port").limit
         if not low <= self.port <= high:
             raise UsageError(f"Port {self.port} is not between {low} and {high}.")
         if not 0 < self.timeout < 1e6:

@@ -12,6 +12,7 @@ from typing import Any
 
 import mqwire
 from mqhost.errors import RefusedError, SilentBoardError, ToolError, UsageError
+from mqhost.link import schema
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import command_line
 from mqhost.progress import Progress, silent
@@ -21,9 +22,9 @@ from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
 from mqhost.update.transfer import CONFIRM, RESTART, SETTLE, Transfer, differs
 from mqwire import update as wire
-from mqwire.config import CONFIRM_S
 from mqwire.flash import CONFIRMED_STATES
 
+CONFIRM_S = schema.key("update.confirm_s").default  # of a board that does not say
 PATIENCE = 120.0  # seconds without any progress until the transfer is given up
 _RESTART_SECONDS = 60.0  # for two of them, and two connections: there, and back if it must
 

@@ -19,7 +19,16 @@ from mqhost.build.board import Board
 from mqhost.errors import UsageError
 from mqhost.flash.filesystem import list_files, make_filesystem
 from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
-from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish, check, is_loopback, load
+from mqhost.link.boardconfig import (
+    CA_PATH,
+    CERT_PATH,
+    KEY_PATH,
+    Wish,
+    check,
+    is_loopback,
+    load,
+    unknown,
+)
 from mqhost.progress import Progress, silent
 from mqhost.usb.flashing import Firmware, check_kind, open_target
 from mqhost.usb.serial_port import SIM
@@ -97,7 +106,8 @@ class Provision:
     @property
     def notes(self) -> list[str]:
         """Sentences about what may not be as expected."""
-        notes = [
+        notes = unknown(self.config)
+        notes += [
             f"{path} has {len(data):,} B. Boards keep a copy of up to {MAX_KEPT:,} B, for the case "
             "that they lose their files; of this one they cannot."
             for path, data in self.files.items()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mqhost.errors import UsageError
 from mqhost.link import boardconfig
-from mqhost.link.boardconfig import Wish, check, split_server
+from mqhost.link.boardconfig import Wish, check, split_server, unknown
 from mqhost.paths import FROZEN, ROOT
-from mqwire import config as limits
+from mqwire.config import KEYS
 
 FULL = {
     "prefix": "esp32/test",
@@ -91,7 +91,7 @@ def host_takes(record):
         check(record)
     except UsageError:
         return False
-    return True
+    return not unknown(record)
 
 
 PLACES = [path for path in places(FULL) if path and path[0] != "modules"]
@@ -156,25 +156,44 @@ def test_what_may_be_missing_or_null_for_a_board_may_be_for_the_host(optional):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"modlues": {}}, "unknown key modlues"),
         ({"prefix": "/a"}, "without slashes"),
         ({"networks": [{"ssid": "x" * 33}]}, "33 bytes"),
         ({"networks": [{"ssid": "x", "password": "1234567"}]}, "7 bytes; Wi-Fi takes 8 to 63"),
-        ({"networks": [{"ssid": "x", "pasword": "12345678"}]}, "unknown key networks.pasword"),
         ({"broker": {"host": "h", "port": 70000, "tls": False}}, "broker.port is 70000"),
-        ({"broker": {"host": ""}}, "broker.host is empty"),
+        ({"broker": {"host": ""}}, "broker.host is ''; it must be the broker's name"),
         ({"broker": {"host": "h"}}, r"broker\.ca is missing"),
-        ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "cert and broker.key need each"),
-        ({"networks": []}, "networks is empty"),
+        (
+            {"broker": {"host": "h", "ca": "/c", "cert": "/c"}},
+            "broker.key is missing, which broker.cert needs",
+        ),
+        ({"networks": []}, "networks has none in it"),
         ({"ethernet": {"phy_type": "LAN8720"}}, r"ethernet\.phy_addr is missing"),
-        ({"log": {"level": "loud"}}, "known: debug, info"),
-        ({"update": {"confirm_s": 5}}, r"update\.confirm_s is 5 and update\.health_s 10"),
-        ({"update": {"health_s": 151}}, r"update\.confirm_s is 300 and update\.health_s 151"),
+        ({"log": {"level": "loud"}}, "one of debug, info"),
+        (
+            {"update": {"confirm_s": 5}},
+            r"update\.confirm_s is 5; it must be .*health_s, which is 10",
+        ),
+        ({"update": {"health_s": 151}}, r"update\.confirm_s is 300; .* which is 151"),
     ],
 )
 def test_the_host_finds_mistakes_that_a_board_would_not(change, words):
     with pytest.raises(UsageError, match=words):
         check(SMALL | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"modlues": {}}, "modlues is not known; a board ignores it. Did you mean modules?"),
+        ({"networks": [{"ssid": "x", "pasword": "12345678"}]}, "Did you mean networks.0.password?"),
+        ({"confirm_s": 5}, "Did you mean update.confirm_s?"),
+        ({"colour": "red"}, "colour is not known; a board ignores it."),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_nearest_and_no_reason_to_refuse(change, words):
+    check(SMALL | change)
+    (told,) = unknown(SMALL | change)
+    assert told.endswith(words)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +219,10 @@ def test_both_know_which_networks_there_can_be(network, good):
 @pytest.mark.parametrize(
     ("table", "key", "limit"),
     [
-        ("broker", "port", limits.PORT),
-        ("broker", "keepalive", limits.KEEPALIVE_S),
-        ("watchdog", "timeout_s", limits.WATCHDOG_S),
+        (table, key, limit)
+        for table, kind, _, rows in KEYS
+        for key, _, _, limit in (rows if kind == "group" else ())
+        if isinstance(limit, tuple)
     ],
 )
 def test_both_take_a_number_up_to_the_same_ends(table, key, limit):

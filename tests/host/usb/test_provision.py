@@ -46,7 +46,7 @@ def test_a_file_is_checked_and_options_lie_over_it(tmp_path):
     file.write_text(json.dumps(record))
     assert make(Wish(prefix="b"), config=file).config == record | {"prefix": "b"}
     file.write_text(json.dumps(record | {"networks": []}))
-    with pytest.raises(UsageError, match=r"board\.json: networks is empty"):
+    with pytest.raises(UsageError, match=r"board\.json: networks has none in it"):
         make(Wish(), config=file)
 
 
