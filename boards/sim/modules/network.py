@@ -51,6 +51,7 @@ class WLAN:
         self._interface = interface
         self._active = False
         self._ssid = ""
+        self._static = None  # (address, netmask, gateway, DNS server), in place of DHCP
         self._settings = None  # made when it is asked for
 
     def active(self, active=None):
@@ -68,7 +69,7 @@ class WLAN:
         if ssid is not None:
             self._ssid = ssid
             data = ("%s\0%s" % (ssid, key or "")).encode()
-        _bus.call(_WIFI_CONNECT, 0, 0, data)
+        _bus.call(_WIFI_CONNECT, int(self._static is not None), 0, data)
 
     def disconnect(self):
         """Leave the network."""
@@ -82,9 +83,10 @@ class WLAN:
     def status(self, what=None):
         """One of the STAT_* constants; or the "rssi", or the access point's "stations"."""
         if what == "rssi":
-            if not self.isconnected():
+            rssi = -_bus.call(_WIFI_STATUS, 1)
+            if not rssi:
                 raise OSError("Wifi Not Connected")
-            return -50
+            return rssi
         if what == "stations":
             if self._interface != _AP_IF:
                 raise OSError("AP required")
@@ -94,12 +96,40 @@ class WLAN:
         return _bus.call(_WIFI_STATUS) if self._interface == _STA_IF else None
 
     def ifconfig(self, settings=None):
-        """Return (address, netmask, gateway, DNS server); what is set is ignored.
+        """Return (address, netmask, gateway, DNS server), or set them; "dhcp": ask for them.
 
-        No DNS server: names are for the host to look up.
+        DHCP names no DNS server: names are for the host to look up.
         """
         if settings is None:
-            return _ADDRESS if self.isconnected() else _NONE
+            return self._static or (_ADDRESS if self.isconnected() else _NONE)
+        if settings == "dhcp":
+            if not self._static:
+                raise RuntimeError("Wifi Unknown Error 0x5004")  # DHCP has been started already
+            self._static = None
+            return
+        if len(settings) != 4:
+            raise ValueError("requested length 4 but object has length %d" % len(settings))
+        self._static = tuple([_address(each) for each in settings])
+
+    def ipconfig(self, *names, **settings):
+        """Return "dhcp4", "addr4" or "gw4", or set some of them."""
+        address, netmask, gateway, server = self.ifconfig()
+        if not settings:
+            if len(names) != 1:
+                raise TypeError("must query one param")
+            known = {"dhcp4": not self._static, "addr4": (address, netmask), "gw4": gateway}
+            if names[0] not in known:
+                raise ValueError("unexpected key")
+            return known[names[0]]
+        for key, value in settings.items():
+            if key == "dhcp4":
+                self._static = None if value else self.ifconfig()
+            elif key == "addr4":
+                self.ifconfig((value[0], value[1], gateway, server))
+            elif key == "gw4":
+                self.ifconfig((address, netmask, value, server))
+            else:
+                raise ValueError("unexpected key")
 
     def config(self, *names, **settings):
         """One of the settings by its name, or set some."""
@@ -125,9 +155,10 @@ class WLAN:
 
     def scan(self):
         """Return the networks in reach: (SSID, BSSID, channel, RSSI, security, hidden) each."""
-        self._require_started()
-        names = (_bus.call(_WIFI_SCAN) or b"").split(b"\0")[:-1]
-        return [(name, b"\x02\0\0\0\0\x01", 1, -50, _WPA2_PSK, False) for name in names]
+        if not self._active:
+            raise OSError("STA must be active")
+        found = (_bus.call(_WIFI_SCAN) or b"").split(b"\0")[:-1]
+        return [(each[1:], b"\x02\0\0\0\0\x01", 1, -each[0], _WPA2_PSK, False) for each in found]
 
     def _require_started(self):
         if self._interface != _STA_IF:
@@ -153,7 +184,15 @@ def country(code=None):
         return _country
     if len(code) != 2:
         raise ValueError
-    _country = code.upper()
+    _country = code
+
+
+def _address(text):
+    """Return an address as the port would read and write it; "" is 0.0.0.0."""
+    parts = text.split(".") if text else ("0",) * 4
+    if len(parts) != 4 or not all([part.isdigit() and int(part) < 256 for part in parts]):
+        raise ValueError("invalid arguments")
+    return ".".join([str(int(part)) for part in parts])
 
 
 def __getattr__(name):

@@ -51,10 +51,10 @@ class Op(IntEnum):
     RTC_WRITE = 14  # data
     CLOCK_SET = 15  # data: microseconds since 1970, 8 bytes; answers data: the new lead, 8 bytes
     WIFI_ACTIVE = 16  # x: 0 or 1
-    WIFI_CONNECT = 17  # data: SSID NUL password, or none for the same again
+    WIFI_CONNECT = 17  # x: 1 = with an address; data: SSID NUL password, or none: the same again
     WIFI_DISCONNECT = 18
-    WIFI_STATUS = 19  # answers the port's status number
-    WIFI_SCAN = 20  # answers data: SSIDs, each followed by NUL
+    WIFI_STATUS = 19  # answers the port's status number; x: 1 = -dBm of the signal, 0 for none
+    WIFI_SCAN = 20  # answers data, for each network: -dBm as a byte, SSID, NUL
 
 
 FOREVER = 0xFFFFFFFF

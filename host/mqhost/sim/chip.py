@@ -174,7 +174,7 @@ class Chip:
 
     def _wifi_connect(self, request: Request, data: bytes) -> int:
         ssid, _, password = data.decode(errors="replace").partition("\0")
-        self.radio.connect((ssid, password) if data else None)
+        self.radio.connect((ssid, password) if data else None, bool(request.x))
         return 0
 
     def _wifi_disconnect(self, request: Request, data: bytes) -> int:
@@ -182,7 +182,7 @@ class Chip:
         return 0
 
     def _wifi_status(self, request: Request, data: bytes) -> int:
-        return self.radio.status
+        return -self.radio.rssi if request.x else self.radio.status
 
     def _wifi_scan(self, request: Request, data: bytes) -> bytes:
-        return b"".join(ssid.encode() + b"\0" for ssid in self.radio.scan())
+        return b"".join(bytes((-rssi,)) + ssid.encode() + b"\0" for ssid, rssi in self.radio.scan())

@@ -13,7 +13,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
@@ -22,9 +22,9 @@ from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
 from mqhost.sim.console import Console
 from mqhost.sim.flash import Flash
 from mqhost.sim.life import Boot, Life, State
-from mqhost.sim.radio import Radio
+from mqhost.sim.radio import AccessPoint, Radio
 
-__all__ = ["Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
+__all__ = ["AccessPoint", "Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
 
 HEAP = "192k"
 # With less it does not get through its boot and tries for ever; with more a process may not start.
@@ -44,9 +44,9 @@ class DeviceTimeout(ToolError):
 class Device:
     """A board with the flash in file `flash_path` (see `filesystem.provision_flash`).
 
-    `heap` is MicroPython's, see check_heap; `networks` maps SSIDs to passwords; `console` is called
-    with what the board prints, on the board's thread; `mac` (6 bytes) tells boards apart, and is
-    made from the flash file's path when not given; `name` is for messages.
+    `heap` is MicroPython's, see check_heap; `networks` maps SSIDs to passwords or AccessPoints;
+    `console` is called with what the board prints, on the board's thread; `mac` (6 bytes) tells
+    boards apart, and is made from the flash file's path when not given; `name` is for messages.
     The constructor opens the flash and raises UsageError if it cannot.
     """
 
@@ -56,7 +56,7 @@ class Device:
         *,
         table: PartitionTable,
         heap: str = HEAP,
-        networks: dict[str, str] | None = None,
+        networks: Mapping[str, str | AccessPoint] | None = None,
         console: Callable[[bytes], None] | None = None,
         mac: bytes | None = None,
         name: str = "board",
@@ -174,11 +174,13 @@ class Device:
 
     # What the world does to it.
 
-    def wifi(self, in_reach: bool) -> None:
-        """Take the access points away, which breaks the connections, or bring them back."""
+    def wifi(self, in_reach: bool, ssid: str | None = None, **changes: str | int | bool) -> None:
+        """Take the access points away, or only `ssid`, or bring them back; a connection over one
+        that is gone breaks. `changes` are of AccessPoint: wifi(True, "two", rssi=-80)."""
         with self._changed:
-            self._radio.set_in_reach(in_reach)
-            if not in_reach and self._life.cpu:
+            connected = self._radio.connected
+            self._radio.change(ssid, in_reach=in_reach, **changes)
+            if connected and not self._radio.connected and self._life.cpu:
                 self._life.cpu.drop_connections()
 
     def cut_power_after(self, operations: int | None, partial: float = 0.0) -> None:

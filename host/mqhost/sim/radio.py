@@ -6,6 +6,8 @@ an attempt is worked out when somebody asks.
 """
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 # The numbers of the ESP32 port's network.STAT_*; below 1000 they are ESP-IDF's wifi_err_reason_t.
 IDLE = 1000
@@ -19,12 +21,26 @@ AUTH_FAIL = 202
 CONNECT_SECONDS = 0.04
 
 
-class Radio:
-    """A station among `networks`, a dict of SSID to password ("" for an open one)."""
+@dataclass(frozen=True)
+class AccessPoint:
+    """A network: its `password` ("" for an open one), its signal at the board (`rssi`, in dBm),
+    whether a scan does not say its name (`hidden`), and whether it gives addresses (`dhcp`)."""
 
-    def __init__(self, networks: dict[str, str]):
-        self._networks = networks
-        self._in_reach = True
+    password: str = ""
+    rssi: int = -50
+    hidden: bool = False
+    dhcp: bool = True
+    in_reach: bool = True
+
+
+class Radio:
+    """A station among `networks`, a dict of SSID to access point, or to its password."""
+
+    def __init__(self, networks: Mapping[str, str | AccessPoint]):
+        self._networks = {
+            ssid: AccessPoint(each) if isinstance(each, str) else each
+            for ssid, each in networks.items()
+        }
         self.reset()
 
     def reset(self) -> None:
@@ -32,6 +48,7 @@ class Radio:
         self.active = False
         self._wanted: tuple[str, str] | None = None
         self._configured: tuple[str, str] | None = None
+        self._static = False
         self._attempt_ends = 0.0
         self._reason = 0
 
@@ -50,17 +67,28 @@ class Radio:
         """Whether the station has an address."""
         return self.active and self._attempt_over() and self._outcome() == GOT_IP
 
+    @property
+    def rssi(self) -> int:
+        """The signal of the access point, in dBm; 0 without one. There need not be an address."""
+        if self.active and self._attempt_over() and self._outcome() in (GOT_IP, CONNECTING):
+            return self._networks[self._wanted[0] if self._wanted else ""].rssi
+        return 0
+
     def set_active(self, active: bool) -> None:
         """Switch the station on or off; off forgets the connection."""
         if not active:
             self.reset()
         self.active = active
 
-    def connect(self, network: tuple[str, str] | None) -> None:
-        """Begin to connect to (SSID, password), or to the one of last time."""
+    def connect(self, network: tuple[str, str] | None, static: bool = False) -> None:
+        """Begin to connect to (SSID, password), or to the one of last time.
+
+        `static`: the station has an address and asks for none.
+        """
         self._settle()
         self._configured = network or self._configured
         self._wanted = self._configured or ("", "")
+        self._static = static
         self._begin()
 
     def disconnect(self) -> None:
@@ -68,18 +96,26 @@ class Radio:
         self._wanted = None
         self._reason = 0
 
-    def set_in_reach(self, in_reach: bool) -> None:
-        """Take all access points away, or bring them back."""
+    def change(self, ssid: str | None = None, **changes: str | int | bool) -> None:
+        """Change access points (all without `ssid`): `changes` are of AccessPoint. An SSID that is
+        not there yet becomes one."""
         self._settle()
-        if self.connected and not in_reach:
+        before = dict(self._networks)
+        connected = self.connected
+        for name in [ssid] if ssid is not None else before:
+            old = before.get(name, AccessPoint())
+            self._networks[name] = replace(old, **changes)  # type: ignore[arg-type]
+        if connected and not self.connected:
             self._reason = BEACON_TIMEOUT
-        if in_reach != self._in_reach:
-            self._in_reach = in_reach
+        if self._wanted and before.get(self._wanted[0]) != self._networks.get(self._wanted[0]):
             self._begin()
 
-    def scan(self) -> list[str]:
-        """Return the SSIDs in reach."""
-        return list(self._networks) if self._in_reach else []
+    def scan(self) -> list[tuple[str, int]]:
+        """Return SSID ("" for a hidden one) and signal of those in reach; none while connecting."""
+        if self._wanted and not self.connected:
+            return []
+        reached = [(ssid, each) for ssid, each in self._networks.items() if each.in_reach]
+        return [("" if each.hidden else ssid, each.rssi) for ssid, each in reached]
 
     def _begin(self) -> None:
         self._attempt_ends = time.monotonic() + CONNECT_SECONDS
@@ -91,11 +127,14 @@ class Radio:
         """Remember how the attempt ended, if it has."""
         if self._attempt_over():
             outcome = self._outcome()
-            self._reason = 0 if outcome == GOT_IP else outcome
+            self._reason = outcome if outcome in (NO_AP_FOUND, AUTH_FAIL) else 0
 
     def _outcome(self) -> int:
-        """Return how the attempt to connect ends."""
+        """Return how the attempt to connect ends; CONNECTING: with no address."""
         ssid, password = self._wanted or ("", "")
-        if not self._in_reach or ssid not in self._networks:
+        found = self._networks.get(ssid)
+        if not found or not found.in_reach:
             return NO_AP_FOUND
-        return GOT_IP if self._networks[ssid] == password else AUTH_FAIL
+        if found.password != password:
+            return AUTH_FAIL
+        return GOT_IP if found.dhcp or self._static else CONNECTING

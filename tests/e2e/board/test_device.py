@@ -15,7 +15,7 @@ import pytest
 
 from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import EndKind
-from mqhost.sim.device import Device, DeviceTimeout, ResetCause, State
+from mqhost.sim.device import AccessPoint, Device, DeviceTimeout, ResetCause, State
 from mqhost.sim.filesystem import default_config, provision_flash
 from mqwire.flash import SECTOR
 
@@ -332,6 +332,28 @@ def test_wifi_takes_a_moment_and_a_wrong_password_says_so(device):
         "(1001, True, 1010, '127.0.0.1')"
     )
     assert "simnet" in enter(device, "w.scan()")
+
+
+def test_networks_have_signals_and_can_do_without_dhcp(make_device):
+    device = make_device(networks={"near": "12345678", "far": AccessPoint("12345678", -80)})
+    device.wait_console(">>> ", WAIT)
+    enter(device, "import network, time; w = network.WLAN(); w.active(True)")
+    assert enter(device, "[(n[0], n[3]) for n in w.scan()]") == "[(b'near', -50), (b'far', -80)]"
+    device.wifi(False, "near")
+    device.wifi(True, "far", dhcp=False)
+    join = "w.connect('far', '12345678'); time.sleep_ms(200)"
+    enter(device, join)
+    state = "w.status(), w.status('rssi'), w.isconnected(), w.ipconfig('dhcp4')"
+    assert enter(device, state) == "(1001, -80, False, True)"
+    assert "0x5004" in enter(device, "w.ifconfig('dhcp')")
+    assert "invalid arguments" in enter(device, "w.ifconfig(('10.0.0.256', '', '', ''))")
+    enter(device, "w.ifconfig(('10.0.0.5', '255.255.255.0', '10.0.0.1', ''))")
+    enter(device, join)
+    assert enter(device, state) == "(1010, -80, True, False)"
+    assert enter(device, "w.ifconfig()") == "('10.0.0.5', '255.255.255.0', '10.0.0.1', '0.0.0.0')"
+    assert enter(device, "w.ipconfig('gw4')") == "'10.0.0.1'"
+    enter(device, "w.ipconfig(dhcp4=True)")
+    assert enter(device, "w.ipconfig('dhcp4')") == "True"
 
 
 def test_without_wifi_connections_break_and_come_back_with_it(device):

@@ -14,7 +14,7 @@ from mqhost.sim.bus import Op, Reply, Request
 from mqhost.sim.console import Console
 from mqhost.sim.device import mac_of
 from mqhost.sim.filesystem import default_config, provision_flash
-from mqhost.sim.radio import Radio
+from mqhost.sim.radio import AccessPoint, Radio
 
 TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
 MODULES = BOARDS / "sim" / "modules"
@@ -65,13 +65,49 @@ def test_the_station_comes_back_by_itself():
     station.set_active(True)
     station.connect(KNOWN)
     assert settled(station) == radio.GOT_IP
-    station.set_in_reach(False)
+    station.change(in_reach=False)
     assert not station.connected
     assert settled(station) == radio.NO_AP_FOUND
     assert station.scan() == []
-    station.set_in_reach(True)
+    station.change(in_reach=True)
     wait_until(lambda: station.connected)
     assert station.status == radio.GOT_IP
+
+
+def test_a_scan_finds_who_is_in_reach_and_not_the_names_of_the_hidden():
+    station = Radio({"one": "1", "two": AccessPoint("2", -80), "three": AccessPoint(hidden=True)})
+    station.set_active(True)
+    assert station.scan() == [("one", -50), ("two", -80), ("", -50)]
+    station.change("one", in_reach=False)
+    station.change("four", rssi=-20)
+    assert station.scan() == [("two", -80), ("", -50), ("four", -20)]
+    station.connect(("two", "2"))
+    assert (station.scan(), station.rssi) == ([], 0)  # as long as it connects
+    wait_until(lambda: station.connected)
+    assert station.rssi == -80
+    station.change("two", rssi=-81)
+    wait_until(lambda: station.rssi == -81)
+
+
+def test_a_network_that_gives_no_addresses_takes_who_has_one():
+    station = Radio({"quiet": AccessPoint("12345678", dhcp=False)})
+    station.set_active(True)
+    station.connect(("quiet", "12345678"))
+    wait_until(lambda: station.rssi)
+    assert (station.connected, station.status) == (False, radio.CONNECTING)
+    station.connect(("quiet", "12345678"), static=True)
+    assert settled(station) == radio.GOT_IP
+
+
+def test_only_the_connection_over_the_network_that_goes_breaks():
+    station = Radio({"one": "", "two": ""})
+    station.set_active(True)
+    station.connect(("one", ""))
+    assert settled(station) == radio.GOT_IP
+    station.change("two", in_reach=False)
+    assert station.connected
+    station.change("one", in_reach=False)
+    assert not station.connected
 
 
 def test_the_station_forgets_when_switched_off():
