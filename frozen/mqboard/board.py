@@ -92,8 +92,11 @@ class Board:
         self.supervisor.add("module " + name, start, vital=False)
 
     def _publish_log(self):
-        topic = mqwire.log_topic(self.config.prefix)
-        return self.console.run(lambda line: self.client.publish(topic, line))
+        return self.console.run(self._publish_line)
+
+    async def _publish_line(self, line):
+        await self.client.up.wait()
+        return await self.client.publish(mqwire.log_topic(self.config.prefix), line)
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""

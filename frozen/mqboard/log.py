@@ -1,42 +1,56 @@
 """Logs by level into a bounded ring of lines in RAM, and sends everything printed to <prefix>/log.
 
 `Console` sits on the console's duplicate (os.dupterm) from the first line of boot on. It cuts what
-is printed into lines and keeps the last ones; `run()` publishes them while there is a connection.
-While an eval captures output, `capture` gets the bytes instead. Loggers simply print.
+is printed into lines and keeps them until `run()` could publish them. While an eval runs, what the
+main thread prints goes to `capture` instead. Loggers print, too, but never into that: an eval's
+reply is what the eval itself printed.
+
+No log call raises, blocks or publishes: it ends in the ring, which one task empties.
 """
 
 import asyncio
 import io
 import sys
+from _thread import get_ident
 
 from micropython import const
 
 from mqboard.clock import ticks_ms
 from mqwire.config import LOG_LEVELS
+from mqwire.log import LETTERS, LINE
 
 _DEBUG = const(0)
 _INFO = const(1)
 _WARNING = const(2)
 _ERROR = const(3)
-_LETTERS = "DIWE"
 _LINE_MAX = const(240)
-_RING_BYTES = const(3072)
+_RING_BYTES = const(4096)
+# Of them, for the first lines of a boot until there is a connection: however much comes after
+# them, they tell how it began.
+_BOOT_BYTES = const(1024)
+_LINE_COST = const(32)  # what a line takes beside its text: one-letter lines would fill the heap
+_MOST_LOGGERS = const(32)
 
 
 class Console(io.IOBase):
     """Collects what is printed: the stream that os.dupterm is given; it never has input."""
 
     def __init__(self):
-        self.capture = None  # called with each piece of output instead of keeping it
-        self.dropped = 0  # lines lost because the ring was full
-        self._lines = []
+        self.capture = None  # called with each piece that the main thread prints, in place of us
+        self.on_line = None  # called with each line, as bytes
+        self.dropped = 0  # lines lost: the ring or the heap was full
+        self._level = _INFO  # of what is printed
+        self._thread = get_ident()
+        self._lines = []  # each behind a byte, its level
         self._size = 0
+        self._boot_room = _BOOT_BYTES
+        self._pinned = 0  # so many lines, the first of the boot, are not dropped
         self._part = b""
         self._news = asyncio.Event()
 
     def write(self, data):
         try:
-            if self.capture:
+            if self.capture and get_ident() == self._thread:
                 self.capture(data)
             else:
                 self._keep(bytes(data))
@@ -50,56 +64,120 @@ class Console(io.IOBase):
     def ioctl(self, request, argument):
         return 0
 
+    def say(self, level, write, what):
+        """Have `write(what)` print lines of `level`, past whoever captures."""
+        capture = self.capture
+        ours = capture and get_ident() == self._thread
+        if ours:
+            self.capture = None
+        try:
+            if self._part:
+                self._keep(b"\n")
+            self._level = level
+            write(what)
+        finally:
+            self._level = _INFO
+            if ours:
+                self.capture = capture
+
     def _keep(self, data):
         pieces = (self._part + data).split(b"\n")
-        self._part = pieces.pop()[:_LINE_MAX]
+        self._part = pieces.pop()[: _LINE_MAX + 1]
         for piece in pieces:
-            line = piece.rstrip(b"\r")[:_LINE_MAX]
+            line = piece.rstrip(b"\r")
+            if len(line) > _LINE_MAX:
+                line = line[: _LINE_MAX - 3] + b"..."
             if line:
-                self._lines.append(line)
-                self._size += len(line)
-                self._news.set()
+                self._add(line)
+
+    def _add(self, line):
+        self._lines.append(bytes((self._level,)) + line)
+        self._size += len(line) + _LINE_COST
+        if self._size <= self._boot_room:
+            self._pinned = len(self._lines)
         while self._size > _RING_BYTES:
-            self._size -= len(self._lines.pop(0))
-            self.dropped += 1
+            self._drop()
+        self._news.set()
+        if self.on_line:
+            self.on_line(line)
+
+    def _drop(self):
+        """Drop a line of the lowest level there is, of these the oldest."""
+        lowest, found = _ERROR + 1, -1
+        for index in range(self._pinned, len(self._lines)):
+            level = self._lines[index][0]
+            if level < lowest:
+                lowest, found = level, index
+        self._take(found)
+        self.dropped += 1
+
+    def _take(self, index):
+        self._size -= len(self._lines.pop(index)) - 1 + _LINE_COST
+        if index < self._pinned:
+            self._pinned -= 1
 
     async def run(self, publish):
         """Publish line after line by `await publish(line)`, which returns whether it could."""
         while True:
-            while self._lines:
-                if self.dropped:
-                    lost = self.dropped
-                    if await publish(b"(%d log lines dropped)" % lost):
-                        self.dropped -= lost
-                line = self._lines[0]
-                if not await publish(line):
+            while self._lines or self.dropped:
+                if not await self._publish_next(publish):
                     await asyncio.sleep(0.25)
-                elif self._lines and self._lines[0] is line:
-                    self._lines.pop(0)
-                    self._size -= len(line)
+                # Others have their turn, even if each line published gave rise to another one.
+                await asyncio.sleep(0)
             self._news.clear()
             await self._news.wait()
+
+    async def _publish_next(self, publish):
+        # Not in `run`: its frame would keep the line (see mqboard.router).
+        if self.dropped and not self._pinned:
+            lost = self.dropped
+            text = LINE % (LETTERS[_WARNING], Logger.stamp(), "log", "%d lines dropped" % lost)
+            if not await publish(text.encode()):
+                return False
+            self.dropped -= lost
+            return True
+        line = self._lines[0]
+        if not await publish(memoryview(line)[1:]):
+            return False
+        self._boot_room = 0
+        if self._lines and self._lines[0] is line:
+            self._take(0)
+        return True
+
+
+def _uptime():
+    now = ticks_ms()
+    return "%d.%03d" % (now // 1000, now % 1000)
 
 
 class Logger:
     """Formats only what its level lets through: `log.debug("block %d", number)`."""
 
-    level = _INFO  # shared by all loggers
+    # Shared by all loggers.
+    level = _INFO
+    levels = {}  # by the logger's name: its own level, or None
+    console = None  # the Console, once there is one
+    stamp = staticmethod(_uptime)  # returns the time as it stands in a line
 
     def __init__(self, name):
         self._name = name
+        if len(Logger.levels) < _MOST_LOGGERS:
+            Logger.levels.setdefault(name, None)
 
     def _log(self, level, message, args):
-        if level >= Logger.level:
-            print(
-                "%s %d %s: %s"
-                % (
-                    _LETTERS[level],
-                    ticks_ms(),
-                    self._name,
-                    message % args if args else message,
-                )
-            )
+        own = Logger.levels.get(self._name)
+        if level < (Logger.level if own is None else own):
+            return
+        try:
+            try:
+                text = message % args if args else str(message)
+            except Exception as error:
+                text = "%s in a log call" % type(error).__name__
+                if isinstance(message, str):
+                    text += ": " + message
+            _say(level, print, LINE % (LETTERS[level], Logger.stamp(), self._name, text))
+        except Exception:  # no memory, or none to recurse on
+            _count_dropped()
 
     def debug(self, message, *args):
         self._log(_DEBUG, message, args)
@@ -116,7 +194,10 @@ class Logger:
     def exception(self, error, message, *args):
         """Log an error line, then the traceback of `error`."""
         self._log(_ERROR, message, args)
-        sys.print_exception(error)
+        try:
+            _say(_ERROR, sys.print_exception, error)
+        except Exception:  # its __str__ may do anything
+            _count_dropped()
 
 
 def set_level(name):
@@ -124,3 +205,15 @@ def set_level(name):
     if name not in LOG_LEVELS:
         raise ValueError
     Logger.level = LOG_LEVELS.index(name)
+
+
+def _say(level, write, what):
+    if Logger.console:
+        Logger.console.say(level, write, what)
+    else:
+        write(what)
+
+
+def _count_dropped():
+    if Logger.console:
+        Logger.console.dropped += 1

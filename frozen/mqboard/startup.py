@@ -35,7 +35,7 @@ class Unprovisioned(Exception):
 def assemble():
     """Build and return the Board. Raises Unprovisioned."""
     mark("modules")
-    console = log.Console()
+    console = log.Logger.console = log.Console()
     os.dupterm(console)
     logger = log.Logger("board")
     store = bootrecord.Store(NVS(bootrecord.NAMESPACE))

@@ -7,8 +7,10 @@ import signal
 
 import paho.mqtt.client as paho
 import pytest
+from waiting import wait_until
 
 import mqwire
+from mqhost.link.connection import Subscription
 from mqhost.sim.chip import ResetCause
 
 
@@ -82,7 +84,25 @@ def test_log_follows_what_the_board_prints(board):
         session.request("eval", CHAT)
     code, out, _ = board.mqboard("log", "--lines", "12")
     assert code == 0
-    assert re.search(r"I \d+ board: hello 42\n", out)
+    assert re.search(r"I \d+\.\d{3} board: hello 42\n", out)
+
+
+def test_an_evals_answer_is_what_it_printed_and_the_log_has_the_rest(board):
+    code = b"""import _thread, time
+_thread.start_new_thread(print, ("of a thread",))
+print("before")
+board.log.warning("logged")
+time.sleep(0.3)
+print("after")"""
+    lines = []
+    with board.session() as session:
+        topic = mqwire.log_topic(board.prefix)
+        route = {topic: lambda payload, _: lines.append(payload.decode())}
+        session.connection.subscribe(Subscription(route))
+        assert session.request("eval", code).data == b"before\nafter\n"
+        wait_until(lambda: len(lines) == 2, 10, lambda: lines)
+    assert lines[0] == "of a thread" or lines[1] == "of a thread"
+    assert [line for line in lines if re.fullmatch(r"W \d+\.\d{3} board: logged", line)]
 
 
 def test_log_stops_at_ctrl_c_without_a_traceback(board):
