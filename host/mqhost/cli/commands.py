@@ -222,10 +222,7 @@ def _absence(session: Session) -> str:
     """Return the sentence for a board that is not there by its status; "" if it is."""
     status = session.status()
     if status is None:
-        return (
-            f"No board has announced itself at {session.prefix}. Is the prefix right, and does the "
-            f"board use this broker, {session.settings.where}?"
-        )
+        return session.nobody()
     return "" if status.get("state") == mqwire.ONLINE else f"{session.prefix} is offline."
 
 

@@ -16,6 +16,7 @@ import click
 from mqhost.cli import commands
 from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
 from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
+from mqhost.cli.manage.boards import boards_command
 from mqhost.cli.printing import board_output, say
 from mqhost.cli.questions import Questions
 from mqhost.errors import ToolError
@@ -187,6 +188,9 @@ def adopt_command(
     settings = edge.settings
     wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls)
     adopt(Adoption(wish=wish, **options), settings, Questions.at_terminal(), edge.console)
+
+
+cli.add_command(boards_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -49,13 +49,15 @@ def show(console: Console, listing: Listing, as_json: bool = False) -> None:
     if as_json:
         say(console, json_text(listing.record))
         return
+    console.print(render(console, listing), soft_wrap=True)
+
+
+def render(console: Console, listing: Listing) -> Table | Text:
+    """Return `listing` as it is shown on `console`; in a pipe that becomes as wide as it takes."""
     table = _table(listing)
     if not console.is_terminal:
         console.width = max(console.width, _width(console, table))
-    if _fit(console, table, listing):
-        console.print(table)
-    else:
-        _sentences(console, listing)
+    return table if _fit(console, table, listing) else _sentences(console, listing)
 
 
 def _table(listing: Listing) -> Table:
@@ -108,18 +110,17 @@ def _fit(console: Console, table: Table, listing: Listing) -> bool:
     return True
 
 
-def _sentences(console: Console, listing: Listing) -> None:
-    """Print each row as its first cell and what the other columns say, folded between words."""
-    if listing.title:
-        say(console, listing.title)
+def _sentences(console: Console, listing: Listing) -> Text:
+    """Write each row as its first cell and what the other columns say, folded between words."""
+    text = [clean(listing.title)] if listing.title else []
     for name, *cells in listing.rows:
         named = zip(listing.columns[1:], map(str, cells), strict=True)
         facts = ", ".join(f"{column} {cell}".strip() for column, cell in named if cell)
-        lines = textwrap.wrap(
+        text += textwrap.wrap(
             clean(f"{name}: {facts}"),
             console.width,
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,
         )
-        say(console, "\n".join(lines))
+    return Text("\n".join(text))

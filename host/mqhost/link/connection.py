@@ -31,10 +31,55 @@ Route = Callable[[bytes, bool], None]
 class Subscription:
     """Topics that belong together, each with the function that gets (payload, retained)."""
 
+    qos = 1
+
     def __init__(self, routes: dict[str, Route]) -> None:
         self.routes = routes
         self.granted = False
         self.refused = False
+
+    @property
+    def filters(self) -> list[str]:
+        """What the broker is asked for."""
+        return list(self.routes)
+
+    def answered(self, failures: list[bool]) -> None:
+        """Take the broker's answer: of each filter, whether it refuses it."""
+        self.refused = any(failures)
+        self.granted = not self.refused
+
+    def __str__(self) -> str:
+        return ", ".join(self.routes)
+
+
+class Wide(Subscription):
+    """Filters with wildcards, for topics of many boards: `hear` gets (topic, payload, retained).
+
+    It hears everything that no Subscription has a route for, and has to pick. At QoS 0: a broker
+    queues a limited number of messages at QoS 1, and of thousands of retained ones drops the rest.
+    """
+
+    qos = 0
+
+    def __init__(
+        self, name: str, filters: list[str], hear: Callable[[str, bytes, bool], None]
+    ) -> None:
+        super().__init__({})
+        self._name = name
+        self._filters = filters
+        self.hear = hear
+
+    @property
+    def filters(self) -> list[str]:
+        return self._filters
+
+    def answered(self, failures: list[bool]) -> None:
+        """Take the broker's answer; it may grant a part, as those that are not too deep for it."""
+        self.refused = all(failures)
+        self.granted = not self.refused
+
+    def __str__(self) -> str:
+        return self._name
 
 
 class Connection:
@@ -119,9 +164,8 @@ class Connection:
                 return
         self.unsubscribe(subscription)
         if subscription.refused:
-            topics = ", ".join(subscription.routes)
             raise BrokerError(
-                f"The broker {self.settings.where} does not let us listen on {topics}. "
+                f"The broker {self.settings.where} does not let us listen on {subscription}. "
                 "Its access rules must allow this user to."
             )
         raise BrokerError(f"The broker {self.settings.where} does not answer any more.")
@@ -134,7 +178,7 @@ class Connection:
             for topic in subscription.routes:
                 self._routes.pop(topic, None)
         if self._connected:
-            self._client.unsubscribe(list(subscription.routes))
+            self._client.unsubscribe(subscription.filters)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> paho.MQTTMessageInfo:
         """Send a message; with QoS 1 it survives a lost connection. Does not wait."""
@@ -180,8 +224,7 @@ class Connection:
         with self._changed:
             subscription = self._asked.pop(mid, None)
             if subscription:
-                subscription.refused = any(reason.is_failure for reason in reasons)
-                subscription.granted = not subscription.refused
+                subscription.answered([reason.is_failure for reason in reasons])
                 self._changed.notify_all()
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
@@ -192,6 +235,10 @@ class Connection:
         self.debug("< %s %d B", message.topic, len(message.payload))
         if route:
             route(bytes(message.payload), message.retain)
+            return
+        for subscription in list(self._subscriptions):
+            if isinstance(subscription, Wide):
+                subscription.hear(message.topic, bytes(message.payload), message.retain)
 
     # Helpers
 
@@ -217,7 +264,8 @@ class Connection:
 
     def _ask(self, subscription: Subscription) -> None:
         """Send the SUBSCRIBE; the lock is held, so that its answer cannot come too early."""
-        _, mid = self._client.subscribe([(topic, 1) for topic in subscription.routes])
+        wanted = [(topic_filter, subscription.qos) for topic_filter in subscription.filters]
+        _, mid = self._client.subscribe(wanted)
         if mid is not None:
             self._asked[mid] = subscription
 

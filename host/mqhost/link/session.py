@@ -17,6 +17,7 @@ import mqwire
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
+from mqhost.link.roster import Status, look_for, parse_status
 from mqhost.link.settings import Settings
 
 # A retained message follows its subscription at once; this is for a slow line.
@@ -24,8 +25,6 @@ _RETAINED_TIMEOUT = 2.0
 # What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
 _REPLY_TIMEOUTS = 6
 _MAX_REPLY = 1 << 20
-
-Status = dict[str, Any]
 
 
 class Session:
@@ -149,10 +148,7 @@ class Session:
         status = self.last_status
         text = f"No answer from {self.prefix} within {waited:g} s"
         if status is None:
-            return SilentBoardError(
-                f"{text}, and no board has announced itself there. Is the prefix right, and does "
-                f"the board use this broker, {self.settings.where}?"
-            )
+            return SilentBoardError(f"{text}. {self.nobody()}")
         if status.get("state") == mqwire.OFFLINE:
             return SilentBoardError(
                 f"{text}: the board is offline, says the broker "
@@ -161,6 +157,15 @@ class Session:
         return SilentBoardError(
             f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
             "longer --timeout."
+        )
+
+    def nobody(self) -> str:
+        """Say that no board has announced itself here, and which prefixes are like this one."""
+        likely = look_for(self.connection, self.prefix)
+        meant = f" Do you mean {' or '.join(likely)}?" if likely else ""
+        return (
+            f"No board has announced itself at {self.prefix}.{meant} Is the prefix right, and does "
+            f"the board use this broker, {self.settings.where}?"
         )
 
     # For exchanges
@@ -179,7 +184,7 @@ class Session:
     # In the network thread
 
     def _on_status(self, payload: bytes, retained: bool) -> None:
-        status = _parse_status(payload)
+        status = parse_status(payload)
         with self._changed:
             self._status = status
             self.births += (status or {}).get("state") == mqwire.ONLINE
@@ -189,12 +194,3 @@ class Session:
             exchange.board_said(status, retained)
         for callback in list(self._watchers):
             callback(status)
-
-
-def _parse_status(payload: bytes) -> Status | None:
-    """Return the status object, or None for what is no JSON object."""
-    try:
-        status = json.loads(payload.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return status if isinstance(status, dict) else None

@@ -18,8 +18,11 @@ from ci.bench import Figure
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
-from mqhost.cli import demo, show, tables
+from mqhost.cli import demo, main, show, tables
+from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.tables import Listing
+from mqhost.fleet.presence import Presence
+from mqhost.link.roster import Sighting
 from mqhost.paths import ROOT
 from mqhost.update.push import UpdateResult
 
@@ -36,7 +39,9 @@ RESULT = BuildResult(
     ),
 )
 
-# What makes each table there is, an example of it, and the task that prints it.
+PRESENCE = Presence.of("farm/pump", Sighting({"state": "online", "board": "esp32"}, None))
+
+# What makes each table there is, an example of it, and what prints it: a task, or a command.
 LISTINGS = {
     "build_listing": (lambda: show.build_listing(RESULT), "build"),
     "board_listing": (lambda: show.board_listing(boards.boards()), "boards"),
@@ -46,6 +51,7 @@ LISTINGS = {
         lambda: demo._listing(RESULT, RESULT, UpdateResult("1", "2", "ota_1"), "ota_0"),
         "demo",
     ),
+    "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
 }
 
 
@@ -84,11 +90,19 @@ def test_there_is_no_other_table():
     assert sorted(found) == sorted(LISTINGS)
 
 
+def json_options(printer):
+    """Return the options for JSON of a task, or of a command of mqboard."""
+    if printer.startswith("mqboard "):
+        command = main.cli.commands[printer.removeprefix("mqboard ")]
+        return [option for option in command.params if option.name == "as_json"]
+    return [option for option in arguments_of(printer) if "json" in option.names]
+
+
 @pytest.mark.parametrize("name", LISTINGS)
 def test_every_table_can_be_had_as_json(name):
-    make, task = LISTINGS[name]
-    (option,) = [argument for argument in arguments_of(task) if "json" in argument.names]
-    assert option.kind is bool and option.help
+    make, printer = LISTINGS[name]
+    (option,) = json_options(printer)
+    assert option.help
     assert json.loads(printed(make(), as_json=True)) == json.loads(
         json.dumps(make().record, default=str)
     )

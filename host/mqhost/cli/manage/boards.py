@@ -1,0 +1,121 @@
+"""Defines `mqboard boards`: every board of a broker in a table, once or until Ctrl-C."""
+
+import queue
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NoReturn
+
+import click
+from rich.live import Live
+from rich.text import Text
+
+from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.printing import json_text, say
+from mqhost.cli.tables import Listing, render, show
+from mqhost.errors import SilentBoardError
+from mqhost.fleet.presence import Presence
+from mqhost.link.connection import Connection
+from mqhost.link.roster import ALL, Roster
+
+_COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
+_SIGNAL, _NOTE = 8, 9
+_REDRAW_S = 0.2  # what comes within that time is drawn together
+
+
+@click.command("boards")
+@click.argument("pattern", default=ALL)
+@json_option
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C; with --json a line for each news.")
+@click.pass_obj
+def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool) -> None:
+    """List the boards that the broker knows, online or not, and how they are.
+
+    PATTERN picks prefixes: + stands for one level, as in farm/+, and # for all from there on.
+    "since" is known of who took its leave; of who just vanished, the broker does not say when.
+    """
+    settings = edge.settings
+    news: queue.SimpleQueue[str] = queue.SimpleQueue()
+    connection = Connection(settings, edge.debug)
+    connection.connect()
+    try:
+        with Roster(connection, pattern, news.put) as roster:
+            if watch:
+                _watch(edge, roster, news, as_json)
+            roster.settle()
+            boards = presences(roster)
+    finally:
+        connection.close()
+    show(edge.console, presence_listing(boards), as_json)
+    if not boards:
+        raise SilentBoardError(
+            f"No board at {pattern} has announced itself at the broker {settings.where}. Is it "
+            "this broker, and do its access rules let you read there?"
+        )
+
+
+def presences(roster: Roster) -> list[Presence]:
+    """Return how all boards of `roster` are, by prefix."""
+    return [Presence.of(prefix, seen) for prefix, seen in roster.sightings().items()]
+
+
+def presence_listing(boards: Iterable[Presence]) -> Listing:
+    """List `boards`."""
+    boards = list(boards)
+    rows = [_row(board) for board in boards]
+    return Listing(
+        _COLUMNS,
+        (rows,),
+        [board.record() for board in boards],
+        numbers={_SIGNAL},
+        prose={_NOTE},
+        lean=True,
+    )
+
+
+def _row(board: Presence) -> list[str | Text]:
+    slot, state = board.fact("slot"), board.fact("slot_state")
+    since = datetime.fromtimestamp(board.since).strftime("%Y-%m-%d %H:%M") if board.since else ""
+    return [
+        board.prefix,
+        Text("online", "green") if board.online else Text("offline", "red"),
+        since if not board.online else "",
+        board.fact("board"),
+        board.fact("version"),
+        f"{slot} ({state})" if slot else "",
+        board.fact("mode"),
+        board.fact("reset_cause"),
+        board.fact("rssi"),
+        "; ".join(board.remarks),
+    ]
+
+
+def _watch(edge: Edge, roster: Roster, news: "queue.SimpleQueue[str]", as_json: bool) -> NoReturn:
+    """Show what changes, for ever: a table that is drawn anew, or away from a terminal lines."""
+    if as_json or not edge.console.is_terminal:
+        while True:
+            _tell(edge, roster, news.get(), as_json)
+    roster.settle()
+    with Live(console=edge.console, auto_refresh=False) as live:
+        while True:
+            live.update(render(edge.console, presence_listing(presences(roster))), refresh=True)
+            news.get()
+            time.sleep(_REDRAW_S)
+            while not news.empty():
+                news.get()
+
+
+def _tell(edge: Edge, roster: Roster, prefix: str, as_json: bool) -> None:
+    """Print what is known of the board at `prefix` now, in a line."""
+    seen = roster.sightings().get(prefix)
+    if seen is None:
+        record: dict[str, Any] = {"prefix": prefix, "state": None}
+        text = "forgotten by the broker"
+    else:
+        board = Presence.of(prefix, seen)
+        record = board.record()
+        state, *cells = map(str, _row(board)[1:])
+        named = zip(_COLUMNS[2:], cells, strict=True)
+        text = ", ".join([state, *(f"{name} {cell}" for name, cell in named if cell)])
+    say(edge.console, json_text(record, None) if as_json else f"{prefix}: {text}")
+    edge.console.file.flush()

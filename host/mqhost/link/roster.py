@@ -1,0 +1,147 @@
+"""Collects what the boards of a broker last said of themselves: their retained statuses, by prefix.
+
+A prefix has any number of levels, and MQTT no wildcard for "any number, then mqb/status". So there
+is a filter for each number of levels that a prefix can have: nothing but statuses arrives, however
+much else the broker holds.
+"""
+
+import difflib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import mqwire
+from mqhost.errors import BrokerError, UsageError
+from mqhost.link.connection import Connection, Wide
+from mqwire import names
+
+Status = dict[str, Any]
+
+ALL = "#"
+_DEEPEST = (mqwire.MAX_PREFIX + 1) // 2  # levels, of one character each
+_STATUS = mqwire.status_topic("")
+# Retained messages follow the subscription; when nothing came for so long, that was all.
+_QUIET = 0.5
+_LONGEST = 10.0
+_ALIKE = 0.75  # of 1: below that it is another name rather than a typo
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What was last said at a prefix. `heard_at`: the Unix time, if we were there when it was."""
+
+    status: Status
+    heard_at: float | None
+
+
+class Roster:
+    """The statuses at prefixes that match `pattern`, kept up to date while the `with` block runs.
+
+    `changed(prefix)` is called after each, in the network thread. Raises UsageError for a pattern
+    that is none, BrokerError when the broker does not let us listen.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        pattern: str = ALL,
+        changed: Callable[[str], None] = lambda prefix: None,
+    ) -> None:
+        name = f"the statuses of {pattern}"
+        self._subscription = Wide(name, status_filters(pattern), self._hear)
+        self._connection = connection
+        self._changed = changed
+        self._news = threading.Condition()
+        self._sightings: dict[str, Sighting] = {}
+        self._count = 0
+
+    def __enter__(self) -> "Roster":
+        self._connection.subscribe(self._subscription)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.unsubscribe(self._subscription)
+
+    def settle(self) -> dict[str, Sighting]:
+        """Wait until the broker has sent what it holds; return the sightings by prefix, sorted."""
+        deadline = time.monotonic() + _LONGEST
+        with self._news:
+            while time.monotonic() < deadline:
+                before = self._count
+                self._news.wait(_QUIET)
+                if self._count == before:
+                    break
+        return self.sightings()
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Return what is known by now, by prefix, sorted."""
+        with self._news:
+            return dict(sorted(self._sightings.items()))
+
+    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
+        """Take a message, in the network thread."""
+        prefix = topic.removesuffix(_STATUS)
+        if not prefix or prefix == topic:
+            return
+        status = parse_status(payload)
+        with self._news:
+            if retained:
+                self._count += 1
+                self._news.notify_all()
+            seen = self._sightings.get(prefix)
+            if retained and seen and seen.status == status:
+                return  # once more after a lost connection
+            if status is not None:
+                self._sightings[prefix] = Sighting(status, None if retained else time.time())
+            elif prefix in self._sightings:  # somebody has removed it, or it is none
+                del self._sightings[prefix]
+        self._changed(prefix)
+
+
+def status_filters(pattern: str) -> list[str]:
+    """Return the filters for the statuses of all prefixes that match `pattern`, an MQTT filter."""
+    levels = pattern.split("/")
+    try:
+        names.check_text(pattern, mqwire.MAX_PREFIX)
+    except mqwire.WireError as error:
+        raise UsageError(f"{pattern!r:.60} matches no prefix: {error}.") from error
+    if "" in levels or pattern.startswith("$"):
+        raise UsageError(f"{pattern!r:.60} matches no prefix: none is written like that.")
+    for number, level in enumerate(levels):
+        last = number == len(levels) - 1
+        if len(level) > 1 and ("+" in level or "#" in level) or level == "#" and not last:
+            raise UsageError(
+                f"{pattern!r:.60} is no pattern: + stands for one whole level, as in esp32/+, and "
+                "# for all levels from there on, as in esp32/#."
+            )
+    if levels[-1] != ALL:
+        return [pattern + _STATUS]
+    fixed = levels[:-1]
+    depths = range(max(len(fixed), 1), _DEEPEST + 1)
+    return ["/".join(fixed + ["+"] * (depth - len(fixed))) + _STATUS for depth in depths]
+
+
+def nearest(prefix: str, known: Iterable[str]) -> list[str]:
+    """Return those of the `known` prefixes that `prefix` may be a typo of, the nearest first."""
+    return difflib.get_close_matches(prefix, list(known), n=3, cutoff=_ALIKE)
+
+
+def look_for(connection: Connection, prefix: str) -> list[str]:
+    """Return the prefixes of boards of which `prefix` may be a typo; none if we may not look."""
+    try:
+        with Roster(connection) as roster:
+            return nearest(prefix, roster.settle())
+    except BrokerError:
+        return []
+
+
+def parse_status(payload: bytes) -> Status | None:
+    """Return the status object, or None for what is no JSON object."""
+    try:
+        status = json.loads(payload.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return status if isinstance(status, dict) else None

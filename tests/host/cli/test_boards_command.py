@@ -1,0 +1,102 @@
+"""Tests `mqboard boards`: the table, its JSON, what is watched, and nobody there."""
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+from commandline import ENVIRONMENT, command_line, on_terminal
+from fakeboard import FakeBoard
+from waiting import wait_until
+
+
+@pytest.fixture
+def farm(broker, prefix):
+    """Give the root of two boards, one of which is gone."""
+    with FakeBoard(broker.port, f"{prefix}/here"):
+        with FakeBoard(broker.port, f"{prefix}/deep/gone"):
+            pass
+        yield prefix
+
+
+@pytest.fixture
+def boards(broker):
+    def run(*arguments, prefix=None):
+        line = command_line(broker.port, prefix, "boards", *arguments)
+        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+
+    return run
+
+
+def test_a_line_for_each_board_sorted(boards, farm):
+    process = boards(f"{farm}/#", prefix="another/one")  # the prefix of a board does not matter
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = process.stdout.strip().splitlines()
+    assert [line.split()[0] for line in lines if farm in line] == [
+        f"{farm}/deep/gone",
+        f"{farm}/here",
+    ]
+    gone, here = lines[-2:]
+    assert "offline" in gone and "no reason known" in gone
+    assert "online" in here and "0.1.0" in here and "ota_0 (valid)" in here
+
+
+def test_json_has_the_statuses_as_they_came(boards, farm):
+    (here,) = json.loads(boards(f"{farm}/+", "--json").stdout)
+    assert here["prefix"] == f"{farm}/here"
+    assert (here["state"], here["board"], here["since"]) == ("online", "sim", None)
+
+
+def test_nobody_there_is_exit_code_4(boards, prefix):
+    process = boards(f"{prefix}/nobody/+")
+    assert process.returncode == 4
+    assert "access rules" in process.stderr
+    assert json.loads(boards(f"{prefix}/nobody/+", "--json").stdout) == []
+
+
+def test_a_wrong_pattern_is_a_usage_error(boards):
+    process = boards("esp32*/#/a")
+    assert process.returncode == 2 and "esp32/+" in process.stderr
+
+
+def test_a_narrow_terminal_gets_sentences(broker, farm):
+    line = command_line(broker.port, None, "boards", f"{farm}/#")
+    shown = on_terminal(line).decode()
+    assert f"{farm}/here" in shown and "\x1b[2J" not in shown
+
+
+def test_watching_prints_news_as_json_lines(broker, prefix):
+    line = command_line(broker.port, None, "boards", f"{prefix}/+", "--watch", "--json")
+    with FakeBoard(broker.port, f"{prefix}/a") as board:
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        try:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            board.power_off()
+            second = json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert (first["state"], second["state"]) == ("online", "offline")
+    assert first["since"] is None and second["since"].startswith("20")
+
+
+def test_watching_on_a_terminal_draws_the_table_anew(broker, prefix):
+    line = command_line(broker.port, None, "boards", f"{prefix}/+", "--watch")
+    ours, theirs = pty.openpty()
+    with FakeBoard(broker.port, f"{prefix}/a") as board:
+        process = subprocess.Popen(line, stdout=theirs, stderr=theirs, env=ENVIRONMENT)
+        os.close(theirs)
+        try:
+            shown = b""
+            while b"online" not in shown:
+                shown += os.read(ours, 4096)
+            board.power_off()
+            while b"offline" not in shown:
+                shown += os.read(ours, 4096)
+        finally:
+            process.terminate()
+            wait_until(lambda: process.poll() is not None)
+            os.close(ours)
+    assert process.returncode == 130

@@ -1,0 +1,58 @@
+"""Tests what is told of a board by its last status."""
+
+import json
+import math
+
+import pytest
+
+from mqhost.cli.printing import json_text
+from mqhost.fleet.presence import Presence
+from mqhost.link.roster import Sighting
+
+NOW = 1_800_000_000
+
+
+def presence(heard_at=None, **status):
+    return Presence.of("esp32/test", Sighting(status, heard_at))
+
+
+def test_a_goodbye_has_its_time_and_its_reason():
+    board = presence(state="offline", reason="update", at=NOW)
+    assert (board.online, board.since, board.remarks) == (False, NOW, ("update",))
+    assert board.record()["since"] == "2027-01-15T08:00:00+00:00"
+
+
+def test_of_a_will_only_who_heard_it_knows_the_time():
+    assert presence(state="offline", reason="connection lost").since is None
+    assert presence(NOW, state="offline").since == NOW
+
+
+@pytest.mark.parametrize("at", [True, "now", None, -1, 0, 5, 1e300, math.nan, [], 1 << 70])
+def test_a_time_that_is_none_is_not_believed(at):
+    board = presence(state="offline", at=at)
+    assert board.since is None
+    assert json.loads(json_text(board.record()))["since"] is None
+
+
+def test_what_is_out_of_the_ordinary_is_remarked():
+    failed = {"version": "2.0", "reason": "it crashed"}
+    told = presence(
+        state="online",
+        twin="a1b2",
+        crashes=2,
+        failed=failed,
+        storage="made anew",
+        disabled=["pump"],
+    )
+    remarks = "; ".join(told.remarks)
+    for word in ("a1b2", "crashes to look at: 2", "2.0: it crashed", "made anew", "pump"):
+        assert word in remarks
+    assert presence(state="online", storage="ok", crashes=0, disabled=[], failed=None).remarks == ()
+
+
+@pytest.mark.parametrize("value", [None, 5, [], {"a": []}, "x\x1b[2J", True])
+def test_nothing_that_a_board_says_is_too_odd(value):
+    keys = ("state", "reason", "twin", "crashes", "failed", "storage", "disabled", "rssi", "at")
+    board = presence(**dict.fromkeys(keys, value))
+    assert isinstance(board.fact("rssi"), str)
+    assert all(isinstance(remark, str) for remark in board.remarks)
