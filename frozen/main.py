@@ -40,6 +40,10 @@ def _guard():
 
             from esp32 import NVS
 
+            from mqboard.health import lastwords
+
+            lastwords.note(error, machine.RTC().memory)
+
             from mqboard.health.bootrecord import NAMESPACE, Store, Trial
             from mqwire.codes import CRASH
 

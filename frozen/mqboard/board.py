@@ -15,10 +15,11 @@ from micropython import const
 import mqwire
 from mqboard import identity
 from mqboard.clock import jitter
-from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero
-from mqboard.health.confirm import settle
+from mqboard.health import blackbox
+from mqboard.health.bootrecord import NAMESPACE, Store, Trial
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
+from mqboard.once import forget
 from mqboard.router import MANAGEMENT
 from mqboard.update import slots
 
@@ -33,8 +34,11 @@ _COMMANDS = ()
 class Board:
     """Everything of one board, built by mqboard.startup. `run()` returns only by an exception."""
 
-    def __init__(self, console, me, settings, supervisor, wifi, client, router):
+    culprit = ""  # what ran when the boot before this one ended badly
+
+    def __init__(self, console, me, box, settings, supervisor, wifi, client, router):
         self.console = console
+        self.blackbox = box
         self.identity = me
         self.config = settings
         self.supervisor = supervisor
@@ -59,6 +63,9 @@ class Board:
         """Run the board, for ever."""
         try:
             asyncio.run(self._main())
+        except KeyboardInterrupt:
+            self.blackbox.end(blackbox.PROMPT)
+            raise
         finally:
             os.dupterm(None)
             asyncio.new_event_loop()  # lets go of the tasks, and of all that they held
@@ -114,10 +121,16 @@ class Board:
         """Settle this boot; then prove now and then that commands still reach us."""
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
-        await settle(self)
+        await self._settle()
+        forget("mqboard.health.confirm")
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
+
+    def _settle(self):
+        from mqboard.health.confirm import settle
+
+        return settle(self)
 
     async def prove(self):
         """Return whether a command that we send to our own topic comes back, in time."""
@@ -151,8 +164,9 @@ class Board:
     def _reset_now(self, reason, stay_safe=False):
         """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
         try:
+            self.blackbox.end()
             if not stay_safe:
-                count_from_zero(machine.RTC().memory)
+                self.blackbox.healthy()
             self.log.warning("resetting: %s", reason)
         finally:  # whatever there is no memory for
             machine.reset()

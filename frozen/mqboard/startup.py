@@ -14,10 +14,11 @@ import mqwire
 from mqboard import config, identity, log, net
 from mqboard.board import Board
 from mqboard.clock import jitter
-from mqboard.health import bootrecord
+from mqboard.health import blackbox, bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
 from mqboard.net import timeofday, wifi
+from mqboard.once import forget
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
@@ -38,8 +39,13 @@ def assemble():
     console = log.Logger.console = log.Console()
     os.dupterm(console)
     logger = log.Logger("board")
+    memory = machine.RTC().memory
+    power_on = machine.reset_cause() == machine.PWRON_RESET
+    before = _last_words(b"" if power_on else memory())
+    box = blackbox.BlackBox(memory, before.unhealthy, before.wanted)
+    console.on_line = box.line
     store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
-    me = _identify(store)
+    me = _identify(store, before)
     mark("identity")
     logger.info(
         "%s %s, slot %s (%s), %s mode, reset cause %s",
@@ -51,7 +57,7 @@ def assemble():
         me.reset_cause,
     )
     timeofday.set_floor(mqbuild.BUILD_TIME)
-    settings = _load_config(store, me, logger)
+    settings = _load_config(store, me, box, logger)
     mark("configuration")
     me.confirm_s = settings.confirm_s
     if not settings.allow_downgrade:
@@ -63,24 +69,34 @@ def assemble():
     the_link = _link(settings)
     client = _client(settings, the_link)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
-    board = Board(console, me, settings, supervisor, the_link, client, router)
+    board = Board(console, me, box, settings, supervisor, the_link, client, router)
+    if before.crashed(me.reset_cause):
+        board.culprit = before.running
     names = {"__name__": "__main__", "board": board, "machine": machine}
     router.register("eval", Repl(console, names).eval)
     mark("board")
     logger.debug("boot: %s", taken())
+    forget("mqboard.startup")
     return board
 
 
-def _identify(store):
+def _last_words(kept):
+    from mqboard.health import lastwords
+
+    words = lastwords.read(kept)
+    forget("mqboard.health.lastwords")
+    return words
+
+
+def _identify(store, before):
     """Find out who this board is, what runs on it, and what became of the last update."""
     cause = machine.reset_cause()
     me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30))
     me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]
-    record = bootrecord.BootRecord(machine.RTC().memory, cause == machine.PWRON_RESET)
     running = Partition(Partition.RUNNING)
     me.slot = slots.label(running)
     me.slot_state = slots.read_state(Partition, running)
-    if record.safe_mode() and me.slot_state != "pending":
+    if before.safe_mode() and me.slot_state != "pending":
         me.mode = "safe"
     me.image = slots.image_hash(running, store)
     try:
@@ -91,13 +107,14 @@ def _identify(store):
     return me
 
 
-def _load_config(store, me, logger):
+def _load_config(store, me, box, logger):
     try:
         loaded, complaint = config.load(_CONFIG, store)
     except config.ConfigError as error:
         os.dupterm(None)
         if me.slot_state == "pending":
             raise  # the image before this one may understand the configuration
+        box.end(blackbox.PROMPT)
         raise Unprovisioned("no usable configuration: %s" % error)
     if complaint:
         logger.error("%s", complaint)

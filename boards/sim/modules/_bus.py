@@ -19,7 +19,8 @@ _CLOCK_SET = const(15)
 
 _MAILBOX_SIZE = const(8192)
 _REQUEST = const("<BBHII")
-_REPLY = const("<iBxH")
+_REPLY = const("<ixxH")
+_NUMBER_AT = const(4)  # in a reply
 
 _bus = open(3, "r+b")  # noqa: SIM115 (these three are for ever)
 _flash = open(4, "rb")  # noqa: SIM115
@@ -48,7 +49,8 @@ def call(op, x=0, y=0, data=None, into=None):
         if data is not None:
             _mailbox.seek(0)
             _mailbox.write(data)
-        result, size = _exchange(op, x, y, 0 if data is None else len(data))
+        _exchange(op, x, y, 0 if data is None else len(data))
+        result, size = struct.unpack(_REPLY, _reply)
         if size:
             _mailbox.seek(0)
             if into is None or result < 0:
@@ -80,7 +82,7 @@ def read_flash(address, buffer):
 
 
 def _exchange(op, x, y, size):
-    """Send a request and wait for its reply, over stale ones; return (result, size)."""
+    """Send a request and wait for `_reply`, over stale ones; needs no heap, like a chip."""
     global _number
     _number = _number + 1 & 0xFF
     struct.pack_into(_REQUEST, _request, 0, op, _number, size, x, y)
@@ -88,9 +90,8 @@ def _exchange(op, x, y, size):
     while True:
         if _bus.readinto(_reply) != len(_reply):
             raise SystemExit  # the chip is gone
-        result, number, size = struct.unpack(_REPLY, _reply)
-        if number == _number:
-            return result, size
+        if _reply[_NUMBER_AT] == _number:
+            return
 
 
 # The slot that runs (its address), why the CPU was reset and woken, who it is, and by how many

@@ -6,6 +6,7 @@ Nothing here has a state of its own: the module is loaded for each use (see mach
 import time
 
 import _bus
+import machine
 from micropython import const
 
 PWRON_RESET = const(1)
@@ -24,11 +25,8 @@ ULP_WAKE = const(6)
 
 
 _DEEP_SLEEP = const(3)
-_RTC_READ = const(13)
-_RTC_WRITE = const(14)
 _FOREVER = const(0xFFFFFFFF)
 _EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
-_RTC_MEMORY = const(2048)
 
 
 def reset_cause():
@@ -76,13 +74,7 @@ class RTC:
         """Set the clock to (year, month, day, hour, minute, second, ignored, microsecond)."""
         self._set(value, 3)
 
-    def memory(self, data=None):
-        """Return the memory's bytes, or set them, at most 2048."""
-        if data is None:
-            return _bus.call(_RTC_READ) or b""
-        if len(data) > _RTC_MEMORY:
-            raise ValueError("buffer too long")
-        _bus.call(_RTC_WRITE, 0, 0, data)
+    memory = staticmethod(machine._rtc_memory)  # there: whoever keeps it must not keep all of this
 
     def _set(self, value, hour):
         seconds = time.mktime(tuple(value[:3]) + tuple(value[hour : hour + 3]) + (0, 0))

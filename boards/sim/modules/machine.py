@@ -13,6 +13,9 @@ from micropython import const
 
 _RESET = const(2)
 _WATCHDOG = const(4)
+_RTC_READ = const(13)
+_RTC_WRITE = const(14)
+_RTC_MEMORY = const(2048)
 
 
 def reset():
@@ -33,6 +36,15 @@ class WDT:
     def feed(self):
         """Start the time anew."""
         _bus.call(_WATCHDOG, 0)
+
+
+def _rtc_memory(data=None):
+    """Return the bytes of RTC memory, which a reset leaves alone, or set them, at most 2048."""
+    if data is None:
+        return _bus.call(_RTC_READ) or b""
+    if len(data) > _RTC_MEMORY:
+        raise ValueError("buffer too long")
+    _bus.call(_RTC_WRITE, 0, 0, data)
 
 
 def __getattr__(name):

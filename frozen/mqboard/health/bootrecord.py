@@ -1,8 +1,5 @@
-"""Remembers over a reset: unhealthy boots in RTC memory, the image on trial and its end in NVS.
-
-RTC memory survives every reset but a power cut, which is just right for counting crashes. NVS
-survives that too: it holds which image is on trial, which failed last, and the last good
-configuration.
+"""Remembers in NVS, over resets and power cuts: the image on trial and its end, the last failed
+one, and the last good configuration. What need not survive a power cut is in health.blackbox.
 """
 
 import json
@@ -12,11 +9,8 @@ from micropython import const
 from mqwire import codes
 from mqwire.config import MAX_KEPT
 
-SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
-
 NAMESPACE = "mqboard"  # in NVS
 
-_MAGIC = b"MQB1"
 _REASON_MAX = const(200)  # characters
 # Bytes of all that is kept but the configuration and certificates: a heap in pieces has room for so
 # much where it has none for these. The longest is a failed image, whose reason JSON may make six
@@ -54,29 +48,6 @@ class Store:
             self._nvs.commit()
         except OSError:
             pass
-
-
-class BootRecord:
-    """Counts boots that did not become healthy. `memory` is machine.RTC().memory."""
-
-    def __init__(self, memory, power_on):
-        kept = memory()
-        known = len(kept) == len(_MAGIC) + 1 and kept[: len(_MAGIC)] == _MAGIC and not power_on
-        self.unhealthy = kept[len(_MAGIC)] if known else 0
-        _write(memory, min(self.unhealthy + 1, 255))
-
-    def safe_mode(self):
-        """Return whether so many boots failed that no user code may run."""
-        return self.unhealthy >= SAFE_MODE_AFTER
-
-
-def count_from_zero(memory):
-    """Count unhealthy boots from zero: this one is healthy, or ends on purpose."""
-    _write(memory, 0)
-
-
-def _write(memory, count):
-    memory(_MAGIC + bytes((count,)))
 
 
 class Trial:

@@ -5,12 +5,11 @@ The board runs this once, at first.
 
 import asyncio
 
-import machine
 from esp32 import NVS, Partition
 
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.config import write_back
-from mqboard.health.bootrecord import NAMESPACE, Store, Trial, count_from_zero, keep_seq
+from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
@@ -30,7 +29,7 @@ async def settle(board):
         await trial.turn(False)
     mark("healthy")
     if me.mode == "normal":
-        count_from_zero(machine.RTC().memory)
+        board.blackbox.healthy()
     while not (board.client.connected and await board.prove()):
         await trial.turn(True)
     mark("reachable")

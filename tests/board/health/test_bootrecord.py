@@ -1,54 +1,11 @@
-"""Tests what a board remembers over a reset: unhealthy boots, the image on trial, its seq."""
+"""Tests what a board remembers in NVS: the image on trial, what became of it, its seq."""
 
 import unittest
 
 from fakes import FakeNvs
 
-from mqboard.health.bootrecord import (
-    BootRecord,
-    Store,
-    Trial,
-    count_from_zero,
-    keep_seq,
-    newest_seq,
-)
+from mqboard.health.bootrecord import Store, Trial, keep_seq, newest_seq
 from mqwire import update as wire
-
-
-class Memory:
-    """machine.RTC().memory"""
-
-    def __init__(self):
-        self.data = b""
-
-    def __call__(self, *data):
-        if not data:
-            return self.data
-        self.data = bytes(data[0])
-
-
-class BootRecordTest(unittest.TestCase):
-    def test_three_boots_that_never_got_healthy_end_in_safe_mode(self):
-        memory = Memory()
-        seen = [BootRecord(memory, number == 0).safe_mode() for number in range(5)]
-        self.assertEqual(seen, [False, False, False, True, True])
-
-    def test_a_healthy_boot_counts_from_zero_again(self):
-        memory = Memory()
-        for _ in range(10):
-            boot = BootRecord(memory, False)
-            self.assertFalse(boot.safe_mode())
-            count_from_zero(memory)
-
-    def test_power_cycles_are_not_crashes(self):
-        memory = Memory()
-        for _ in range(10):
-            self.assertFalse(BootRecord(memory, True).safe_mode())
-
-    def test_garbage_in_rtc_memory_counts_as_nothing(self):
-        memory = Memory()
-        memory.data = b"\xff" * 2048
-        self.assertEqual(BootRecord(memory, False).unhealthy, 0)
 
 
 class TrialTest(unittest.TestCase):

@@ -1,0 +1,90 @@
+"""Reads what the boot before this one left in RTC memory, and writes what a boot dies of.
+
+Loaded for that, and not kept: an idle board has the memory for the user.
+"""
+
+import io
+import struct
+import sys
+
+from micropython import const
+
+from mqboard.health import blackbox
+
+SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
+
+# Magic; unhealthy boots, whether safe mode is wanted, how it ended (see health.blackbox), whether
+# it was in safe mode; uptime in seconds, free heap in bytes, what health.crash remembers; how the
+# image's SHA-256 begins; what ran, padded with zeros. Then the last lines of the log, each with its
+# newline, and when an exception ended it, behind a zero byte, the traceback.
+_LAYOUT = "<4sBBBBIII8s64s"
+_SIZE = const(92)
+_END = const(6)
+_MAGIC = b"MQB2"
+_OLD_MAGIC = b"MQB1"  # then came the count of unhealthy boots, and nothing else
+_TRACE_MAX = const(1024)
+_MEMORY = const(2048)  # bytes that RTC memory holds
+
+
+class LastWords:
+    """What a boot left; `end` is how it ended as far as it could say so: see health.blackbox."""
+
+    known = False  # there was something that we can read
+    unhealthy = 0  # boots in a row that did not become healthy, this one included
+    wanted = ""
+    end = blackbox.SILENT
+    safe = False
+    uptime_s = heap_free = spent_s = 0
+    image = b""
+    running = ""
+    lines = ""
+    trace = ""
+
+    def safe_mode(self):
+        """Return whether no user code may run: a person says so, or so many boots failed."""
+        return self.wanted == "safe" or self.unhealthy >= SAFE_MODE_AFTER
+
+    def crashed(self, reset_cause):
+        """Return whether that boot ended badly: not on purpose, nor for want of power."""
+        if reset_cause == "watchdog":
+            return self.end != blackbox.PROMPT
+        # A panic is reported as a reset, too.
+        return reset_cause == "reset" and self.known and self.end == blackbox.SILENT
+
+
+def read(kept):
+    """Return the LastWords in the bytes `kept`, whatever these are."""
+    words = LastWords()
+    if kept[: len(_OLD_MAGIC)] == _OLD_MAGIC and len(kept) == len(_OLD_MAGIC) + 1:
+        words.unhealthy = kept[len(_OLD_MAGIC)]
+    if kept[: len(_MAGIC)] != _MAGIC or len(kept) < _SIZE:
+        return words
+    words.known = True
+    _, words.unhealthy, wanted, words.end, words.safe, *rest = struct.unpack_from(_LAYOUT, kept)
+    words.wanted = "safe" if wanted else ""
+    words.uptime_s, words.heap_free, words.spent_s, words.image, running = rest
+    if words.end != blackbox.ON_PURPOSE:  # or else what came after it has no words
+        lines, _, trace = kept[_SIZE:].partition(b"\0")
+        words.running, words.lines, words.trace = _text(running), _text(lines), _text(trace)
+    return words
+
+
+def note(error, memory):
+    """Note in RTC memory that `error` ends this boot; main.py calls this."""
+    text = io.BytesIO()
+    sys.print_exception(error, text)
+    kept = memory()
+    if kept[: len(_MAGIC)] != _MAGIC or len(kept) < _SIZE:
+        kept = _MAGIC + bytes(_SIZE - len(_MAGIC))
+    trace = b"\0" + text.getvalue()[-_TRACE_MAX:]
+    silent = bytes((blackbox.SILENT,))
+    memory(kept[:_END] + silent + kept[_END + 1 : _MEMORY - len(trace)] + trace)
+
+
+def _text(data):
+    """Return bytes up to the first zero as text: in ASCII, with "?" for others, if no UTF-8."""
+    data = data.split(b"\0", 1)[0]
+    try:
+        return str(data, "utf-8")
+    except ValueError:
+        return "".join([chr(byte) if byte < 127 else "?" for byte in data])
