@@ -3,7 +3,7 @@
 Run by the port before anything else. Armed here, the watchdog also saves a board whose main.py is
 broken and would leave it at a prompt that nobody sees. A filesystem that cannot be mounted is
 reported and made anew: the configuration's last good copy is in NVS, so the board still comes up
-on its network.
+on its network. One that is damaged further in is left as it is: much of it may still be read.
 """
 
 import sys
@@ -15,16 +15,27 @@ _TOOL_MS = 3_600_000  # after a soft reset: somebody works on the board over its
 
 
 def _mount():
+    """Mount the filesystem; return what is wrong with it, None when nothing is."""
+    import os
+
     import vfs
     from flashbdev import bdev
 
     try:
         vfs.mount(bdev, "/")
-        return
     except OSError as error:
         print("_boot: filesystem cannot be mounted (%s), making a new one" % error)
-    vfs.VfsLfs2.mkfs(bdev)
-    vfs.mount(bdev, "/")
+        vfs.VfsLfs2.mkfs(bdev)
+        vfs.mount(bdev, "/")
+        return "made anew: it could not be mounted (%s)" % error
+    # What littlefs puts up with: it goes back to an older root folder, which may be empty.
+    there = False
+    try:
+        for entry in os.ilistdir("/"):
+            there = there or entry[0] == "config.json"
+    except (OSError, ValueError) as error:  # a name that is no UTF-8
+        return "damaged: its root folder cannot be listed (%r)" % error
+    return None if there else "damaged: /config.json is missing"
 
 
 # First of all: from here on the board comes back.
@@ -33,9 +44,11 @@ machine.WDT(timeout=_TOOL_MS if _soft else _BRINGUP_MS)
 # Files could stand in for built-in modules: they are found only when management is loaded.
 sys.path[:] = [".frozen"]
 try:
+    import mqboard
     from mqboard.phases import mark
 
-    _mount()
+    mqboard.storage = "missing"  # until it is there
+    mqboard.storage = _mount()
     mark("storage")
 except Exception as error:  # main.py must run all the same
     print("_boot: no filesystem")

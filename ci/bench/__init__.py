@@ -23,7 +23,18 @@ from mqhost.cli.tables import Listing
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
-GROUPS = ("build", "eval", "idle", "boot", "update", "mqtt", "powercuts", "faults", "docker")
+GROUPS = (
+    "build",
+    "eval",
+    "idle",
+    "boot",
+    "update",
+    "mqtt",
+    "powercuts",
+    "faults",
+    "storage",
+    "docker",
+)
 RESULT = BUILD / "bench.json"
 
 

@@ -30,11 +30,12 @@ class Identity:
         self.slot_state = ""
         self.mode = "normal"
         self.reset_cause = "unknown"
+        self.storage = None  # what is wrong with the filesystem
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
 
     def facts(self):
         """Return what the birth message says, as a dict."""
-        return {
+        facts = {
             "state": mqwire.ONLINE,
             "protocol": mqwire.PROTOCOL,
             "board": self.board,
@@ -51,6 +52,9 @@ class Identity:
             "signing": "required" if self.keys else "none",
             "failed": self.failed,
         }
+        if self.storage:
+            facts["storage"] = self.storage
+        return facts
 
     def birth(self):
         """Return the birth message, JSON in bytes."""
@@ -68,6 +72,7 @@ class Identity:
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
         facts["confirm_s"] = self.confirm_s
+        facts["storage"] = self.storage or "ok"
         facts["heap_free"] = free
         facts["heap_used"] = used
         facts["uptime_s"] = uptime_s

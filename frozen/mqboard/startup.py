@@ -9,6 +9,7 @@ import machine
 import network
 from esp32 import NVS, Partition
 
+import mqboard
 import mqbuild
 import mqwire
 from mqboard import config, identity, log, net
@@ -56,6 +57,8 @@ def assemble():
         me.mode,
         me.reset_cause,
     )
+    if me.storage:
+        logger.error("filesystem %s", me.storage)
     timeofday.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, box, logger)
     mark("configuration")
@@ -92,6 +95,7 @@ def _identify(store, before):
     """Find out who this board is, what runs on it, and what became of the last update."""
     cause = machine.reset_cause()
     me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30))
+    me.storage = mqboard.storage
     me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]
     running = Partition(Partition.RUNNING)
     me.slot = slots.label(running)

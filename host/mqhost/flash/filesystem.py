@@ -23,12 +23,9 @@ _DISK_VERSION = 0x00020000
 _ROOT = 2 * BLOCK
 
 
-def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
-    """Make a LittleFS image of `size` bytes with `files`, a dict of absolute paths to contents.
-
-    Raises UsageError when they do not fit.
-    """
-    filesystem = LittleFS(
+def blank_filesystem(size: int) -> LittleFS:
+    """Make a LittleFS of `size` bytes with nothing in it; its image is `context.buffer`."""
+    return LittleFS(
         block_size=BLOCK,
         block_count=size // BLOCK,
         read_size=_ACCESS,
@@ -37,6 +34,14 @@ def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
         lookahead_size=_LOOKAHEAD,
         disk_version=_DISK_VERSION,
     )
+
+
+def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
+    """Make a LittleFS image of `size` bytes with `files`, a dict of absolute paths to contents.
+
+    Raises UsageError when they do not fit.
+    """
+    filesystem = blank_filesystem(size)
     path = ""
     try:
         for path, content in files.items():

@@ -98,7 +98,8 @@ def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
         board.device.power_on()
         board.device.wait_boots(boots + 1)
         board.device.wait_console("making a new one")
-        board.wait_status(session, lambda status: True)
+        # The retained status may still be that of the boot before.
+        board.wait_status(session, lambda status: "made anew" in status.get("storage", ""))
     board.wait_settled()
     config = json.loads(board.eval("print(open('/config.json').read())"))
     assert config["prefix"] == board.prefix
@@ -112,6 +113,9 @@ def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
     text = board.device.console.text()
     assert text[:end].count("/config.json was missing: written back") == 1
     assert "config.json" not in text[end:]
+    with board.session() as session:
+        assert "storage" not in session.status()
+        assert session.request_json("info")["storage"] == "ok"
 
 
 def test_a_boot_reads_little_of_its_slot_and_says_what_took_how_long(make_board):

@@ -1,0 +1,58 @@
+"""Tests that a board boots from whatever is in its filesystem's flash, and says what it found."""
+
+import pytest
+
+from ci.storage import Bench, Stuck
+from mqhost.flash.filesystem import BLOCK
+from mqhost.flash.partition import PartitionTable
+
+CASES = 200  # of the two thousand that invoke bench runs
+
+
+@pytest.fixture
+def bench(tmp_path, sim, firmware):
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    return Bench(tmp_path, firmware.app, firmware.flash, table)
+
+
+def test_no_damage_keeps_a_board_from_booting(bench):
+    count = bench.attack(CASES)
+    assert not count.stuck, "\n".join(count.stuck)
+    assert count.cases == CASES == count.found.total()
+    assert set(count.found) == {"fine", "damaged", "made anew"}
+
+
+def test_an_older_root_folder_is_not_passed_off_as_fine(bench):
+    # The root folder's other block is that of the day when the filesystem was made.
+    newest = bench.newest
+    assert bench.recover(newest) == "fine"
+    found = {
+        bench.recover(newest[:start] + bytes(BLOCK) + newest[start + BLOCK :])
+        for start in (0, BLOCK)
+    }
+    assert found == {"fine", "damaged"}
+
+
+# A check that cannot fail is a defect.
+
+
+def test_a_board_that_boots_for_ever_is_found_out(bench, monkeypatch):
+    monkeypatch.setattr("ci.storage._MOST_BOOTS", 1)
+    with pytest.raises(Stuck, match="1 boots died.*status 9"):
+        bench.recover(bench.newest, deaths=1, at=5)
+
+
+def test_a_boot_that_hangs_is_found_out(bench, monkeypatch, tmp_path):
+    endless = tmp_path / "endless.py"
+    endless.write_text("while True:\n    pass\n")
+    monkeypatch.setattr("ci.storage._AGENT", endless)
+    monkeypatch.setattr("ci.storage._WATCHDOG_SECONDS", 0.1)
+    assert "no end within 0.1 s" in bench.attack(1).stuck[0]
+
+
+@pytest.mark.parametrize(("files", "reads"), [(0, 100), (9, 5000)])
+def test_files_that_are_gone_without_a_word_are_found_out(bench, monkeypatch, files, reads):
+    told = {"storage": None, "files": files, "boot_reads": reads}
+    monkeypatch.setattr(bench, "boot", lambda *_: told)
+    with pytest.raises(Stuck):
+        bench.recover(bench.newest)
