@@ -46,7 +46,7 @@ class Board:
         self.client = client
         self.router = router
         self.log = Logger("board")
-        self.reach = Reach(wifi, client, settings, self.log)
+        self.reach = Reach(self)
         self.settled = False  # mqboard.health.confirm is done with this boot
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way

@@ -131,9 +131,12 @@ def _load_config(store, me, box, logger):
 
 def _link(settings):
     logger = log.Logger("link")
+    if settings.country:
+        network.country(settings.country)
+    if settings.hostname:
+        network.hostname(settings.hostname)
     if settings.ethernet is None:
-        networks = [(known["ssid"], known["password"]) for known in settings.networks]
-        return wifi.WifiLink(network.WLAN(network.STA_IF), networks, logger)
+        return wifi.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
     from mqboard.net.ethernet import EthernetLink  # few boards need it
 
     return EthernetLink(settings.ethernet, logger)

@@ -30,8 +30,21 @@ KEYS = (
         (
             ("ssid", "text", ..., "ssid"),
             ("password", "secret", "", "passphrase"),
+            (
+                "static",  # in place of DHCP
+                "object",
+                None,
+                (
+                    ("address", "text", ..., "address"),
+                    ("netmask", "text", "255.255.255.0", "address"),
+                    ("gateway", "text", "0.0.0.0", "address"),
+                    ("dns", "text", None, "address"),  # by default the gateway
+                ),
+            ),
         ),
     ),
+    ("country", "text", None, "country"),
+    ("hostname", "text", None, "hostname"),
     (
         "ethernet",  # see mqboard.net.ethernet
         "arguments",
@@ -48,6 +61,17 @@ KEYS = (
             ("spi", "arguments", None, None),
             ("ref_clk", "whole", None, None),
             ("ref_clk_mode", "text", None, None),
+            (
+                "static",  # as with networks
+                "object",
+                None,
+                (
+                    ("address", "text", ..., "address"),
+                    ("netmask", "text", "255.255.255.0", "address"),
+                    ("gateway", "text", "0.0.0.0", "address"),
+                    ("dns", "text", None, "address"),
+                ),
+            ),
         ),
     ),
     (
@@ -66,6 +90,23 @@ KEYS = (
             ("key", "file", None, None),
             ("verify", "bool", True, None),
             ("server_name", "text", None, None),
+            (
+                "fallback",  # another broker; what it does not say is as with this one
+                "object",
+                None,
+                (
+                    ("host", "text", ..., "host"),
+                    ("port", "whole", None, (1, 65535)),
+                    ("user", "text", None, "credential"),
+                    ("password", "secret", None, "credential"),
+                    ("tls", "bool", None, None),
+                    ("ca", "file", None, None),
+                    ("cert", "file", None, None),
+                    ("key", "file", None, None),
+                    ("verify", "bool", None, None),
+                    ("server_name", "text", None, None),
+                ),
+            ),
         ),
     ),
     ("ntp", "text", "pool.ntp.org", None),
@@ -115,6 +156,8 @@ MAX_CREDENTIAL = 65535  # a user name, a password: MQTT writes a text's length i
 MAX_SSID = 32  # IEEE 802.11
 PASSPHRASE = (8, 63)  # WPA2
 _KEY_DIGITS = 64  # the key itself
+_DIGITS = "0123456789"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SHOWN = 40  # characters of a wrong value
 
 
@@ -180,7 +223,7 @@ def _read_inner(value, kind, rows, path, into, wrong):
     elif kind == "objects":
         for index, item in enumerate(value):
             _read(item, rows, "%s%d." % (path, index), item, wrong)
-    elif kind in ("object", "arguments") and value and rows:
+    elif kind in ("object", "arguments") and rows and value is not None:
         _read(value, rows, path, None if kind == "arguments" else value, wrong)
 
 
@@ -190,11 +233,10 @@ def _relate(into, wrong):
         wrong.append((FAULT, "networks", "has none in it: the board needs at least one"))
     if into.port is None:
         into.port = TLS_PORT if into.tls else PLAIN_PORT
-    if into.tls and into.verify and not into.ca:
-        wrong.append((FAULT, "broker.ca", "is missing, and neither tls nor verify is false"))
-    for one, other in (("cert", "key"), ("key", "cert")):
-        if getattr(into, one) and not getattr(into, other):
-            wrong.append((FAULT, "broker." + other, "is missing, which broker.%s needs" % one))
+    _relate_broker(into.__dict__, "broker.", wrong)
+    if into.fallback:
+        _inherit(into.fallback, into)
+        _relate_broker(into.fallback, "broker.fallback.", wrong)
     least = LEAST_CONFIRM * into.health_s
     if into.confirm_s < least:
         why = "is %s; it must be at least twice update.health_s, which is %s"
@@ -202,6 +244,28 @@ def _relate(into, wrong):
         into.confirm_s = least
     if into.modules is None:
         into.modules = {}
+
+
+def _relate_broker(broker, path, wrong):
+    """Look at what belongs together in the keys of one broker, a dict."""
+    if broker["tls"] and broker["verify"] and not broker["ca"]:
+        wrong.append((FAULT, path + "ca", "is missing, and neither tls nor verify is false"))
+    for one, other in (("cert", "key"), ("key", "cert")):
+        if broker[one] and not broker[other]:
+            wrong.append((FAULT, path + other, "is missing, which %s%s needs" % (path, one)))
+
+
+def _inherit(fallback, first):
+    """Give the fall-back broker what it does not say itself; what belongs together stays so.
+
+    The name in its certificate is its own.
+    """
+    if fallback["port"] is None and fallback["tls"] not in (None, first.tls):
+        fallback["port"] = TLS_PORT if fallback["tls"] else PLAIN_PORT
+    for keys in (("tls",), ("port",), ("verify",), ("ca",), ("user", "password"), ("cert", "key")):
+        if not any([fallback[key] is not None for key in keys]):
+            for key in keys:
+                fallback[key] = getattr(first, key)
 
 
 def _misfit(value, kind):
@@ -251,6 +315,15 @@ def _check(value, limit):
     elif limit == "ssid":
         if not 0 < _size(value) <= MAX_SSID:
             raise WireError("it has %d bytes; 1 to %d are possible" % (_size(value), MAX_SSID))
+    elif limit == "address":
+        _check_address(value)
+    elif limit == "country":
+        if len(value) != 2 or not _has_only(value, _LETTERS.upper()):
+            raise WireError("it must be two capital letters, as DE")
+    elif limit == "hostname":
+        # 32 are MicroPython's limit.
+        if not 0 < len(value) <= 32 or not _has_only(value.lower(), _LETTERS + _DIGITS + "-"):
+            raise WireError("it must be 1 to 32 letters, digits and -")
     elif limit == "host":
         if not value:
             raise WireError("it must be the broker's name or address")
@@ -274,12 +347,22 @@ def _check_passphrase(text):
         )
 
 
+def _check_address(text):
+    parts = text.split(".")
+    for part in parts:
+        if not 0 < len(part) < 4 or not _has_only(part, _DIGITS) or int(part) > 255:
+            parts = ()
+    if len(parts) != 4:
+        raise WireError("it must be an IPv4 address, as 192.168.1.20")
+
+
+def _has_only(text, characters):
+    return all([character in characters for character in text])
+
+
 def _size(text):
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _is_key(password):
-    for digit in password.encode("utf-8", "surrogatepass"):
-        if digit not in b"0123456789abcdefABCDEF":
-            return False
-    return len(password) == _KEY_DIGITS
+    return len(password) == _KEY_DIGITS and _has_only(password.lower(), _DIGITS + "abcdef")

@@ -20,7 +20,8 @@ class ConfigTest(unittest.TestCase):
     def test_defaults(self):
         parsed = config.parse(json.dumps(GOOD))
         self.assertEqual((parsed.host, parsed.port, parsed.user), ("127.0.0.1", 1883, None))
-        self.assertEqual(parsed.networks, GOOD["networks"])
+        self.assertEqual(parsed.networks, [dict(GOOD["networks"][0], static=None)])
+        self.assertEqual((parsed.country, parsed.hostname, parsed.fallback), (None, None, None))
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
         self.assertEqual(parsed.allow_downgrade, False)
 
@@ -32,6 +33,56 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual((parsed.ca, parsed.cert, parsed.key), ("/certs/ca.pem", None, None))
         fields["broker"] = {"host": "h", "verify": False}
         self.assertTrue(config.parse(json.dumps(fields)).tls)
+
+    def test_an_address_is_an_address(self):
+        for address, good in (
+            ("0.0.0.0", True),
+            ("192.168.1.255", True),
+            ("192.168.1.256", False),
+            ("192.168.1", False),
+            ("192.168.1.1.1", False),
+            ("192.168..1", False),
+            ("192.168.1.+1", False),
+            ("192.168.1.0001", False),
+            ("fe80::1", False),
+            ("", False),
+        ):
+            for key in ("address", "netmask", "gateway", "dns"):
+                static = {"address": "10.0.0.5", key: address}
+                fields = dict(GOOD, networks=[{"ssid": "net", "static": static}])
+                ethernet = {"phy_type": "LAN8720", "phy_addr": 1, "static": dict(static)}
+                wired = dict(GOOD, networks=[], ethernet=ethernet)
+                try:
+                    taken = config.parse(json.dumps(fields)).networks[0]["static"]
+                    self.assertEqual(config.parse(json.dumps(wired)).ethernet["static"], taken)
+                    self.assertTrue(good, (key, address))
+                except config.ConfigError as error:
+                    self.assertTrue(("static.%s is " % key) in str(error))
+                    self.assertFalse(good, (key, address))
+
+    def test_a_static_address_needs_no_more_than_itself(self):
+        fields = dict(GOOD, networks=[{"ssid": "net", "static": {"address": "10.0.0.5"}}])
+        static = config.parse(json.dumps(fields)).networks[0]["static"]
+        self.assertEqual((static["netmask"], static["gateway"]), ("255.255.255.0", "0.0.0.0"))
+        self.assertEqual(static["dns"], None)
+
+    def test_a_fall_back_broker_is_like_the_first_where_it_says_nothing_else(self):
+        first = {"host": "one", "port": 99, "user": "me", "password": "secret", "ca": "/ca"}
+        first.update(cert="/cert", key="/key", server_name="first")
+        for own, expected in (
+            ({}, {"port": 99, "user": "me", "password": "secret", "tls": True, "ca": "/ca"}),
+            ({}, {"cert": "/cert", "key": "/key", "verify": True, "server_name": None}),
+            ({"port": 1}, {"port": 1, "tls": True}),
+            ({"tls": False}, {"port": 1883, "tls": False}),
+            ({"tls": True}, {"port": 99}),
+            ({"user": "you"}, {"user": "you", "password": None}),
+            ({"cert": "/c", "key": "/k"}, {"cert": "/c", "key": "/k", "ca": "/ca"}),
+            ({"verify": False, "ca": "/other"}, {"verify": False, "ca": "/other"}),
+        ):
+            fields = dict(GOOD, broker=dict(first, fallback=dict(own, host="two")))
+            parsed = config.parse(json.dumps(fields)).fallback
+            for key, value in dict(expected, host="two").items():
+                self.assertEqual(parsed[key], value, (own, key))
 
     def test_each_error_names_its_key(self):
         for changes, key in (
@@ -52,6 +103,21 @@ class ConfigTest(unittest.TestCase):
             ({"broker": {"host": "h", "keepalive": 0}}, "broker.keepalive is 0; it must be from 1"),
             ({"broker": {"host": "h"}}, "broker.ca"),
             ({"broker": {"host": "h", "tls": "no"}}, "tls"),
+            ({"networks": [{"ssid": "n", "static": {}}]}, "networks.0.static.address is missing"),
+            ({"country": "de"}, "country is 'de'; it must be two capital letters"),
+            ({"country": "DEU"}, "country"),
+            ({"hostname": "a_b"}, "hostname is 'a_b'; it must be 1 to 32 letters"),
+            ({"hostname": ""}, "hostname"),
+            ({"hostname": "a" * 33}, "hostname"),
+            ({"broker": {"host": "h", "tls": False, "fallback": {}}}, "broker.fallback.host"),
+            (
+                {"broker": {"host": "h", "tls": False, "fallback": {"host": "g", "tls": True}}},
+                "broker.fallback.ca is missing",
+            ),
+            (
+                {"broker": {"host": "h", "tls": False, "fallback": {"host": "g", "key": "/k"}}},
+                "broker.fallback.cert is missing, which broker.fallback.key needs",
+            ),
             ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "key"),
             ({"update": {"confirm_s": -1}}, "confirm_s is -1; it must be more"),
             ({"update": []}, "update"),

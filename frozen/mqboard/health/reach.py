@@ -19,26 +19,19 @@ _LOOK_S = 0.5
 
 
 class Reach:
-    """What `link` (mqboard.net.wifi) and `client` (mqboard.mqtt) have come to.
+    """What link and client of `board` have come to; its configuration has the times."""
 
-    `settings` has network_s and unreachable_s; `ticks()` gives milliseconds as ticks_ms does.
-    """
-
-    def __init__(self, link, client, settings, log, ticks=ticks_ms):
-        self._link = link
-        self._client = client
-        self._settings = settings
-        self._log = log
-        self._ticks = ticks
-        self._turned_at = ticks()
+    def __init__(self, board):
+        self._board = board
+        self._turned_at = ticks_ms()
         self.heard()
 
     @property
     def state(self):
         """Return "no network", "no broker" or "connected"."""
-        if self._client.up.is_set():
+        if self._board.client.up.is_set():
             return "connected"
-        return "no broker" if self._link.connected() else "no network"
+        return "no broker" if self._board.link.connected() else "no network"
 
     async def changed(self, since=None):
         """Wait until the state is another than `since`, or than now; return it."""
@@ -57,23 +50,23 @@ class Reach:
 
     def turn(self):
         """Run once a second; return why the board has to be reset, None when it has not."""
-        now = self._ticks()
+        now = ticks_ms()
         # While something blocks the loop nothing can come back, and so nothing is missing.
         passed = min(ticks_diff(now, self._turned_at), _TURN_MS)
         self._turned_at = now
         self._silent_ms += passed
         silent_s = self._silent_ms // 1000
-        if self._client.connected:
+        if self._board.client.connected:
             # It is not the broker that is missing, it is us. Whatever there was before it, a new
             # connection has its time.
             self._mute_ms += passed
             late = self._mute_ms > _MUTE_MS
         else:
             self._mute_ms = 0
-            late = silent_s > self._settings.unreachable_s
-            due = int(silent_s / self._settings.network_s)
+            late = silent_s > self._board.config.unreachable_s
+            due = int(silent_s / self._board.config.network_s)
             if due > self._restarts and not late:
                 self._restarts = due
-                self._log.warning("restarting the network: unreachable for %d s", silent_s)
-                self._link.restart()
+                self._board.log.warning("restarting the network: unreachable for %d s", silent_s)
+                self._board.link.restart()
         return "unreachable for %d s" % silent_s if late else None

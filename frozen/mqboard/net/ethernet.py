@@ -5,12 +5,13 @@
     {"phy_type": "W5500", "phy_addr": 0, "cs": 5, "int": 4,
      "spi": {"id": 1, "sck": 18, "mosi": 23, "miso": 19}}
 
-Pins are numbers. What cannot be made is tried again and logged: no reason to stop the board.
+Pins are numbers; `static` may stand there, too, in place of DHCP. What cannot be made is tried
+again and logged: no reason to stop the board.
 """
 
 import asyncio
 
-from mqboard.net.wifi import Link
+from mqboard.net.wifi import Link, addresses
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
@@ -23,7 +24,8 @@ class EthernetLink(Link):
 
     def __init__(self, arguments, log, make=None):
         super().__init__(None)
-        self._arguments = arguments
+        self._arguments = dict(arguments)
+        self._static = self._arguments.pop("static", None)
         self._make = make or make_lan
         self._log = log
         self.patience_s = _PATIENCE_S  # without an address, until it is told
@@ -47,6 +49,8 @@ class EthernetLink(Link):
             try:
                 if self._interface is None:
                     self._interface = self._make(self._arguments)
+                    if self._static:
+                        self._interface.ifconfig(addresses(self._static))
                 if not self._interface.active():
                     self._interface.active(True)
             except Exception as error:  # wrong arguments, firmware without it, no such hardware

@@ -5,12 +5,7 @@ import unittest
 
 from fakes import FakeLog, run
 
-from mqboard.health.reach import Reach
-
-
-class Settings:
-    network_s = 600
-    unreachable_s = 3600
+from mqboard.health import reach
 
 
 class FakeLink:
@@ -43,13 +38,33 @@ class FakeClient:
         self.up.clear()
 
 
-class ReachTest(unittest.TestCase):
-    def setUp(self):
-        self.now = 0
+class FakeBoard:
+    """As much of a board as is looked at."""
+
+    class config:
+        network_s = 600
+        unreachable_s = 3600
+
+    def __init__(self):
         self.link = FakeLink()
         self.client = FakeClient()
         self.log = FakeLog()
-        self.reach = Reach(self.link, self.client, Settings, self.log, lambda: self.now)
+
+
+class ReachTest(unittest.TestCase):
+    def setUp(self):
+        self.now = 0
+        self.real_ticks = reach.ticks_ms
+        self.begin()
+
+    def tearDown(self):
+        reach.ticks_ms = self.real_ticks
+
+    def begin(self):
+        reach.ticks_ms = lambda: self.now
+        board = FakeBoard()
+        self.link, self.client, self.log = board.link, board.client, board.log
+        self.reach = reach.Reach(board)
 
     def pass_time(self, seconds):
         """Let time pass, turn by turn; return (seconds, why) of the first turn with a reset."""
@@ -62,7 +77,7 @@ class ReachTest(unittest.TestCase):
 
     def test_the_network_is_begun_anew_after_its_time_and_the_board_much_later(self):
         for up in (True, False):
-            self.setUp()
+            self.begin()
             self.link.up = up
             self.client.lose()
             self.assertEqual(self.pass_time(599), None)

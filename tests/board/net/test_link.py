@@ -8,7 +8,15 @@ from fakes import FakeLog, run, until
 from mqboard.net import wifi
 from mqboard.net.ethernet import EthernetLink
 
-WIFI = [("one", "1"), ("two", "2")]
+HOME = {"address": "10.0.0.5", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": None}
+
+
+def known(ssid, password, static=None):
+    """Return a network as the configuration has it."""
+    return {"ssid": ssid, "password": password, "static": static}
+
+
+WIFI = [known("one", "1"), known("two", "2")]
 
 
 class FakeInterface:
@@ -22,6 +30,7 @@ class FakeInterface:
         self.fail = None
         self.server = "10.0.0.1"
         self.state = 201
+        self.signals = []  # what a scan finds: (SSID, dBm)
 
     def active(self, on=None):
         if on is not None:
@@ -35,13 +44,22 @@ class FakeInterface:
     def isconnected(self):
         return self.up
 
-    def ifconfig(self):
+    def ifconfig(self, settings=None):
+        if settings:
+            self.calls.append(settings)
         return ("10.0.0.2", "", "", self.server)
 
+    def ipconfig(self, **settings):
+        self.calls.append(settings)
+
+    def scan(self):
+        self.calls.append("scan")
+        return [(ssid.encode(), b"", 1, rssi, 3, False) for ssid, rssi in self.signals]
+
     def status(self, what=None):
-        if what == "rssi" and self.state != 1001:
+        if what == "rssi" and not self.up and self.state != 1001:
             raise OSError("Wifi Not Connected")
-        return self.state
+        return -50 if what else self.state
 
     def disconnect(self):
         self.up = False
@@ -64,6 +82,23 @@ class LinkTest(unittest.TestCase):
     def setUp(self):
         self.interface = FakeInterface()
         self.log = FakeLog()
+        self.now = 0
+        self.real_ticks = wifi.ticks_ms
+
+    def tearDown(self):
+        wifi.ticks_ms = self.real_ticks
+
+    def hurry(self):
+        """Have six seconds pass for the link whenever it looks at the clock."""
+
+        def ticks_ms():
+            self.now += 6000
+            return self.now
+
+        wifi.ticks_ms = ticks_ms
+
+    def tried(self):
+        return [call for call in self.interface.calls if call in ("one", "two", "three", "four")]
 
     def test_a_network_of_others_is_taken_as_it_is(self):
         self.assertTrue(wifi.Link().connected())
@@ -99,7 +134,7 @@ class LinkTest(unittest.TestCase):
 
     def test_a_restart_begins_with_the_radio(self):
         self.interface.reachable = {"one": "1"}
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = wifi.WifiLink(self.interface, WIFI[:1], self.log)
 
         async def body():
             await until(one.connected)
@@ -111,6 +146,7 @@ class LinkTest(unittest.TestCase):
         run(with_link(one, body))
 
     def test_a_radio_that_fails_is_logged_and_the_next_network_tried(self):
+        self.hurry()
         one = wifi.WifiLink(self.interface, WIFI, self.log)
         self.interface.fail = OSError("Wifi Internal State Error")
 
@@ -128,6 +164,131 @@ class LinkTest(unittest.TestCase):
         self.assertEqual(one._reason(), "not found")
         self.interface.state = 1001
         self.assertTrue("no IPv4 address" in one._reason())
+
+    def test_the_strongest_is_tried_first_and_those_not_seen_at_last(self):
+        networks = [known(ssid, "") for ssid in ("one", "two", "three", "four")]
+        one = wifi.WifiLink(self.interface, networks, self.log)
+        self.interface.signals = [("four", -80), ("two", -60), ("four", -30), ("", -10), ("x", 0)]
+        order = [network["ssid"] for network in one._in_order()]
+        self.assertEqual(order, ["four", "two", "one", "three"])
+
+    def test_one_network_alone_needs_no_scan(self):
+        one = wifi.WifiLink(self.interface, WIFI[:1], self.log)
+        self.assertEqual(one._in_order(), WIFI[:1])
+        self.assertEqual(self.interface.calls, [])
+
+    def test_without_a_scan_there_is_the_order_of_the_configuration(self):
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        for error in (MemoryError(), RuntimeError("Wifi Unknown Error 0x3007")):
+            self.interface.fail = error
+            self.assertEqual(one._in_order(), WIFI)
+            self.assertTrue("no scan" in self.log.lines.pop())
+
+    def test_a_network_that_refuses_does_not_keep_the_others_from_their_turn(self):
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        self.interface.signals = [("one", -40), ("two", -80)]
+        for state, why in (
+            (202, "wrong password"),
+            (201, "not found"),
+            (211, "security"),
+            (15, "status 15"),
+            (1001, "no IPv4 address"),
+        ):
+            self.hurry()
+            self.interface.state = state
+            self.interface.reachable = {"two": "2"}
+            self.interface.calls.clear()
+            self.interface.up = False
+            self.assertTrue(run(one._go_round(1, [])))
+            self.assertEqual(self.tried(), ["one", "two"])
+            self.assertTrue(why in self.log.lines[-2], self.log.lines)
+            self.assertTrue("on network two as 10.0.0.2, -50 dBm" in self.log.lines[-1])
+
+    def test_who_said_no_has_less_time_while_others_wait(self):
+        self.hurry()
+        for networks, state, looks in ((WIFI, 202, 2), (WIFI[:1], 202, 4), (WIFI, 1001, 4)):
+            self.now = 0
+            self.interface.state = state
+            one = wifi.WifiLink(self.interface, networks, self.log)
+            self.assertTrue(run(one._attempt(networks[0])))
+            self.assertEqual(self.now, 6000 * looks)
+
+    def test_a_network_over_which_nothing_gets_through_is_tried_after_the_others(self):
+        self.interface.reachable = {"one": "1", "two": "2"}
+        self.interface.signals = [("one", -40), ("two", -80)]
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        for joined in ("one", "two", "one"):
+            self.assertTrue(run(one._go_round(1, [])))
+            self.assertEqual(self.tried()[-1], joined)
+            one.restart()
+            self.assertFalse(one.connected())
+
+    def test_an_outage_of_days_takes_few_lines(self):
+        self.hurry()
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+
+        async def body():
+            told = []
+            for rounds in range(1, 201):
+                self.assertFalse(await one._go_round(rounds, told))
+
+        one._attempt = self.never
+        run(body())
+        self.assertEqual(len(self.log.lines), 2 * 8)
+        self.assertEqual(
+            self.log.lines[-1], "network two does not let us in: not found (128 times)"
+        )
+
+    async def never(self, network):
+        return "not found"
+
+    def test_whatever_is_wrong_with_one_network_it_is_only_told(self):
+        networks = [known("one", "1", dict(HOME, address="nonsense")), WIFI[1]]
+        one = wifi.WifiLink(self.interface, networks, self.log)
+
+        def refuse(settings=None):
+            if settings:
+                raise ValueError("invalid arguments")
+            return ("10.0.0.2", "", "", "")
+
+        self.interface.ifconfig = refuse
+        self.interface.reachable = {"two": "2"}
+        self.assertTrue(run(one._go_round(1, [])))
+        self.assertTrue("network one does not let us in: invalid arguments" in self.log.lines)
+
+    def test_an_address_of_its_own_is_for_its_network_only(self):
+        networks = [known("one", "1", HOME), known("two", "2")]
+        one = wifi.WifiLink(self.interface, networks, self.log)
+        self.interface.reachable = {"one": "1", "two": "2"}
+        run(one._go_round(1, []))
+        mine = ("10.0.0.5", "255.255.255.0", "10.0.0.1", "10.0.0.1")
+        self.assertEqual(self.interface.calls[-2:], [mine, "one"])
+        one.restart()
+        run(one._go_round(1, []))
+        self.assertEqual(self.interface.calls[-2:], [{"dhcp4": True}, "two"])
+        self.interface.calls.clear()
+        run(wifi.WifiLink(self.interface, WIFI, self.log)._go_round(1, []))
+        self.assertEqual(self.interface.calls, ["on", "scan", "on", "one"])
+
+    def test_the_signal_is_known_with_an_access_point(self):
+        self.assertEqual(wifi.Link(self.interface).rssi(), None)
+        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        self.assertEqual(one.rssi(), None)
+        self.interface.up = True
+        self.assertEqual(one.rssi(), -50)
+
+    def test_ethernet_can_have_an_address_of_its_own(self):
+        arguments = {"phy_type": "LAN8720", "static": dict(HOME, dns="10.0.0.9")}
+        made = []
+        one = EthernetLink(arguments, self.log, lambda given: made.append(given) or self.interface)
+
+        async def body():
+            await until(lambda: self.interface.on)
+
+        run(with_link(one, body))
+        mine = ("10.0.0.5", "255.255.255.0", "10.0.0.1", "10.0.0.9")
+        self.assertEqual(self.interface.calls, [mine, "on"])
+        self.assertEqual(made, [{"phy_type": "LAN8720"}])
 
     def test_ethernet_without_an_ipv4_address_is_told_once(self):
         one = EthernetLink({}, self.log, lambda arguments: self.interface)

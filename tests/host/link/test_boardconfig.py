@@ -187,7 +187,7 @@ def test_the_host_finds_mistakes_that_a_board_would_not(change, words):
         ({"modlues": {}}, "modlues is not known; a board ignores it. Did you mean modules?"),
         ({"networks": [{"ssid": "x", "pasword": "12345678"}]}, "Did you mean networks.0.password?"),
         ({"confirm_s": 5}, "Did you mean update.confirm_s?"),
-        ({"colour": "red"}, "colour is not known; a board ignores it."),
+        ({"paint": "red"}, "paint is not known; a board ignores it."),
     ],
 )
 def test_an_unknown_key_is_told_with_the_nearest_and_no_reason_to_refuse(change, words):
@@ -222,7 +222,7 @@ def test_both_know_which_networks_there_can_be(network, good):
         (table, key, limit)
         for table, kind, _, rows in KEYS
         for key, _, _, limit in (rows if kind == "group" else ())
-        if isinstance(limit, tuple)
+        if isinstance(limit, tuple) and isinstance(limit[0], int)
     ],
 )
 def test_both_take_a_number_up_to_the_same_ends(table, key, limit):
