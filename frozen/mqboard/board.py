@@ -13,7 +13,6 @@ from esp32 import NVS, Partition
 from micropython import const
 
 import mqwire
-from mqboard import identity
 from mqboard.clock import jitter
 from mqboard.health import blackbox
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial
@@ -50,14 +49,16 @@ class Board:
         self.settled = False  # mqboard.health.confirm is done with this boot
         self._news = asyncio.Event()  # the birth message changed
         self._receiver = None  # while an update is under way
+        self._twins = None
         self.announce = client.on_up = self._news.set
         supervisor.turn = self._turn
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
         router.register("update", self._update, MANAGEMENT)
         router.register("cancel", self._cancel, MANAGEMENT)
+        answer = self._load_and_answer  # one object for them all
         for command in _COMMANDS:
-            router.register(command, self._load_and_answer, MANAGEMENT)
+            router.register(command, answer, MANAGEMENT)
 
     def run(self):
         """Run the board, for ever."""
@@ -75,6 +76,7 @@ class Board:
     async def _main(self):
         commands = mqwire.command_filter(self.config.prefix)
         await self.client.subscribe(commands, self.router.on_message)
+        await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
         add = self.supervisor.add
         add("link", self.link.run)
         add("mqtt", self.client.run)
@@ -107,10 +109,23 @@ class Board:
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""
+        connects = 0
         while True:
             await self._news.wait()
             self._news.clear()
+            if connects != self.client.connects:
+                connects = self.client.connects
+                self.identity.twin = None  # one that is still there will answer
             await self._publish_birth()
+
+    def _hear(self, topic, payload, retained):
+        """Take a status on our own topic: what this boot did not say, another board may have."""
+        if not retained and self.identity.boot_id.encode() not in bytes(payload):
+            if not self._twins:
+                from mqboard.twins import Twins  # most boards never hear of another
+
+                self._twins = Twins(self)
+            self._twins.hear(payload)
 
     def _publish_birth(self):
         # Not in `_publish_births`: its frame would keep the message (see mqboard.router).
@@ -250,7 +265,8 @@ class Board:
             self.log.info("restarting: %s", reason)
             topic = mqwire.status_topic(self.config.prefix)
             if self.client.connected:
-                goodbye = self.client.publish(topic, identity.offline(reason), qos=1, retain=True)
+                last_word = self.identity.offline(reason, boot_id=self.identity.boot_id)
+                goodbye = self.client.publish(topic, last_word, qos=1, retain=True)
                 await asyncio.wait_for(goodbye, _GOODBYE_S)
         except (OSError, MemoryError, asyncio.TimeoutError) as error:
             sys.print_exception(error)

@@ -1,5 +1,6 @@
 """Tells who this board is and how it is doing: the birth message and the answer to `info`."""
 
+import binascii
 import gc
 import json
 import sys
@@ -11,13 +12,12 @@ from mqboard.update.signature import key_id
 class Identity:
     """Holds the facts: `build` is the generated module mqbuild; mqboard.startup sets the others."""
 
-    def __init__(self, build, boot_id):
+    def __init__(self, build, boot_id, unique_id):
+        self._build = build
+        self.id = str(binascii.hexlify(unique_id), "ascii")
         self.board = build.BOARD
         self.mcu = build.MCU
         self.version = build.VERSION
-        self.commit = build.COMMIT
-        self.built = build.BUILD_TIME
-        self.seq = build.SEQ
         # What it lets go below only if that is allowed. Changes that were never committed may be
         # undone, and then the commit must not be too old.
         self.floor = build.SEQ if build.COMMITTED else 0
@@ -31,6 +31,7 @@ class Identity:
         self.mode = "normal"
         self.reset_cause = "unknown"
         self.storage = None  # what is wrong with the filesystem
+        self.twin = None  # the id of another board that has our prefix (mqboard.twins)
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
 
     def facts(self):
@@ -41,8 +42,8 @@ class Identity:
             "board": self.board,
             "mcu": self.mcu,
             "version": self.version,
-            "commit": self.commit,
-            "built": self.built,
+            "commit": self._build.COMMIT,
+            "built": self._build.BUILD_TIME,
             "boot_id": self.boot_id,
             "image": self.image,
             "slot": self.slot,
@@ -51,9 +52,11 @@ class Identity:
             "reset_cause": self.reset_cause,
             "signing": "required" if self.keys else "none",
             "failed": self.failed,
+            "id": self.id,
         }
-        if self.storage:
-            facts["storage"] = self.storage
+        for key in ("storage", "twin"):  # said when there is something to say
+            if getattr(self, key):
+                facts[key] = getattr(self, key)
         return facts
 
     def birth(self):
@@ -68,7 +71,7 @@ class Identity:
         gc.collect()
         free, used = gc.mem_free(), gc.mem_alloc()  # before this answer takes its part
         facts = self.facts()
-        facts["seq"] = self.seq
+        facts["seq"] = self._build.SEQ
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
         facts["confirm_s"] = self.confirm_s
@@ -81,7 +84,14 @@ class Identity:
         facts["refused"] = refused
         return json.dumps(facts).encode()
 
-
-def offline(reason):
-    """Return the will, also the last word before a reset on purpose, JSON in bytes."""
-    return json.dumps({"state": mqwire.OFFLINE, "reason": reason}).encode()
+    def offline(self, reason, **more):
+        """Return the will, also the last word before a reset on purpose, JSON in bytes."""
+        facts = {
+            "state": mqwire.OFFLINE,
+            "reason": reason,
+            "board": self.board,
+            "version": self.version,
+            "id": self.id,
+        }
+        facts.update(more)
+        return json.dumps(facts).encode()

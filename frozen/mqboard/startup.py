@@ -70,7 +70,7 @@ def assemble():
     watchdog = machine.WDT(timeout=int(settings.timeout_s * 1000))
     supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
     the_link = _link(settings)
-    client = _client(settings, the_link)
+    client = _client(settings, the_link, me)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
     board = Board(console, me, box, settings, supervisor, the_link, client, router)
     if before.crashed(me.reset_cause):
@@ -94,7 +94,7 @@ def _last_words(kept):
 def _identify(store, before):
     """Find out who this board is, what runs on it, and what became of the last update."""
     cause = machine.reset_cause()
-    me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30))
+    me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30), machine.unique_id())
     me.storage = mqboard.storage
     me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]
     running = Partition(Partition.RUNNING)
@@ -157,14 +157,14 @@ def _opener(settings, the_link):
     return sntp.setting_clock(opener, untimely, the_link, settings.ntp, floor, logger)
 
 
-def _client(settings, the_link):
+def _client(settings, the_link, me):
     return Client(
         _opener(settings, the_link),
-        "mqb-" + "".join(["%02x" % byte for byte in machine.unique_id()]),
+        "mqb-" + me.id,
         user=settings.user,
         password=settings.password,
         keepalive=int(settings.keepalive),
         rx_size=mqwire.MAX_PACKET,
-        will=(mqwire.status_topic(settings.prefix), identity.offline("connection lost"), 1, True),
+        will=(mqwire.status_topic(settings.prefix), me.offline("connection lost"), 1, True),
         log=log.Logger("mqtt"),
     )

@@ -125,7 +125,7 @@ class WireTest(unittest.TestCase):
         trial.begin("1" * 64, Build.VERSION)
         trial.due()
         trial.blame(wire.CRASH, "\x01" * 1000)
-        me = identity.Identity(Build, "12345678")
+        me = identity.Identity(Build, "12345678", b"\x24\x0a\xc4\0\0\1")
         me.image = "0" * 64
         me.oldest = Build.SEQ
         me.failed = trial.resolve(me.image, "aborted", "watchdog")

@@ -25,14 +25,20 @@ _ANSWERS = (packet.PUBACK, packet.PUBCOMP, packet.SUBACK, packet.UNSUBACK)
 class Subscription:
     """A filter's handler; see mqboard.mqtt.Client.subscribe."""
 
+    # In the class while it is so, and not in each one.
+    stream = False
+    limit = 8
+    inbox = None  # for a handler that is a coroutine function
+
     def __init__(self, handler, qos, stream, limit):
         self.handler = handler
         self.qos = qos
-        self.stream = stream
-        self.limit = limit
         self.made = False  # the broker's session has it
         self.hang_ups = 0  # how often the link broke before the broker's answer
-        self.inbox = None  # for a handler that is a coroutine function
+        if stream:
+            self.stream = True
+        if limit != Subscription.limit:
+            self.limit = limit
 
 
 class Session:

@@ -29,6 +29,8 @@ Debug = Callable[[str], None] | None
 # The facts of a board that everybody wants to see, in this order, and how they are called.
 _FACTS = {
     "state": "state",
+    "id": "id",
+    "twin": "same prefix",
     "board": "board",
     "mcu": "mcu",
     "version": "version",

@@ -35,6 +35,7 @@ _INTERRUPTED = 130
     'environment, or in mqboard.toml (server = "…"). The password only there: MQBOARD_PASSWORD.',
 )
 @click.option("--prefix", help="Topic prefix of the board, as esp32/test.")
+@click.option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
 @click.option("-s", "--server", help="Host name or address of the MQTT broker.  [127.0.0.1]")
 @click.option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
 @click.option("--username", help="User name for the broker.")

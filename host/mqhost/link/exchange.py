@@ -80,6 +80,9 @@ class Owner(Protocol):
     def last_status(self) -> dict[str, Any] | None:
         """The board's last status, as far as it is known."""
 
+    def command_root(self) -> str:
+        """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
+
     def attach(self, exchange: "Exchange") -> None:
         """Tell `exchange` of every status from now on."""
 
@@ -101,7 +104,8 @@ class Exchange:
         self.ident = new_ident()
         self._session = session
         self._command = command
-        self._topic = mqwire.command_topic(session.prefix, command, self.ident, tail)
+        self._tail = tail
+        self._topic = ""
         self._arrived: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
         self._subscription = Subscription(
             {
@@ -130,7 +134,12 @@ class Exchange:
         self._session.connection.unsubscribe(self._subscription)
 
     def send(self, payload: bytes) -> int:
-        """Send the command, in several messages if it is long; return how many bytes that were."""
+        """Send the command, in several messages if it is long; return how many bytes that were.
+
+        RefusedError when it is not clear which board would take it.
+        """
+        root = self._session.command_root()
+        self._topic = mqwire.command_topic(root, self._command, self.ident, self._tail)
         self._messages = split(payload)
         self._generation = self._session.connection.generation
         self._boot_id = (self._session.last_status or {}).get("boot_id")

@@ -15,6 +15,7 @@ from typing import Any
 
 import mqwire
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
+from mqhost.link.address import Address
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
 from mqhost.link.roster import Status, look_for, parse_status
@@ -39,6 +40,7 @@ class Session:
         self.settings = settings
         self.prefix = settings.need_prefix()
         self.connection = Connection(settings, debug)
+        self._address = Address(self.prefix, settings.id)
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
@@ -147,6 +149,8 @@ class Session:
             )
         status = self.last_status
         text = f"No answer from {self.prefix} within {waited:g} s"
+        if status is None and self._address.wanted:
+            return SilentBoardError(f"{text}, nor a status of the board {self._address.wanted}.")
         if status is None:
             return SilentBoardError(f"{text}. {self.nobody()}")
         if status.get("state") == mqwire.OFFLINE:
@@ -168,7 +172,21 @@ class Session:
             f"the board use this broker, {self.settings.where}?"
         )
 
+    def hold_to(self, board_id: Any) -> None:
+        """From now on mean the board with that hardware id only, if that is one: a status of
+        another does not count, and a command goes to that board or nowhere.
+        """
+        if isinstance(board_id, str) and not self._address.wanted:
+            with self._changed:
+                self._address.wanted = board_id
+                if self._status and self._status.get("id") != board_id:
+                    self._status = None
+
     # For exchanges
+
+    def command_root(self) -> str:
+        """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
+        return self._address.root()
 
     def attach(self, exchange: Exchange) -> None:
         """Remember an exchange that waits for its reply, to send its command again if need be."""
@@ -185,6 +203,8 @@ class Session:
 
     def _on_status(self, payload: bytes, retained: bool) -> None:
         status = parse_status(payload)
+        if not self._address.hear(status, retained):
+            return  # another board's
         with self._changed:
             self._status = status
             self.births += (status or {}).get("state") == mqwire.ONLINE

@@ -28,7 +28,8 @@ class Settings:
 
     `tls` None means: TLS with verification, except to this very machine. `port` 0 means the usual
     one. `ca` is a PEM file that replaces the system's certificates; `cert` and `key` are the
-    client's. `timeout` is in seconds: how long a silent board is waited for.
+    client's. `id` is how the board's hardware id begins, where several boards have the prefix.
+    `timeout` is in seconds: how long a silent board is waited for.
     """
 
     server: str = "127.0.0.1"
@@ -40,6 +41,7 @@ class Settings:
     cert: str = ""
     key: str = ""
     prefix: str = ""
+    id: str = ""
     timeout: float = 10.0
 
     def __post_init__(self) -> None:
@@ -62,6 +64,9 @@ class Settings:
             raise UsageError("A password without a username: MQTT has no such thing.")
         if self.prefix:
             check_prefix(self.prefix)
+        object.__setattr__(self, "id", self.id.lower())
+        if self.id and not (self.id.isascii() and self.id.isalnum()):
+            raise UsageError(f"{self.id!r:.40} is no hardware id: digits and letters, as in info.")
         for name in ("server", "username", "password"):
             as_utf8(getattr(self, name), name)
         for name in ("username", "password"):

@@ -81,6 +81,7 @@ def push(
     if not offer.matches(app):
         raise UsageError("The offer describes another image than the one given.")
     before = session.request_json("info")
+    session.hold_to(before.get("id"))
     confirm_timeout = confirm_timeout or _time_to_confirm(before)
     if not force:
         check_board(offer, before, session.prefix)

@@ -1,0 +1,60 @@
+"""Tests two real boards with one prefix, as after a configuration was copied by mistake."""
+
+import json
+
+import pytest
+
+BOTH = 30.0  # seconds until they know of each other
+
+
+@pytest.fixture
+def twins(make_board):
+    """Give two boards with one prefix, which know of each other."""
+    first = make_board()
+    one = first.wait_online()["id"]
+    second = make_board(prefix=first.prefix)
+    with first.session() as session:
+        birth = first.wait_status(session, lambda status: status.get("twin"), BOTH)
+        other = birth["twin"] if birth["id"] == one else birth["id"]
+        for here, there in ((one, other), (other, one)):
+            # The retained one is that of who spoke last; what each says of itself, its info tells.
+            with first.session(id=here) as alone:
+                while (info := alone.request_json("info")).get("twin") != there:
+                    pass
+                assert info["id"] == here
+    return first, second, one, other
+
+
+def rename(board, which, prefix):
+    """Give the board with the id `which` another prefix, and have it restart."""
+    code, _, err = board.mqboard(
+        "--id",
+        which,
+        "eval",
+        f"import json\nconfig = json.load(open('/config.json'))\nconfig['prefix'] = {prefix!r}\n"
+        "with open('/config.json', 'w') as file: json.dump(config, file)",
+    )
+    assert code == 0, err
+    with board.session(id=which) as session:
+        assert session.request("reset").data == b"OK"
+
+
+def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, firmware):
+    first, second, one, other = twins
+    for command in (("eval", "1"), ("info",), ("ota", "--image", firmware.app)):
+        code, _, err = first.mqboard(*command)
+        assert code == 5, err
+        assert one in err and other in err and "config set prefix=NEW" in err
+    shown = json.loads(first.mqboard("boards", first.prefix, "--json")[1])
+    assert {shown[0]["id"], shown[0]["twin"]} == {one, other}
+    for board in (first, second):
+        board.device.wait_console(f"has our prefix {first.prefix}, too")
+
+    rename(first, other, f"{first.prefix}-renamed")
+    with first.session() as session:
+        first.wait_status(session, lambda status: "twin" not in status)
+        assert session.request_json("info")["id"] == one
+    renamed = second.settings(prefix=f"{first.prefix}-renamed")
+    second.prefix = renamed.prefix
+    birth = second.wait_online()
+    assert birth["id"] == other and "twin" not in birth
