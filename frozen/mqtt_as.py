@@ -218,8 +218,8 @@ class MQTTClient:
             if not self._link:
                 from mqboard.net.wifi import WifiLink
 
-                networks = [(ssid, self._settings["wifi_pw"])]
-                self._link = WifiLink(self._sta_if, networks, self._log)
+                known = {"ssid": ssid, "password": self._settings["wifi_pw"], "static": None}
+                self._link = WifiLink(self._sta_if, [known], self._log)
             if not self._linking:
                 self._linking = True
                 self._tasks.append(asyncio.create_task(self._link.run()))

@@ -11,7 +11,7 @@ from errno import ECONNRESET
 
 from micropython import const
 
-from mqboard.clock import jitter, ticks_diff, ticks_ms
+from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
 from mqboard.mqtt import packet
 from mqboard.mqtt.session import Session
 
@@ -21,13 +21,25 @@ _LOOK_S = 0.01  # after a message that is sent alone
 _ENOTCONN = const(128)  # lwIP's, for a write after the other side has closed
 _HUNG_UP = (32, ECONNRESET, _ENOTCONN)  # 32 is EPIPE
 _BACKOFF_MIN_MS = const(500)
-_BACKOFF_SOON_MS = const(1_300)  # with its jitter at most 2 s, for a broker that restarts
-_SOON = const(10)  # attempts, about 12 s; then the wait doubles up to
-_BACKOFF_MAX_MS = const(30_000)
+_BACKOFF_SOON_MS = const(2_000)  # with its jitter at most 3 s, for a broker that restarts
+_SOON = const(7)  # waits, about 13 s; then it doubles so often, up to
+_DOUBLINGS = const(5)
+_BACKOFF_MAX_MS = const(40_000)  # with its jitter at most 60 s
 
 
 class MqttError(Exception):
     """Raised when the broker refuses us or is silent."""
+
+
+def wait_ms(failures, first):
+    """Return how long to wait after one more failure than `failures` in a row, `first` after one.
+
+    Most of it is chance: boards that lost their broker together do not come back together.
+    """
+    delay = min(first << min(failures, _SOON), _BACKOFF_SOON_MS)
+    delay <<= min(max(0, failures - _SOON), _DOUBLINGS)
+    delay = max(first, min(delay, _BACKOFF_MAX_MS))
+    return delay // 2 + jitter(delay)
 
 
 class Connection(Session):
@@ -50,14 +62,15 @@ class Connection(Session):
         self._opener = opener
         self.keepalive = keepalive
         self.backoff_ms = _BACKOFF_MIN_MS  # before the first new attempt; doubles
-        self._connect_packet = packet.connect(
+        self.user = user  # these two may be changed, for the connections to come
+        self.password = password
+        self._introduction = packet.introduction(
             client_id.encode(),
             keepalive,
             clean,
             will and (will[0].encode(), will[1], will[2], will[3]),
-            None if user is None else user.encode(),
-            password.encode() if isinstance(password, str) else password,
         )
+        self._compose()  # what cannot be is said now, and not to the log for ever
         self._lost = True
         self._lost_why = None
         self.connected = False
@@ -73,19 +86,18 @@ class Connection(Session):
 
     async def run(self):
         """Connect, serve, reconnect with backoff, for ever. Cancel it to stop."""
-        delay = self.backoff_ms
+        told = []
         try:
             while True:
                 why = await self._live()
                 if not self.failures:
-                    delay = self.backoff_ms  # only after a connection that came up: no hammering
+                    told.clear()
+                wait = wait_ms(self.failures, self.backoff_ms)
                 self.failures += 1
-                wait = delay // 2 + jitter(delay)
-                if self._log:
-                    self._log.warning("no broker: %s; again in %d ms", why, wait)
+                if self._log and worth_a_line(told, why, self.failures):
+                    line = "no broker: %s; attempt %d in %d ms"
+                    self._log.warning(line, why, self.failures, wait)
                 await asyncio.sleep(wait / 1000)
-                longest = _BACKOFF_SOON_MS if self.failures < _SOON else _BACKOFF_MAX_MS
-                delay = max(self.backoff_ms, min(delay * 2, longest))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -122,8 +134,17 @@ class Connection(Session):
             raise MqttError(packet.REFUSALS[code] if known else "refused with code %d" % code)
 
     async def _introduce(self):
-        await self.writer.send(self._connect_packet)
+        await self.writer.send(self._compose())
         return await self.reader.read_connack()
+
+    def _compose(self):
+        """Return the CONNECT packet."""
+        user, password = self.user, self.password
+        return packet.connect(
+            self._introduction,
+            None if user is None else user.encode(),
+            password.encode() if isinstance(password, str) else password,
+        )
 
     async def _serve(self):
         """Read until the connection is lost, while a second task attends to it."""

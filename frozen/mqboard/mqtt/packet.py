@@ -26,6 +26,7 @@ DISCONNECT = const(0xE0)
 DUP = const(0x08)
 RETAIN = const(0x01)
 
+_FLAGS = const(7)  # where they stand in the body of a CONNECT
 _MAX_STRING = const(65535)
 _MAX_REMAINING = const(268435455)
 
@@ -72,28 +73,37 @@ def put_string(buffer, position, data):
     return position + length
 
 
-def connect(client_id, keepalive, clean, will, user, password):
-    """Make a CONNECT (3.1). Strings are bytes; `will` is (topic, payload, qos, retain) or None."""
+def introduction(client_id, keepalive, clean, will):
+    """Make what a CONNECT (3.1) says apart from the login: its body, with flags and all that do
+    without one. Strings are bytes; `will` is (topic, payload, qos, retain) or None.
+    """
     flags = 0x02 if clean else 0
     parts = [client_id]
     if will:
         topic, payload, qos, retain = will
         flags |= 0x04 | qos << 3 | (0x20 if retain else 0)
         parts += [topic, payload]
-    if user is not None:
-        flags |= 0x80
-        parts.append(user)
-    if password is not None:
-        flags |= 0x40
-        parts.append(password)
-    remaining = 10 + sum([2 + len(part) for part in parts])
+    body = bytearray(10 + sum([2 + len(part) for part in parts]))
+    position = put_string(body, 0, b"MQTT")
+    struct.pack_into(">BBH", body, position, 4, flags, keepalive)
+    position += 4
+    for part in parts:
+        position = put_string(body, position, part)
+    return body
+
+
+def connect(body, user, password):
+    """Make a CONNECT (3.1) of an `introduction` and a login, in bytes or None."""
+    login = [part for part in (user, password) if part is not None]
+    remaining = len(body) + sum([2 + len(part) for part in login])
     packet = bytearray(1 + length_size(remaining) + remaining)
     packet[0] = CONNECT
     position = put_length(packet, 1, remaining)
-    position = put_string(packet, position, b"MQTT")
-    struct.pack_into(">BBH", packet, position, 4, flags, keepalive)
-    position += 4
-    for part in parts:
+    packet[position : position + len(body)] = body
+    flags = (0x80 if user is not None else 0) | (0x40 if password is not None else 0)
+    packet[position + _FLAGS] |= flags
+    position += len(body)
+    for part in login:
         position = put_string(packet, position, part)
     return packet
 

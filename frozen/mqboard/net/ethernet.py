@@ -11,6 +11,7 @@ again and logged: no reason to stop the board.
 
 import asyncio
 
+from mqboard.clock import worth_a_line
 from mqboard.net.wifi import Link, addresses
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
@@ -44,7 +45,8 @@ class EthernetLink(Link):
     async def run(self):
         """Keep the interface on, for ever."""
         told = False
-        waited_s = 0
+        waited_s = failures = 0
+        reasons = []
         while True:
             try:
                 if self._interface is None:
@@ -54,7 +56,9 @@ class EthernetLink(Link):
                 if not self._interface.active():
                     self._interface.active(True)
             except Exception as error:  # wrong arguments, firmware without it, no such hardware
-                self._log.error("Ethernet: %r", error)
+                failures += 1
+                if worth_a_line(reasons, repr(error), failures):
+                    self._log.error("Ethernet: %r (%d)", error, failures)
                 await asyncio.sleep(_RETRY_S)
                 continue
             if told != self.connected():

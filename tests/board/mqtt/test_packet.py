@@ -20,12 +20,13 @@ class LengthTest(unittest.TestCase):
 class ConnectTest(unittest.TestCase):
     def test_the_smallest_connect(self):
         self.assertEqual(
-            bytes(packet.connect(b"id", 60, True, None, None, None)),
+            bytes(packet.connect(packet.introduction(b"id", 60, True, None), None, None)),
             b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02id",
         )
 
     def test_connect_with_everything(self):
-        data = bytes(packet.connect(b"id", 1, False, (b"t", b"gone", 1, True), b"u", b"p"))
+        body = packet.introduction(b"id", 1, False, (b"t", b"gone", 1, True))
+        data = bytes(packet.connect(body, b"u", b"p"))
         self.assertEqual(data[9], 0x80 | 0x40 | 0x20 | 0x08 | 0x04)
         self.assertEqual(data[12:], b"\x00\x02id\x00\x01t\x00\x04gone\x00\x01u\x00\x01p")
         self.assertEqual(data[1], len(data) - 2)

@@ -60,7 +60,8 @@ def test_a_length_is_written_as_the_standard_says(value):
     st.none() | st.binary(max_size=200),
 )
 def test_a_connect_says_what_it_was_given(client_id, keepalive, clean, will, user, password):
-    data = bytes(packet.connect(client_id, keepalive, clean, will, user, password))
+    introduction = packet.introduction(client_id, keepalive, clean, will)
+    data = bytes(packet.connect(introduction, user, password))
     ((first, body),) = mqttpeer.split(data)
     assert first == 0x10 and body[:7] == b"\x00\x04MQTT\x04"
     flags, seconds = struct.unpack(">BH", body[7:10])
