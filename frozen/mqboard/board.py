@@ -13,6 +13,7 @@ from esp32 import NVS, Partition
 from micropython import const
 
 import mqwire
+from mqboard import USER_PATH
 from mqboard.clock import jitter
 from mqboard.health import blackbox
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial
@@ -27,12 +28,13 @@ _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ()
+_COMMANDS = ("modules",)
 
 
 class Board:
     """Everything of one board, built by mqboard.startup. `run()` returns only by an exception."""
 
+    modules = None  # mqboard.modules.runner.Modules, where the configuration names any
     culprit = ""  # what ran when the boot before this one ended badly
 
     def __init__(self, console, me, box, settings, supervisor, wifi, client, router):
@@ -85,20 +87,26 @@ class Board:
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
-        if self.identity.mode == "normal":
-            sys.path.extend(("", "/lib"))  # see _boot.py
-            for name, settings in self.config.modules.items():
-                self._add_module(name, settings)
+        self._start_modules()
         await self.supervisor.run()
 
-    def _add_module(self, name, settings):
-        async def start():
-            try:
-                await __import__(name).start(self, settings)
-            except SystemExit:
-                raise RuntimeError("sys.exit() in a module")  # would end the whole board
+    def _start_modules(self):
+        named = self.config.modules
+        if named:
+            from mqboard.modules.runner import Modules  # a board without any has the memory
 
-        self.supervisor.add("module " + name, start, vital=False)
+            self.modules = Modules(self, Store(NVS(NAMESPACE)))
+        if self.identity.mode == "safe":
+            return
+        sys.path.extend(USER_PATH)  # see _boot.py
+        if named:
+            self.modules.start()
+        for path in () if "main" in named else ("/boot.py", "/main.py"):
+            try:
+                os.stat(path)
+            except OSError:
+                continue
+            self.log.warning('%s does not run unless "modules" names "main"', path)
 
     def _publish_log(self):
         return self.console.run(self._publish_line)

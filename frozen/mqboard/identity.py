@@ -33,6 +33,7 @@ class Identity:
         self.storage = None  # what is wrong with the filesystem
         self.twin = None  # the id of another board that has our prefix (mqboard.twins)
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
+        self.disabled = None  # {name: why} of modules that are not to run
 
     def facts(self):
         """Return what the birth message says, as a dict."""
@@ -54,7 +55,7 @@ class Identity:
             "failed": self.failed,
             "id": self.id,
         }
-        for key in ("storage", "twin"):  # said when there is something to say
+        for key in ("storage", "twin", "disabled"):  # said when there is something to say
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         return facts

@@ -75,6 +75,8 @@ def assemble():
     board = Board(console, me, box, settings, supervisor, the_link, client, router)
     if before.crashed(me.reset_cause):
         board.culprit = before.running
+        if settings.modules and board.culprit.startswith("module "):
+            _blame(board, before, store, logger)
     names = {"__name__": "__main__", "board": board, "machine": machine}
     router.register("eval", Repl(console, names).eval)
     mark("board")
@@ -109,6 +111,19 @@ def _identify(store, before):
         other = "undefined"
     me.failed = bootrecord.Trial(store).resolve(me.image, other, me.reset_cause)
     return me
+
+
+def _blame(board, before, store, logger):
+    """Count a crash of a module. Where the last one disables it, what made boots fail is gone:
+    there is no need for safe mode, and they are counted from zero.
+    """
+    from mqboard.modules.crashes import blame
+
+    if blame(board.culprit, board.config.modules, store, logger):
+        board.blackbox.healthy()
+        if board.identity.mode == "safe" and not before.wanted:
+            board.identity.mode = "normal"
+            logger.warning("normal mode: that module is disabled now")
 
 
 def _load_config(store, me, box, logger):

@@ -1,6 +1,12 @@
 """Fakes partition, NVS, stream, log and clocks, with the real contracts, for both runtimes."""
 
 import asyncio
+import os
+
+try:
+    from tempfile import mkdtemp
+except ImportError:  # MicroPython
+    mkdtemp = None
 
 BLOCK = 4096
 
@@ -39,6 +45,15 @@ async def until(condition, timeout=5):
             return
         await asyncio.sleep(0.005)
     raise AssertionError("waited in vain")
+
+
+def scratch():
+    """Return the path of an empty folder, which stays."""
+    if mkdtemp:
+        return mkdtemp()
+    path = "/scratch%d" % len(os.listdir("/"))
+    os.mkdir(path)
+    return path
 
 
 class FakeLog:

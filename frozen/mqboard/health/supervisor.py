@@ -18,6 +18,7 @@ _DEATHS_MAX = const(10)  # of one management task; then the watchdog is left to 
 _FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
 _RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
 _STARVED_MAX = const(10)  # turns in a row without them
+_STOP_TURN_S = 0.05
 
 
 class _Entry:
@@ -60,6 +61,35 @@ class Supervisor:
         if not vital:
             entry.vital = False
         self._entries.append(entry)
+
+    def find(self, name):
+        """Return what is known of a task, or None when it has ended: its `task` (None while it
+        waits), `deaths`, `pause` (seconds), `since` (when the task or the pause began).
+        """
+        for entry in self._entries:
+            if entry.name == name:
+                return entry
+        return None
+
+    async def stop(self, name, timeout_s):
+        """Cancel a task that is not vital, for good; return whether it has ended in time.
+
+        One that will not end stays in our care.
+        """
+        entry = self.find(name)
+        if entry is None:
+            return True
+        self._entries.remove(entry)  # so that it is not started again
+        if entry.task:
+            entry.task.cancel()
+            turns = int(timeout_s / _STOP_TURN_S)
+            while not entry.task.done():
+                if not turns:
+                    self._entries.append(entry)
+                    return False
+                turns -= 1
+                await asyncio.sleep(_STOP_TURN_S)
+        return True
 
     def calm_s(self):
         """Return the seconds since the start or since the last death of a vital task."""

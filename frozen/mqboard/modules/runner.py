@@ -1,0 +1,205 @@
+"""Runs the modules that the configuration names, each as a task of the supervisor.
+
+A module is a file with `async def start(board, settings)` in USER_PATH, or frozen by the user, or
+one of ours (_OURS), which a file of the same name goes before. What one dies of stops nothing else:
+the supervisor starts it again after a pause. Files are loaded anew for each start, and forgotten
+with its end, so that the memory of what died is free and new code is taken.
+"""
+
+import asyncio
+import os
+import sys
+
+from micropython import const
+
+from mqboard import USER_PATH
+from mqboard.modules.crashes import Record
+from mqboard.router import traceback
+
+_OURS = ("sysinfo",)  # in mqboard.modules
+_MAIN = "main"  # what MicroPython runs without us, see _run_scripts
+SCRIPTS = ("/boot.py", "/main.py")
+_FIRMWARE = "firmware"  # what is frozen or built in
+_FORGIVEN_S = const(86400)  # a board that ran so long has the crashes before it forgotten
+_ERROR_MAX = const(200)
+
+
+class ModuleError(Exception):
+    """Raised when a module is not what it must be; the text says what is wrong."""
+
+
+class Module:
+    """One module of the configuration, and what became of it."""
+
+    why = ""  # it is not to run: the end of a sentence
+    started = False  # the last time, it got as far as its start()
+    starts = 0
+    error = ""  # what it last died of, and where
+    file = ""  # where it was found: a path, or _FIRMWARE
+
+    def __init__(self, board, name, settings):
+        self._board = board
+        self.name = name
+        self.task = "module " + name
+        self._settings = settings
+
+    async def run(self):
+        """Load the module and run its start(). What it dies of is kept, short, and raised."""
+        self.starts += 1
+        self.started = False
+        try:
+            await self._begin()
+        except SystemExit:  # would end the whole board
+            self.error = "sys.exit() in a module"
+            raise RuntimeError(self.error)
+        except Exception as error:
+            self.error = _short(error)
+            raise
+        finally:
+            self._forget()
+
+    def _begin(self):
+        start = self._run_scripts() if self.name == _MAIN else self._load()
+        running = start(self._board, self._settings)
+        if not hasattr(running, "send"):
+            raise ModuleError("start() must be async def start(board, settings)")
+        self.started = True
+        return running
+
+    def _load(self):
+        name = self.name
+        if name in _OURS and not _has_file(name):
+            name = "mqboard.modules." + name
+        module = __import__(name, None, None, ("start",))
+        # A frozen module's begins without /, a built-in one has none.
+        file = getattr(module, "__file__", "")
+        self.file = _tidy(file) if file.startswith("/") else _FIRMWARE
+        if not hasattr(module, "start"):
+            raise ModuleError("%s has no start(board, settings): %s" % (name, self.file))
+        return module.start
+
+    def _run_scripts(self):
+        """Run /boot.py and /main.py, which the frozen ones hide, as MicroPython would: one behind
+        the other, with names in common. Return the start() that they defined, or one that returns.
+        """
+        names = {"__name__": "__main__"}
+        self.file = ""
+        for path in SCRIPTS:
+            if is_there(path):
+                self.file = path
+                # Not by import, which finds the frozen ones. The text is gone before it runs.
+                exec(_compile(path), names)
+        if not self.file:
+            raise ModuleError("there is no /main.py")
+        return names.get("start", _nothing_more)
+
+    def _forget(self):
+        """Forget the code. What is frozen stays: it would not change."""
+        if self.file.startswith("/"):
+            inside = self.name + "."
+            for name in list(sys.modules):
+                if name == self.name or name.startswith(inside):
+                    del sys.modules[name]
+
+    def state(self):
+        """Return the state in one word, as docs/modules.md lists them."""
+        if self.why:
+            return "disabled"
+        entry = self._board.supervisor.find(self.task)
+        if entry is None:
+            return "ended" if self.starts else "stopped"
+        if entry.task and not entry.task.done():
+            return "running"
+        return "waiting" if self.started else "failed"
+
+
+class Modules:
+    """All modules of the configuration: `all` has them by name. `store` is a
+    mqboard.health.bootrecord.Store.
+    """
+
+    stop_s = 5  # what a module has to end in
+
+    def __init__(self, board, store):
+        self._board = board
+        self._store = store
+        record = self.record()
+        named = board.config.modules
+        self.all = [Module(board, name, named[name]) for name in sorted(named)]
+        for module in self.all:
+            module.why = record.why(module.name)
+        self.announce()
+
+    def start(self):
+        """Start those that are to run."""
+        board, record = self._board, self.record()
+        for module in self.all:
+            if module.why:
+                board.log.error("module %s is disabled %s", module.name, module.why)
+            else:
+                board.supervisor.add(module.task, module.run, vital=False)
+        if any([record.crashes(module.name) for module in self.all]):
+            board.supervisor.add("forgiving", self._forgive, vital=False)
+
+    def record(self):
+        """Return what NVS says of modules."""
+        return Record(self._store)
+
+    def find(self, name):
+        """Return the module of that name, or None."""
+        for module in self.all:
+            if module.name == name:
+                return module
+        return None
+
+    def announce(self):
+        """Have the birth message say which are disabled."""
+        disabled = {module.name: module.why for module in self.all if module.why}
+        if disabled != (self._board.identity.disabled or {}):
+            self._board.identity.disabled = disabled or None
+            self._board.announce()
+
+    def stop(self, module):
+        """Await it: stop a module, and return whether it has ended in time."""
+        return self._board.supervisor.stop(module.task, self.stop_s)
+
+    async def _forgive(self):
+        await asyncio.sleep(_FORGIVEN_S)
+        self.record().forgive()
+
+
+def is_there(path):
+    """Return whether there is a file, or a folder, `path`."""
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def _has_file(name):
+    paths = ["%s/%s" % (folder, name) for folder in USER_PATH]
+    return any([is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
+
+
+def _compile(path):
+    with open(path) as file:
+        return compile(file.read(), path, "exec")
+
+
+async def _nothing_more(board, settings):
+    pass
+
+
+def _short(error):
+    """Return in one line what an error is and where in the user's code it happened."""
+    try:
+        lines = str(traceback(error), "utf-8").strip().split("\n")
+        places = [line for line in lines if line.startswith('  File "/')]
+        return _tidy(", ".join(lines[-1:] + places[-1:]).replace(",   ", ", "))[:_ERROR_MAX]
+    except (MemoryError, ValueError):
+        return type(error).__name__
+
+
+def _tidy(text):
+    return text.replace("//", "/")  # as what is found in the folder / is called

@@ -1,0 +1,342 @@
+"""Tests the user's modules: where they are found; what one does wrong stops nothing else."""
+
+import asyncio
+import json
+import sys
+import unittest
+
+from fakes import FakeLog, FakeNvs, run, scratch, until
+
+from mqboard.commands import modules as command
+from mqboard.health.bootrecord import Store
+from mqboard.health.supervisor import Supervisor
+from mqboard.modules import runner
+from mqboard.modules.crashes import Record, blame
+
+GOOD = "import asyncio\nasync def start(board, settings):\n    board.ran.append(settings)\n"
+GOOD += "    await asyncio.sleep(60)\n"
+
+
+PATH = list(sys.path)
+
+
+class Facts:
+    """Has what it is given as attributes."""
+
+    def __init__(self, **facts):
+        for name in facts:
+            setattr(self, name, facts[name])
+
+
+class Request:
+    """A request of the command `modules` that collects what it is answered."""
+
+    def __init__(self, text):
+        self.body = text.encode()
+        self.said = b""
+        self.refused = None
+
+    async def reply(self, data=b"", last=True):
+        self.said += data
+
+    async def error(self, text):
+        self.refused = text.decode()
+
+
+class Bench:
+    """A board with modules: `files` maps names in the scratch folder to their text."""
+
+    def __init__(self, files, modules=None, mode="normal", nvs=None):
+        self.folder = scratch()
+        for name in files:
+            self.write(name, files[name])
+        runner.USER_PATH = (self.folder,)
+        runner.SCRIPTS = tuple([self.folder + "/" + name for name in ("boot.py", "main.py")])
+        sys.path[:] = PATH + [self.folder]
+        if hasattr(sys, "dont_write_bytecode"):  # CPython sees no changes within a second
+            sys.dont_write_bytecode = True
+        self.nvs = nvs or FakeNvs()
+        self.ran = []  # settings of the modules that started
+        self.log = FakeLog()
+        self.identity = Facts(disabled=None, mode=mode)
+        self.announced = 0
+        named = modules or {name[:-3]: {} for name in files if name.endswith(".py")}
+        for name in named:  # MicroPython leaves the tasks of the test before where they are
+            if "." not in name:
+                sys.modules.pop(name, None)
+        self.config = Facts(modules=named)
+        self.supervisor = Supervisor(lambda: None, self.log)
+        self.modules = runner.Modules(self, Store(self.nvs))
+
+    def write(self, name, text):
+        with open(self.folder + "/" + name, "w") as file:
+            file.write(text)
+
+    def announce(self):
+        self.announced += 1
+
+    def start(self):
+        self.modules.start()
+        self.task = asyncio.create_task(self.supervisor.run())
+        return self
+
+    async def until_state(self, name, *states):
+        module = self.modules.find(name)
+        await until(lambda: module.state() in states and (module.starts or module.why))
+        return module
+
+    async def ask(self, text):
+        request = Request(text)
+        await command.answer(self, request)
+        return request.refused or json.loads(request.said)
+
+
+def start_and_wait(files, name, *states, **more):
+    """Start modules and return the one of that name when it is in one of those states."""
+
+    async def go():
+        bench = Bench(files, **more).start()
+        module = await bench.until_state(name, *states)
+        return bench, module
+
+    return run(go())
+
+
+class ModulesTest(unittest.TestCase):
+    def test_a_module_runs_with_its_settings(self):
+        bench, module = start_and_wait({"good.py": GOOD}, "good", "running", modules={"good": [1]})
+        self.assertEqual((module.file, module.error), (bench.folder + "/good.py", ""))
+        self.assertEqual(bench.ran, [[1]])
+
+    def check_error(self, text, *words):
+        async def go():
+            bench = Bench({"wrong.py": text, "good.py": GOOD}).start()
+            await until(lambda: bench.log.lines and bench.ran)
+            module = bench.modules.find("wrong")
+            for word in words:
+                self.assertIn(word, module.error)
+            self.assertIn("module wrong died; again in 1 s", bench.log.lines[0])
+            self.assertEqual(bench.modules.find("good").state(), "running")
+            return module.state()
+
+        return run(go())
+
+    def test_what_dies_is_named_with_the_line_and_started_again(self):
+        text = "async def start(board, settings):\n    1 / 0\n"
+        self.assertEqual(
+            self.check_error(text, "ZeroDivisionError", "wrong.py", "line 2"), "waiting"
+        )
+        text = "async def start(board, settings):\n    raise MemoryError\n"
+        self.assertEqual(self.check_error(text, "MemoryError"), "waiting")
+
+    def test_sys_exit_does_not_end_the_board(self):
+        text = "import sys\nasync def start(board, settings):\n    sys.exit()\n"
+        self.assertEqual(self.check_error(text, "sys.exit"), "waiting")
+        self.assertEqual(self.check_error("raise SystemExit\n", "sys.exit"), "failed")
+
+    def test_what_cannot_be_started_has_failed(self):
+        self.assertEqual(self.check_error("import nowhere\n", "nowhere", "line 1"), "failed")
+        self.assertEqual(self.check_error("def start(:\n", "SyntaxError"), "failed")
+        self.assertEqual(self.check_error("x = 1\n", "no start(board, settings)"), "failed")
+        self.assertEqual(self.check_error("start = 1\n", "TypeError"), "failed")
+        text = "def start(board, settings):\n    pass\n"
+        self.assertEqual(self.check_error(text, "must be async def"), "failed")
+        self.assertEqual(self.check_error("raise MemoryError\n", "MemoryError"), "failed")
+
+    def test_a_module_without_a_file_is_found_when_it_comes(self):
+        async def go():
+            bench = Bench({}, modules={"late": {}}).start()
+            await until(lambda: bench.modules.find("late").error)
+            bench.write("late.py", GOOD)
+            await bench.until_state("late", "running")
+
+        run(go())
+
+    def test_one_that_returns_has_ended(self):
+        text = "async def start(board, settings):\n    pass\n"
+        _, module = start_and_wait({"short.py": text}, "short", "ended")
+        self.assertEqual((module.starts, module.error), (1, ""))
+
+    def test_the_code_is_loaded_anew_for_each_start(self):
+        async def go():
+            text = "async def start(board, settings):\n    raise ValueError(%d)\n"
+            bench = Bench({"fresh.py": text % 1}).start()
+            module = bench.modules.find("fresh")
+            await until(lambda: module.error)
+            self.assertFalse("fresh" in sys.modules)
+            bench.write("fresh.py", text % 22)
+            await until(lambda: "22" in module.error)
+            self.assertEqual(module.starts, 2)
+
+        run(go())
+
+    def test_what_is_frozen_stays_loaded(self):
+        before = sys.modules["mqboard.router"]
+        _, module = start_and_wait({}, "mqboard.router", "failed", modules={"mqboard.router": {}})
+        self.assertIn("no start", module.error)
+        if sys.implementation.name == "micropython":  # the file of CPython's is no frozen one
+            self.assertTrue(sys.modules["mqboard.router"] is before)
+
+
+class MainTest(unittest.TestCase):
+    def test_boot_and_main_run_one_behind_the_other(self):
+        files = {
+            "boot.py": "first = 2\n",
+            "main.py": "assert __name__ == '__main__'\n1 / (first - 2)",
+        }
+        _, module = start_and_wait(files, "main", "failed", "waiting", modules={"main": {}})
+        self.assertIn("ZeroDivisionError", module.error)
+        self.assertIn("main.py", module.error)
+
+    def test_a_script_that_is_done_has_ended(self):
+        _, module = start_and_wait({"main.py": "x = 1\n"}, "main", "ended", modules={"main": {}})
+        self.assertEqual(module.error, "")
+
+    def test_a_main_with_start_is_a_module(self):
+        bench, _ = start_and_wait({"main.py": GOOD}, "main", "running", modules={"main": {"a": 1}})
+        self.assertEqual(bench.ran, [{"a": 1}])
+
+    def test_without_either_file_it_has_failed(self):
+        _, module = start_and_wait({}, "main", "failed", modules={"main": {}})
+        self.assertIn("no /main.py", module.error)
+
+
+class CrashesTest(unittest.TestCase):
+    def test_the_third_crash_disables_a_module_over_resets(self):
+        nvs, log = FakeNvs(), FakeLog()
+        for verdict in (False, False, True):
+            self.assertEqual(blame("module bad", ["good", "bad"], Store(nvs), log), verdict)
+        bench, module = start_and_wait(
+            {"bad.py": GOOD, "good.py": GOOD}, "good", "running", nvs=nvs
+        )
+        self.assertEqual(len(bench.ran), 1)
+        self.assertEqual(bench.modules.find("bad").state(), "disabled")
+        self.assertEqual(bench.identity.disabled, {"bad": "after 3 crashes"})
+        self.assertEqual(bench.announced, 1)
+
+    def test_only_configured_modules_are_blamed(self):
+        nvs = FakeNvs()
+        for culprit in ("", "eval abcd", "module", "module gone", "mqtt", "module ba"):
+            self.assertFalse(blame(culprit, ["bad"], Store(nvs), FakeLog()))
+        self.assertEqual(nvs.blobs, {})
+
+    def test_a_name_that_was_cut_is_known_again(self):
+        nvs, name = FakeNvs(), "a" * 80
+        blame(("module " + name)[:64], ["b", name], Store(nvs), FakeLog())
+        self.assertEqual(Record(Store(nvs)).crashes(name), 1)
+
+    def test_a_full_or_damaged_nvs_stops_nothing(self):
+        nvs, log = FakeNvs(), FakeLog()
+        nvs.full = True
+        self.assertFalse(blame("module bad", ["bad"], Store(nvs), log))
+        self.assertIn("NVS", log.lines[0])
+        for junk in (b"{", b"[]", b'{"bad": [1]}', b'{"bad": "x"}', b"\xff", b'{"bad": null}'):
+            nvs.blobs["modules"] = junk
+            self.assertEqual(Record(Store(nvs)).why("bad"), "")
+            self.assertEqual(Record(Store(nvs)).crashes("bad"), 0)
+
+    def test_enabling_and_time_forget_crashes(self):
+        nvs = FakeNvs()
+        record = Record(Store(nvs))
+        for name in ("a", "b", "b", "b"):
+            record.count(name)
+        record.disable("c")
+        record.forgive()
+        self.assertEqual(
+            [Record(Store(nvs)).why(name)[:5] for name in "abc"], ["", "after", "by a "]
+        )
+        self.assertEqual(Record(Store(nvs)).crashes("a"), 0)
+        record.enable("b")
+        record.enable("c")
+        record.enable("never known")
+        self.assertEqual(nvs.blobs, {})
+
+
+class CommandTest(unittest.TestCase):
+    def test_it_lists_all_by_name(self):
+        async def go():
+            bench = Bench({"b.py": GOOD, "a.py": "x"}).start()
+            await bench.until_state("b", "running")
+            await bench.until_state("a", "failed")
+            return await bench.ask(""), await bench.ask("list")
+
+        first, second = run(go())
+        self.assertEqual(first["mode"], "normal")
+        self.assertEqual(
+            [(m["name"], m["state"]) for m in first["modules"]], [("a", "failed"), ("b", "running")]
+        )
+        self.assertEqual(first["modules"][1]["disabled"], None)
+        self.assertEqual(len(second["modules"]), 2)
+
+    def test_a_board_without_modules_has_an_empty_list(self):
+        async def go():
+            bench = Bench({})
+            bench.modules = None
+            self.assertEqual((await bench.ask("list"))["modules"], [])
+            self.assertIn("no module x", await bench.ask("restart x"))
+
+        run(go())
+
+    def test_disable_stops_and_enable_starts(self):
+        async def go():
+            bench = Bench({"a.py": GOOD}).start()
+            await bench.until_state("a", "running")
+            self.assertEqual((await bench.ask("disable a"))["state"], "disabled")
+            self.assertEqual(bench.identity.disabled, {"a": "by a person"})
+            self.assertTrue(bench.supervisor.find("module a") is None)
+            self.assertIn("by a person: enable it", await bench.ask("restart a"))
+            self.assertEqual(bench.modules.record().why("a"), "by a person")
+            self.assertEqual((await bench.ask("enable a"))["state"], "running")
+            self.assertEqual((bench.identity.disabled, bench.nvs.blobs), (None, {}))
+            self.assertEqual(len(bench.ran), 2)
+
+        run(go())
+
+    def test_restart_takes_new_code_and_says_what_is_wrong_with_it(self):
+        async def go():
+            bench = Bench({"a.py": GOOD}).start()
+            await bench.until_state("a", "running")
+            bench.write("a.py", "1 / 0")
+            facts = await bench.ask("restart a")
+            self.assertEqual((facts["state"], facts["restarts"]), ("failed", 0))
+            self.assertIn("ZeroDivisionError", facts["error"])
+
+        run(go())
+
+    def test_one_that_does_not_end_is_told(self):
+        async def go():
+            text = "import asyncio\nasync def start(board, settings):\n    for _ in range(3):\n"
+            text += "        try:\n            await asyncio.sleep(60)\n"
+            text += "        except asyncio.CancelledError:\n            pass\n"
+            bench = Bench({"a.py": text}).start()
+            await bench.until_state("a", "running")
+            bench.modules.stop_s = 0.1
+            self.assertIn("does not end", await bench.ask("restart a"))
+            self.assertEqual(bench.modules.find("a").state(), "running")
+
+        run(go())
+
+    def test_in_safe_mode_nothing_starts(self):
+        async def go():
+            bench = Bench({"a.py": GOOD}, mode="safe")
+            self.assertEqual((await bench.ask("list"))["modules"][0]["state"], "stopped")
+            self.assertIn("safe mode", await bench.ask("restart a"))
+            self.assertEqual((await bench.ask("disable a"))["state"], "disabled")
+            self.assertEqual((await bench.ask("enable a"))["state"], "stopped")
+            self.assertEqual(bench.ran, [])
+
+        run(go())
+
+    def test_when_nvs_is_full_it_says_so(self):
+        async def go():
+            bench = Bench({"a.py": GOOD}).start()
+            await bench.until_state("a", "running")
+            bench.nvs.full = True
+            self.assertIn("NVS", await bench.ask("disable a"))
+            self.assertIn("no such action", await bench.ask("eat a"))
+
+        run(go())
+
+
+if __name__ == "__main__":
+    unittest.main()
