@@ -3,7 +3,8 @@
 Run by the port before anything else. Armed here, the watchdog also saves a board whose main.py is
 broken and would leave it at a prompt that nobody sees. A filesystem that cannot be mounted is
 reported and made anew: the configuration's last good copy is in NVS, so the board still comes up
-on its network. One that is damaged further in is left as it is: much of it may still be read.
+on its network. So is one in which two boots in a row never came to an end, as RTC memory tells. One
+that is damaged further in is left as it is: much of it may still be read.
 """
 
 import sys
@@ -12,22 +13,46 @@ import machine
 
 _BRINGUP_MS = 30_000  # until the supervisor feeds the watchdog
 _TOOL_MS = 3_600_000  # after a soft reset: somebody works on the board over its console
+_DEADLY = 2  # boots that died while they mounted the filesystem; one may have been bad luck
 
 
 def _mount():
     """Mount the filesystem; return what is wrong with it, None when nothing is."""
+    from esp32 import NVS
+
+    from mqboard.health import lastwords
+    from mqboard.health.bootrecord import NAMESPACE, Store
+
+    store = Store(NVS(NAMESPACE))
+    memory = machine.RTC().memory
+    deaths = lastwords.mounting(memory, machine.reset_cause() == machine.PWRON_RESET)
+    try:
+        news = _mount_after(deaths, store)
+    finally:
+        lastwords.mounted(memory)
+    return store.get("storage") or news
+
+
+def _mount_after(deaths, store):
     import os
 
     import vfs
     from flashbdev import bdev
 
     try:
+        if deaths >= _DEADLY:
+            raise OSError("%d boots died of it" % deaths)
         vfs.mount(bdev, "/")
     except OSError as error:
         print("_boot: filesystem cannot be mounted (%s), making a new one" % error)
+        news = "made anew: it could not be mounted (%s)" % error
+        try:
+            store.set("storage", news)  # until somebody was told, see mqboard.health.confirm
+        except OSError:  # NVS is full: it is told at this boot, at least
+            pass
         vfs.VfsLfs2.mkfs(bdev)
         vfs.mount(bdev, "/")
-        return "made anew: it could not be mounted (%s)" % error
+        return news
     # What littlefs puts up with: it goes back to an older root folder, which may be empty.
     there = False
     try:

@@ -72,10 +72,7 @@ class Bench:
 
         The first `deaths` boots die at their read number `at` of the filesystem. Raises Stuck.
         """
-        with self._flash.open("r+b") as file:
-            file.seek(self._vfs.offset)
-            file.write(image)
-        self._memory.write_bytes(b"")
+        self.write(image)
         cause = ResetCause.PWRON
         why = ""
         for number in range(_MOST_BOOTS):
@@ -87,6 +84,13 @@ class Bench:
                 continue
             return _judged(told)
         raise Stuck(f"{_MOST_BOOTS} boots died, the last one so: {why}")
+
+    def write(self, image: bytes) -> None:
+        """Begin anew, with this filesystem."""
+        with self._flash.open("r+b") as file:
+            file.seek(self._vfs.offset)
+            file.write(image)
+        self._memory.write_bytes(b"")
 
     def boot(self, cause: ResetCause, dies_at: int | None = None) -> dict:
         """Boot once; return what agent.py tells. Raises Stuck when it dies."""

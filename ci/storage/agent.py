@@ -10,19 +10,26 @@ JSON. With DIES it ends at that read of the filesystem, from 0, as a board that 
 
 import json
 import os
+import struct
 import sys
+
+import uctypes
 
 _WATCHDOG = 4  # operations of the bus, see host/mqhost/sim/bus.py
 _ERASE = 5
 _PROGRAM = 6
+_NVS_GET = 10
+_NVS_SET = 11
 _RTC_READ = 13
 _RTC_WRITE = 14
+_NVS_PLACE = 4096
 _CONFIG = '{"prefix": "a/b", "networks": [{"ssid": "s"}], "broker": {"host": "h", "tls": false}}'
 
 
 class Chip:
-    """Stands in for the simulated board's `_bus`: flash is a file, and so is RTC memory, so that it
-    survives the end of this process. Flash follows the rules of NOR: programming only clears bits.
+    """Stands in for the board's `_bus`: flash is a file, and so are RTC memory and, behind it,
+    the one text that NVS keeps, so that they survive the end of this process. Flash follows the
+    rules of NOR: programming only clears bits.
     """
 
     running = 0x10000
@@ -40,7 +47,7 @@ class Chip:
     def read_flash(self, address, buffer):
         if address >= self._filesystem:
             if self.reads == self._dies:
-                sys.exit(9)
+                uctypes.bytearray_at(0, 8)[0]  # a null pointer: no exception, the end
             self.reads += 1
         self._flash.seek(address)
         self._flash.readinto(buffer)
@@ -56,15 +63,25 @@ class Chip:
                 old[index] &= byte
             self._flash.seek(x)
             self._flash.write(old)
+        elif op in (_RTC_WRITE, _NVS_SET):
+            self._memory.seek(_NVS_PLACE if op == _NVS_SET else 0)
+            self._memory.write(struct.pack("<H", len(data)) + data)
         elif op == _RTC_READ:
-            self._memory.seek(0)
-            return self._memory.read(2048)
-        elif op == _RTC_WRITE:
-            self._memory.seek(0)
-            self._memory.write(data)
+            return self._read(0)
+        elif op == _NVS_GET:
+            known, _, value = self._read(_NVS_PLACE).rpartition(b"\0")
+            if known != data:
+                raise OSError(-0x1102, "ESP_ERR_NVS_NOT_FOUND")
+            into[: len(value)] = value
+            return len(value)
         elif op != _WATCHDOG:
             raise OSError(-0x106, "ESP_ERR_NOT_SUPPORTED")
         return 0
+
+    def _read(self, place):
+        self._memory.seek(place)
+        size = self._memory.read(2)
+        return self._memory.read(struct.unpack("<H", size)[0]) if size else b""
 
 
 class Copies:

@@ -66,6 +66,8 @@ async def settle(board):
         board.announce()
     if me.slot_state in flash.CONFIRMED_STATES:
         _keep_seq(board, store)
+    if me.storage:
+        store.erase("storage")  # the birth message has told it
     board.settled = True
 
 

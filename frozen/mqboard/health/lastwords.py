@@ -1,4 +1,5 @@
-"""Reads what the boot before this one left in RTC memory, and writes what a boot dies of.
+"""Reads what the boot before this one left in RTC memory, and writes there what a boot dies of:
+where the black box is not there yet, or no more.
 
 Loaded for that, and not kept: an idle board has the memory for the user.
 """
@@ -14,12 +15,15 @@ from mqboard.health import blackbox
 SAFE_MODE_AFTER = const(3)  # boots in a row that did not become healthy
 
 # Magic; unhealthy boots, whether safe mode is wanted, how it ended (see health.blackbox), whether
-# it was in safe mode; uptime in seconds, free heap in bytes, what health.crash remembers; how the
-# image's SHA-256 begins; what ran, padded with zeros. Then the last lines of the log, each with its
-# newline, and when an exception ended it, behind a zero byte, the traceback.
-_LAYOUT = "<4sBBBBIII8s64s"
+# it was in safe mode; boots that died while they mounted the filesystem; uptime in seconds, free
+# heap in bytes, what health.crash remembers; how the image's SHA-256 begins; what ran, padded with
+# zeros. Then the last lines of the log, each with its newline, and when an exception ended it,
+# behind a zero byte, the traceback.
+_LAYOUT = "<4sBBBBBIII8s63s"
 _SIZE = const(92)
+_UNHEALTHY = const(4)
 _END = const(6)
+_MOUNTING = const(8)
 _MAGIC = b"MQB2"
 _OLD_MAGIC = b"MQB1"  # then came the count of unhealthy boots, and nothing else
 _TRACE_MAX = const(1024)
@@ -60,7 +64,7 @@ def read(kept):
     if kept[: len(_MAGIC)] != _MAGIC or len(kept) < _SIZE:
         return words
     words.known = True
-    _, words.unhealthy, wanted, words.end, words.safe, *rest = struct.unpack_from(_LAYOUT, kept)
+    _, words.unhealthy, wanted, words.end, words.safe, _, *rest = struct.unpack_from(_LAYOUT, kept)
     words.wanted = "safe" if wanted else ""
     words.uptime_s, words.heap_free, words.spent_s, words.image, running = rest
     if words.end != blackbox.ON_PURPOSE:  # or else what came after it has no words
@@ -73,12 +77,41 @@ def note(error, memory):
     """Note in RTC memory that `error` ends this boot; main.py calls this."""
     text = io.BytesIO()
     sys.print_exception(error, text)
-    kept = memory()
-    if kept[: len(_MAGIC)] != _MAGIC or len(kept) < _SIZE:
-        kept = _MAGIC + bytes(_SIZE - len(_MAGIC))
+    kept = _begun(memory())
     trace = b"\0" + text.getvalue()[-_TRACE_MAX:]
     silent = bytes((blackbox.SILENT,))
     memory(kept[:_END] + silent + kept[_END + 1 : _MEMORY - len(trace)] + trace)
+
+
+def mounting(memory, power_on):
+    """Note that this boot is about to mount the filesystem. Return how many boots before it, in a
+    row, did so and were never heard of again.
+    """
+    kept = _begun(b"" if power_on else memory())
+    deaths = kept[_MOUNTING]
+    _put(memory, kept, _MOUNTING, min(deaths + 1, 255))
+    return deaths
+
+
+def mounted(memory):
+    """Note that it got through that."""
+    _put(memory, memory(), _MOUNTING, 0)
+
+
+def _begun(kept):
+    """Return RTC memory's bytes as the black box lays them out: those, or if they are not, new
+    ones, of a boot that ended on purpose: we know nothing else."""
+    if kept[: len(_MAGIC)] == _MAGIC and len(kept) >= _SIZE:
+        return kept
+    new = bytearray(_SIZE)
+    new[: len(_MAGIC)] = _MAGIC
+    new[_UNHEALTHY] = read(kept).unhealthy
+    new[_END] = blackbox.ON_PURPOSE
+    return bytes(new)
+
+
+def _put(memory, kept, place, value):
+    memory(kept[:place] + bytes((value,)) + kept[place + 1 :])
 
 
 def _text(data):

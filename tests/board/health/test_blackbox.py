@@ -170,6 +170,41 @@ class CrashedTest(unittest.TestCase):
             self.assertTrue(before.crashed("watchdog"))
 
 
+class MountingTest(unittest.TestCase):
+    def test_boots_that_die_while_they_mount_are_counted_in_a_row(self):
+        for before in (b"", b"MQB1\x01", b"garbage"):
+            memory = Memory(before)
+            self.assertEqual([lastwords.mounting(memory, False) for _ in range(3)], [0, 1, 2])
+            lastwords.mounted(memory)
+            self.assertEqual(lastwords.mounting(memory, False), 0)
+
+    def test_the_count_is_that_of_a_board_with_power_and_stays_a_byte(self):
+        memory = Memory()
+        for _ in range(300):
+            lastwords.mounting(memory, False)
+        self.assertEqual(lastwords.mounting(memory, False), 255)
+        self.assertEqual(lastwords.mounting(memory, True), 0)
+
+    def test_all_else_stays_as_the_boot_before_left_it(self):
+        memory = Memory()
+        box = boot(memory)[1]
+        box.run("module pump")
+        box.line(b"last")
+        left = memory.data
+        lastwords.mounting(memory, False)
+        self.assertNotEqual(memory.data, left)
+        lastwords.mounted(memory)
+        self.assertEqual(memory.data, left)
+
+    def test_the_count_of_unhealthy_boots_of_older_firmware_survives(self):
+        memory = Memory(b"MQB1\x02")
+        lastwords.mounting(memory, False)
+        lastwords.mounted(memory)
+        before = boot(memory)[0]
+        self.assertEqual(before.unhealthy, 2)
+        self.assertFalse(before.crashed("reset"))
+
+
 class GarbageTest(unittest.TestCase):
     def test_any_bytes_are_taken(self):
         choose = random.getrandbits
