@@ -169,13 +169,15 @@ PIECES = b"""
 import asyncio, gc
 
 async def start(board, settings):
-    kept = []
+    kept = [None] * 1000  # not one that grows: what it grew out of would be a large piece
+    count = 0
     try:
         while True:
-            kept.append(bytearray(240))
+            kept[count] = bytearray(240)
+            count += 1
     except MemoryError:
         pass
-    for at in range(0, len(kept) - 20, 24):
+    for at in range(0, count - 20, 24):
         for number in range(at, at + 10):
             kept[number] = None
     gc.collect()
