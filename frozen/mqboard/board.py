@@ -184,15 +184,17 @@ class Board:
         if late:
             self._reset_now(late, self.identity.mode == "safe")
 
-    def _reset_now(self, reason, stay_safe=False):
-        """Reset without goodbye; not counted as a crash. Leaves safe mode unless `stay_safe`."""
+    def _reset_now(self, reason, stay_safe=False, end=None):
+        """Reset without goodbye, by `end()` if given; not counted as a crash. Leaves safe mode,
+        unless `stay_safe` or a person asked for it.
+        """
         try:
             self.blackbox.end()
             if not stay_safe:
                 self.blackbox.healthy()
             self.log.warning("resetting: %s", reason)
         finally:  # whatever there is no memory for
-            machine.reset()
+            (end or machine.reset)()
 
     # Commands and endings.
 
@@ -205,7 +207,9 @@ class Board:
         await request.reply(self.identity.info(self.link.address(), uptime_s, refused))
 
     async def _reset(self, request):
-        """Reset on purpose; leaves safe mode."""
+        """Reset on purpose. Into a mode that is asked for: see mqboard.commands.reset."""
+        if request.body:
+            return await self._load_and_answer(request)
         await request.reply(b"OK")
         await self.restart("reset command")
 
@@ -267,8 +271,8 @@ class Board:
             await self._receiver.cancel()
         await request.reply(b"OK")
 
-    async def restart(self, reason):
-        """Say goodbye and reset; not counted as a crash."""
+    async def restart(self, reason, end=None):
+        """Say goodbye and reset, by `end()` if given; not counted as a crash."""
         try:
             self.log.info("restarting: %s", reason)
             topic = mqwire.status_topic(self.config.prefix)
@@ -279,4 +283,4 @@ class Board:
         except (OSError, MemoryError, asyncio.TimeoutError) as error:
             sys.print_exception(error)
         finally:
-            self._reset_now(reason)
+            self._reset_now(reason, end=end)

@@ -210,6 +210,18 @@ class FakeBoard:
         else:
             self.reply(ident, output.getvalue().encode())
 
+    def _do_reset(self, ident, body):
+        """Restart, in the mode that is asked for; "outcome" as of an update."""
+        self.reply(ident, b"OK")
+        self.power_off()
+        if self.outcome == "never back":
+            return
+        if body and self.outcome == "confirmed":
+            self.facts["mode"] = body.decode()
+        self.facts["reset_cause"] = "reset"
+        self.power_on()
+        assert self._up.wait(10)
+
     def reply(self, ident, data):
         """Answer in as many messages as it takes."""
         parts = [data[start : start + PART] for start in range(0, len(data), PART)] or [b""]

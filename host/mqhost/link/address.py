@@ -39,6 +39,12 @@ class Address:
             self._ids.discard(who)
         return who.startswith(self.wanted)
 
+    def hold_to(self, board_id: str) -> None:
+        """From now on mean the board with that id, which has answered a command."""
+        self.wanted = board_id
+        if len(self._ids) == 1:
+            self._ids = {board_id}  # the retained status was that of an earlier boot, or board
+
     def root(self) -> str:
         """Return what the topics of commands begin with; RefusedError if it is not clear whom they
         would reach, or it would not be the board that is meant.

@@ -178,7 +178,7 @@ class Session:
         """
         if isinstance(board_id, str) and not self._address.wanted:
             with self._changed:
-                self._address.wanted = board_id
+                self._address.hold_to(board_id)
                 if self._status and self._status.get("id") != board_id:
                     self._status = None
 

@@ -270,3 +270,23 @@ def test_the_network_is_restarted_before_the_board_is(make_board, broker):
     with board.session() as session:
         board.wait_status(session, lambda status: True)
     assert len(board.device.boots) == 1
+
+
+def test_safe_mode_that_is_asked_for_lasts_and_runs_nothing_of_the_user(make_board):
+    module = b"print('user code')\nasync def start(board, settings):\n    pass"
+    board = make_board(files={"/greeter.py": module}, modules={"greeter": {}})
+    board.device.wait_console("user code")
+    code, out, err = board.mqboard("reset", "--safe")
+    assert code == 0 and "is back in safe mode" in out, err
+    end = board.device.console.position
+    boot_by(board, "import machine; machine.reset()")  # by somebody who knows nothing of modes
+    record = json.loads(board.mqboard("reset", "--json")[1])
+    assert (record["mode"], record["reset_cause"]) == ("safe", "reset")
+    code, _, err = board.mqboard("eval", "import greeter")
+    assert code == 1 and "ImportError" in err  # not even by name
+    assert board.eval("open('/greeter.py').read(5)") == "'print'"
+    assert "user code" not in board.device.console.text(end)
+    code, out, err = board.mqboard("reset", "--bootloader", "--yes")
+    assert code == 1 and "cannot start its bootloader" in err
+    assert "in normal mode" in board.mqboard("reset", "--normal")[1]
+    board.device.wait_console("user code", since=end)

@@ -99,3 +99,14 @@ def test_an_id_that_is_none_is_unknown(value):
     with pytest.raises(RefusedError):
         address(birth(value), birth(), wanted=UNKNOWN).root()
     assert address(birth(value)).root() == PREFIX
+
+
+def test_the_board_that_answers_is_there_whatever_the_retained_status_says():
+    for stale in ({"state": "online"}, birth(OTHER)):
+        known = Address(PREFIX)
+        known.hear(stale)
+        known.hold_to(ONE)
+        assert known.root() == PREFIX
+    two = address(birth(twin=OTHER))
+    two.hold_to(ONE)
+    assert two.root() == f"{PREFIX}/mqb/id/{ONE}"
