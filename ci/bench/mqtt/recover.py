@@ -12,7 +12,6 @@ for the board with a session, and to either board for the desk, which has a sess
 """
 
 import contextlib
-import socket
 import subprocess
 import threading
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 
 from ci.bench.mqtt.lab import Lab
+from ci.faultproxy import FaultProxy
 from mqhost.sim.broker import Broker
 
 _AGENT = Path(__file__).with_name("agent.py")
@@ -44,69 +44,6 @@ class Recovery:
     cut: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})
     kept: int = 0
     lost: int = 0
-
-
-class Proxy:
-    """Forwards connections to the broker on `target`, until they are cut."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._listen()
-
-    def cut(self) -> None:
-        """Break all connections and refuse new ones."""
-        with self._lock:
-            listener, self._listener = self._listener, None
-            broken = list(self._open)
-        for one in [listener, *broken]:
-            if one:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-        if listener:
-            listener.close()
-
-    def mend(self) -> None:
-        """Take connections again."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._listen()
-
-    def _listen(self) -> None:
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                near, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                near.close()
-                continue
-            with self._lock:
-                self._open |= {near, far}
-                cut = self._listener is not listener
-            for one, other in ((near, far), (far, near)):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._forward, args=(one, other), daemon=True).start()
-            if cut:
-                for one in (near, far):
-                    one.shutdown(socket.SHUT_RDWR)
-
-    def _forward(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        with self._lock:
-            self._open.discard(one)
-        with contextlib.suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
-        # The other direction may still read from it: the last reference closes it.
 
 
 class Agent:
@@ -190,8 +127,7 @@ def recover(lab: Lab, runs: int, progress: Callable[[str, int, int], None]) -> R
     persistence = lab.folder / "broker"
     persistence.mkdir()
     with Broker(persistence=persistence, extra=_KEEPING) as broker, contextlib.ExitStack() as stack:
-        proxy = Proxy(broker.port)
-        stack.callback(proxy.cut)
+        proxy = stack.enter_context(FaultProxy(broker.port))
         desk = Desk(broker.port)
         stack.callback(desk.close)
         agents = [stack.enter_context(_agent(lab, proxy.port, name)) for name in _NAMES]
@@ -204,9 +140,9 @@ def recover(lab: Lab, runs: int, progress: Callable[[str, int, int], None]) -> R
             _wait_back(desk, agents, result.restart)
             progress(f"measuring mqtt: back after {_CUT_SECONDS:.0f} s", done, runs)
             _settle(agents)
-            proxy.cut()
+            proxy.refuse()
             time.sleep(_CUT_SECONDS)
-            proxy.mend()
+            proxy.refuse(False)
             _wait_back(desk, agents, result.cut)
         desk.quiet()
         with contextlib.suppress(AssertionError):

@@ -10,9 +10,9 @@ import subprocess
 import pytest
 from amqtt_broker import AmqttBroker
 from certificates import Authority
-from faultproxy import FaultProxy, cut_at_random
 from standalone import Standalone
 
+from ci.faultproxy import FaultProxy, cut_at_random
 from mqhost.sim.broker import Broker
 
 CLOSED = "allow_anonymous false"

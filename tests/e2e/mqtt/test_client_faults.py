@@ -8,11 +8,11 @@ import shutil
 import time
 
 import pytest
-from faultproxy import NONE, FaultProxy, Faults
 from hostclient import HostClient
 from peer import Peer
 from standalone import Raised, Standalone
 
+from ci.faultproxy import NONE, FaultProxy, Faults
 from mqhost.sim.broker import Broker, free_port
 
 KEEPALIVE = 2

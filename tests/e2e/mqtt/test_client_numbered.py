@@ -7,11 +7,11 @@ broker directly. QoS 1: each arrives at least once, in order. QoS 2: exactly onc
 import contextlib
 
 import pytest
-from faultproxy import NONE, FaultProxy, Faults, cut_at_random
 from hostclient import HostClient
 from standalone import Standalone
 from strictbroker import StrictBroker
 
+from ci.faultproxy import NONE, FaultProxy, Faults, cut_at_random
 from mqhost.sim.broker import Broker
 
 COUNT = 1000

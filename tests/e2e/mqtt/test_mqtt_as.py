@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, der
-from faultproxy import FaultProxy
 from hostclient import HostClient
 from nameserver import NameServer, address, answer
 from peer import Peer
 from waiting import wait_until
 
+from ci.faultproxy import FaultProxy
 from mqhost.build.source import planned_source
 from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT

@@ -1,4 +1,4 @@
-"""Tests the bench group mqtt: its peer, its proxy, its names; without MicroPython."""
+"""Tests the bench group mqtt: its peer, its names; without MicroPython."""
 
 import socket
 import ssl
@@ -10,7 +10,6 @@ import pytest
 from ci.bench import mqtt
 from ci.bench.mqtt.lab import certify
 from ci.bench.mqtt.peer import DONE, Link, Peer, publish_packet
-from ci.bench.mqtt.recover import Proxy
 
 
 @pytest.mark.parametrize("size, head", [(64, 2), (109, 2), (110, 3), (1024, 3), (16384, 4)])
@@ -117,28 +116,3 @@ def test_over_tls_each_packet_is_a_record_and_the_certificate_is_good(tmp_path):
     link.close()
     peer.close()
     assert reads == packets
-
-
-def test_a_proxy_that_was_cut_refuses_until_it_is_mended():
-    with socket.create_server(("127.0.0.1", 0)) as target:
-        target.settimeout(10)
-        proxy = Proxy(target.getsockname()[1])
-        near = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
-        far, _ = target.accept()
-        near.sendall(b"there")
-        assert far.recv(10) == b"there"
-        far.sendall(b"back")
-        assert near.recv(10) == b"back"
-        proxy.cut()
-        assert near.recv(10) == b""
-        assert far.recv(10) == b""
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
-        proxy.mend()
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as again:
-            again.sendall(b"again")
-            other, _ = target.accept()
-            assert other.recv(10) == b"again"
-        proxy.cut()
-        for one in (near, far, other):
-            one.close()
