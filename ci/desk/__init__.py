@@ -275,10 +275,6 @@ class Life:
         """Return how long the board has been healthy."""
         return 1e9 if self._desk.healthy else 0
 
-    def trusty(self) -> bool:
-        """Return that no task died."""
-        return True
-
     async def subscribe(self, topic: str, handler: Callable) -> None:
         """Remember who is to hear of `topic`."""
         self._handlers[topic] = handler

@@ -16,7 +16,7 @@ from mqhost.paths import BOARDS, FROZEN, ROOT
 _FOLDERS = (FROZEN, BOARDS / "sim" / "modules", ROOT / "tests" / "board" / "cpython")
 # What the board imports by these names is its own; the host keeps what it has.
 _OWN = ("mqboard", "mqwire", "mqbuild", "micropython", "deflate", "esp32", "machine", "network")
-_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_network", "asyncio.core")
+_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core")
 
 
 class Modules:

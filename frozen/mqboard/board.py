@@ -5,6 +5,7 @@ config, reach and supervisor.
 """
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -26,6 +27,7 @@ from mqboard.update import slots
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
+_ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
 _COMMANDS = ("modules",)
@@ -64,12 +66,15 @@ class Board:
 
     def run(self):
         """Run the board, for ever."""
+        timer = _last_timer()
+        timer.init(period=self.supervisor.look_ms, callback=self.supervisor.look)
         try:
             asyncio.run(self._main())
         except KeyboardInterrupt:
             self.blackbox.end(blackbox.PROMPT)
             raise
         finally:
+            timer.deinit()
             os.dupterm(None)
             asyncio.new_event_loop()  # lets go of the tasks, and of all that they held
 
@@ -178,6 +183,8 @@ class Board:
     def _turn(self):
         """Run once a second: keep the console's duplicate; reset a board unreachable for long."""
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
+        if not self.supervisor.seconds % _ALIVE_S:
+            self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
         if self._receiver:
             self._receiver.look()
         late = self.reach.turn()
@@ -284,3 +291,11 @@ class Board:
             sys.print_exception(error)
         finally:
             self._reset_now(reason, end=end)
+
+
+def _last_timer():
+    """Return the chip's last timer: users begin with the first."""
+    try:
+        return machine.Timer(3)
+    except ValueError:  # those with a RISC-V core have two
+        return machine.Timer(1)

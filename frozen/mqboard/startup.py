@@ -67,8 +67,9 @@ def assemble():
         me.oldest = bootrecord.newest_seq(store)
         if me.slot_state in flash.CONFIRMED_STATES:
             me.oldest = max(me.oldest, me.floor)
-    watchdog = machine.WDT(timeout=int(settings.timeout_s * 1000))
-    supervisor = Supervisor(watchdog.feed, log.Logger("tasks"))
+    timeout_ms = int(settings.timeout_s * 1000)
+    watchdog = machine.WDT(timeout=timeout_ms)
+    supervisor = Supervisor(watchdog.feed, timeout_ms, box, log.Logger("tasks"))
     the_link = _link(settings)
     client = _client(settings, the_link, me)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
@@ -78,7 +79,7 @@ def assemble():
         if settings.modules and board.culprit.startswith("module "):
             _blame(board, before, store, logger)
     names = {"__name__": "__main__", "board": board, "machine": machine}
-    router.register("eval", Repl(console, names).eval)
+    router.register("eval", Repl(console, names, box).eval)
     mark("board")
     logger.debug("boot: %s", taken())
     forget("mqboard.startup")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fakes import FakeLog, until
+from fakes import FakeLog, black_box, until
 
 import mqwire
 from mqboard.repl.eval import Repl
@@ -23,8 +23,9 @@ class Bench:
         self.log = FakeLog()
         self.console = Console()
         self.router = Router(PREFIX, self.publish, self.publish_now, self.log)
+        self.box = black_box()
         self.names = {"write": lambda data: self.console.capture(data)}
-        self.router.register("eval", Repl(self.console, self.names).eval)
+        self.router.register("eval", Repl(self.console, self.names, self.box).eval)
         self.ran = []
         self.router.register("slow", self.slow)
         self.gate = asyncio.Event()

@@ -3,6 +3,8 @@
 import asyncio
 import os
 
+from mqboard.health.blackbox import BlackBox
+
 try:
     from tempfile import mkdtemp
 except ImportError:  # MicroPython
@@ -54,6 +56,11 @@ def scratch():
     path = "/scratch%d" % len(os.listdir("/"))
     os.mkdir(path)
     return path
+
+
+def black_box():
+    """Return a black box whose memory nobody reads."""
+    return BlackBox(lambda data: None, 0, "")
 
 
 class FakeLog:

@@ -69,6 +69,11 @@ def call(op, x=0, y=0, data=None, into=None):
     return answer
 
 
+def busy():
+    """Return whether somebody uses the bus."""
+    return _lock.locked()
+
+
 def read_flash(address, buffer):
     """Fill `buffer` from flash; it takes as long as the chip says."""
     with _lock:

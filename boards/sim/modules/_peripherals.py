@@ -1,13 +1,9 @@
-"""Holds what an application may use of `machine`: timers, pins, the CPU's frequency.
+"""Holds what an application may use of `machine`: pins, the CPU's frequency.
 
-Signatures and errors are those of the ESP32 port's machine_timer.c and machine_pin.c; the rest is
-the unix port's own `machine`.
+Signatures and errors are those of the ESP32 port's machine_pin.c; the rest is the unix port's own
+`machine`.
 """
 
-import _thread
-import time
-
-import micropython
 from micropython import const
 from umachine import *  # noqa: F403
 
@@ -22,64 +18,6 @@ def freq(hz=None):
     if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
     _frequency = hz
-
-
-class Timer:
-    """A timer. Its callback runs between two bytecodes of the main thread, like the port's.
-
-    One thing differs: while the interactive prompt waits for a key, callbacks wait too.
-    """
-
-    ONE_SHOT = const(0)
-    PERIODIC = const(1)
-
-    def __init__(self, id, **settings):
-        if not 0 <= id <= 3:
-            raise ValueError("invalid Timer number")
-        self._generation = 0
-        self._since = 0
-        if settings:
-            self.init(**settings)
-
-    def init(
-        self,
-        *,
-        mode=PERIODIC,
-        callback=None,
-        period=0xFFFFFFFF,
-        tick_hz=1000,
-        freq=None,
-        hard=False,
-    ):
-        """Start, with a period in ticks or a frequency in Hz."""
-        if hard:
-            raise ValueError("hard Timers are not implemented")
-        period = 1 / freq if freq else period / tick_hz
-        self._generation += 1
-        self._since = time.ticks_ms()
-        if callback:
-            _thread.start_new_thread(self._run, (self._generation, mode, callback, period))
-
-    def deinit(self):
-        """Stop."""
-        self._generation += 1
-
-    def value(self):
-        """Milliseconds since the period began."""
-        return time.ticks_diff(time.ticks_ms(), self._since)
-
-    def _run(self, generation, mode, callback, period):
-        while True:
-            time.sleep(period)
-            if generation != self._generation:
-                return
-            self._since = time.ticks_ms()
-            try:
-                micropython.schedule(callback, self)
-            except RuntimeError:
-                pass  # the queue is full: this turn is lost, as on the port
-            if mode == self.ONE_SHOT:
-                return
 
 
 class Pin:

@@ -8,6 +8,7 @@ import utime
 from micropython import const
 
 _EPOCH = const(946684800)  # 2000-01-01 in seconds since 1970
+_SLICE_MS = const(50)
 
 
 def time_ns():
@@ -31,6 +32,21 @@ localtime = gmtime
 def mktime(date):
     """Return the seconds that `localtime` would make this of."""
     return int(utime.mktime(tuple(date[:8]) + (0,))) - _EPOCH
+
+
+def sleep(seconds):
+    """Sleep, and run callbacks (of timers) meanwhile, as on the port."""
+    sleep_ms(int(seconds * 1000))
+
+
+def sleep_ms(ms):
+    """Sleep, like `sleep`."""
+    start = utime.ticks_ms()
+    while True:
+        left = ms - utime.ticks_diff(utime.ticks_ms(), start)
+        if left <= 0:
+            return
+        utime.sleep_ms(min(left, _SLICE_MS))
 
 
 def __getattr__(name):

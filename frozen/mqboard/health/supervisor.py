@@ -1,11 +1,16 @@
 """Owns every task, restarts the ones that die, and alone feeds the watchdog.
 
-The watchdog is fed from this loop, once a second, so a blocked event loop starves it; and it is
-fed only while the management tasks stay alive. The loop also looks whether a task has ended: a
-second coroutine around each task, that waits for it, would take 300 bytes of heap a task.
+The watchdog is fed from this loop, once a second, so a blocked event loop starves it; and when a
+management task dies again and again its exception ends the loop, and with it the boot. The loop
+also looks whether a task has ended: a second coroutine around each task, that waits for it, would
+take 300 bytes of heap a task.
+
+While a task does not yield, the loop cannot look. A timer interrupts it then, and notes which task
+that is: when the watchdog bites, the next boot knows it.
 """
 
 import asyncio
+import sys
 
 from micropython import const
 
@@ -14,16 +19,19 @@ from mqboard.clock import ticks_diff, ticks_ms
 _TURN_S = const(1)
 _RESTART_MIN_S = const(1)
 _RESTART_MAX_S = const(60)
-_DEATHS_MAX = const(10)  # of one management task; then the watchdog is left to bite
+_DEATHS_MAX = const(10)  # of one management task; then the board has to be reset
 _FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
 _RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
-_STARVED_MAX = const(10)  # turns in a row without them
+_STARVED_MAX = const(5)  # turns in a row without them; then modules have to go
 _STOP_TURN_S = 0.05
+_MODULE = "module "  # how the name of a module's task begins
+_LATE_MS = const(1300)  # after a turn the next one is late, at the earliest
 
 
 class _Entry:
     # In the class while it is so, and not in each entry.
     vital = True
+    stopped = False  # for want of memory
     deaths = 0
     pause = 0  # seconds between the last death and the next start
 
@@ -38,11 +46,17 @@ class _Entry:
 
 
 class Supervisor:
-    """Runs tasks. `feed()` feeds the watchdog; `turn()`, if given, is called once a second."""
+    """Runs tasks. `feed()` feeds the watchdog, which bites after `timeout_ms`; `box` is the
+    health.blackbox; `turn()`, if given, is called once a second."""
 
-    def __init__(self, feed, log, turn=None):
+    turn = None
+    _late = False  # that the loop does not turn is noted
+
+    def __init__(self, feed, timeout_ms, box, log):
         self._feed = feed
-        self.turn = turn
+        self._box = box
+        self._late_ms = max(_LATE_MS, timeout_ms // 3)
+        self.look_ms = (timeout_ms - self._late_ms) // 2  # between two calls of `look`
         self._starved = 0
         self._log = log
         self._entries = []
@@ -98,12 +112,11 @@ class Supervisor:
                 return 0  # not looked at yet
         return self.seconds - self._calm_since
 
-    def trusty(self):
-        """Return whether no vital task has died too often."""
-        return not any([entry.vital and entry.deaths >= _DEATHS_MAX for entry in self._entries])
-
     async def run(self):
-        """Feed the watchdog while all is well, for ever; cancels its tasks when it ends."""
+        """Feed the watchdog, for ever; raise what a vital task died of too often, or MemoryError.
+
+        Cancels the tasks when it ends.
+        """
         asyncio.get_event_loop().set_exception_handler(self._unheard)
         try:
             while True:
@@ -127,26 +140,74 @@ class Supervisor:
         for entry in list(self._entries):
             await self._look_after(entry)
         self._look_for_memory()
+        if self._late:
+            self._late = False
+            self._box.run("")
         if self.turn:
             self.turn()
-        if self.trusty():
-            self._feed()
+        self._feed()
+
+    def look(self, timer):
+        """Note what runs if the loop's turn is overdue; a machine.Timer calls this now and then.
+
+        Such a call comes between two bytecodes, whatever runs: in an endless loop, too.
+        """
+        waited_ms = ticks_diff(ticks_ms(), self._last)
+        if waited_ms >= self._late_ms and not self._late:
+            self._late = True
+            if not self._box.running:  # an eval says so itself
+                self._box.run(self._what_runs(asyncio.core.cur_task))
+            what, waited_s = self._box.running, waited_ms // 1000
+            self._log.warning("all else has waited for %d s for: %s", waited_s, what)
+
+    def _what_runs(self, task):
+        for entry in self._entries:
+            if entry.task is task:
+                return entry.name if _module_of(entry) else "task " + entry.name
+        if not task:
+            return "unknown"
+        # Somebody's own: the function that it runs has a name, and is perhaps a module's.
+        name = repr(task.coro).split("'")[1]
+        for entry in self._entries:
+            if hasattr(sys.modules.get(_module_of(entry)), name):
+                return entry.name
+        return "task " + name
 
     def _look_for_memory(self):
-        """Raise MemoryError, which ends the board's run, when the heap stays full."""
+        """While the heap stays full, stop a module each turn, the last one first, until there is
+        room again. Raise MemoryError, which ends the board's run, when that does not help.
+        """
         try:
             bytearray(_RESERVE)
-            self._starved = 0
         except MemoryError:
             self._starved += 1
-            if self._starved >= _STARVED_MAX:
-                raise
+        else:
+            if self._starved:
+                self._starved = 0
+                self._box.run("")
+            return
+        if self._starved < _STARVED_MAX:
+            return
+        modules = [entry for entry in self._entries if _module_of(entry)]
+        left = [entry for entry in modules if not entry.stopped]
+        if left:
+            self._log.error("the heap is full: stopping %s", left[-1].name)
+            self._box.run(left[-1].name)
+            left[-1].stopped = True
+            if left[-1].task:
+                left[-1].task.cancel()
+        elif self._starved >= 2 * _STARVED_MAX:
+            if len(modules) > 1:
+                self._box.run("")  # it may be anyone's
+            raise MemoryError("the heap stays full")
 
     async def _look_after(self, entry):
         """Look after one task: start it again when its pause is over, note how it ended."""
         if entry.task is None:
             if self.seconds - entry.since >= entry.pause:
                 entry.begin(self.seconds)
+                if entry.stopped:
+                    entry.stopped = False
         elif entry.task.done():
             try:
                 await entry.task  # does not wait: raises what it died of
@@ -156,7 +217,9 @@ class Supervisor:
             except Exception as died:
                 self._died(entry, died)
                 return
-            if entry.vital:
+            if entry.stopped:
+                self._died(entry, MemoryError("the heap was full"))
+            elif entry.vital:
                 self._died(entry, RuntimeError(error))
             else:
                 self._entries.remove(entry)
@@ -168,15 +231,23 @@ class Supervisor:
         entry.deaths = entry.deaths + 1 if lived < _FORGIVEN_S else 1
         entry.since = self.seconds
         entry.task = None
-        if entry.vital:
-            self._calm_since = self.seconds
         try:
             self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
         except MemoryError:
             pass  # that is what it died of, then
+        if entry.vital:
+            self._calm_since = self.seconds
+            if entry.deaths >= _DEATHS_MAX:
+                self._box.run("task " + entry.name)
+                raise error  # out of the board's run: main.py notes it and resets
 
     def _unheard(self, loop, context):
         """Log a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
         task = context.get("future")
         if not any([entry.task is task for entry in self._entries]):
             self._log.exception(context["exception"], "a task that nobody waits for died")
+
+
+def _module_of(entry):
+    """Return the name of the user's module that a task is, "" if it is none."""
+    return entry.name[len(_MODULE) :] if entry.name.startswith(_MODULE) else ""

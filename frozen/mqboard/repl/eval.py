@@ -7,8 +7,10 @@ a command may print more than the board has memory for.
 from micropython import const
 
 from mqboard import router
+from mqboard.health.blackbox import BY_CODE, SILENT
 
 _CHUNK = const(1400)  # bytes of output per reply message: with its headers one TCP segment
+_SHOWN = const(40)  # characters of a text that tell which it was
 
 
 class Output:
@@ -44,11 +46,13 @@ class Output:
 
 
 class Repl:
-    """Answers `eval`. `console`: the mqboard.log.Console to capture; `names`: the globals."""
+    """Answers `eval`. `console`: the mqboard.log.Console to capture; `names`: the globals; `box`
+    (health.blackbox) notes what runs."""
 
-    def __init__(self, console, names):
+    def __init__(self, console, names, box):
         self._console = console
         self._names = names
+        self._box = box
 
     async def eval(self, request):
         """Answer the `eval` command: repr() of an expression, or the output of statements.
@@ -59,6 +63,8 @@ class Repl:
         try:
             source = str(request.body, "utf-8")
             request.body = None  # a long one is large beside its own text
+            self._box.run("eval %s %s" % (request.ident, source[:_SHOWN]))
+            self._box.end(BY_CODE if "reset" in source else SILENT)
             self._run(source, output)
         except MemoryError:
             raise
@@ -67,6 +73,9 @@ class Repl:
                 await request.reply(output.rest(), last=False)
             await request.error(router.traceback(error))
             return
+        finally:
+            self._box.end(SILENT)
+            self._box.run("")
         await request.reply(output.rest())
 
     def _run(self, source, output):

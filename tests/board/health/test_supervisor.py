@@ -1,11 +1,22 @@
 """Tests the supervisor: dead tasks are started again, only healthy ones feed the watchdog."""
 
 import asyncio
+import sys
 import unittest
 
-from fakes import FakeLog, run, until
+from fakes import FakeLog, black_box, run, until
 
-from mqboard.health.supervisor import Supervisor
+from mqboard.clock import ticks_ms
+from mqboard.health import supervisor as tested
+
+
+def make(feed=lambda: None, log=None, timeout_ms=60_000):
+    """Return a supervisor; its black box is `_box`."""
+    return tested.Supervisor(feed, timeout_ms, black_box(), log or FakeLog())
+
+
+async def lives():
+    await asyncio.sleep(60)
 
 
 class SupervisorTest(unittest.TestCase):
@@ -13,7 +24,7 @@ class SupervisorTest(unittest.TestCase):
         async def go():
             fed = []
             log = FakeLog()
-            supervisor = Supervisor(lambda: fed.append(1), log)
+            supervisor = make(lambda: fed.append(1), log)
             runs = []
 
             async def dies():
@@ -32,7 +43,7 @@ class SupervisorTest(unittest.TestCase):
     def test_a_vital_task_may_neither_return_nor_be_cancelled(self):
         async def go():
             log = FakeLog()
-            supervisor = Supervisor(lambda: None, log)
+            supervisor = make(log=log)
 
             async def returns():
                 pass
@@ -53,23 +64,150 @@ class SupervisorTest(unittest.TestCase):
 
         run(go())
 
-    def test_a_vital_task_that_keeps_dying_starves_the_watchdog(self):
+    def test_a_vital_task_that_keeps_dying_ends_the_board_with_its_own_error(self):
         async def go():
-            fed = []
-            supervisor = Supervisor(lambda: fed.append(1), FakeLog())
+            supervisor = make()
 
-            async def lives():
-                await asyncio.sleep(60)
+            async def dies():
+                raise ValueError("boom")
 
-            supervisor.add("vital", lives)
-            supervisor.add("module", lives, vital=False)
-            vital, module = supervisor._entries
-            module.deaths = 99
-            self.assertTrue(supervisor.trusty())
-            vital.deaths = 99
-            self.assertFalse(supervisor.trusty())
+            supervisor.add("vital", dies)
+            supervisor.add("module x", dies, vital=False)
+            for entry in supervisor._entries:
+                entry.deaths = 9
+            with self.assertRaises(ValueError):
+                await asyncio.wait_for(supervisor.run(), 5)
+            self.assertEqual(supervisor._box.running, "task vital")
+            self.assertEqual(supervisor._entries[1].deaths, 9)  # not looked at: it is no reason
 
         run(go())
+
+
+class LateTest(unittest.TestCase):
+    """What the timer finds out when a task does not yield."""
+
+    def noted(self, current, names=("mqtt", "module blink")):
+        async def go():
+            supervisor = make()
+            for name in names:
+                supervisor.add(name, lives, vital=not name.startswith("module"))
+            supervisor._last = ticks_ms() - 25_000
+            usual = getattr(asyncio.core, "cur_task", None)
+            asyncio.core.cur_task = current(supervisor)
+            supervisor.look(None)
+            supervisor.look(None)
+            asyncio.core.cur_task = usual
+            running, lines = supervisor._box.running, len(supervisor._log.lines)
+            supervisor._last = ticks_ms()
+            await supervisor._turn()
+            self.assertEqual(supervisor._box.running, "")
+            return running, lines
+
+        return run(go())
+
+    def test_a_module_is_named_and_so_is_a_task_of_ours(self):
+        self.assertEqual(self.noted(lambda it: it._entries[1].task), ("module blink", 1))
+        self.assertEqual(self.noted(lambda it: it._entries[0].task), ("task mqtt", 1))
+
+    def test_a_task_of_a_modules_own_is_told_by_the_function_it_runs(self):
+        class Task:
+            def __init__(self, name):
+                self.coro = Coroutine(name)
+
+        class Coroutine:
+            def __init__(self, name):
+                self.name = name
+
+            def __repr__(self):
+                return "<generator object '%s' at 7f00>" % self.name
+
+        self.assertEqual(self.noted(lambda it: Task("sparkle")), ("task sparkle", 1))
+        self.assertEqual(self.noted(lambda it: None), ("unknown", 1))
+        module = sys.modules["blink"] = type(sys)("blink") if hasattr(sys, "path_hooks") else Task
+        module.sparkle = None
+        try:
+            self.assertEqual(self.noted(lambda it: Task("sparkle")), ("module blink", 1))
+        finally:
+            del sys.modules["blink"]
+
+    def test_a_turn_that_is_not_overdue_is_nothing(self):
+        async def go():
+            for timeout_ms, fine_ms, late_ms in ((2_000, 1_100, 1_500), (60_000, 19_000, 21_000)):
+                supervisor = make(timeout_ms=timeout_ms)
+                # In time to be told before the watchdog bites.
+                self.assertTrue(supervisor._late_ms + supervisor.look_ms < timeout_ms)
+                supervisor._last = ticks_ms() - fine_ms
+                supervisor.look(None)
+                self.assertEqual(supervisor._box.running, "")
+                supervisor._last = ticks_ms() - late_ms
+                supervisor.look(None)
+                self.assertTrue(supervisor._box.running in ("unknown", "task go"))
+
+        run(go())
+
+    def test_what_has_said_itself_that_it_runs_is_believed(self):
+        async def go():
+            supervisor = make()
+            supervisor._box.run("eval abc")
+            supervisor._last = ticks_ms() - 25_000
+            supervisor.look(None)
+            self.assertEqual(supervisor._box.running, "eval abc")
+            self.assertIn("eval abc", supervisor._log.lines[0])
+
+        run(go())
+
+
+class FullHeapTest(unittest.TestCase):
+    def starve(self, names, turns, frees=None):
+        """Turn `turns` times with a heap that is full until the module `frees` has ended."""
+
+        async def go():
+            supervisor = make()
+
+            def no_room(size):
+                for entry in supervisor._entries:
+                    if entry.name == frees and entry.task is None:
+                        return
+                raise MemoryError
+
+            for name in names:
+                supervisor.add(name, lives, vital=not name.startswith("module"))
+            tested.bytearray = no_room
+            try:
+                for _ in range(turns):
+                    await supervisor._turn()
+                    await asyncio.sleep(0)
+            except MemoryError as error:
+                supervisor._log.lines.append(str(error))
+            finally:
+                del tested.bytearray
+            return supervisor
+
+        return run(go())
+
+    def test_the_module_that_eats_the_heap_is_stopped_and_the_board_lives(self):
+        modules = ("module old", "module eater", "module new")
+        supervisor = self.starve(("mqtt", "update") + modules, 20, "module eater")
+        text = "\n".join(supervisor._log.lines)
+        self.assertIn("task module eater died; again in", text)
+        self.assertIn("MemoryError", text)
+        self.assertFalse("module old" in text)
+        self.assertEqual([entry.deaths for entry in supervisor._entries], [0, 0, 0, 1, 1])
+        self.assertEqual(supervisor._box.running, "")
+
+    def test_a_heap_that_stays_full_ends_the_board_and_the_only_module_is_to_blame(self):
+        supervisor = self.starve(("mqtt", "module eater"), 20)
+        self.assertEqual(supervisor._log.lines[-1], "the heap stays full")
+        self.assertEqual(supervisor._box.running, "module eater")
+
+    def test_of_several_modules_none_is_blamed_when_stopping_them_did_not_help(self):
+        supervisor = self.starve(("mqtt", "module a", "module b"), 20)
+        self.assertEqual(supervisor._log.lines[-1], "the heap stays full")
+        self.assertEqual(supervisor._box.running, "")
+
+    def test_a_moment_without_memory_is_nothing(self):
+        supervisor = self.starve(("mqtt", "module a"), 4)
+        self.assertEqual(supervisor._log.lines, [])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 import sys
 import unittest
 
-from fakes import FakeLog, FakeNvs, run, scratch, until
+from fakes import FakeLog, FakeNvs, black_box, run, scratch, until
 
 from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
@@ -65,7 +65,7 @@ class Bench:
             if "." not in name:
                 sys.modules.pop(name, None)
         self.config = Facts(modules=named)
-        self.supervisor = Supervisor(lambda: None, self.log)
+        self.supervisor = Supervisor(lambda: None, 60_000, black_box(), self.log)
         self.modules = runner.Modules(self, Store(self.nvs))
 
     def write(self, name, text):

@@ -6,6 +6,7 @@ from commandbench import Bench
 from fakes import run
 
 import mqwire
+from mqboard.health import blackbox
 
 
 class EvalTest(unittest.TestCase):
@@ -82,6 +83,25 @@ class EvalTest(unittest.TestCase):
             bench.sent.clear()
             await bench.eval(b"kept", "22222222")
             self.assertEqual(bench.sent[-1][1], b"\x80\x007")
+
+        run(go())
+
+    def test_the_black_box_is_told_what_runs_and_whether_it_may_reset(self):
+        async def go():
+            bench = Bench().start()
+            seen = []
+            bench.names["look"] = lambda *_: seen.append((bench.box.running, bench.box._data[6]))
+            for ident, source in (
+                ("abcdefgh", b"look()"),
+                ("bbbbbbbb", b"look('machine.reset()')"),
+                ("cccccccc", b"look(" + 100 * b"1," + b")\nraise ValueError"),
+            ):
+                bench.sent.clear()
+                await bench.eval(source, ident)
+            self.assertEqual(seen[0], ("eval abcdefgh look()", blackbox.SILENT))
+            self.assertEqual(seen[1][1], blackbox.BY_CODE)
+            self.assertEqual(seen[2][0], "eval cccccccc look(" + 17 * "1," + "1")
+            self.assertEqual((bench.box.running, bench.box._data[6]), ("", blackbox.SILENT))
 
         run(go())
 

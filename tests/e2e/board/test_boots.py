@@ -32,6 +32,7 @@ def test_a_hang_is_ended_by_the_watchdog(make_board):
     board.wait_online()
     birth = boot_by(board, "while True: pass")
     assert birth["reset_cause"] == "watchdog"
+    assert re.search("eval .{8} while True: pass", board.eval("board.culprit"))
 
 
 def test_the_reset_command_says_goodbye(board):
