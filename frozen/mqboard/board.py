@@ -38,6 +38,7 @@ class Board:
 
     modules = None  # mqboard.modules.runner.Modules, where the configuration names any
     culprit = ""  # what ran when the boot before this one ended badly
+    brokers = None  # mqboard.net.fallback, where there is another broker
 
     def __init__(self, console, me, box, settings, supervisor, wifi, client, router):
         self.console = console
@@ -92,6 +93,10 @@ class Board:
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
+        if self.brokers:
+            # Not vital: one broker is enough to live with.
+            back = self.brokers.come_back
+            add("brokers", lambda: back(lambda: self._receiver, self._say_goodbye), vital=False)
         self._start_modules()
         await self.supervisor.run()
 
@@ -282,15 +287,20 @@ class Board:
         """Say goodbye and reset, by `end()` if given; not counted as a crash."""
         try:
             self.log.info("restarting: %s", reason)
-            topic = mqwire.status_topic(self.config.prefix)
+            await self._say_goodbye(reason)
+        finally:
+            self._reset_now(reason, end=end)
+
+    async def _say_goodbye(self, reason):
+        """Publish that we are offline, if that can be; a reset must not wait for it."""
+        try:
             if self.client.connected:
+                topic = mqwire.status_topic(self.config.prefix)
                 last_word = self.identity.offline(reason, boot_id=self.identity.boot_id)
                 goodbye = self.client.publish(topic, last_word, qos=1, retain=True)
                 await asyncio.wait_for(goodbye, _GOODBYE_S)
         except (OSError, MemoryError, asyncio.TimeoutError) as error:
             sys.print_exception(error)
-        finally:
-            self._reset_now(reason, end=end)
 
 
 def _last_timer():

@@ -71,9 +71,12 @@ def assemble():
     watchdog = machine.WDT(timeout=timeout_ms)
     supervisor = Supervisor(watchdog.feed, timeout_ms, box, log.Logger("tasks"))
     the_link = _link(settings)
-    client = _client(settings, the_link, me)
+    brokers = _brokers(settings, the_link)
+    client = _client(settings, the_link, brokers, me)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
     board = Board(console, me, box, settings, supervisor, the_link, client, router)
+    if brokers:
+        board.brokers = brokers
     if before.crashed(me.reset_cause):
         board.culprit = before.running
         if settings.modules and board.culprit.startswith("module "):
@@ -158,24 +161,37 @@ def _link(settings):
     return EthernetLink(settings.ethernet, logger)
 
 
-def _opener(settings, the_link):
-    if not settings.tls:
-        return net.opener(the_link, settings.host, settings.port)
+def _opener(broker, settings, the_link):
+    if not broker.tls:
+        return net.opener(the_link, broker.host, broker.port)
     from mqboard import credentials
     from mqboard.net import sntp, tls  # only a board with TLS needs these
 
     logger = log.Logger("tls")
-    make_context = credentials.loader(settings, logger)
-    opener = net.opener(the_link, settings.host, settings.port, make_context, settings.server_name)
+    make_context = credentials.loader(broker, logger)
+    opener = net.opener(the_link, broker.host, broker.port, make_context, broker.server_name)
     if not settings.ntp:
         return opener
     untimely, floor = tls.ValidityError, mqbuild.BUILD_TIME
     return sntp.setting_clock(opener, untimely, the_link, settings.ntp, floor, logger)
 
 
-def _client(settings, the_link, me):
-    return Client(
-        _opener(settings, the_link),
+def _brokers(settings, the_link):
+    """Return the brokers of a board that has two, otherwise None."""
+    if not settings.fallback:
+        return None
+    from mqboard.net.fallback import Broker, Brokers  # few boards need it
+
+    pairs = [
+        (broker, _opener(broker, settings, the_link))
+        for broker in (settings, Broker(settings.fallback))
+    ]
+    return Brokers(pairs[0], pairs[1], the_link, log.Logger("mqtt"))
+
+
+def _client(settings, the_link, brokers, me):
+    client = Client(
+        brokers.open if brokers else _opener(settings, settings, the_link),
         "mqb-" + me.id,
         user=settings.user,
         password=settings.password,
@@ -184,3 +200,6 @@ def _client(settings, the_link, me):
         will=(mqwire.status_topic(settings.prefix), me.offline("connection lost"), 1, True),
         log=log.Logger("mqtt"),
     )
+    if brokers:
+        brokers.client = client
+    return client

@@ -43,7 +43,8 @@ async def settle(board):
     if settings.missing:
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
-    if settings.tls:
+    # The files of the broker that we have reached, and that is the first one, as a rule.
+    if settings.tls and not (board.brokers and board.brokers.fallen_back):
         from mqboard import credentials  # as in startup: only a board with TLS needs it
 
         credentials.keep(settings, store, board.log)
