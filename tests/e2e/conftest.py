@@ -95,15 +95,31 @@ def broker():
 class Board:
     """A simulated board with its flash file, and ways to talk to it."""
 
-    def __init__(self, folder, sim, firmware, broker, files=None, heap=HEAP, path=None, **changes):
+    def __init__(
+        self,
+        folder,
+        sim,
+        firmware,
+        broker,
+        files=None,
+        heap=HEAP,
+        path=None,
+        access_points=None,
+        fallback=None,
+        **changes,
+    ):
         number = next(_numbers)
         self.prefix = changes.get("prefix", f"e2e/{number}")
         self.broker = broker
         self.path = path or folder / f"flash-{number}.bin"
         self.table = PartitionTable.load(sim.partitions, sim.flash_size)
         config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
+        if fallback:
+            config["broker"]["fallback"] = {"host": fallback.host, "port": fallback.port}
         provision_flash(self.path, firmware.flash, self.table, config | changes, files=files)
-        self.device = Device(self.path, table=self.table, heap=heap, name=self.prefix)
+        self.device = Device(
+            self.path, table=self.table, heap=heap, networks=access_points, name=self.prefix
+        )
 
     def settings(self, **changes):
         values = {"server": self.broker.host, "port": self.broker.port, "tls": False}

@@ -1,0 +1,86 @@
+"""Tests outages on a real board: modules go on, other networks and brokers are turned to."""
+
+import json
+
+import pytest
+
+from mqhost.link.session import Session
+from mqhost.sim.broker import Broker
+from mqhost.sim.device import AccessPoint
+
+# Counts while it waits for changes, and remembers what the count was at each.
+MODULE = b"""
+import asyncio
+count = 0
+seen = []
+async def start(board, settings):
+    global count
+    asyncio.create_task(watch(board))
+    while True:
+        count += 1
+        await asyncio.sleep_ms(20)
+async def watch(board):
+    state = None
+    while True:
+        state = await board.reach.changed(state)
+        seen.append((state, count))
+        print("now", state)
+"""
+STATE = "import witness, json; print(json.dumps((witness.count, witness.seen)))"
+
+
+@pytest.fixture
+def broker():
+    """Give a broker of the test's own: others do not miss it."""
+    with Broker() as running:
+        yield running
+
+
+def test_modules_go_on_while_broker_and_networks_come_and_go(make_board, broker):
+    near, far = AccessPoint("12345678", -40), AccessPoint("12345678", -70)
+    shut = AccessPoint("another one", -30)
+    board = make_board(
+        access_points={"far": far, "near": near, "shut": shut},
+        networks=[{"ssid": ssid, "password": "12345678"} for ssid in ("far", "shut", "near")],
+        modules={"witness": {}},
+        files={"/witness.py": MODULE},
+        hostname="shed-3",
+        country="DE",
+    )
+    device = board.device
+    device.wait_console("network shut does not let us in: wrong password", 20)
+    device.wait_console("on network near as 127.0.0.1, -40 dBm", 20)
+    board.wait_online()
+    known = board.eval("[(n.hostname(), n.country()) for n in (__import__('network'),)]")
+    assert known == "[('shed-3', 'DE')]"
+    since = device.wait_console("now connected")
+    broker.stop()
+    since = device.wait_console("now no broker", since=since)
+    broker.start()
+    since = device.wait_console("now connected", since=since)
+    device.wifi(False)
+    device.wait_console("now no network", since=since)
+    device.wifi(True, "far")
+    device.wait_console("on network far as 127.0.0.1, -70 dBm", 20, since)
+    board.wait_online()
+    count, seen = json.loads(board.eval(STATE))
+    counts = [at for _, at in seen]
+    assert counts == sorted(set(counts)) and count > counts[-1]
+    assert {state for state, _ in seen} == {"connected", "no broker", "no network"}
+    assert board.eval("board.blackbox.unhealthy, board.identity.mode") == "(0, 'normal')"
+    assert len(device.boots) == 1
+
+
+def test_without_its_broker_a_board_is_met_at_the_other_one(make_board, broker):
+    with Broker() as other:
+        board = make_board(fallback=other)
+        board.wait_online()
+        broker.stop()
+        with Session(board.settings(port=other.port)) as session:
+            board.wait_status(session, lambda status: True)
+            assert session.request("eval", b"board.reach.state").data == b"'connected'"
+        board.device.wait_console(f"using the fall-back broker {other.host}")
+        broker.start()
+        other.restart()
+        board.wait_online()
+    assert len(board.device.boots) == 1
