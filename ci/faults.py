@@ -190,7 +190,7 @@ class _Script:
 
     def _look(self, life: Life) -> None:
         """Act as the board's timer, and look at what it takes for received."""
-        receiver = life.board._receiver
+        receiver = life.board.receiver
         if receiver:
             if receiver._phase >= 2:  # it has compared its slot
                 # What is forged and taken all the same is an offer of the good image.

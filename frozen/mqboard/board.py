@@ -30,7 +30,7 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("modules",)
+_COMMANDS = ("modules", "rollback")
 
 
 class Board:
@@ -53,7 +53,7 @@ class Board:
         self.reach = Reach(self)
         self.settled = False  # mqboard.health.confirm is done with this boot
         self._news = asyncio.Event()  # the birth message changed
-        self._receiver = None  # while an update is under way
+        self.receiver = None  # while an update is under way
         self._twins = None
         self.announce = client.on_up = self._news.set
         supervisor.turn = self._turn
@@ -190,8 +190,8 @@ class Board:
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if not self.supervisor.seconds % _ALIVE_S:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
-        if self._receiver:
-            self._receiver.look()
+        if self.receiver:
+            self.receiver.look()
         late = self.reach.turn()
         if late:
             self._reset_now(late, self.identity.mode == "safe")
@@ -227,12 +227,12 @@ class Board:
 
     async def _update(self, request):
         """Give an offer to the receiver, made for one transfer: an idle board has 6 KB more."""
-        receiver = self._receiver or self._make_receiver()
+        receiver = self.receiver or self._make_receiver()
         await receiver.update(request)
-        if not self._receiver and not receiver.idle():
+        if not self.receiver and not receiver.idle():
             # In this order: without memory for the task the next offer begins anew.
             self.supervisor.add("update", self._receive, vital=False)
-            self._receiver = receiver
+            self.receiver = receiver
 
     def _make_receiver(self):
         # Only here: most boards wait for years between two updates, and each ends in a reset. It
@@ -260,27 +260,34 @@ class Board:
         self._make_receiver()
 
     async def _receive(self):
-        await self._receiver.run()
-        self._receiver = None
+        await self.receiver.run()
+        self.receiver = None
 
     def _install(self, offer):
-        store = Store(NVS(NAMESPACE))
-        trial = Trial(store)
+        self.boot_next(self._spare, offer.sha256, offer.version)
+        # It spares its first boot the reading.
+        slots.keep_hash(self._spare, offer.sha256, Store(NVS(NAMESPACE)))
+
+    def boot_next(self, slot, image, version):
+        """Have the next boot try the image (hex SHA-256) in `slot`. Raises OSError if the slot
+        holds none that is valid.
+        """
+        trial = Trial(Store(NVS(NAMESPACE)))
         try:
-            trial.begin(offer.sha256, offer.version)
+            trial.begin(image, version)
         except OSError as error:  # without the note a rollback cannot be explained, that is all
             self.log.error("NVS: %s", error)
         try:
-            self._spare.set_boot()
+            slot.set_boot()
         except OSError:
             trial.cancel()
             raise
         trial.due()
-        slots.keep_hash(self._spare, offer.sha256, store)  # spares its first boot the reading
+        self.blackbox.want("")  # it is to prove itself with all that it runs
 
     async def _cancel(self, request):
-        if self._receiver:
-            await self._receiver.cancel()
+        if self.receiver:
+            await self.receiver.cancel()
         await request.reply(b"OK")
 
     async def restart(self, reason, end=None):

@@ -13,7 +13,7 @@ class Identity:
     """Holds the facts: `build` is the generated module mqbuild; mqboard.startup sets the others."""
 
     def __init__(self, build, boot_id, unique_id):
-        self._build = build
+        self.build = build
         self.id = str(binascii.hexlify(unique_id), "ascii")
         self.board = build.BOARD
         self.mcu = build.MCU
@@ -43,8 +43,8 @@ class Identity:
             "board": self.board,
             "mcu": self.mcu,
             "version": self.version,
-            "commit": self._build.COMMIT,
-            "built": self._build.BUILD_TIME,
+            "commit": self.build.COMMIT,
+            "built": self.build.BUILD_TIME,
             "boot_id": self.boot_id,
             "image": self.image,
             "slot": self.slot,
@@ -72,7 +72,7 @@ class Identity:
         gc.collect()
         free, used = gc.mem_free(), gc.mem_alloc()  # before this answer takes its part
         facts = self.facts()
-        facts["seq"] = self._build.SEQ
+        facts["seq"] = self.build.SEQ
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
         facts["confirm_s"] = self.confirm_s

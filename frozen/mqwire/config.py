@@ -118,6 +118,7 @@ KEYS = (
             ("health_s", "number", 10, "positive"),
             ("confirm_s", "number", 300, "positive"),
             ("allow_downgrade", "bool", False, None),
+            ("allow_rollback", "bool", False, None),
         ),
     ),
     (

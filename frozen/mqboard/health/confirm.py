@@ -76,6 +76,8 @@ def _keep_seq(board, store):
     me = board.identity
     try:
         keep_seq(store, me.floor)
+        # So that the command rollback knows what it would go back to.
+        slots.note_good(Partition(Partition.RUNNING), me.image, me.build.SEQ, me.version, store)
     except OSError as error:
         board.log.error("the image's seq cannot be kept in NVS: %s", error)
     if not board.config.allow_downgrade:

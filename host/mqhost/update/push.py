@@ -6,27 +6,23 @@ board's own status counts: the new image, confirmed, or the old one back.
 
 import hashlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import mqwire
-from mqhost.errors import RefusedError, SilentBoardError, ToolError, UsageError
-from mqhost.link import schema
+from mqhost.errors import RefusedError, SilentBoardError, UsageError
 from mqhost.link.session import Session, Status
-from mqhost.link.settings import command_line
 from mqhost.progress import Progress, silent
 from mqhost.signing.offer import Offer
+from mqhost.update.confirmation import time_to_confirm, wait_confirmed
 from mqhost.update.failures import rolled_back
 from mqhost.update.preflight import check_failed_before, check_key
 from mqhost.update.store import ImageStore
-from mqhost.update.transfer import CONFIRM, RESTART, SETTLE, Transfer, differs
+from mqhost.update.transfer import SETTLE, Transfer, differs
 from mqwire import update as wire
 from mqwire.flash import CONFIRMED_STATES
 
-CONFIRM_S = schema.key("update.confirm_s").default  # of a board that does not say
 PATIENCE = 120.0  # seconds without any progress until the transfer is given up
-_RESTART_SECONDS = 60.0  # for two of them, and two connections: there, and back if it must
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def push(
         raise UsageError("The offer describes another image than the one given.")
     before = session.request_json("info")
     session.hold_to(before.get("id"))
-    confirm_timeout = confirm_timeout or _time_to_confirm(before)
+    confirm_timeout = confirm_timeout or time_to_confirm(before)
     if not force:
         check_board(offer, before, session.prefix)
     running = before.get("image") == offer.sha256
@@ -119,7 +115,14 @@ def push(
                 progress=progress,
             )
     transferred = time.monotonic()
-    status = _wait_confirmed(session, offer, transfer, confirm_timeout)
+    status = wait_confirmed(
+        session,
+        offer.sha256,
+        offer.version,
+        transfer.boot_id,
+        confirm_timeout,
+        lambda stage: progress(stage, offer.count, offer.count),
+    )
     return UpdateResult(
         old_version=old_version,
         new_version=str(status.get("version")),
@@ -168,13 +171,6 @@ def _wait_settled(
     return session.request_json("info")
 
 
-def _time_to_confirm(info: Mapping[str, Any]) -> float:
-    """Return the seconds until a board that says `info` has confirmed an update, or is back."""
-    told: Any = info.get("confirm_s")
-    number = isinstance(told, (int, float)) and not isinstance(told, bool)
-    return (float(told) if number and 0 < told < 1e6 else CONFIRM_S) + _RESTART_SECONDS
-
-
 def find_base(running: str, given: bytes | None) -> bytes | None:
     """Return the image with the hash `running`: `given`, or of the local store, or None.
 
@@ -201,45 +197,3 @@ def check_board(offer: Offer, info: dict[str, Any], prefix: str) -> None:
                 f"The image is for {word} {wanted}; {prefix} is {word} {found!s:.40}. Nothing was "
                 f"sent. Push the right image, or see whether the prefix is right."
             )
-
-
-def _wait_confirmed(session: Session, offer: Offer, transfer: Transfer, timeout: float) -> Status:
-    """Wait until the board's status says how it ended: return it confirmed, or raise."""
-    transfer.progress(RESTART, offer.count, offer.count)
-    deadline = time.monotonic() + timeout
-    seen = False
-
-    def news(status: Status) -> bool:
-        if status.get("state") != mqwire.ONLINE:
-            return False
-        if status.get("image") != offer.sha256:
-            return differs(status.get("boot_id"), transfer.boot_id)
-        return status.get("slot_state") in CONFIRMED_STATES or not seen
-
-    while True:
-        status = session.wait_status(news, max(0.0, deadline - time.monotonic()))
-        if status is None:
-            raise _unconfirmed(session, offer, timeout)
-        if status.get("image") != offer.sha256:
-            raise rolled_back(offer.sha256, offer.version, status)
-        if status.get("slot_state") in CONFIRMED_STATES:
-            return status
-        seen = True
-        transfer.progress(CONFIRM, offer.count, offer.count)
-
-
-def _unconfirmed(session: Session, offer: Offer, timeout: float) -> ToolError:
-    """Make the error for a board that did not confirm in time, with what was last seen."""
-    if not session.connection.connected:
-        return session.silence(timeout)
-    status = session.last_status or {}
-    if status.get("state") != mqwire.ONLINE:
-        seen = "it is offline. If it does not start, its bootloader goes back by itself"
-    elif status.get("image") == offer.sha256:
-        seen = "it runs the new image and has not confirmed it yet"
-    else:
-        seen = "it has not restarted into the new image"
-    return SilentBoardError(
-        f"The image is installed, but {session.prefix} did not confirm it within {timeout:g} s: "
-        f"{seen}. Look again with: {command_line(session.prefix, 'info')}"
-    )

@@ -81,7 +81,7 @@ def test_failed_updates_leave_nothing_behind(settled):
         fail_updates(session, UPDATES)
         wanted = [1 + UPDATES] * 2  # on the console, which may come later than the reply
         wait_until(lambda: counts(board) == wanted, otherwise=lambda: str(counts(board)))
-        assert session.request("eval", b"board._receiver").data == b"None"
+        assert session.request("eval", b"board.receiver").data == b"None"
         assert wait_small(session, once + SLACK // 4) <= once + SLACK // 4
     assert len(board.device.boots) == 1
 

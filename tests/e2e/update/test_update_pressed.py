@@ -25,7 +25,7 @@ import asyncio
 
 async def start(board, settings):
     kept = []
-    while not board._receiver:
+    while not board.receiver:
         await asyncio.sleep(0.02)
     print("greedy: begins")
     while True:

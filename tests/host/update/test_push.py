@@ -26,7 +26,7 @@ from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.signing.offer import block_of
 from mqhost.sim.broker import Broker, free_port
-from mqhost.update import push as push_module
+from mqhost.update import confirmation
 from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import Encoder, encode
 from mqhost.update.failures import SENTENCES, RolledBack, failure, why
@@ -433,8 +433,8 @@ def test_a_verdict_that_does_not_come_says_what_was_seen(session, board, outcome
 def test_a_board_has_the_time_to_confirm_that_it_gives_itself(
     session, board, monkeypatch, told, waited
 ):
-    monkeypatch.setattr(push_module, "CONFIRM_S", 0.2)
-    monkeypatch.setattr(push_module, "_RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(confirmation, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(confirmation, "_RESTART_SECONDS", 0.1)
     board.outcome = "never confirmed"
     board.facts["confirm_s"] = told
     with pytest.raises(SilentBoardError, match=f"did not confirm it within {waited} s"):
