@@ -56,6 +56,9 @@ class Module:
             self.error = _short(error)
             raise
         finally:
+            entry = self._board.supervisor.find(self.task)
+            if entry and entry.stopped:
+                self.error = "it was stopped: the heap was full"
             self._forget()
 
     def _begin(self):

@@ -53,6 +53,7 @@ class Repl:
         self._console = console
         self._names = names
         self._box = box
+        names["help"] = self._help
 
     async def eval(self, request):
         """Answer the `eval` command: repr() of an expression, or the output of statements.
@@ -95,6 +96,15 @@ class Repl:
                 exec(code, self._names)
         finally:
             self._console.capture = None
+
+    def _help(self, *about):
+        """Print what help() prints; of the board, what a module may use of it."""
+        if about and about[0] is self._names.get("board"):
+            from mqboard.modules.help import BOARD
+
+            print(BOARD)
+        else:
+            help(*about)
 
 
 def _forget(data):

@@ -19,6 +19,7 @@ from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings, as_utf8
+from mqhost.manage.modules import disabled_text
 from mqhost.paths import BUILD
 from mqhost.signing.offer import load_image
 from mqhost.update.push import PATIENCE, UpdateResult, push
@@ -49,6 +50,7 @@ _FACTS = {
     "refused": "given up",
     "signing": "signatures",
     "failed": "failed update",
+    "disabled": "disabled",
 }
 _UNITS = {
     "confirm_s": " s",
@@ -231,6 +233,8 @@ def _absence(session: Session) -> str:
 def _fact(key: str, value: Any) -> str:
     if key == "failed" and isinstance(value, dict):
         value = f"{value.get('version')} ({value.get('reason')})"
+    elif key == "disabled":
+        value = disabled_text(value)
     elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
         value = f"{value:,}{_UNITS[key]}"
     elif not isinstance(value, str):

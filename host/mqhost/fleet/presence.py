@@ -10,6 +10,7 @@ from typing import Any
 
 import mqwire
 from mqhost.link.roster import Sighting
+from mqhost.manage.modules import disabled_text
 
 # No clock of a board is right that says less, or more.
 _FIRST_TIME, _LAST_TIME = 1_600_000_000, 1 << 33
@@ -69,6 +70,5 @@ def _remarks(status: dict[str, Any], online: bool) -> list[str]:
     if status.get("storage") not in (None, "ok"):
         remarks.append(f"storage: {status['storage']}")
     if disabled := status.get("disabled"):
-        names = disabled if isinstance(disabled, list) else [disabled]
-        remarks.append(f"modules switched off: {', '.join(map(str, names))}")
+        remarks.append(f"modules disabled: {disabled_text(disabled)}")
     return remarks

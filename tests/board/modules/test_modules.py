@@ -10,8 +10,9 @@ from fakes import FakeLog, FakeNvs, black_box, run, scratch, until
 from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
-from mqboard.modules import runner
+from mqboard.modules import runner, sysinfo
 from mqboard.modules.crashes import Record, blame
+from mqboard.modules.together import together
 
 GOOD = "import asyncio\nasync def start(board, settings):\n    board.ran.append(settings)\n"
 GOOD += "    await asyncio.sleep(60)\n"
@@ -176,6 +177,52 @@ class ModulesTest(unittest.TestCase):
         self.assertIn("no start", module.error)
         if sys.implementation.name == "micropython":  # the file of CPython's is no frozen one
             self.assertTrue(sys.modules["mqboard.router"] is before)
+
+
+class TogetherTest(unittest.TestCase):
+    def check_all_end(self, go_wrong):
+        """Check that what runs beside `go_wrong(task)` is cancelled; return what came out."""
+        ended = []
+
+        async def lasts():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.append(1)
+
+        async def go():
+            task = asyncio.create_task(together(lasts(), go_wrong(lambda: task), lasts()))
+            try:
+                await task
+            except asyncio.CancelledError:
+                return "cancelled"
+            except ValueError as error:
+                return str(error)
+            finally:
+                await until(lambda: len(ended) == 2)
+
+        return run(go())
+
+    def test_when_one_fails_all_end(self):
+        async def fails(task):
+            await asyncio.sleep(0.01)
+            raise ValueError("boom")
+
+        self.assertEqual(self.check_all_end(fails), "boom")
+
+    def test_when_it_is_cancelled_all_end(self):
+        async def cancels(task):
+            await asyncio.sleep(0.01)
+            task().cancel()
+
+        self.assertEqual(self.check_all_end(cancels), "cancelled")
+
+
+class SysinfoTest(unittest.TestCase):
+    def test_a_wrong_interval_is_an_error(self):
+        for wrong in (0, -1, "60", None):
+            with self.assertRaises(ValueError):
+                run(sysinfo.start(None, {"interval_s": wrong}))
 
 
 class MainTest(unittest.TestCase):

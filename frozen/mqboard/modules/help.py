@@ -1,0 +1,22 @@
+"""Holds what help(board) prints; loaded for that, as MicroPython has no docstrings."""
+
+BOARD = """\
+The board, as a module's `async def start(board, settings)` gets it:
+
+board.client      MQTT: await publish(topic, payload, qos=0, retain=False)
+                  await subscribe(filter, handler), handler(topic, payload, retained)
+                  async with messages(filter) as messages: async for topic, payload, retained in ...
+                  events up and down, as in await up.wait()
+board.config      prefix: publish below it
+board.log         debug, info, warning, error(format, *arguments), exception(error, format, ...)
+board.reach       state: "no network", "no broker", "connected"; await changed()
+board.link        connected(), address(), rssi()
+board.identity    board, mcu, version, image, slot, mode, reset_cause, id
+board.supervisor  seconds since the start
+board.modules     find(name).state(); None where the configuration names none
+await board.restart("why")
+
+from mqboard.log import Logger; log = Logger("name")
+from mqboard.modules.together import together; await together(first(), second())
+
+Await, never block; end when cancelled. More: docs/modules.md."""
