@@ -44,6 +44,7 @@ CONFIG = {
     "prefix": PREFIX,
     "networks": [{"ssid": "desk"}],
     "broker": {"host": "desk", "tls": False},
+    "ntp": "",
     "update": {"health_s": 0.5, "confirm_s": 1},
 }
 

@@ -1,7 +1,7 @@
 """Runs the board: starts its tasks, answers its own commands, and ends it by a reset.
 
 `Board` is also what a user's module gets: `async def start(board, settings)` finds client, log,
-config, reach and supervisor.
+config, clock, reach and supervisor.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("modules", "rollback")
+_COMMANDS = ("log", "modules", "rollback")
 
 
 class Board:
@@ -40,7 +40,7 @@ class Board:
     culprit = ""  # what ran when the boot before this one ended badly
     brokers = None  # mqboard.net.fallback, where there is another broker
 
-    def __init__(self, console, me, box, settings, supervisor, wifi, client, router):
+    def __init__(self, console, me, box, settings, supervisor, wifi, client, router, clock):
         self.console = console
         self.blackbox = box
         self.identity = me
@@ -49,6 +49,7 @@ class Board:
         self.link = wifi
         self.client = client
         self.router = router
+        self.clock = clock
         self.log = Logger("board")
         self.reach = Reach(self)
         self.settled = False  # mqboard.health.confirm is done with this boot
@@ -192,6 +193,7 @@ class Board:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
         if self.receiver:
             self.receiver.look()
+        self.clock.turn(self)
         late = self.reach.turn()
         if late:
             self._reset_now(late, self.identity.mode == "safe")
@@ -216,7 +218,8 @@ class Board:
 
     async def _info(self, request):
         uptime_s, refused = self.supervisor.seconds, self.client.refused
-        await request.reply(self.identity.info(self.link.address(), uptime_s, refused))
+        info = self.identity.info(self.link.address(), uptime_s, refused, self.clock)
+        await request.reply(info)
 
     async def _reset(self, request):
         """Reset on purpose. Into a mode that is asked for: see mqboard.commands.reset."""

@@ -40,6 +40,25 @@ def loader(settings, log):
     return make_context
 
 
+def setting_clock(opener, clock, server, link):
+    """Return an opener like `opener`, for which the clock is set when a wrong one was to blame.
+
+    See mqboard.timesync.ask.
+    """
+    from mqboard.net.tls import ValidityError
+
+    async def open_and_ask():
+        try:
+            return await opener()
+        except ValidityError:
+            from mqboard.timesync import ask
+
+            await ask(clock, server, link)
+            raise
+
+    return open_and_ask
+
+
 def keep(settings, store, log):
     """Copy the files to NVS, once the board has reached its broker with them.
 

@@ -64,10 +64,11 @@ class Identity:
         """Return the birth message, JSON in bytes."""
         return json.dumps(self.facts()).encode()
 
-    def info(self, address, uptime_s, refused):
+    def info(self, address, uptime_s, refused, clock):
         """Return the answer to `info`: the birth's facts and the current state, JSON in bytes.
 
-        `refused`: how many messages were given up because the broker hung up at them.
+        `refused`: how many messages were given up because the broker hung up at them; `clock`: see
+        mqboard.timeofday.
         """
         gc.collect()
         free, used = gc.mem_free(), gc.mem_alloc()  # before this answer takes its part
@@ -83,6 +84,11 @@ class Identity:
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = address
         facts["refused"] = refused
+        facts["clock"] = {
+            "time": clock.now(),
+            "trusted": clock.trusted,
+            "source": clock.source,
+        }
         return json.dumps(facts).encode()
 
     def offline(self, reason, **more):

@@ -15,9 +15,8 @@ from _thread import get_ident
 
 from micropython import const
 
-from mqboard.clock import ticks_ms
+from mqwire import log_line
 from mqwire.config import LOG_LEVELS
-from mqwire.log import LETTERS, LINE
 
 _DEBUG = const(0)
 _INFO = const(1)
@@ -87,19 +86,17 @@ class Console(io.IOBase):
             line = piece.rstrip(b"\r")
             if len(line) > _LINE_MAX:
                 line = line[: _LINE_MAX - 3] + b"..."
-            if line:
-                self._add(line)
-
-    def _add(self, line):
-        self._lines.append(bytes((self._level,)) + line)
-        self._size += len(line) + _LINE_COST
-        if self._size <= self._boot_room:
-            self._pinned = len(self._lines)
-        while self._size > _RING_BYTES:
-            self._drop()
-        self._news.set()
-        if self.on_line:
-            self.on_line(line)
+            if not line:
+                continue
+            self._lines.append(bytes((self._level,)) + line)
+            self._size += len(line) + _LINE_COST
+            if self._size <= self._boot_room:
+                self._pinned = len(self._lines)
+            while self._size > _RING_BYTES:
+                self._drop()
+            self._news.set()
+            if self.on_line:
+                self.on_line(line)
 
     def _drop(self):
         """Drop a line of the lowest level there is, of these the oldest."""
@@ -108,13 +105,8 @@ class Console(io.IOBase):
             level = self._lines[index][0]
             if level < lowest:
                 lowest, found = level, index
-        self._take(found)
+        self._size -= len(self._lines.pop(found)) - 1 + _LINE_COST
         self.dropped += 1
-
-    def _take(self, index):
-        self._size -= len(self._lines.pop(index)) - 1 + _LINE_COST
-        if index < self._pinned:
-            self._pinned -= 1
 
     async def run(self, publish):
         """Publish line after line by `await publish(line)`, which returns whether it could."""
@@ -129,35 +121,30 @@ class Console(io.IOBase):
 
     async def _publish_next(self, publish):
         # Not in `run`: its frame would keep the line (see mqboard.router).
-        if self.dropped and not self._pinned:
-            lost = self.dropped
-            text = LINE % (LETTERS[_WARNING], Logger.stamp(), "log", "%d lines dropped" % lost)
-            if not await publish(text.encode()):
-                return False
+        lost = 0 if self._pinned else self.dropped
+        if lost:
+            line = log_line(_WARNING, Logger.clock.stamp(), "log", "%d lines dropped" % lost)
+            sent = await publish(line.encode())
+        else:
+            line = self._lines[0]
+            sent = await publish(memoryview(line)[1:])
+        if sent:
             self.dropped -= lost
-            return True
-        line = self._lines[0]
-        if not await publish(memoryview(line)[1:]):
-            return False
-        self._boot_room = 0
-        if self._lines and self._lines[0] is line:
-            self._take(0)
-        return True
-
-
-def _uptime():
-    now = ticks_ms()
-    return "%d.%03d" % (now // 1000, now % 1000)
+            self._boot_room = 0
+            if self._lines and self._lines[0] is line:
+                self._size -= len(self._lines.pop(0)) - 1 + _LINE_COST
+                self._pinned = max(0, self._pinned - 1)
+        return sent
 
 
 class Logger:
     """Formats only what its level lets through: `log.debug("block %d", number)`."""
 
-    # Shared by all loggers.
+    # Shared by all loggers; mqboard.startup sets console and clock before the first line.
     level = _INFO
     levels = {}  # by the logger's name: its own level, or None
-    console = None  # the Console, once there is one
-    stamp = staticmethod(_uptime)  # returns the time as it stands in a line
+    console = None  # the Console
+    clock = None  # its stamp() returns the time as it stands in a line
 
     def __init__(self, name):
         self._name = name
@@ -168,6 +155,7 @@ class Logger:
         own = Logger.levels.get(self._name)
         if level < (Logger.level if own is None else own):
             return
+        console = Logger.console
         try:
             try:
                 text = message % args if args else str(message)
@@ -175,9 +163,9 @@ class Logger:
                 text = "%s in a log call" % type(error).__name__
                 if isinstance(message, str):
                     text += ": " + message
-            _say(level, print, LINE % (LETTERS[level], Logger.stamp(), self._name, text))
+            console.say(level, print, log_line(level, Logger.clock.stamp(), self._name, text))
         except Exception:  # no memory, or none to recurse on
-            _count_dropped()
+            console.dropped += 1
 
     def debug(self, message, *args):
         self._log(_DEBUG, message, args)
@@ -195,25 +183,20 @@ class Logger:
         """Log an error line, then the traceback of `error`."""
         self._log(_ERROR, message, args)
         try:
-            _say(_ERROR, sys.print_exception, error)
+            Logger.console.say(_ERROR, sys.print_exception, error)
         except Exception:  # its __str__ may do anything
-            _count_dropped()
+            Logger.console.dropped += 1
 
 
-def set_level(name):
-    """Set the level of all loggers by its name; raise ValueError if there is no such level."""
-    if name not in LOG_LEVELS:
-        raise ValueError
-    Logger.level = LOG_LEVELS.index(name)
+def set_levels(level, levels):
+    """Set the level of all loggers, and those that some have of their own: {logger: level}.
 
-
-def _say(level, write, what):
-    if Logger.console:
-        Logger.console.say(level, write, what)
-    else:
-        write(what)
-
-
-def _count_dropped():
-    if Logger.console:
-        Logger.console.dropped += 1
+    Levels go by their names, mqwire.config.LOG_LEVELS.
+    """
+    known = Logger.levels
+    Logger.level = LOG_LEVELS.index(level)
+    for name in known:
+        known[name] = None
+    for name, level in levels.items():
+        if name in known or len(known) < _MOST_LOGGERS:
+            known[name] = LOG_LEVELS.index(level)

@@ -1,4 +1,4 @@
-"""Unloads modules that a boot needs once: an idle board has their memory for the user."""
+"""Unloads modules that are needed for moments: an idle board has their memory for the user."""
 
 import sys
 

@@ -18,11 +18,12 @@ from mqboard.clock import jitter
 from mqboard.health import blackbox, bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.net import timeofday, wifi
+from mqboard.net import wifi
 from mqboard.once import forget
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
+from mqboard.timeofday import Clock
 from mqboard.update import slots
 from mqwire import flash
 
@@ -39,13 +40,15 @@ def assemble():
     mark("modules")
     console = log.Logger.console = log.Console()
     os.dupterm(console)
+    store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
+    last = bootrecord.kept_number(store, "time")
+    clock = log.Logger.clock = Clock(mqbuild.BUILD_TIME, last)
     logger = log.Logger("board")
     memory = machine.RTC().memory
     power_on = machine.reset_cause() == machine.PWRON_RESET
     before = _last_words(b"" if power_on else memory())
     box = blackbox.BlackBox(memory, before.unhealthy, before.wanted)
     console.on_line = box.line
-    store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
     me = _identify(store, before)
     mark("identity")
     logger.info(
@@ -59,22 +62,21 @@ def assemble():
     )
     if me.storage:
         logger.error("filesystem %s", me.storage)
-    timeofday.set_floor(mqbuild.BUILD_TIME)
     settings = _load_config(store, me, box, logger)
     mark("configuration")
     me.confirm_s = settings.confirm_s
     if not settings.allow_downgrade:
-        me.oldest = bootrecord.newest_seq(store)
+        me.oldest = bootrecord.kept_number(store, "seq")
         if me.slot_state in flash.CONFIRMED_STATES:
             me.oldest = max(me.oldest, me.floor)
     timeout_ms = int(settings.timeout_s * 1000)
     watchdog = machine.WDT(timeout=timeout_ms)
     supervisor = Supervisor(watchdog.feed, timeout_ms, box, log.Logger("tasks"))
     the_link = _link(settings)
-    brokers = _brokers(settings, the_link)
-    client = _client(settings, the_link, brokers, me)
+    brokers = _brokers(settings, the_link, clock)
+    client = _client(settings, the_link, brokers, me, clock)
     router = Router(settings.prefix, client.publish, client.publish_now, log.Logger("router"))
-    board = Board(console, me, box, settings, supervisor, the_link, client, router)
+    board = Board(console, me, box, settings, supervisor, the_link, client, router, clock)
     if brokers:
         board.brokers = brokers
     if before.crashed(me.reset_cause):
@@ -141,10 +143,7 @@ def _load_config(store, me, box, logger):
         raise Unprovisioned("no usable configuration: %s" % error)
     if complaint:
         logger.error("%s", complaint)
-    try:
-        log.set_level(loaded.level)
-    except ValueError:
-        pass  # complained about
+    log.set_levels(loaded.level, loaded.levels)
     return loaded
 
 
@@ -161,37 +160,35 @@ def _link(settings):
     return EthernetLink(settings.ethernet, logger)
 
 
-def _opener(broker, settings, the_link):
+def _opener(broker, settings, the_link, clock):
     if not broker.tls:
         return net.opener(the_link, broker.host, broker.port)
-    from mqboard import credentials
-    from mqboard.net import sntp, tls  # only a board with TLS needs these
+    from mqboard import credentials  # only a board with TLS needs it
 
     logger = log.Logger("tls")
     make_context = credentials.loader(broker, logger)
     opener = net.opener(the_link, broker.host, broker.port, make_context, broker.server_name)
     if not settings.ntp:
         return opener
-    untimely, floor = tls.ValidityError, mqbuild.BUILD_TIME
-    return sntp.setting_clock(opener, untimely, the_link, settings.ntp, floor, logger)
+    return credentials.setting_clock(opener, clock, settings.ntp, the_link)
 
 
-def _brokers(settings, the_link):
+def _brokers(settings, the_link, clock):
     """Return the brokers of a board that has two, otherwise None."""
     if not settings.fallback:
         return None
     from mqboard.net.fallback import Broker, Brokers  # few boards need it
 
     pairs = [
-        (broker, _opener(broker, settings, the_link))
+        (broker, _opener(broker, settings, the_link, clock))
         for broker in (settings, Broker(settings.fallback))
     ]
     return Brokers(pairs[0], pairs[1], the_link, log.Logger("mqtt"))
 
 
-def _client(settings, the_link, brokers, me):
+def _client(settings, the_link, brokers, me, clock):
     client = Client(
-        brokers.open if brokers else _opener(settings, settings, the_link),
+        brokers.open if brokers else _opener(settings, settings, the_link, clock),
         "mqb-" + me.id,
         user=settings.user,
         password=settings.password,

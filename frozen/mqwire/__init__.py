@@ -35,6 +35,8 @@ MAX_SEQ = 0x7FFF
 # A reply that is one message may carry this instead of (last, 0).
 SINGLE = b"\xff\xff"
 
+LOG_LETTERS = "DIWE"  # of the levels, mqwire.config.LOG_LEVELS
+
 # Status JSON, `state` key: the birth message says online, the will says offline.
 ONLINE = "online"
 OFFLINE = "offline"
@@ -111,3 +113,12 @@ def blocks_topic(prefix, ident):
 def log_topic(prefix):
     """Return the topic of the log: one line per message."""
     return prefix + "/log"
+
+
+def log_line(level, time, logger, message):
+    """Return a line of the log, for people and for mqwire.log.parse.
+
+    `time` is UTC as 2026-05-01T12:00:00Z when the board's clock is trusted, or else the seconds
+    since its start.
+    """
+    return "%s %s %s: %s" % (LOG_LETTERS[level], time, logger, message)

@@ -132,7 +132,8 @@ KEYS = (
             ("unreachable_s", "number", 3600, "positive"),
         ),
     ),
-    ("log", "group", None, (("level", "text", "info", "level"),)),
+    ("timezone", "text", "+00:00", "timezone"),
+    ("log", "group", None, (("level", "text", "info", "level"), ("levels", "object", None, None))),
     ("modules", "object", None, None),
 )
 
@@ -141,7 +142,7 @@ KEYS = (
 FAULT = 0
 DOUBT = 1
 UNKNOWN = 2
-_DOUBTFUL = ("host", "ssid", "passphrase", "level")  # checks: boards ran with what these find
+_DOUBTFUL = ("host", "ssid", "passphrase", "level", "timezone")  # boards run with what these find
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883
@@ -179,6 +180,16 @@ def check_credential(text):
     """Raise WireError if `text` is too long to be a user name or a password at a broker."""
     if _size(text) > MAX_CREDENTIAL:
         raise WireError("it has %d bytes; %d is the most" % (_size(text), MAX_CREDENTIAL))
+
+
+def zone_seconds(text):
+    """Return how far a time zone, written as +01:00, is ahead of UTC; raise WireError."""
+    digits = [digit in "0123456789" for digit in text[1:3] + text[4:]]
+    if len(text) == 6 and text[0] in "+-" and text[3] == ":" and all(digits):
+        ahead = int(text[1:3]) * 3600 + int(text[4:]) * 60
+        if text[4] < "6" and ahead <= 14 * 3600:
+            return -ahead if text[0] == "-" else ahead
+    raise WireError("it must be like +01:00 or -03:30, up to 14 hours")
 
 
 def _read(table, rows, path, into, wrong):
@@ -245,6 +256,19 @@ def _relate(into, wrong):
         into.confirm_s = least
     if into.modules is None:
         into.modules = {}
+    if into.levels is None:
+        into.levels = {}
+    try:
+        into.zone_s = zone_seconds(into.timezone)
+    except WireError:
+        into.zone_s = 0
+    if into.level not in LOG_LEVELS:
+        into.level = "info"
+    for name, level in list(into.levels.items()):
+        fault = _misfit(level, "text") or _beyond(level, "level")
+        if fault:
+            wrong.append((DOUBT, "log.levels." + name, "is %s; %s" % (_shown(level), fault)))
+            into.levels.pop(name)
 
 
 def _relate_broker(broker, path, wrong):
@@ -331,6 +355,8 @@ def _check(value, limit):
     elif limit == "level":
         if value not in LOG_LEVELS:
             raise WireError("it must be one of " + ", ".join(LOG_LEVELS))
+    elif limit == "timezone":
+        zone_seconds(value)
     elif limit == "positive":
         if value <= 0:
             raise WireError("it must be more than 0")

@@ -7,7 +7,8 @@ from fakes import FakeNvs
 
 from mqboard import config
 from mqboard.health.bootrecord import Store
-from mqwire.config import KEYS
+from mqwire import WireError
+from mqwire.config import KEYS, zone_seconds
 
 GOOD = {
     "prefix": "esp32/test",
@@ -138,6 +139,9 @@ class ConfigTest(unittest.TestCase):
             ({"modlues": {}}, "modlues is not known"),
             ({"networks": [{"ssid": "n", "pasword": "x"}]}, "networks.0.pasword is not known"),
             ({"log": {"level": "loud"}}, "log.level is 'loud'; it must be one of debug, info"),
+            ({"log": {"levels": {"mqtt": "x"}}}, "log.levels.mqtt is 'x'; it must be one of debug"),
+            ({"log": {"levels": {"mqtt": 1}}}, "log.levels.mqtt is 1; it must be a text"),
+            ({"timezone": "CET"}, "timezone is 'CET'; it must be like +01:00"),
             ({"ethernet": {"phy_type": 1}}, "ethernet.phy_type is 1; it must be a text"),
             ({"broker": {"host": "", "tls": False}}, "broker.host is ''; it must be the"),
         ):
@@ -146,6 +150,34 @@ class ConfigTest(unittest.TestCase):
             self.assertIn(sentence, config.parse(json.dumps(fields)).complaint)
         fields["ethernet"] = {"phy_type": 1, "new": 2}
         self.assertEqual(config.parse(json.dumps(fields)).ethernet, fields["ethernet"])
+
+    def test_levels_are_those_that_there_are(self):
+        fields = dict(GOOD)
+        fields["log"] = {"level": "loud", "levels": {"a": "x", "b": "debug", "c": None}}
+        parsed = config.parse(json.dumps(fields))
+        self.assertEqual((parsed.level, parsed.levels), ("info", {"b": "debug"}))
+        self.assertEqual(config.parse(json.dumps(GOOD)).levels, {})
+
+    def test_a_time_zone_is_a_distance_from_utc(self):
+        for text, seconds in (
+            ("+00:00", 0),
+            ("-00:00", 0),
+            ("+01:00", 3600),
+            ("-03:30", -12600),
+            ("+05:45", 20700),
+            ("+14:00", 50400),
+            ("-14:00", -50400),
+        ):
+            self.assertEqual(zone_seconds(text), seconds)
+            parsed = config.parse(json.dumps(dict(GOOD, timezone=text)))
+            self.assertEqual((parsed.zone_s, parsed.complaint), (seconds, ""))
+        for text in ("", "Z", "1:00", "+1:00", "+01.00", "+0100", "+01:60", "+14:01", "+99:00"):
+            with self.assertRaises(WireError):
+                zone_seconds(text)
+            self.assertEqual(config.parse(json.dumps(dict(GOOD, timezone=text))).zone_s, 0)
+        for text in ("+0²:00", "+ 1:00", "+-1:00", "+01:0\n"):
+            with self.assertRaises(WireError):
+                zone_seconds(text)
 
     def test_no_message_shows_a_secret_or_what_may_have_one_inside(self):
         hidden = "s3cret"

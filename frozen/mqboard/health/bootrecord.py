@@ -121,17 +121,19 @@ class Trial:
         return why if why and len(why) == 2 else None
 
 
-def newest_seq(store):
-    """Return the highest seq that was ever confirmed here, 0 if none was."""
+def kept_number(store, key):
+    """Return the number kept under `key`, 0 if there is none: "seq", the highest that was ever
+    confirmed here; "time", the last time known, in seconds since 1970.
+    """
     try:
-        return int(store.get("seq") or 0)
+        return int(store.get(key) or 0)
     except ValueError:
         return 0
 
 
 def keep_seq(store, seq):
     """Note the `seq` of the running image, which is confirmed. Raises OSError."""
-    if seq > newest_seq(store):
+    if seq > kept_number(store, "seq"):
         store.set("seq", str(seq))
 
 

@@ -1,4 +1,4 @@
-"""Asks an NTP server for the time of day and sets the clock: SNTP (RFC 4330)."""
+"""Asks an NTP server for the time of day: SNTP (RFC 4330)."""
 
 import asyncio
 import os
@@ -9,7 +9,6 @@ from asyncio import core
 from micropython import const
 
 from mqboard.net.dns import look_up
-from mqboard.net.timeofday import set_time
 
 _PORT = const(123)
 _REQUEST = b"\x1b" + bytes(39)  # version 3, client; our time of sending follows
@@ -23,8 +22,8 @@ _FROM_1900 = const(2208988800)
 _TIMEOUT_S = const(5)
 
 
-async def set_clock(server, floor=0, port=_PORT, dns=""):
-    """Set the clock to the time that NTP server `server` tells; raise OSError.
+async def ask(server, floor=0, port=_PORT, dns=""):
+    """Return the time that NTP server `server` tells, in seconds since 1970; raise OSError.
 
     A time before `floor` (seconds since 1970) is not believed, nor an answer to another question:
     the time of sending that we give is random, and an answer has to repeat it (RFC 5905). `dns` is
@@ -42,37 +41,17 @@ async def set_clock(server, floor=0, port=_PORT, dns=""):
         raise OSError("no answer")
     finally:
         sock.close()
-    seconds = struct.unpack_from(">I", answer, _TRANSMIT)[0] if len(answer) == _ANSWER else 0
+    whole = len(answer) == _ANSWER
+    seconds, fraction = struct.unpack_from(">II", answer, _TRANSMIT) if whole else (0, 0)
     stratum = answer[1]  # 0: the server wants to be left alone
     if not seconds or not stratum or answer[0] & 7 != _SERVER or answer[0] >> 6 == _ALARM:
         raise OSError("no time in the answer")
     if not seconds & 0x80000000:
         seconds += 1 << 32  # from 2036 on
-    unix_time = seconds - _FROM_1900
+    unix_time = seconds - _FROM_1900 + (fraction >> 31)
     if unix_time < floor:
         raise OSError("the answer is older than this firmware")
-    set_time(unix_time)
-
-
-def setting_clock(opener, untimely, link, server, floor, log):
-    """Return an opener like `opener` that has the clock set when a wrong one was to blame.
-
-    `untimely` is the exception that says so; `link` knows the DNS server (mqboard.net.wifi);
-    `server`, `floor`: as for `set_clock`.
-    """
-
-    async def open_and_set_clock():
-        try:
-            return await opener()
-        except untimely:
-            try:
-                await set_clock(server, floor, dns=link.dns())
-                log.info("clock set by %s", server)
-            except OSError as error:
-                log.warning("no time from %s: %s", server, error)
-            raise
-
-    return open_and_set_clock
+    return unix_time
 
 
 # async

@@ -1,7 +1,7 @@
 """Does TLS for mqboard.net: a context that verifies, a handshake that does not block, plain errors.
 
 Loaded only where TLS is used. The certificates' times are checked against the board's clock; a
-clock that was never set is corrected when a certificate fails for it (mqboard.net.sntp).
+clock that was never set is corrected when a certificate fails for it (mqboard.credentials).
 """
 
 import time

@@ -4,7 +4,7 @@ import unittest
 
 from fakes import FakeNvs
 
-from mqboard.health.bootrecord import Store, Trial, keep_seq, newest_seq
+from mqboard.health.bootrecord import Store, Trial, keep_seq, kept_number
 from mqwire import update as wire
 
 
@@ -97,15 +97,15 @@ class TrialTest(unittest.TestCase):
 class SeqTest(unittest.TestCase):
     def test_the_highest_is_kept(self):
         store = Store(FakeNvs())
-        self.assertEqual(newest_seq(store), 0)
+        self.assertEqual(kept_number(store, "seq"), 0)
         for seq, kept in ((5, 5), (3, 5), (1 << 40, 1 << 40)):
             keep_seq(store, seq)
-            self.assertEqual(newest_seq(store), kept)
+            self.assertEqual(kept_number(store, "seq"), kept)
 
     def test_garbage_counts_as_none(self):
         store = Store(FakeNvs())
         store.set("seq", "x")
-        self.assertEqual(newest_seq(store), 0)
+        self.assertEqual(kept_number(store, "seq"), 0)
 
 
 if __name__ == "__main__":

@@ -199,9 +199,19 @@ def time_server(request):
 
 
 def set_clock(board, port, floor=0):
-    """Have the board ask the NTP server at `port`."""
-    code = f"sntp.set_clock('127.0.0.1', {floor}, {port})"
-    board.eval(f"import asyncio; from mqboard.net import sntp; asyncio.create_task({code})")
+    """Have the board ask the NTP server at `port`, and set its clock."""
+    ask(board, f"'127.0.0.1', {floor}, {port}")
+
+
+def ask(board, arguments):
+    """Have the board set its clock to what mqboard.net.sntp.ask returns."""
+    board.eval(f"""if True:
+    import asyncio
+    from mqboard.net import sntp
+    async def go():
+        try: board.clock.set(await sntp.ask({arguments}), "ntp")
+        except OSError as error: print("no time:", error)
+    asyncio.create_task(go())""")
 
 
 def wait_days(board, wanted):
@@ -256,18 +266,11 @@ def test_the_clock_begins_with_the_firmware_and_is_set_by_ntp(board, time_server
 
 def ask_by_name(board, time_port, names_port):
     """Have the board ask the NTP server time.example, which the name server at a port knows."""
-    code = f"""if True:
-    import asyncio
-    from mqboard.net import dns, sntp
+    board.eval(f"""if True:
+    from mqboard.net import dns
     resolve = dns.resolve
-    dns.resolve = lambda name, servers: resolve(name, servers, {names_port})
-    async def go():
-        try: await sntp.set_clock("time.example", 0, {time_port}, "{HOST}")
-        except OSError as error: print("no time:", error)
-        finally: dns.resolve = resolve
-    asyncio.create_task(go())
-    """
-    board.eval(code)
+    dns.resolve = lambda name, servers: resolve(name, servers, {names_port})""")
+    ask(board, f"'time.example', 0, {time_port}, '{HOST}'")
 
 
 def test_the_time_servers_name_is_looked_up(board, time_server):

@@ -42,7 +42,8 @@ FULL = {
     "ntp": "pool.ntp.org",
     "update": {"health_s": 10, "confirm_s": 300.5},
     "watchdog": {"timeout_s": 60},
-    "log": {"level": "info"},
+    "timezone": "+01:00",
+    "log": {"level": "info", "levels": {"mqtt": "debug"}},
     "modules": {"blink": {"pin": 2}},
 }
 SMALL = {"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": False}}
@@ -109,6 +110,8 @@ OPTIONAL = {
     "watchdog",
     "log",
     "level",
+    "levels",
+    "timezone",
 }
 ODD = [None, True, False, 0, -1, 1.5, "", "x", [], {}, ["x"], {"x": 1}, 10**9]
 

@@ -1,0 +1,63 @@
+"""Has an NTP server set the clock, and keeps the time in NVS for when the power goes.
+
+That is due four times a day (see mqboard.timeofday). For that it is loaded, and then unloaded: it
+takes 1 KB of an ESP32's heap, which an idle board has for the user.
+"""
+
+from esp32 import NVS
+from micropython import const
+
+import mqbuild
+from mqboard.clock import jitter
+from mqboard.health.bootrecord import NAMESPACE, Store, kept_number
+from mqboard.log import Logger
+from mqboard.once import forget
+
+_EVERY_S = const(6 * 3600)
+_JITTER_S = const(600)  # a fleet that came back together need not ask together for ever
+_PAUSE_S = const(60)
+_PAUSE_MAX_S = const(3600)
+# Keeping the time takes 3 of the 126 entries in a page of NVS. With five pages that take turns,
+# each is erased after 50 days, and flash is good for 100,000 of that. Boots may be more frequent.
+_KEEP_AFTER_S = const(3600)
+_NEVER = const(1 << 29)
+
+
+async def synchronize(board):
+    """Have the clock set by NTP, if that is configured; keep the time once there is a broker."""
+    clock = board.clock
+    clock.due_in = _NEVER  # while this goes on
+    try:
+        if board.config.ntp:
+            await ask(clock, board.config.ntp, board.link)
+        # Over TLS the broker's certificate was checked by this time: no wrong one is kept.
+        await board.client.up.wait()
+        store = Store(NVS(NAMESPACE))
+        if not 0 <= clock.now() - kept_number(store, "time") < _KEEP_AFTER_S:
+            store.set("time", "%d" % clock.now())
+    except (OSError, MemoryError) as error:
+        Logger("clock").error("the time cannot be kept in NVS: %s", error)
+    finally:
+        clock.due_in = clock.pause or _EVERY_S + jitter(_JITTER_S)
+        forget("mqboard.net.sntp")
+        forget("mqboard.timesync")
+
+
+async def ask(clock, server, link):
+    """Set `clock` to the time that `server` tells; log what came of it."""
+    if clock.trusted and _EVERY_S - _PAUSE_MAX_S < clock.due_in < _NEVER:
+        return  # somebody else may be wrong: a certificate that is really over
+    from mqboard.net import sntp
+
+    log = Logger("clock")
+    try:
+        now = await sntp.ask(server, mqbuild.BUILD_TIME, dns=link.dns())
+    except OSError as error:
+        log.warning("no time from %s: %s", server, error)
+        clock.pause = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
+        return
+    clock.pause = 0
+    off = now - clock.now()
+    if not clock.trusted or abs(off) > 1:
+        clock.set(now, "ntp")
+        log.info("set by %s: it was %d s %s", server, abs(off), "slow" if off >= 0 else "fast")

@@ -1,0 +1,57 @@
+"""Tests a board's clock: it begins with the firmware, NTP sets it, and a power cut leaves it."""
+
+from conftest import BOOT
+from waiting import wait_until
+
+import mqwire
+from mqhost.link.connection import Subscription
+
+IN_2033 = 2_000_000_000  # Unix time
+
+# Asks nobody: what an NTP server answers is told by tests of test_tls_board.py.
+TELL = f"""if True:
+    import mqboard.timesync
+    from mqboard.net import sntp
+    async def ask(server, floor, dns):
+        print(server, floor)
+        return {IN_2033}
+    sntp.ask = ask
+    board.clock.due_in = 0
+"""
+
+
+def clock_of(board):
+    with board.session() as session:
+        return session.request_json("info")["clock"]
+
+
+def test_the_clock_is_set_by_ntp_without_tls_and_known_after_a_power_cut(make_board):
+    board = make_board(ntp="127.0.0.1")  # where no NTP server is, which holds up nothing
+    built = board.wait_online()["built"]
+    board.device.wait_console("clock: no time from 127.0.0.1", BOOT)
+    first = clock_of(board)
+    assert (first["trusted"], first["source"]) == (False, "build time")
+    assert built <= first["time"] < built + 100
+    wait_until(lambda: 0 < int(board.eval("board.clock.due_in")) <= 60, BOOT)
+    assert board.eval("board.clock.pause") == "60"
+
+    lines = []
+    with board.session() as session:
+        route = {mqwire.log_topic(board.prefix): lambda payload, _: lines.append(payload.decode())}
+        session.connection.subscribe(Subscription(route))
+        session.request("eval", TELL.encode())
+        wait_until(lambda: len(lines) == 2, BOOT, lambda: lines)
+    assert lines[0] == f"127.0.0.1 {built}"
+    assert lines[1].startswith("I 2033-05-18T03:33:2") and " clock: set by 127.0.0.1: " in lines[1]
+    told = clock_of(board)
+    assert (told["trusted"], told["source"]) == (True, "ntp")
+    wait_until(lambda: int(board.eval("board.clock.due_in")) >= 21_000, BOOT)
+    assert board.eval("'mqboard.timesync' in __import__('sys').modules") == "False"
+
+    board.device.power_off()
+    board.device.power_on()
+    board.device.wait_boots(2)
+    board.device.wait_console("no time from", BOOT, board.device.console.find("set by 127"))
+    again = clock_of(board)
+    assert (again["trusted"], again["source"]) == (False, "last known")
+    assert IN_2033 <= again["time"] < IN_2033 + 100
