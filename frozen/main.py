@@ -11,7 +11,6 @@ import time
 import machine
 
 _reset = machine.reset  # bound now: when the heap is full nothing can be looked up
-_PROMPT_MS = 3_600_000  # how long somebody may sit at the console before the watchdog resets
 
 
 def _start():
@@ -24,15 +23,20 @@ def _start():
     except Unprovisioned as error:
         print("%s. Write /config.json, then machine.reset()." % error)
     except KeyboardInterrupt:
-        print("Stopped: this is the MicroPython prompt; machine.reset() starts the board again.")
-    sys.path.extend(("", "/lib"))
-    machine.WDT(timeout=_PROMPT_MS).feed()
+        print("Stopped: this is the MicroPython prompt. Ctrl-D starts the board again;")
+        print("in an hour the watchdog does, too.")
 
 
 def _guard():
     # A function: with a full heap a module's names could not take one more, but locals have room.
     try:
-        _start()
+        try:
+            _start()
+        except KeyboardInterrupt:
+            pass  # Ctrl-C once more, while it took its leave
+        from mqboard.prompt import give
+
+        give()
     except BaseException as error:  # nobody is there to read a traceback at a prompt
         try:
             gc.collect()  # what it died of may be a full heap

@@ -16,7 +16,6 @@ from micropython import const
 import mqwire
 from mqboard import USER_PATH
 from mqboard.clock import jitter
-from mqboard.health import blackbox
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
@@ -73,7 +72,9 @@ class Board:
         try:
             asyncio.run(self._main())
         except KeyboardInterrupt:
-            self.blackbox.end(blackbox.PROMPT)
+            from mqboard.prompt import leave
+
+            leave(self)
             raise
         finally:
             timer.deinit()

@@ -62,7 +62,7 @@ def assemble():
     )
     if me.storage:
         logger.error("filesystem %s", me.storage)
-    settings = _load_config(store, me, box, logger)
+    settings = _load_config(store, me, logger)
     mark("configuration")
     me.confirm_s = settings.confirm_s
     if not settings.allow_downgrade:
@@ -132,14 +132,13 @@ def _blame(board, before, store, logger):
             logger.warning("normal mode: that module is disabled now")
 
 
-def _load_config(store, me, box, logger):
+def _load_config(store, me, logger):
     try:
         loaded, complaint = config.load(_CONFIG, store)
     except config.ConfigError as error:
         os.dupterm(None)
         if me.slot_state == "pending":
             raise  # the image before this one may understand the configuration
-        box.end(blackbox.PROMPT)
         raise Unprovisioned("no usable configuration: %s" % error)
     if complaint:
         logger.error("%s", complaint)

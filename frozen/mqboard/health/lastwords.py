@@ -83,6 +83,14 @@ def note(error, memory):
     memory(kept[:_END] + silent + kept[_END + 1 : _MEMORY - len(trace)] + trace)
 
 
+def stopped(memory):
+    """Note that somebody at the console stopped this boot: it is over, and did not fail."""
+    kept = bytearray(_begun(memory()))
+    kept[_UNHEALTHY] = max(kept[_UNHEALTHY] - 1, 0)
+    kept[_END] = blackbox.PROMPT
+    memory(kept)
+
+
 def mounting(memory, power_on):
     """Note that this boot is about to mount the filesystem. Return how many boots before it, in a
     row, did so and were never heard of again.

@@ -137,6 +137,23 @@ class LastWordsTest(unittest.TestCase):
             lastwords.note(ValueError("early"), memory)
             self.assertTrue("early" in boot(memory)[0].trace)
 
+    def test_a_boot_that_somebody_stopped_is_no_failed_one(self):
+        memory = Memory()
+        boot(memory)
+        for _ in range(5):
+            before, box = boot(memory)
+            self.assertEqual(before.unhealthy, 1)
+            box.want("safe")
+            lastwords.stopped(memory)
+        before = lastwords.read(memory())
+        self.assertEqual(
+            (before.unhealthy, before.end, before.wanted), (1, blackbox.PROMPT, "safe")
+        )
+        for garbage in (b"", b"\xff" * 2048):
+            memory = Memory(garbage)
+            lastwords.stopped(memory)
+            self.assertEqual(lastwords.read(memory()).unhealthy, 0)
+
 
 class CrashedTest(unittest.TestCase):
     def ended(self, how, cause):

@@ -136,16 +136,6 @@ def test_a_boot_reads_little_of_its_slot_and_says_what_took_how_long(make_board)
     assert sorted(ended) == ["broker", "healthy", "network", "reachable"]
 
 
-def test_ctrl_c_gives_the_prompt_and_the_watchdog_waits(make_board):
-    board = make_board(watchdog={"timeout_s": 2})
-    board.wait_online()
-    board.device.type(b"\x03")
-    end = board.device.wait_console(">>> ")
-    board.device.type(b"import time; time.sleep(4); print(6*7)\r\n")
-    board.device.wait_console("\n42", 20, since=end)
-    assert len(board.device.boots) == 1
-
-
 def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
     with board.session() as session:
         board.wait_settled()

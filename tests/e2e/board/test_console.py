@@ -1,0 +1,72 @@
+"""Tests what somebody finds at a board's console: the prompt by Ctrl-C, the board by Ctrl-D."""
+
+import json
+
+from waiting import wait_until
+
+import mqwire
+from mqhost.link.connection import Subscription
+
+PROMPT = "\n>>> "
+
+
+def stop(board, times=1):
+    """Type Ctrl-C, as impatiently as people and tools do; return the position of the prompt."""
+    begin = board.device.console.position
+    board.device.type(times * b"\x03")
+    return board.device.wait_console(PROMPT, since=begin)
+
+
+def start(board, boots):
+    """Type Ctrl-D; return the birth message of the boot that comes of it, number `boots`."""
+    with board.session() as session:
+        session.status()
+        board.device.type(b"\x04")
+        board.device.wait_boots(boots)
+        return board.wait_status(session, lambda status: status["reset_cause"] == "soft")
+
+
+def logged(board, word):
+    """Have the board log `word`; return how many lines of the log that makes."""
+    lines = []
+    with board.session() as session:
+        route = {mqwire.log_topic(board.prefix): lambda payload, _: lines.append(payload)}
+        session.connection.subscribe(Subscription(route))
+        session.request("eval", b"board.log.info('%s')" % word.encode())
+        session.request("eval", b"board.log.info('that is all')")
+        wait_until(lambda: any(line.endswith(b"that is all") for line in lines))
+    return sum(line.endswith(word.encode()) for line in lines)
+
+
+def test_ctrl_c_gives_the_prompt_and_ctrl_d_the_board_as_often_as_one_likes(make_board):
+    # It never calls itself healthy: and yet to be stopped so often is no failed boot.
+    board = make_board(
+        watchdog={"timeout_s": 3},
+        update={"health_s": 600, "confirm_s": 1200},
+        log={"level": "debug"},
+    )
+    used = []
+    board.wait_online()
+    for boots in range(2, 5):
+        stop(board, times=boots - 1)
+        with board.session() as session:
+            status = session.wait_status(lambda status: status["state"] == "offline", 10)
+            # Without the time for that it was just gone.
+            assert status["reason"] in ("stopped at its console", "connection lost")[: boots - 1]
+        assert start(board, boots)["mode"] == "normal"
+        assert logged(board, f"round {boots}") == 1
+        used.append(json.loads(board.mqboard("info", "--json")[1])["heap_used"])
+    assert max(used) - min(used) < 1024, used
+    # The watchdog has its usual patience again.
+    with board.session() as session, session.open("eval") as exchange:
+        exchange.send(b"while True: pass")
+        board.wait_status(session, lambda status: status["reset_cause"] == "watchdog")
+
+
+def test_the_watchdog_waits_while_somebody_is_there(make_board):
+    board = make_board(watchdog={"timeout_s": 2})
+    board.wait_online()
+    end = stop(board)
+    board.device.type(b"import time; time.sleep(3); print(6*7)\r\n")
+    board.device.wait_console("\n42", 20, since=end)
+    assert len(board.device.boots) == 1
