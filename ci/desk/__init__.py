@@ -309,6 +309,9 @@ class _Link:
     def address(self) -> str:
         return "desk"
 
+    def rssi(self) -> int:
+        return -50
+
     def restart(self) -> None:
         pass
 

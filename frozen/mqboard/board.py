@@ -98,7 +98,7 @@ class Board:
         if self.brokers:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
-            add("brokers", lambda: back(lambda: self._receiver, self._say_goodbye), vital=False)
+            add("brokers", lambda: back(lambda: self._receiver, self.say_goodbye), vital=False)
         self._start_modules()
         await self.supervisor.run()
 
@@ -150,7 +150,8 @@ class Board:
     def _publish_birth(self):
         # Not in `_publish_births`: its frame would keep the message (see mqboard.router).
         topic = mqwire.status_topic(self.config.prefix)
-        return self.client.publish(topic, self.identity.birth(), qos=1, retain=True)
+        birth = self.identity.birth(self.link.rssi())
+        return self.client.publish(topic, birth, qos=1, retain=True)
 
     async def _prove(self):
         """Settle this boot; then prove now and then that commands still reach us."""
@@ -219,7 +220,7 @@ class Board:
 
     async def _info(self, request):
         uptime_s, refused = self.supervisor.seconds, self.client.refused
-        info = self.identity.info(self.link.address(), uptime_s, refused, self.clock)
+        info = self.identity.info(self.link, uptime_s, refused, self.clock)
         await request.reply(info)
 
     async def _reset(self, request):
@@ -298,16 +299,16 @@ class Board:
         """Say goodbye and reset, by `end()` if given; not counted as a crash."""
         try:
             self.log.info("restarting: %s", reason)
-            await self._say_goodbye(reason)
+            await self.say_goodbye(reason)
         finally:
             self._reset_now(reason, end=end)
 
-    async def _say_goodbye(self, reason):
+    async def say_goodbye(self, reason):
         """Publish that we are offline, if that can be; a reset must not wait for it."""
         try:
             if self.client.connected:
                 topic = mqwire.status_topic(self.config.prefix)
-                last_word = self.identity.offline(reason, boot_id=self.identity.boot_id)
+                last_word = self.identity.offline(reason, self.clock)
                 goodbye = self.client.publish(topic, last_word, qos=1, retain=True)
                 await asyncio.wait_for(goodbye, _GOODBYE_S)
         except (OSError, MemoryError, asyncio.TimeoutError) as error:

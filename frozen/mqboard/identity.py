@@ -35,8 +35,8 @@ class Identity:
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
         self.disabled = None  # {name: why} of modules that are not to run
 
-    def facts(self):
-        """Return what the birth message says, as a dict."""
+    def facts(self, rssi):
+        """Return what the birth message says, as a dict; `rssi` in dBm, or None."""
         facts = {
             "state": mqwire.ONLINE,
             "protocol": mqwire.PROTOCOL,
@@ -54,17 +54,18 @@ class Identity:
             "signing": "required" if self.keys else "none",
             "failed": self.failed,
             "id": self.id,
+            "rssi": rssi,
         }
         for key in ("storage", "twin", "disabled"):  # said when there is something to say
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         return facts
 
-    def birth(self):
+    def birth(self, rssi=None):
         """Return the birth message, JSON in bytes."""
-        return json.dumps(self.facts()).encode()
+        return json.dumps(self.facts(rssi)).encode()
 
-    def info(self, address, uptime_s, refused, clock):
+    def info(self, link, uptime_s, refused, clock):
         """Return the answer to `info`: the birth's facts and the current state, JSON in bytes.
 
         `refused`: how many messages were given up because the broker hung up at them; `clock`: see
@@ -72,7 +73,7 @@ class Identity:
         """
         gc.collect()
         free, used = gc.mem_free(), gc.mem_alloc()  # before this answer takes its part
-        facts = self.facts()
+        facts = self.facts(link.rssi())
         facts["seq"] = self.build.SEQ
         facts["oldest"] = self.oldest
         facts["keys"] = [key_id(key) for key in self.keys]
@@ -82,7 +83,7 @@ class Identity:
         facts["heap_used"] = used
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
-        facts["address"] = address
+        facts["address"] = link.address()
         facts["refused"] = refused
         facts["clock"] = {
             "time": clock.now(),
@@ -91,8 +92,10 @@ class Identity:
         }
         return json.dumps(facts).encode()
 
-    def offline(self, reason, **more):
-        """Return the will, also the last word before a reset on purpose, JSON in bytes."""
+    def offline(self, reason, clock=None):
+        """Return the will, or with the `clock` the last word before a reset on purpose, JSON in
+        bytes. When a will comes nobody can say.
+        """
         facts = {
             "state": mqwire.OFFLINE,
             "reason": reason,
@@ -100,5 +103,8 @@ class Identity:
             "version": self.version,
             "id": self.id,
         }
-        facts.update(more)
+        if clock:
+            facts["boot_id"] = self.boot_id
+            if clock.trusted:
+                facts["at"] = clock.now()
         return json.dumps(facts).encode()

@@ -9,11 +9,9 @@ import sys
 
 import machine
 
-import mqwire
 from mqboard.health import lastwords
 
 _PATIENCE_MS = 3_600_000
-_GOODBYE_S = 1
 
 
 def give():
@@ -32,9 +30,5 @@ def leave(board):
 
 
 async def _leave(board):
-    client = board.client
-    if client.connected:
-        topic = mqwire.status_topic(board.config.prefix)
-        last_word = board.identity.offline("stopped at its console", boot_id=board.identity.boot_id)
-        await client.publish(topic, last_word, 1, True, timeout=_GOODBYE_S)
-        await client.disconnect()
+    await board.say_goodbye("stopped at its console")
+    await board.client.disconnect()

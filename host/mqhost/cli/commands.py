@@ -47,6 +47,7 @@ _FACTS = {
     "heap_used": "used heap",
     "uptime_s": "uptime",
     "address": "address",
+    "rssi": "signal",
     "refused": "given up",
     "signing": "signatures",
     "failed": "failed update",
@@ -58,6 +59,7 @@ _UNITS = {
     "heap_used": " B",
     "uptime_s": " s",
     "refused": " messages",
+    "rssi": " dBm",
 }
 
 
