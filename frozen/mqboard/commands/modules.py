@@ -96,8 +96,8 @@ def _note(board, module, action):
 async def _stop(board, module):
     if not await board.modules.stop(module):
         raise _Refused(
-            "%s does not end when it is cancelled: what was asked for comes with the next reset"
-            % module.name
+            "%s has not ended in %d s: what was asked for comes with the next reset"
+            % (module.name, board.modules.stop_s)
         )
 
 

@@ -77,7 +77,7 @@ class Record:
 
 def blame(culprit, names, store, log):
     """Count a crash of the module that ran when the boot before ended badly: `culprit` is how its
-    task is called, or how that begins. Return whether it is not to run any more.
+    task is called, or how that begins. Return whether this is the crash that disables it.
 
     `names` are those of the configuration: others are not remembered.
     """
@@ -85,10 +85,13 @@ def blame(culprit, names, store, log):
         task = _TASK + name
         if task == culprit or len(culprit.encode()) >= _CUT and task.startswith(culprit):
             record = Record(store)
+            if record.why(name):
+                return False
             try:
                 record.count(name)
-            except (OSError, MemoryError) as error:
-                log.error("NVS: %s", error)
+            except (OSError, MemoryError) as error:  # and so it will run again
+                log.error("module %s took the board down; NVS: %s", name, error)
+                return False
             log.error("module %s took the board down, %d times now", name, record.crashes(name))
             return bool(record.why(name))
     return False

@@ -17,8 +17,7 @@ from mqboard.modules.crashes import Record
 from mqboard.router import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
-_MAIN = "main"  # what MicroPython runs without us, see _run_scripts
-SCRIPTS = ("/boot.py", "/main.py")
+_MAIN = "main"  # the scripts that MicroPython runs without us: mqboard.modules.script
 _FIRMWARE = "firmware"  # what is frozen or built in
 _FORGIVEN_S = const(86400)  # a board that ran so long has the crashes before it forgotten
 _ERROR_MAX = const(200)
@@ -75,30 +74,24 @@ class Module:
             name = "mqboard.modules." + name
         module = __import__(name, None, None, ("start",))
         # A frozen module's begins without /, a built-in one has none.
-        file = getattr(module, "__file__", "")
+        file = getattr(module, "__file__", getattr(module, "__path__", ""))
         self.file = _tidy(file) if file.startswith("/") else _FIRMWARE
         if not hasattr(module, "start"):
             raise ModuleError("%s has no start(board, settings): %s" % (name, self.file))
         return module.start
 
     def _run_scripts(self):
-        """Run /boot.py and /main.py, which the frozen ones hide, as MicroPython would: one behind
-        the other, with names in common. Return the start() that they defined, or one that returns.
-        """
-        names = {"__name__": "__main__"}
-        self.file = ""
-        for path in SCRIPTS:
-            if is_there(path):
-                self.file = path
-                # Not by import, which finds the frozen ones. The text is gone before it runs.
-                exec(_compile(path), names)
+        """Run /boot.py and /main.py. Return the start() that they defined, or one that returns."""
+        from mqboard.modules.script import run_scripts
+
+        self.file, names = run_scripts()
         if not self.file:
             raise ModuleError("there is no /main.py")
         return names.get("start", _nothing_more)
 
     def _forget(self):
         """Forget the code. What is frozen stays: it would not change."""
-        if self.file.startswith("/"):
+        if self.file.startswith("/") or self.name == _MAIN:
             inside = self.name + "."
             for name in list(sys.modules):
                 if name == self.name or name.startswith(inside):
@@ -171,23 +164,17 @@ class Modules:
         self.record().forgive()
 
 
-def is_there(path):
-    """Return whether there is a file, or a folder, `path`."""
+def _has_file(name):
+    paths = ["%s/%s" % (folder, name) for folder in USER_PATH]
+    return any([_is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
+
+
+def _is_there(path):
     try:
         os.stat(path)
         return True
     except OSError:
         return False
-
-
-def _has_file(name):
-    paths = ["%s/%s" % (folder, name) for folder in USER_PATH]
-    return any([is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
-
-
-def _compile(path):
-    with open(path) as file:
-        return compile(file.read(), path, "exec")
 
 
 async def _nothing_more(board, settings):

@@ -10,7 +10,7 @@ from fakes import FakeLog, FakeNvs, black_box, run, scratch, until
 from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
-from mqboard.modules import runner, sysinfo
+from mqboard.modules import runner, script, sysinfo
 from mqboard.modules.crashes import Record, blame
 from mqboard.modules.together import together
 
@@ -52,7 +52,7 @@ class Bench:
         for name in files:
             self.write(name, files[name])
         runner.USER_PATH = (self.folder,)
-        runner.SCRIPTS = tuple([self.folder + "/" + name for name in ("boot.py", "main.py")])
+        script.PATHS = tuple([self.folder + "/" + name for name in ("boot.py", "main.py")])
         sys.path[:] = PATH + [self.folder]
         if hasattr(sys, "dont_write_bytecode"):  # CPython sees no changes within a second
             sys.dont_write_bytecode = True
@@ -243,6 +243,16 @@ class MainTest(unittest.TestCase):
         bench, _ = start_and_wait({"main.py": GOOD}, "main", "running", modules={"main": {"a": 1}})
         self.assertEqual(bench.ran, [{"a": 1}])
 
+    def test_asyncio_run_in_a_script_harms_nothing(self):
+        text = "import asyncio\nasync def main():\n    await asyncio.sleep(0.01)\n"
+        text += "try:\n    asyncio.run(main())\nfinally:\n    asyncio.new_event_loop()\n"
+        text += "async def start(board, settings):\n    await asyncio.sleep(0)\n"
+        text += "    board.ran.append(main)\n"
+        if sys.implementation.name == "micropython":  # CPython refuses a loop within a loop
+            bench, module = start_and_wait({"main.py": text}, "main", "ended", modules={"main": {}})
+            self.assertEqual((module.error, len(bench.ran)), ("", 1))
+            self.assertFalse("main" in sys.modules)
+
     def test_without_either_file_it_has_failed(self):
         _, module = start_and_wait({}, "main", "failed", modules={"main": {}})
         self.assertIn("no /main.py", module.error)
@@ -260,6 +270,8 @@ class CrashesTest(unittest.TestCase):
         self.assertEqual(bench.modules.find("bad").state(), "disabled")
         self.assertEqual(bench.identity.disabled, {"bad": "after 3 crashes"})
         self.assertEqual(bench.announced, 1)
+        # Whatever else comes is not its doing: boots that fail count for safe mode again.
+        self.assertFalse(blame("module bad", ["bad"], Store(nvs), log))
 
     def test_only_configured_modules_are_blamed(self):
         nvs = FakeNvs()
@@ -275,7 +287,8 @@ class CrashesTest(unittest.TestCase):
     def test_a_full_or_damaged_nvs_stops_nothing(self):
         nvs, log = FakeNvs(), FakeLog()
         nvs.full = True
-        self.assertFalse(blame("module bad", ["bad"], Store(nvs), log))
+        for _ in range(4):  # it will run again: not even the third may keep safe mode away
+            self.assertFalse(blame("module bad", ["bad"], Store(nvs), log))
         self.assertIn("NVS", log.lines[0])
         for junk in (b"{", b"[]", b'{"bad": [1]}', b'{"bad": "x"}', b"\xff", b'{"bad": null}'):
             nvs.blobs["modules"] = junk
@@ -358,7 +371,7 @@ class CommandTest(unittest.TestCase):
             bench = Bench({"a.py": text}).start()
             await bench.until_state("a", "running")
             bench.modules.stop_s = 0.1
-            self.assertIn("does not end", await bench.ask("restart a"))
+            self.assertIn("has not ended", await bench.ask("restart a"))
             self.assertEqual(bench.modules.find("a").state(), "running")
 
         run(go())
