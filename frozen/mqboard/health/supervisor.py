@@ -244,8 +244,10 @@ class Supervisor:
     def _unheard(self, loop, context):
         """Log a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
         task = context.get("future")
-        if not any([entry.task is task for entry in self._entries]):
-            self._log.exception(context["exception"], "a task that nobody waits for died")
+        for entry in self._entries:  # no list of them: the heap may be full of tasks
+            if entry.task is task:
+                return
+        self._log.exception(context["exception"], "a task that nobody waits for died")
 
 
 def _module_of(entry):

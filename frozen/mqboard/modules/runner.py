@@ -82,12 +82,13 @@ class Module:
 
     def _run_scripts(self):
         """Run /boot.py and /main.py. Return the start() that they defined, or one that returns."""
-        from mqboard.modules.script import run_scripts
+        from mqboard.modules import script
 
-        self.file, names = run_scripts()
-        if not self.file:
+        paths = [path for path in script.PATHS if _is_there(path)]
+        if not paths:
             raise ModuleError("there is no /main.py")
-        return names.get("start", _nothing_more)
+        self.file = paths[-1]
+        return script.run(paths).get("start", _nothing_more)
 
     def _forget(self):
         """Forget the code. What is frozen stays: it would not change."""

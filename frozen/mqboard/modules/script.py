@@ -6,7 +6,6 @@ the board, in the midst of the one that it was started in. Such a task cannot be
 """
 
 import asyncio
-import os
 import sys
 
 NAME = "main"
@@ -25,20 +24,14 @@ class _Script:
         return self._names[name]
 
 
-def run_scripts():
-    """Run those that are there. Return the path of the last, "" if none is, and their names."""
+def run(paths):
+    """Run the scripts `paths`; return their names, a dict."""
     names = {"__name__": "__main__"}
     sys.modules[NAME] = _Script(names)
-    found = ""
-    for path in PATHS:
-        try:
-            os.stat(path)
-        except OSError:
-            continue
-        found = path
+    for path in paths:
         # Not by import, which finds the frozen ones. The text is gone before it runs.
-        _run(_compile(path), names)
-    return found, names
+        _execute(_compile(path), names)
+    return names
 
 
 def _compile(path):
@@ -46,7 +39,7 @@ def _compile(path):
         return compile(file.read(), path, "exec")
 
 
-def _run(code, names):
+def _execute(code, names):
     """Execute `code`; put right what starting the loop within the loop leaves wrong."""
     core = asyncio.core
     task = getattr(core, "cur_task", None)  # None: this is CPython
