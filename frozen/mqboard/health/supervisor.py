@@ -140,9 +140,7 @@ class Supervisor:
         for entry in list(self._entries):
             await self._look_after(entry)
         self._look_for_memory()
-        if self._late:
-            self._late = False
-            self._box.run("")
+        self._late = False
         if self.turn:
             self.turn()
         self._feed()
@@ -182,9 +180,8 @@ class Supervisor:
         except MemoryError:
             self._starved += 1
         else:
-            if self._starved:
-                self._starved = 0
-                self._box.run("")
+            self._starved = 0
+            self._box.run("")  # what was to blame for the want of it, or for a late turn
             return
         if self._starved < _STARVED_MAX:
             return
@@ -205,7 +202,10 @@ class Supervisor:
         """Look after one task: start it again when its pause is over, note how it ended."""
         if entry.task is None:
             if self.seconds - entry.since >= entry.pause:
-                entry.begin(self.seconds)
+                try:
+                    entry.begin(self.seconds)
+                except MemoryError:
+                    return  # after another pause
                 if entry.stopped:
                     entry.stopped = False
         elif entry.task.done():

@@ -52,6 +52,8 @@ class Module:
             self.error = "sys.exit() in a module"
             raise RuntimeError(self.error)
         except Exception as error:
+            if isinstance(error, MemoryError):
+                self._suspect()
             self.error = _short(error)
             raise
         finally:
@@ -59,6 +61,15 @@ class Module:
             if entry and entry.stopped:
                 self.error = "it was stopped: the heap was full"
             self._forget()
+
+    def _suspect(self):
+        """Note that this was it, should the board itself now die for want of memory. The supervisor
+        takes it back at its next turn, if there is room again.
+        """
+        try:
+            self._board.blackbox.run(self.task)
+        except MemoryError:
+            pass
 
     def _begin(self):
         start = self._run_scripts() if self.name == _MAIN else self._load()
@@ -93,10 +104,10 @@ class Module:
     def _forget(self):
         """Forget the code. What is frozen stays: it would not change."""
         if self.file.startswith("/") or self.name == _MAIN:
+            sys.modules.pop(self.name, None)  # first of all: the rest needs memory
             inside = self.name + "."
-            for name in list(sys.modules):
-                if name == self.name or name.startswith(inside):
-                    del sys.modules[name]
+            for name in [name for name in sys.modules if name.startswith(inside)]:
+                del sys.modules[name]
 
     def state(self):
         """Return the state in one word, as docs/modules.md lists them."""

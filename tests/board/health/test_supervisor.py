@@ -158,6 +158,31 @@ class LateTest(unittest.TestCase):
 
 
 class FullHeapTest(unittest.TestCase):
+    def test_a_start_that_has_no_memory_is_tried_again(self):
+        async def go():
+            supervisor = make()
+            tries = []
+
+            def start():
+                tries.append(1)
+                if len(tries) in (2, 3):
+                    raise MemoryError
+                return dies() if len(tries) < 2 else lives()
+
+            async def dies():
+                raise ValueError
+
+            supervisor.add("mortal", start)
+            entry = supervisor.find("mortal")
+            await until(lambda: entry.task.done())
+            for _ in range(5):
+                await supervisor._turn()
+                supervisor.seconds += 1
+            self.assertEqual(len(tries), 4)
+            self.assertFalse(entry.task.done())
+
+        run(go())
+
     def starve(self, names, turns, frees=None):
         """Turn `turns` times with a heap that is full until the module `frees` has ended."""
 

@@ -66,7 +66,8 @@ class Bench:
             if "." not in name:
                 sys.modules.pop(name, None)
         self.config = Facts(modules=named)
-        self.supervisor = Supervisor(lambda: None, 60_000, black_box(), self.log)
+        self.blackbox = black_box()
+        self.supervisor = Supervisor(lambda: None, 60_000, self.blackbox, self.log)
         self.modules = runner.Modules(self, Store(self.nvs))
 
     def write(self, name, text):
@@ -129,6 +130,18 @@ class ModulesTest(unittest.TestCase):
         )
         text = "async def start(board, settings):\n    raise MemoryError\n"
         self.assertEqual(self.check_error(text, "MemoryError"), "waiting")
+
+    def test_one_without_memory_is_suspected_until_there_is_room_again(self):
+        async def go():
+            text = "async def start(board, settings):\n    raise MemoryError\n"
+            bench = Bench({"big.py": text})
+            bench.modules.start()
+            await until(lambda: bench.blackbox.running)
+            self.assertEqual(bench.blackbox.running, "module big")
+            bench.task = asyncio.create_task(bench.supervisor.run())
+            await until(lambda: not bench.blackbox.running)
+
+        run(go())
 
     def test_sys_exit_does_not_end_the_board(self):
         text = "import sys\nasync def start(board, settings):\n    sys.exit()\n"
