@@ -10,6 +10,7 @@ board.client      MQTT: await publish(topic, payload, qos=0, retain=False)
 board.config      prefix: publish below it
 board.log         debug, info, warning, error(format, *arguments), exception(error, format, ...)
 board.reach       state: "no network", "no broker", "connected"; await changed()
+board.clock       now(), Unix seconds; trusted
 board.link        connected(), address(), rssi()
 board.identity    board, mcu, version, image, slot, mode, reset_cause, id
 board.supervisor  seconds since the start

@@ -1,6 +1,7 @@
 """Tests the rooms of host package and board: imports run down the floors, in no circle."""
 
 import ast
+import tomllib
 from collections.abc import Collection
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -90,6 +91,13 @@ def test_no_module_imports_itself_through_others(root, package):
     graph = imports(root, package)
     assert sum(map(len, graph.values())) > len(graph) / 2
     TopologicalSorter(graph).prepare()
+
+
+def test_the_packages_that_are_installed_are_all_there_are():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = [path.parent for path in (HOST / "mqhost").rglob("__init__.py")]
+    names = {".".join(path.relative_to(HOST).parts) for path in found}
+    assert set(listed) == names | {"mqwire"}
 
 
 def test_only_the_command_line_prints_and_asks():
