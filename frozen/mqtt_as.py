@@ -24,7 +24,7 @@ from mqboard.mqtt_as_support import (
     text,
 )
 from mqboard.mqtt_as_support import config as config
-from mqboard.net.dns import look_up
+from mqboard.net.stream import look_up
 
 try:
     import network

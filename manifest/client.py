@@ -21,6 +21,7 @@ package(
         "net/dns.py",
         "net/stream.py",
         "net/tls.py",
+        "once.py",
     ),
     base_path="../frozen",
 )

@@ -12,7 +12,8 @@ again and logged: no reason to stop the board.
 import asyncio
 
 from mqboard.clock import worth_a_line
-from mqboard.net.wifi import Link, addresses
+from mqboard.net.joining import addresses
+from mqboard.net.wifi import Link
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
@@ -33,12 +34,12 @@ class EthernetLink(Link):
 
     def connected(self):
         """Return whether there is an address."""
-        return self._interface is not None and self._interface.isconnected()
+        return self.interface is not None and self.interface.isconnected()
 
     def restart(self):
         """Switch the interface off; `run` switches it on again."""
         try:
-            self._interface.active(False)
+            self.interface.active(False)
         except (OSError, AttributeError) as error:
             self._log.warning("Ethernet: %s", error)
 
@@ -49,12 +50,12 @@ class EthernetLink(Link):
         reasons = []
         while True:
             try:
-                if self._interface is None:
-                    self._interface = self._make(self._arguments)
+                if self.interface is None:
+                    self.interface = self._make(self._arguments)
                     if self._static:
-                        self._interface.ifconfig(addresses(self._static))
-                if not self._interface.active():
-                    self._interface.active(True)
+                        self.interface.ifconfig(addresses(self._static))
+                if not self.interface.active():
+                    self.interface.active(True)
             except Exception as error:  # wrong arguments, firmware without it, no such hardware
                 failures += 1
                 if worth_a_line(reasons, repr(error), failures):

@@ -8,7 +8,7 @@ from asyncio import core
 
 from micropython import const
 
-from mqboard.net.dns import look_up
+from mqboard.net.stream import look_up
 
 _PORT = const(123)
 _REQUEST = b"\x1b" + bytes(39)  # version 3, client; our time of sending follows

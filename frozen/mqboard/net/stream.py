@@ -13,7 +13,7 @@ from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
 
-from mqboard.net.dns import look_up
+from mqboard.once import forget
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -86,6 +86,16 @@ class Stream:
         self.socket.close()  # a TLS socket after an error has forgotten it
 
 
+async def look_up(host, port, kind, server):
+    """Look up a name as mqboard.net.dns does, which is loaded only for as long as that takes."""
+    from mqboard.net import dns
+
+    try:
+        return await dns.look_up(host, port, kind, server)
+    finally:
+        forget("mqboard.net.dns")
+
+
 async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15, dns=""):
     """Resolve, connect, do the TLS handshake if there is a `context`; return a Stream.
 
@@ -94,7 +104,8 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
     `server_hostname` is the name in the certificate where it is not `host`. Raises OSError.
     """
     failure = None
-    for family, kind, protocol, _, address in await look_up(host, port, socket.SOCK_STREAM, dns):
+    found = await look_up(host, port, socket.SOCK_STREAM, dns)
+    for family, kind, protocol, _, address in found:
         stream = Stream(socket.socket(family, kind, protocol))
         step = "TCP"
         try:

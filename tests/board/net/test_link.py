@@ -5,7 +5,7 @@ import unittest
 
 from fakes import FakeLog, run, until
 
-from mqboard.net import wifi
+from mqboard.net import joining, wifi
 from mqboard.net.ethernet import EthernetLink
 
 HOME = {"address": "10.0.0.5", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": None}
@@ -83,10 +83,10 @@ class LinkTest(unittest.TestCase):
         self.interface = FakeInterface()
         self.log = FakeLog()
         self.now = 0
-        self.real_ticks = wifi.ticks_ms
+        self.real_ticks = joining.ticks_ms
 
     def tearDown(self):
-        wifi.ticks_ms = self.real_ticks
+        joining.ticks_ms = self.real_ticks
 
     def hurry(self):
         """Have six seconds pass for the link whenever it looks at the clock."""
@@ -95,7 +95,17 @@ class LinkTest(unittest.TestCase):
             self.now += 6000
             return self.now
 
-        wifi.ticks_ms = ticks_ms
+        joining.ticks_ms = ticks_ms
+
+    def make(self, networks=WIFI):
+        """Return a link that does not run, and what tries its networks."""
+        one = wifi.WifiLink(self.interface, networks, self.log)
+        return one, joining.Joining(one)
+
+    def go_round(self, one):
+        """Try each network once; return whether one took us."""
+        one.joined = run(joining.Joining(one).go_round())
+        return one.joined is not None
 
     def tried(self):
         return [call for call in self.interface.calls if call in ("one", "two", "three", "four")]
@@ -160,28 +170,28 @@ class LinkTest(unittest.TestCase):
         self.assertTrue("not found" in "".join(self.log.lines))
 
     def test_a_network_without_ipv4_is_told_from_one_that_is_not_there(self):
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
-        self.assertEqual(one._reason(), "not found")
+        _, tries = self.make()
+        self.assertEqual(tries._reason(), "not found")
         self.interface.state = 1001
-        self.assertTrue("no IPv4 address" in one._reason())
+        self.assertTrue("no IPv4 address" in tries._reason())
 
     def test_the_strongest_is_tried_first_and_those_not_seen_at_last(self):
         networks = [known(ssid, "") for ssid in ("one", "two", "three", "four")]
-        one = wifi.WifiLink(self.interface, networks, self.log)
+        _, tries = self.make(networks)
         self.interface.signals = [("four", -80), ("two", -60), ("four", -30), ("", -10), ("x", 0)]
-        order = [network["ssid"] for network in one._in_order()]
+        order = [network["ssid"] for network in tries.in_order()]
         self.assertEqual(order, ["four", "two", "one", "three"])
 
     def test_one_network_alone_needs_no_scan(self):
-        one = wifi.WifiLink(self.interface, WIFI[:1], self.log)
-        self.assertEqual(one._in_order(), WIFI[:1])
+        _, tries = self.make(WIFI[:1])
+        self.assertEqual(tries.in_order(), WIFI[:1])
         self.assertEqual(self.interface.calls, [])
 
     def test_without_a_scan_there_is_the_order_of_the_configuration(self):
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        _, tries = self.make()
         for error in (MemoryError(), RuntimeError("Wifi Unknown Error 0x3007")):
             self.interface.fail = error
-            self.assertEqual(one._in_order(), WIFI)
+            self.assertEqual(tries.in_order(), WIFI)
             self.assertTrue("no scan" in self.log.lines.pop())
 
     def test_a_network_that_refuses_does_not_keep_the_others_from_their_turn(self):
@@ -199,7 +209,7 @@ class LinkTest(unittest.TestCase):
             self.interface.reachable = {"two": "2"}
             self.interface.calls.clear()
             self.interface.up = False
-            self.assertTrue(run(one._go_round(1, [])))
+            self.assertTrue(self.go_round(one))
             self.assertEqual(self.tried(), ["one", "two"])
             self.assertTrue(why in self.log.lines[-2], self.log.lines)
             self.assertTrue("on network two as 10.0.0.2, -50 dBm" in self.log.lines[-1])
@@ -209,8 +219,8 @@ class LinkTest(unittest.TestCase):
         for networks, state, looks in ((WIFI, 202, 2), (WIFI[:1], 202, 4), (WIFI, 1001, 4)):
             self.now = 0
             self.interface.state = state
-            one = wifi.WifiLink(self.interface, networks, self.log)
-            self.assertTrue(run(one._attempt(networks[0])))
+            _, tries = self.make(networks)
+            self.assertTrue(run(tries.attempt(networks[0])))
             self.assertEqual(self.now, 6000 * looks)
 
     def test_a_network_over_which_nothing_gets_through_is_tried_after_the_others(self):
@@ -218,29 +228,27 @@ class LinkTest(unittest.TestCase):
         self.interface.signals = [("one", -40), ("two", -80)]
         one = wifi.WifiLink(self.interface, WIFI, self.log)
         for joined in ("one", "two", "one"):
-            self.assertTrue(run(one._go_round(1, [])))
+            self.assertTrue(self.go_round(one))
             self.assertEqual(self.tried()[-1], joined)
             one.restart()
             self.assertFalse(one.connected())
 
     def test_an_outage_of_days_takes_few_lines(self):
-        self.hurry()
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        _, tries = self.make()
+
+        async def never(network):
+            return "not found"
 
         async def body():
-            told = []
-            for rounds in range(1, 201):
-                self.assertFalse(await one._go_round(rounds, told))
+            for tries._rounds in range(1, 201):
+                self.assertEqual(await tries.go_round(), None)
 
-        one._attempt = self.never
+        tries.attempt = never
         run(body())
         self.assertEqual(len(self.log.lines), 2 * 8)
         self.assertEqual(
             self.log.lines[-1], "network two does not let us in: not found (128 times)"
         )
-
-    async def never(self, network):
-        return "not found"
 
     def test_whatever_is_wrong_with_one_network_it_is_only_told(self):
         networks = [known("one", "1", dict(HOME, address="nonsense")), WIFI[1]]
@@ -253,21 +261,21 @@ class LinkTest(unittest.TestCase):
 
         self.interface.ifconfig = refuse
         self.interface.reachable = {"two": "2"}
-        self.assertTrue(run(one._go_round(1, [])))
+        self.assertTrue(self.go_round(one))
         self.assertTrue("network one does not let us in: invalid arguments" in self.log.lines)
 
     def test_an_address_of_its_own_is_for_its_network_only(self):
         networks = [known("one", "1", HOME), known("two", "2")]
         one = wifi.WifiLink(self.interface, networks, self.log)
         self.interface.reachable = {"one": "1", "two": "2"}
-        run(one._go_round(1, []))
+        self.go_round(one)
         mine = ("10.0.0.5", "255.255.255.0", "10.0.0.1", "10.0.0.1")
         self.assertEqual(self.interface.calls[-2:], [mine, "one"])
         one.restart()
-        run(one._go_round(1, []))
+        self.go_round(one)
         self.assertEqual(self.interface.calls[-2:], [{"dhcp4": True}, "two"])
         self.interface.calls.clear()
-        run(wifi.WifiLink(self.interface, WIFI, self.log)._go_round(1, []))
+        self.go_round(self.make()[0])
         self.assertEqual(self.interface.calls, ["on", "scan", "on", "one"])
 
     def test_the_signal_is_known_with_an_access_point(self):

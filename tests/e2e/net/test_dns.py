@@ -11,8 +11,9 @@ from mqhost.sim.broker import HOST, free_port
 
 TOOLS = """
 import os
-from mqboard.net import dns
+from mqboard.net import dns, stream
 
+stream.forget = lambda name: None  # the module stays, as it is changed here
 ticks = 0
 
 def sockets():
