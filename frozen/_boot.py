@@ -7,12 +7,14 @@ on its network. So is one in which two boots in a row never came to an end, as R
 that is damaged further in is left as it is: much of it may still be read.
 """
 
+import gc
 import sys
 
 import machine
 
 _BRINGUP_MS = 30_000  # until the supervisor feeds the watchdog
 _TOOL_MS = 3_600_000  # after a soft reset: somebody works on the board over its console
+_GARBAGE = 8192  # bytes
 _DEADLY = 2  # boots that died while they mounted the filesystem; one may have been bad luck
 
 
@@ -63,6 +65,9 @@ def _mount_after(deaths, store):
     return None if there else "damaged: /config.json is missing"
 
 
+# Until the board is there (mqboard.startup) garbage is collected often: what stays lies together
+# then, and leaves the free memory in one piece, as TLS wants it.
+gc.threshold(_GARBAGE)
 # First of all: from here on the board comes back.
 _soft = machine.reset_cause() == machine.SOFT_RESET
 machine.WDT(timeout=_TOOL_MS if _soft else _BRINGUP_MS)

@@ -127,6 +127,7 @@ class Desk:
         sys.print_exception = _print_exception  # type: ignore[attr-defined]
         os.dupterm = lambda _: None  # type: ignore[attr-defined]
         gc.mem_free = lambda: 0  # type: ignore[attr-defined]
+        gc.threshold = lambda _: None  # type: ignore[attr-defined]
         build: dict[str, object] = {"BOARD": "sim", "MCU": "esp32", "COMMIT": "desk"}
         build |= {"BUILD_TIME": 0, "COMMITTED": True, "KEYS": (self.key.public.modulus,)}
         return {

@@ -3,6 +3,7 @@
 `assemble` is called once, by main.py. Only this module and the thinnest edge know the hardware.
 """
 
+import gc
 import os
 
 import machine
@@ -88,6 +89,8 @@ def assemble():
     mark("board")
     logger.debug("boot: %s", taken())
     forget("mqboard.startup")
+    gc.collect()
+    gc.threshold(-1)
     return board
 
 
