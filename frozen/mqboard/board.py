@@ -61,9 +61,7 @@ class Board:
         router.register("reset", self._reset, MANAGEMENT)
         router.register("update", self._update, MANAGEMENT)
         router.register("cancel", self._cancel, MANAGEMENT)
-        answer = self._load_and_answer  # one object for them all
-        for command in _COMMANDS:
-            router.register(command, answer, MANAGEMENT)
+        router.register(_COMMANDS, self._load_and_answer, MANAGEMENT)
 
     def run(self):
         """Run the board, for ever."""

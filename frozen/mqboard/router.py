@@ -85,8 +85,12 @@ class Router:
         self.register("ping", self._answer_ping, MANAGEMENT)
 
     def register(self, command, handler, queue=WORK):
-        """Have `await handler(request)` answer `command`, in its turn of that queue."""
-        self._handlers[command] = (handler, queue)
+        """Have `await handler(request)` answer `command`, a name or a tuple of names, in its turn
+        of that queue.
+        """
+        entry = (handler, queue)  # one for all names
+        for name in command if isinstance(command, tuple) else (command,):
+            self._handlers[name] = entry
 
     def expect_ping(self, ident, arrived):
         """Have `arrived()` called when our own command ping/`ident` was answered.

@@ -1,6 +1,6 @@
 """Boots the image in the other slot again, tried and confirmed like an update.
 
-Only one that was confirmed here before (mqboard.update.slots.note_good); one that is older than
+Only one that was confirmed here before (mqboard.health.confirm notes it); one that is older than
 what was confirmed since only with force, where update.allow_rollback says that an owner may.
 """
 
@@ -9,6 +9,7 @@ import json
 from esp32 import NVS, Partition
 
 from mqboard.health.bootrecord import NAMESPACE, Store
+from mqboard.health.confirm import read_good
 from mqboard.update import slots
 from mqwire import flash
 
@@ -58,7 +59,7 @@ def _find(board, spare, store):
     state = slots.read_state(Partition, spare)
     if state not in flash.CONFIRMED_STATES:
         raise _Refused("the image in the other slot did not prove good: it is " + state)
-    good = slots.read_good(spare, store)
+    good = read_good(slots.label(spare), store)
     if not good or good[0] != image:
         raise _Refused("the image in the other slot was never confirmed here")
     return good

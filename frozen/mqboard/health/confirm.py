@@ -15,6 +15,8 @@ from mqboard.update import slots
 from mqwire import codes, flash
 from mqwire.config import MAX_KEPT
 
+_GOOD = "good_"  # and the slot's label: key in the store of what is known of the image there
+
 
 async def settle(board):
     """Wait until `board` is healthy and reachable; then keep its configuration, confirm its image.
@@ -77,11 +79,26 @@ def _keep_seq(board, store):
     try:
         keep_seq(store, me.floor)
         # So that the command rollback knows what it would go back to.
-        slots.note_good(Partition(Partition.RUNNING), me.image, me.build.SEQ, me.version, store)
+        _note_good(me, store)
     except OSError as error:
         board.log.error("the image's seq cannot be kept in NVS: %s", error)
     if not board.config.allow_downgrade:
         me.oldest = max(me.oldest, me.floor)
+
+
+def _note_good(me, store):
+    good = "%s %d %s" % (me.image, me.build.SEQ, me.version)
+    if store.get(_GOOD + me.slot) != good:
+        store.set(_GOOD + me.slot, good)
+
+
+def read_good(label, store):
+    """Return (hash, seq, version) of the image last confirmed in a slot, None if none was."""
+    good = (store.get(_GOOD + label) or "").split(" ", 2)
+    try:
+        return good[0], int(good[1]), good[2]
+    except (ValueError, IndexError):
+        return None
 
 
 class _Watch:

@@ -10,7 +10,6 @@ import hashlib
 from mqwire import WireError, flash
 
 _KEPT = "hash_"  # and the label: key of an image's hash in the store
-_GOOD = "good_"  # and the label: key of what is known of the image confirmed there last
 _OTADATA = 0  # the subtype of the otadata partition
 _LABEL = 4  # index into Partition.info(): type, subtype, address, size, label, encrypted
 _SIZE = 3
@@ -88,22 +87,6 @@ def keep_hash(partition, sha256, store):
         _keep(store, partition, image, sha256)
     except (OSError, WireError, MemoryError):
         pass
-
-
-def note_good(partition, sha256, seq, version, store):
-    """Note that the image of that hash, in `partition`, is confirmed. Raises OSError."""
-    text = "%s %d %s" % (sha256, seq, version)
-    if store.get(_GOOD + label(partition)) != text:
-        store.set(_GOOD + label(partition), text)
-
-
-def read_good(partition, store):
-    """Return (hash, seq, version) of the image last confirmed in `partition`, None if none was."""
-    good = (store.get(_GOOD + label(partition)) or "").split(" ", 2)
-    try:
-        return good[0], int(good[1]), good[2]
-    except (ValueError, IndexError):
-        return None
 
 
 def _reader(partition, view):
