@@ -278,7 +278,8 @@ def test_firmware_without_a_working_main_is_rolled_back_by_the_watchdog(board, f
 
 ROUTER = (FROZEN / "mqboard" / "router.py").read_text()
 LINK = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
-LOST = LINK.replace("connect(ssid, password)", "connect('no such network')")
+LOST = LINK.replace('connect(network["ssid"], network["password"])', "connect('no such network')")
+assert LOST != LINK
 LOG = (FROZEN / "mqboard" / "log.py").read_text()
 DYING = LOG.replace("async def run(self, publish):", "async def run(self, publish):\n        1 / 0")
 DEAF = ROUTER.replace(
