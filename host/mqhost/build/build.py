@@ -301,12 +301,16 @@ def _write_outputs(
     )
     if keys.signing:
         offer = offer.signed(keys.signing.sign(offer.to_bytes()))
-    report = asdict(result) | result.sums | {
-        "seq": revision.time,
-        "keys": [key.id for key in keys.public],
-        "tools": list(tools.versions),
-        "toolchain": toolchain,
-    }
+    report = (
+        asdict(result)
+        | result.sums
+        | {
+            "seq": revision.time,
+            "keys": [key.id for key in keys.public],
+            "tools": list(tools.versions),
+            "toolchain": toolchain,
+        }
+    )
     for name in ("folder", "app", "flash", "offer", "signature", "report", "log", "signing"):
         del report[name]
     replace_file(result.app, images.app)

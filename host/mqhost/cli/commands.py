@@ -4,9 +4,9 @@ These are the functions behind `mqboard …` and behind the Invoke tasks of the 
 results to the console they are given and raise ToolError; the edge that called them prints that.
 """
 
-import queue
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import mqwire
 from mqhost.cli.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
 from mqhost.cli.printing import Output, clean, json_text, say
 from mqhost.errors import SilentBoardError, ToolError, UsageError
-from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings, as_utf8
 from mqhost.manage.modules import disabled_text
@@ -46,6 +45,7 @@ _FACTS = {
     "heap_free": "free heap",
     "heap_used": "used heap",
     "uptime_s": "uptime",
+    "clock": "clock",
     "address": "address",
     "rssi": "signal",
     "refused": "given up",
@@ -92,41 +92,12 @@ def run_status(
 ) -> None:
     """Print the board's retained status; SilentBoardError when there is none, or it is offline."""
     with Session(settings, debug=debug) as session:
-        absent = _absence(session)
+        absent = absence(session)
         status = session.last_status
     if status is not None:
         print_facts(console, status, as_json)
     if absent:
         raise SilentBoardError(absent)
-
-
-def run_log(
-    settings: Settings,
-    output: Output,
-    *,
-    lines: int = 0,
-    note: Callable[[str], None] = lambda line: None,
-    debug: Debug = None,
-) -> None:
-    """Write the board's log lines to `output` as they come; stop after `lines` of them (0: never).
-
-    A message without a newline at its end gets one. `note` is told of a board that is not there.
-    """
-    arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    with Session(settings, debug=debug) as session:
-        session.connection.subscribe(
-            Subscription(
-                {mqwire.log_topic(session.prefix): lambda payload, _: arrived.put(payload)}
-            )
-        )
-        if absent := _absence(session):
-            note(f"{absent} Waiting for its log.")
-        count = 0
-        while not lines or count < lines:
-            line = arrived.get()
-            output.write(line if line.endswith(b"\n") else line + b"\n")
-            output.flush()
-            count += 1
 
 
 def run_ota(
@@ -224,7 +195,7 @@ def _board_of(session: Session) -> Any:
     return session.request_json("info").get("board")
 
 
-def _absence(session: Session) -> str:
+def absence(session: Session) -> str:
     """Return the sentence for a board that is not there by its status; "" if it is."""
     status = session.status()
     if status is None:
@@ -237,8 +208,20 @@ def _fact(key: str, value: Any) -> str:
         value = f"{value.get('version')} ({value.get('reason')})"
     elif key == "disabled":
         value = disabled_text(value)
+    elif key == "clock" and isinstance(value, dict):
+        value = _clock(value)
     elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
         value = f"{value:,}{_UNITS[key]}"
     elif not isinstance(value, str):
         value = json_text(value, None)
     return clean(value)
+
+
+def _clock(said: dict[str, Any]) -> str:
+    """Say what time a board has, and from where."""
+    try:
+        now = f"{datetime.fromtimestamp(said['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        now = "no time"
+    trust = "trusted" if said.get("trusted") is True else "not trusted"
+    return f"{now}, {trust} ({said.get('source')})"

@@ -17,6 +17,7 @@ from mqhost.cli import commands
 from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
 from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
 from mqhost.cli.manage.boards import boards_command
+from mqhost.cli.manage.log import log_command
 from mqhost.cli.manage.modules import modules_command
 from mqhost.cli.manage.reset import reset_command
 from mqhost.cli.manage.rollback import rollback_command
@@ -89,17 +90,6 @@ def status_command(edge: Edge, as_json: bool) -> None:
     This asks the broker only, so it also works when the board is away.
     """
     commands.run_status(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
-
-
-@cli.command("log")
-@click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
-@raw_option
-@click.pass_obj
-def log_command(edge: Edge, lines: int | None, raw: bool) -> None:
-    """Follow the board's log until Ctrl-C."""
-    commands.run_log(
-        edge.settings, board_output(raw), lines=lines or 0, note=to_stderr, debug=edge.debug
-    )
 
 
 @cli.command("ota")
@@ -195,6 +185,7 @@ def adopt_command(
 
 
 cli.add_command(boards_command)
+cli.add_command(log_command)
 cli.add_command(modules_command)
 cli.add_command(reset_command)
 cli.add_command(rollback_command)

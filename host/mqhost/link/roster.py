@@ -102,7 +102,14 @@ class Roster:
 
 
 def status_filters(pattern: str) -> list[str]:
-    """Return the filters for the statuses of all prefixes that match `pattern`, an MQTT filter."""
+    """Return the filters for the statuses of all prefixes that match `pattern`."""
+    return [prefix + _STATUS for prefix in prefix_filters(pattern)]
+
+
+def prefix_filters(pattern: str) -> list[str]:
+    """Return filters for all prefixes that match `pattern`, an MQTT filter, without any #: they can
+    be followed by the rest of a topic. UsageError if it is none.
+    """
     levels = pattern.split("/")
     try:
         names.check_text(pattern, mqwire.MAX_PREFIX)
@@ -118,10 +125,10 @@ def status_filters(pattern: str) -> list[str]:
                 "# for all levels from there on, as in esp32/#."
             )
     if levels[-1] != ALL:
-        return [pattern + _STATUS]
+        return [pattern]
     fixed = levels[:-1]
     depths = range(max(len(fixed), 1), _DEEPEST + 1)
-    return ["/".join(fixed + ["+"] * (depth - len(fixed))) + _STATUS for depth in depths]
+    return ["/".join(fixed + ["+"] * (depth - len(fixed))) for depth in depths]
 
 
 def nearest(prefix: str, known: Iterable[str]) -> list[str]:

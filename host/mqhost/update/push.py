@@ -155,9 +155,7 @@ def _wait_settled(
         boot_id = status.get("boot_id")
         confirmed = status.get("slot_state") in CONFIRMED_STATES
         another = differs(boot_id, before.get("boot_id"))
-        return status.get("state") == mqwire.ONLINE and (
-            boot_id != old if another else confirmed
-        )
+        return status.get("state") == mqwire.ONLINE and (boot_id != old if another else confirmed)
 
     status = session.wait_status(news, timeout)
     if status is None:

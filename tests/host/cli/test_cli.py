@@ -127,6 +127,27 @@ def test_what_info_says_stands_in_one_column(mqboard, board):
     assert "given up      3 messages" in mqboard("info").stdout
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            {"time": 2_000_000_000, "trusted": True, "source": "ntp"},
+            "2033-05-18 03:33:20 UTC, trusted (ntp)",
+        ),
+        (
+            {"time": 0, "trusted": False, "source": "build time"},
+            "00:00:00 UTC, not trusted (build time)",
+        ),
+        ({"time": 1e300}, "no time, not trusted (None)"),
+        ({"time": "x", "trusted": "yes"}, "no time, not trusted"),
+        ({}, "no time"),
+    ],
+)
+def test_info_says_what_time_it_is_and_whether_to_trust_it(mqboard, board, said, shown):
+    board.facts["clock"] = said
+    assert f"clock         {shown}" in mqboard("info").stdout.replace("1970-01-01 ", "")
+
+
 def test_info_as_json_is_json(mqboard, board):
     assert json.loads(mqboard("info", "--json").stdout)["board"] == "sim"
 

@@ -20,9 +20,13 @@ from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
 from mqhost.cli import demo, main, show, tables
 from mqhost.cli.manage import boards as boards_command
+from mqhost.cli.manage import log as log_command
+from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.tables import Listing
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
+from mqhost.manage import modules
+from mqhost.manage.loglevels import Levels
 from mqhost.paths import ROOT
 from mqhost.update.push import UpdateResult
 
@@ -39,6 +43,8 @@ RESULT = BuildResult(
     ),
 )
 
+LEVELS = Levels.of({"level": "info", "levels": {"board": None, "mqtt": "debug"}})
+MODULES = modules.Modules("normal", (modules.Module.of({"name": "blink"}),), {"modules": []})
 PRESENCE = Presence.of("farm/pump", Sighting({"state": "online", "board": "esp32"}, None))
 
 # What makes each table there is, an example of it, and what prints it: a task, or a command.
@@ -52,6 +58,8 @@ LISTINGS = {
         "demo",
     ),
     "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
+    "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
+    "modules_listing": (lambda: modules_command.modules_listing(MODULES), "mqboard modules"),
 }
 
 

@@ -94,6 +94,41 @@ def shown_by_log(board, terminal, image):
     for payload in (EVIL.encode(), EVIL.encode("latin-1", "replace")):
         with logging(board, payload):
             yield terminal("log", "--lines", "2")
+            yield terminal("log", "--lines", "1", board.prefix.replace("test", "+"))
+            yield terminal("log", "--lines", "1", "--json")
+    with logging(board, f"E 1.0 {EVIL}: {EVIL}"):
+        yield terminal("log", "--lines", "2")
+    answering(board, json.dumps({"level": EVIL, "levels": {EVIL: EVIL}}))
+    yield terminal("log", "--levels")
+    yield terminal("log", "--level", "x=debug", "--json")
+
+
+def shown_by_boards(board, terminal, image):
+    board.facts |= {"version": EVIL, "twin": EVIL, "disabled": [EVIL]}
+    board.announce()
+    for options in ((), ("--json",)):
+        yield terminal("boards", board.prefix, *options)
+
+
+def shown_by_modules(board, terminal, image):
+    module = dict.fromkeys(("name", "state", "file", "error", "disabled"), EVIL)
+    answering(board, json.dumps({"mode": EVIL, "modules": [module]}))
+    yield terminal("modules")
+    yield terminal("modules", "--json")
+    answering(board, json.dumps(module))
+    yield terminal("modules", "restart", "x")
+
+
+def shown_by_reset(board, terminal, image):
+    answering(board, EVIL, mqwire.error_topic)
+    yield terminal("reset")
+
+
+def shown_by_rollback(board, terminal, image):
+    answering(board, EVIL, mqwire.error_topic)
+    yield terminal("rollback")
+    answering(board, json.dumps({"refused": EVIL}))
+    yield terminal("rollback")
 
 
 def shown_by_ota(board, terminal, image):
@@ -126,6 +161,10 @@ SHOWN = {
     "info": shown_by_info,
     "status": shown_by_status,
     "log": shown_by_log,
+    "boards": shown_by_boards,
+    "modules": shown_by_modules,
+    "reset": shown_by_reset,
+    "rollback": shown_by_rollback,
     "ota": shown_by_ota,
 }
 # sign knows no board; what adopt shows of one goes through the same functions.

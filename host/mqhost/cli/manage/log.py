@@ -1,0 +1,150 @@
+"""Defines `mqboard log`: follows the log of one board or of many, or changes what a board logs."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from mqhost.cli.commands import absence
+from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
+from mqhost.cli.printing import clean, clean_lines, json_text, say
+from mqhost.cli.tables import Listing, show
+from mqhost.errors import UsageError
+from mqhost.fleet.logs import LogLine, Logs
+from mqhost.link.connection import Connection
+from mqhost.link.roster import Roster
+from mqhost.link.session import Session
+from mqhost.manage.loglevels import Levels, Wish, change, levels_of
+from mqwire.config import LOG_LEVELS
+
+_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+_COLUMNS = ("logger", "level", "")
+
+
+@click.command("log")
+@click.argument("pattern", required=False)
+@click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
+@click.option(
+    "--min-level",
+    type=click.Choice(LOG_LEVELS),
+    default="debug",
+    help="Leave out what loggers say below it.",
+)
+@raw_option
+@json_option
+@click.option(
+    "--level",
+    "wishes",
+    multiple=True,
+    metavar="[LOGGER=]LEVEL",
+    help="Change what the board logs, until its next boot; default: as configured.",
+)
+@click.option("--levels", is_flag=True, help="Show the board's loggers and their levels.")
+@click.pass_obj
+def log_command(
+    edge: Edge,
+    pattern: str | None,
+    lines: int | None,
+    min_level: str,
+    raw: bool,
+    as_json: bool,
+    wishes: tuple[str, ...],
+    levels: bool,
+) -> None:
+    """Follow the board's log until Ctrl-C; with PATTERN the logs of all boards that match.
+
+    PATTERN is as for `mqboard boards`: farm/+ or farm/#. Lines that were printed without a logger
+    are always shown. With --level or --levels nothing is followed.
+    """
+    if not (wishes or levels):
+        _follow(edge, pattern, lines or 0, min_level, _Printer(edge.console, raw, as_json))
+    elif pattern:
+        raise UsageError("Levels are those of one board: give its --prefix, and no PATTERN.")
+    else:
+        _change(edge, [Wish.parse(text) for text in wishes], as_json)
+
+
+class _Printer:
+    """Prints lines: in colours and cleaned on a terminal, elsewhere byte for byte, or as JSON."""
+
+    def __init__(self, console: Console, raw: bool, as_json: bool) -> None:
+        self._console = console
+        self._bytes = raw or not sys.stdout.isatty()
+        self._as_json = as_json
+        self.many = False  # whose line it is is not clear
+
+    def show(self, line: LogLine) -> None:
+        if self._as_json:
+            say(self._console, json_text(line.record(), None))
+        elif self._bytes:
+            ending = b"" if line.data.endswith(b"\n") else b"\n"
+            head = f"{line.prefix}: ".encode() if self.many else b""
+            sys.stdout.buffer.write(head + line.data + ending)
+        else:
+            text = clean_lines(line.data.decode("utf-8", "replace")).rstrip("\n")
+            shown = Text(text, _STYLES.get(line.level or "", ""))
+            if self.many:
+                shown = Text.assemble((clean(line.prefix), "cyan"), ": ", shown)
+            self._console.print(shown, soft_wrap=True)
+        sys.stdout.flush()
+
+
+def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _Printer) -> None:
+    settings = edge.settings
+    if pattern and {"+", "#"} & set(pattern.split("/")):
+        _follow_many(Connection(settings, edge.debug), pattern, lines, level, printer)
+        return
+    one = replace(settings, prefix=pattern or settings.prefix)
+    session = Session(one, debug=edge.debug)
+    with session, Logs(session.connection, session.prefix) as logs:
+        if absent := absence(session):
+            to_stderr(f"{absent} Waiting for its log.")
+        _show(logs, lines, level, printer)
+
+
+def _follow_many(
+    connection: Connection, pattern: str, lines: int, level: str, printer: _Printer
+) -> None:
+    printer.many = True
+    connection.connect()
+    try:
+        with Logs(connection, pattern) as logs:
+            with Roster(connection, pattern) as roster:
+                if not roster.settle():
+                    to_stderr(f"No board at {pattern} has announced itself. Waiting for logs.")
+            _show(logs, lines, level, printer)
+    finally:
+        connection.close()
+
+
+def _show(logs: Iterator[LogLine], lines: int, level: str, printer: _Printer) -> None:
+    shown = 0
+    while not lines or shown < lines:
+        line = next(logs)
+        if line.at_least(level):
+            printer.show(line)
+            shown += 1
+
+
+def _change(edge: Edge, wishes: list[Wish], as_json: bool) -> None:
+    with Session(edge.settings, debug=edge.debug) as session:
+        levels = levels_of(session)
+        known = ", ".join(levels.loggers)
+        for wish in wishes:
+            if wish.logger and wish.logger not in levels.loggers:
+                to_stderr(f"The board has no logger {wish.logger} yet. It has {known}.")
+        if wishes:
+            levels = change(session, wishes)
+    show(edge.console, levels_listing(levels), as_json)
+
+
+def levels_listing(levels: Levels) -> Listing:
+    """List the loggers of a board."""
+    rows = [
+        (name, own or levels.level, "its own" if own else "")
+        for name, own in sorted(levels.loggers.items())
+    ]
+    return Listing(_COLUMNS, (rows,), levels.record, title=f"Level: {levels.level}", lean=True)
