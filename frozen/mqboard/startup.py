@@ -128,6 +128,7 @@ def _blame(board, before, store, logger):
     """
     from mqboard.modules.crashes import blame
 
+    forget("mqboard.modules.crashes")
     if blame(board.culprit, board.config.modules, store, logger):
         board.blackbox.healthy()
         if board.identity.mode == "safe" and not before.wanted:

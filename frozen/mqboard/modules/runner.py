@@ -13,7 +13,7 @@ import sys
 from micropython import const
 
 from mqboard import USER_PATH
-from mqboard.modules.crashes import Record
+from mqboard.once import forget
 from mqboard.router import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
@@ -150,7 +150,10 @@ class Modules:
             board.supervisor.add("forgiving", self._forgive, vital=False)
 
     def record(self):
-        """Return what NVS says of modules."""
+        """Return what NVS says of modules, a mqboard.modules.crashes.Record."""
+        from mqboard.modules.crashes import Record
+
+        forget("mqboard.modules.crashes")  # so seldom wanted
         return Record(self._store)
 
     def find(self, name):
