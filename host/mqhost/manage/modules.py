@@ -97,4 +97,5 @@ def _unknown(prefix: str, name: str, names: list[str]) -> str:
     if not names:
         return f"{text}: its configuration names none."
     close = get_close_matches(name, names, 1)
-    return f"{text}{f'; {close[0]}?' if close else ''} It has {', '.join(names)}."
+    meant = f"Did you mean {close[0]}? " if close else ""
+    return f"{text}. {meant}It has {', '.join(names)}."

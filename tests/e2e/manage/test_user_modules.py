@@ -1,15 +1,20 @@
 """Tests modules on a real board: the tutorial's, ours, bad ones, and /main.py."""
 
 import json
+import os
 import queue
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from mqhost.link.connection import Subscription
 from mqhost.paths import ROOT
 
 TUTORIAL = (ROOT / "docs" / "modules.md").read_text()
 BLINKY = re.search(r"```python\n(\"\"\"Blinks.*?)```", TUTORIAL, re.S)[1]
+PUT = re.search(r"```console\n(\$ python3 - > put.py.*?)```", TUTORIAL, re.S)[1]
 DIES = "async def start(board, settings):\n    1 / 0\n"
 DIED = 'ZeroDivisionError: divide by zero, File "/lib/dies.py", line 2, in start'
 HANGS = "while True:\n    pass\n"
@@ -31,18 +36,29 @@ def modules_of(board):
     return {module["name"]: module for module in json.loads(out)["modules"]}
 
 
-def test_modules_on_a_board(make_board):
-    files = {"/app/blinky.py": BLINKY, "/lib/dies.py": DIES, "/boot.py": "seen = []\n"}
-    files = {path: text.encode() for path, text in (files | {"/main.py": MAIN}).items()}
+def test_modules_on_a_board(make_board, tmp_path):
+    files = {"/lib/dies.py": DIES, "/boot.py": "seen = []\n", "/main.py": MAIN}
+    files = {path: text.encode() for path, text in files.items()}
     settings = {"blinky": {"pin": 4, "period_ms": 60}, "sysinfo": {"interval_s": 1}}
     board = make_board(files=files, modules=settings | {"dies": {}, "main": {}, "absent": {}})
     board.wait_online()
+    put_as_in_the_tutorial(board, tmp_path)
     with board.session() as session:
         check_blinky(board, session)
         check_sysinfo(board, session)
     check_states(board)
     check_new_code(board)
     check_help(board)
+
+
+def put_as_in_the_tutorial(board, folder):
+    (folder / "blinky.py").write_text(BLINKY)
+    commands = re.sub(r"^\$ ", "", PUT, flags=re.M).replace("esp32/test", board.prefix)
+    names = {"MQBOARD_SERVER": board.broker.host, "MQBOARD_PORT": str(board.broker.port)}
+    names["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-ec", commands], cwd=folder, env=os.environ | names, check=True)
+    code, out, err = board.mqboard("modules", "restart", "blinky")
+    assert (code, out) == (0, "blinky: running.\n"), err
 
 
 def check_blinky(board, session):
