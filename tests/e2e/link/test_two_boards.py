@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from mqwire import status_topic
+
 BOTH = 30.0  # seconds until they know of each other
 
 
@@ -39,8 +41,11 @@ def rename(board, which, prefix):
         assert session.request("reset").data == b"OK"
 
 
-def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, firmware):
+def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, firmware, broker):
     first, second, one, other = twins
+    broker.restart()  # there are no wills, and nothing is retained: they meet anew
+    with first.session() as session:
+        first.wait_status(session, lambda status: status.get("twin"), BOTH)
     for command in (("eval", "1"), ("info",), ("ota", "--image", firmware.app)):
         code, _, err = first.mqboard(*command)
         assert code == 5, err
@@ -54,6 +59,12 @@ def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, fir
     with first.session() as session:
         first.wait_status(session, lambda status: "twin" not in status)
         assert session.request_json("info")["id"] == one
+    # Whoever removes its status, it puts it back.
+    with first.session() as session:
+        session.status()
+        births = session.births
+        session.connection._client.publish(status_topic(first.prefix), b"", 1, True)
+        first.wait_status(session, lambda status: session.births > births)
     renamed = second.settings(prefix=f"{first.prefix}-renamed")
     second.prefix = renamed.prefix
     birth = second.wait_online()
