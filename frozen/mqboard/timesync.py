@@ -53,7 +53,8 @@ async def ask(clock, server, link):
     try:
         now = await sntp.ask(server, mqbuild.BUILD_TIME, dns=link.dns())
     except OSError as error:
-        log.warning("no time from %s: %s", server, error)
+        if clock.pause < _PAUSE_MAX_S:  # it is known by now
+            log.warning("no time from %s: %s", server, error)
         clock.pause = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
         return
     clock.pause = 0

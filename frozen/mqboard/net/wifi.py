@@ -64,8 +64,8 @@ class WifiLink(Link):
                 await asyncio.sleep(_TURN_S)
             try:
                 await self._join()
-            except MemoryError as error:
-                self.log.error("Wi-Fi: %s", error)
+            except Exception as error:  # a full heap, at most; and no reason to end the board
+                self.log.error("Wi-Fi: %r", error)
                 await asyncio.sleep(_PAUSE_S)
 
     async def _join(self):
