@@ -35,8 +35,7 @@ def restart(session: Session, mode: str = AS_IS, wait: float = WAIT) -> Restarte
     if mode and status.get("mode") != mode:
         raise BoardError(
             f"{session.prefix} is back in {status.get('mode')!s:.20} mode, not in {mode} mode; "
-            f"{_image(status)}. An image on trial begins in normal mode: wait until it is "
-            "confirmed, then try again."
+            f"{_image(status)}. Its log tells more."
         )
     return Restarted(status, time.monotonic() - start)
 
@@ -71,6 +70,11 @@ def _prepare(session: Session, mode: str) -> Any:
         raise RefusedError(
             f"The firmware of {session.prefix} ({_image(info)}) knows no modes; nothing was sent. "
             f"Restart it as it is with {command_line(session.prefix, 'reset')}, or update it."
+        )
+    if info.get("slot_state") == "pending":
+        raise RefusedError(
+            f"{session.prefix} has not confirmed the firmware that it runs, {_image(info)}: with a "
+            "restart it would go back to the one before. Nothing was sent; try again when it has."
         )
     session.hold_to(info.get("id"))
     return info.get("boot_id")

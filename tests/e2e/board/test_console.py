@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 from waiting import wait_until
 
 import mqwire
+from mqhost.errors import BoardError
 from mqhost.link.connection import Subscription
 
 PROMPT = "\n>>> "
@@ -63,9 +65,17 @@ def test_ctrl_c_gives_the_prompt_and_ctrl_d_the_board_as_often_as_one_likes(make
         board.wait_status(session, lambda status: status["reset_cause"] == "watchdog")
 
 
-def test_the_watchdog_waits_while_somebody_is_there(make_board):
+def test_ctrl_c_ends_a_command_first_and_the_watchdog_waits_at_the_prompt(make_board):
     board = make_board(watchdog={"timeout_s": 2})
     board.wait_online()
+    with board.session() as session, session.open("eval") as exchange:
+        exchange.send(b"print(3000 * 'x')\nwhile True: pass")
+        assert exchange.receive(10)
+        board.device.type(b"\x03")
+        with pytest.raises(BoardError, match="KeyboardInterrupt"):
+            while exchange.receive(10):
+                pass
+    assert board.eval("1+1") == "2"
     end = stop(board)
     board.device.type(b"import time; time.sleep(3); print(6*7)\r\n")
     board.device.wait_console("\n42", 20, since=end)

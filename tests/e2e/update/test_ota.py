@@ -48,13 +48,17 @@ def test_an_update_ends_confirmed_in_the_other_slot(board, firmware, variant):
     assert board.wait_confirmed()["image"] == firmware.sha256
 
 
-def test_a_confirmed_update_survives_a_power_cycle(board, variant):
+def test_a_confirmed_update_survives_a_power_cycle_and_may_be_taken_back(board, firmware, variant):
+    board.wait_settled()
     ota(board, variant("2.0.0"))
     board.device.power_off()
     boots = len(board.device.boots)
     board.device.power_on()
     board.device.wait_boots(boots + 1)
     assert board.wait_online()["version"] == "2.0.0"
+    code, out, err = board.mqboard("rollback")
+    assert code == 0, err
+    assert f"is back at {firmware.version} in slot ota_0, confirmed" in out
 
 
 def test_pushing_what_runs_sends_nothing(board, firmware):

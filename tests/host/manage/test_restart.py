@@ -47,10 +47,17 @@ def test_a_board_that_does_not_come_back_is_silent(session, board):
 
 
 def test_another_mode_than_that_asked_for_is_an_error(session, board):
-    board.facts |= {"id": "a1", "slot_state": "pending"}
+    board.facts["id"] = "a1"
     board.outcome = "ignored"
-    with pytest.raises(BoardError, match="in normal mode, not in safe mode; .* pending"):
+    with pytest.raises(BoardError, match="in normal mode, not in safe mode; version 0.1.0"):
         restart(session, SAFE, 10)
+
+
+def test_firmware_on_trial_is_not_sent_away_by_a_restart(session, board):
+    board.facts["slot_state"] = "pending"
+    with pytest.raises(RefusedError, match="has not confirmed .* Nothing was sent"):
+        restart(session, AS_IS, 10)
+    assert board.boots == 1
 
 
 def test_a_stale_status_is_not_taken_for_the_board_that_is_back(session, board):
