@@ -14,7 +14,6 @@ from esp32 import NVS, Partition
 from micropython import const
 
 import mqwire
-from mqboard import USER_PATH
 from mqboard.clock import jitter
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial
 from mqboard.health.reach import Reach
@@ -97,26 +96,10 @@ class Board:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
             add("brokers", lambda: back(lambda: self._receiver, self.say_goodbye), vital=False)
-        self._start_modules()
+        from mqboard.modules.begin import begin
+
+        begin(self, Store(NVS(NAMESPACE)))
         await self.supervisor.run()
-
-    def _start_modules(self):
-        named = self.config.modules
-        if named:
-            from mqboard.modules.runner import Modules  # a board without any has the memory
-
-            self.modules = Modules(self, Store(NVS(NAMESPACE)))
-        if self.identity.mode == "safe":
-            return
-        sys.path.extend(USER_PATH)  # see _boot.py
-        if named:
-            self.modules.start()
-        for path in () if "main" in named else ("/boot.py", "/main.py"):
-            try:
-                os.stat(path)
-            except OSError:
-                continue
-            self.log.warning('%s does not run unless "modules" names "main"', path)
 
     def _publish_log(self):
         return self.console.run(self._publish_line)

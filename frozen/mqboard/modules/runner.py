@@ -12,7 +12,7 @@ import sys
 
 from micropython import const
 
-from mqboard import USER_PATH
+from mqboard.modules import USER_PATH
 from mqboard.once import forget
 from mqboard.router import traceback
 

@@ -11,6 +11,7 @@ from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
 from mqboard.modules import runner, script, sysinfo
+from mqboard.modules.begin import begin
 from mqboard.modules.crashes import Record, blame
 from mqboard.modules.together import together
 
@@ -269,6 +270,17 @@ class MainTest(unittest.TestCase):
     def test_without_either_file_it_has_failed(self):
         _, module = start_and_wait({}, "main", "failed", modules={"main": {}})
         self.assertIn("no /main.py", module.error)
+
+
+class BeginTest(unittest.TestCase):
+    def test_whatever_goes_wrong_the_board_goes_on(self):
+        bench = Bench({"a.py": GOOD})
+        bench.modules = None
+        bench.config.modules = 5
+        path = list(sys.path)
+        begin(bench, Store(bench.nvs))
+        sys.path[:] = path
+        self.assertIn("not all modules", bench.log.lines[0])
 
 
 class CrashesTest(unittest.TestCase):

@@ -1,0 +1,39 @@
+"""Starts the user's modules, once in a boot; loaded for that, and not kept."""
+
+import os
+import sys
+
+from mqboard.modules import USER_PATH
+from mqboard.once import forget
+
+_SCRIPTS = ("/boot.py", "/main.py")
+
+
+def begin(board, store):
+    """Start what the configuration of `board` names; `store` is a health.bootrecord.Store."""
+    try:
+        _begin(board, store)
+    except Exception as error:  # no module is worth a board that nobody can reach
+        board.log.exception(error, "not all modules could be started")
+    forget("mqboard.modules.begin")
+    if not board.modules:
+        forget("mqboard.modules")
+
+
+def _begin(board, store):
+    named = board.config.modules
+    if named:
+        from mqboard.modules.runner import Modules  # a board without any has the memory
+
+        board.modules = Modules(board, store)
+    if board.identity.mode == "safe":
+        return
+    sys.path.extend(USER_PATH)  # see _boot.py
+    if named:
+        board.modules.start()
+    for path in () if "main" in named else _SCRIPTS:
+        try:
+            os.stat(path)
+        except OSError:
+            continue
+        board.log.warning('%s does not run unless "modules" names "main"', path)
