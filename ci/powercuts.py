@@ -257,7 +257,7 @@ class Sweep:
         for _ in range(2):
             self._desk.power_on()
             self._boot(settled)
-            facts = self._desk.life.board.identity.facts()
+            facts = self._desk.life.board.identity.facts(None)
             if self._runs is not story.repaired or facts["slot_state"] != "valid":
                 raise Bricked("the confirmed image does not stay")
             if facts["failed"] or facts["mode"] != "normal":
@@ -307,10 +307,10 @@ def stories(desk: Desk, blocks: int) -> Iterator[Story]:
     yield Story("a full update", later, second, third, third)
     yield Story("a delta update", later, second, third, third, delta=True)
     yield Story("an update that fails", later, second, third, fourth, fails=True, delta=True)
-    yield Story("an update that compacts NVS", _nearly_full(desk, later), second, third, third)
+    yield Story("an update that compacts NVS", nearly_full(desk, later), second, third, third)
 
 
-def _nearly_full(desk: Desk, flash: bytes) -> bytes:
+def nearly_full(desk: Desk, flash: bytes) -> bytes:
     """Return that flash with room in NVS for a few more values only."""
     desk.flash.restore(flash)
     nvs = Nvs(desk.flash, desk.table.find_type(DATA, NVS))

@@ -31,6 +31,7 @@ GROUPS = (
     "update",
     "mqtt",
     "powercuts",
+    "config",
     "faults",
     "storage",
     "docker",

@@ -24,9 +24,11 @@ from types import ModuleType
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ci.desk.clock import Clock, Loop
+from ci.desk.filesystem import Files
 from ci.desk.modules import Modules
 from ci.desk.torn import Torn
 from mqhost.build import board as boards
+from mqhost.flash.filesystem import make_filesystem
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
 from mqhost.signing.keys import SigningKey
 from mqhost.sim.bootloader import Choice
@@ -61,20 +63,20 @@ class Desk:
         self.table = table
         # Whose offers it takes: a key of its own, and of this process only.
         self.key = SigningKey(rsa.generate_private_key(65537, 8 * SIGNATURE_SIZE), "the desk")
-        self.config = flash.path.with_suffix(".json")  # the board's /config.json
-        self.config.write_text(json.dumps(CONFIG))
         self.chip = Chip(flash, table, Radio({}), _MAC)
         self.cause = ResetCause.PWRON
         self.life: Life | None = None  # the last boot
         self.end: BaseException | None = None  # how the last boot ended
         self.healthy = True  # False: the board never calls itself healthy
-        self.connected = True  # False: its broker cannot be reached
+        self.connected = True  # False: no broker can be reached
+        self.brokers = {"desk"}  # the names of those that can be
         self.faults: list[BaseException] = []  # what on-board code let out, ever
         self.console = io.StringIO()  # what the board printed since its last boot
         # What was to be installed: (address of the slot, size, hex SHA-256).
         self.installs: list[tuple[int, int, str]] = []
         self.clock = Clock()
-        self._modules = Modules(self._given())
+        self.files = Files(flash, table.find("vfs"), self._running, self._lost)
+        self._modules = Modules(self._given(), {"open": self.files.open})
 
     def power_on(self) -> None:
         """Have the next `run` begin with power coming back."""
@@ -101,6 +103,7 @@ class Desk:
             choice = self.chip.bootloader.boot()
             look(choice)
             self.chip.start_cpu(choice.slot, self.cause)
+            self.files.mount()
             with self._modules.loaded() as modules, contextlib.redirect_stdout(self.console):
                 self._enter(modules, choice)
                 life = Life(self)
@@ -140,6 +143,7 @@ class Desk:
             },
             "mqbuild": build,
             "asyncio.core": {},
+            "os": vars(self.files.os()),
             # Life itself is the board's MQTT client and supervisor.
             "mqboard.mqtt": {"Client": lambda *_, **__: self.life},
             "mqboard.health.supervisor": {"Supervisor": lambda *_, **__: self.life},
@@ -148,18 +152,14 @@ class Desk:
 
     def _call(self, op: int, x: int = 0, y: int = 0, data=None, into=None):
         """Do what boards/sim/modules/_bus.py does, without the processes."""
-        if self.end:
-            raise Ended
+        self._running()
         try:
             given = b"" if data is None else bytes(data)
             answer = self.chip.handle(Request(Op(op), 0, len(given), x, y), given)
         except EspError as error:
             raise OSError(-error.code, error.name) from error
         except (PowerLost, CpuEnds) as error:
-            self.end = error
-            if self.life:
-                self.life.over.set()
-            raise Ended from error
+            self._lost(error)
         if isinstance(answer, bytes) and into is not None:
             if len(answer) > len(into):
                 raise OSError(-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
@@ -167,9 +167,20 @@ class Desk:
             return len(answer)
         return answer
 
-    def _read(self, address: int, buffer) -> None:
+    def _running(self) -> None:
+        """Raise Ended if the CPU runs no more."""
         if self.end:
             raise Ended
+
+    def _lost(self, error: PowerLost | CpuEnds) -> None:
+        """End the CPU, for the reason `error`."""
+        self.end = error
+        if self.life:
+            self.life.over.set()
+        raise Ended from error
+
+    def _read(self, address: int, buffer) -> None:
+        self._running()
         buffer[:] = self.flash.read(address, len(buffer))
 
 
@@ -194,7 +205,6 @@ class Life:
         self._desk = desk
         self._handlers: dict[str, Callable] = {}
         desk.life = self
-        startup._CONFIG = str(desk.config)
         self.board = startup.assemble()
         self.router = self.board.router
         self._real_install = self.board._install
@@ -267,7 +277,7 @@ class Life:
     @property
     def connected(self) -> bool:
         """Return whether there is a broker."""
-        return self._desk.connected
+        return self._desk.connected and self.board.config.host in self._desk.brokers
 
     def add(self, name: str, start: Callable, vital: bool = True) -> None:
         """Run a task of the board's."""
@@ -327,7 +337,11 @@ def open_desk(path: Path) -> Desk:
     definition = boards.find("sim")
     table = PartitionTable.load(definition.partitions, definition.flash_size)
     Torn.create(path, definition.flash_size, bytes(TABLE_OFFSET) + table.to_bytes())
-    return Desk(Torn(path), table)
+    flash = Torn(path)
+    vfs = table.find("vfs")
+    content = {"/config.json": json.dumps(CONFIG).encode()}
+    flash.program(vfs.offset, make_filesystem(vfs.size, content))
+    return Desk(flash, table)
 
 
 def _print_exception(error: BaseException, file=None) -> None:

@@ -16,15 +16,17 @@ from mqhost.paths import BOARDS, FROZEN, ROOT
 _FOLDERS = (FROZEN, BOARDS / "sim" / "modules", ROOT / "tests" / "board" / "cpython")
 # What the board imports by these names is its own; the host keeps what it has.
 _OWN = ("mqboard", "mqwire", "mqbuild", "micropython", "deflate", "esp32", "machine", "network")
-_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core")
+_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core", "os")
 
 
 class Modules:
-    """A board's modules. `given` are those that are not to be looked for: contents by name."""
+    """A board's modules. `given` are those that are not to be looked for: contents by name.
+    `builtin` are names that each of the others has from its beginning.
+    """
 
-    def __init__(self, given: dict[str, dict]) -> None:
+    def __init__(self, given: dict[str, dict], builtin: dict[str, object]) -> None:
         self._modules = {name: _module(name, content) for name, content in given.items()}
-        self._finder = _Finder()
+        self._finder = _Finder(builtin)
 
     @contextlib.contextmanager
     def loaded(self) -> Iterator[dict[str, types.ModuleType]]:
@@ -43,8 +45,9 @@ class Modules:
 class _Finder:
     """Finds the board's modules, and keeps their code."""
 
-    def __init__(self) -> None:
+    def __init__(self, builtin: dict[str, object]) -> None:
         self._loaders: dict[str, _Loader] = {}
+        self._builtin = builtin
 
     def find_spec(self, name: str, path: list[str] | None = None, target=None):
         """Find a module, as importlib.abc.MetaPathFinder does."""
@@ -57,11 +60,17 @@ class _Finder:
             if name.partition(".")[0] not in _OWN or not found:
                 return None
             self._loaders[name] = _Loader(name, str(found))
+            self._loaders[name].builtin = self._builtin
         return importlib.util.spec_from_file_location(name, loader=self._loaders[name])
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
     code: types.CodeType | None = None
+    builtin: dict[str, object]
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__dict__.update(self.builtin)
+        super().exec_module(module)
 
     def get_code(self, fullname: str):
         self.code = self.code or super().get_code(fullname)

@@ -28,7 +28,7 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("log", "modules", "rollback")
+_COMMANDS = ("config", "log", "modules", "rollback")
 
 
 class Board:

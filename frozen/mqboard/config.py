@@ -10,8 +10,9 @@ import os
 
 from micropython import const
 
-from mqwire.config import FAULT, MAX_KEPT, read
+from mqwire.config import MAX_KEPT
 
+PATH = "/config.json"
 _ENOENT = const(2)
 _EEXIST = const(17)
 
@@ -24,16 +25,22 @@ class Config:
     """A configuration: its values as attributes (mqwire.config.KEYS), and `text`, the JSON it came
     from, until it is kept as a good one; `complaint` is "" or says what is doubtful in it."""
 
+    # In the class while it is so, and not in each object.
+    missing = ""  # the path of its file, when that is gone and this is the copy
+    trial = False  # this boot tries it, see mqboard.health.configtrial
+    kept = False  # NVS has this very one as the last good one
+
 
 def parse(text):
     """Return the Config that `text` says; raise ConfigError."""
+    from mqwire.config import FAULT, read  # not to stay, see mqboard.startup
+
     try:
         root = json.loads(text)
     except ValueError:
         raise ConfigError("not JSON")
     config = Config()
     config.text = text
-    config.missing = ""  # the path of its file, when that is gone and this is the copy
     wrong = read(root, config)
     config.complaint = "; ".join(["%s %s" % (key, what) for _, key, what in wrong])
     if any([severity == FAULT for severity, _, _ in wrong]):
@@ -41,17 +48,20 @@ def parse(text):
     return config
 
 
-def load(path, store):
-    """Return (Config, complaint). The last good configuration of `store` stands in for a bad file.
+def load(path, store, text=None):
+    """Return (Config, complaint): of the file `path`, or of `text` if it is given. The last good
+    configuration of `store` stands in for a bad file.
 
-    `complaint` is "" or says what is wrong with the file, or doubtful. Raises ConfigError
-    when neither serves.
+    `complaint` is "" or says what is wrong with the file, or doubtful. Raises ConfigError when
+    neither serves.
     """
     missing = ""
     try:
-        with open(path) as file:
-            config = parse(file.read())
-            return config, config.complaint and "%s: %s" % (path, config.complaint)
+        if text is None:
+            with open(path) as file:
+                text = file.read()
+        config = parse(text)
+        return config, config.complaint and "%s: %s" % (path, config.complaint)
     except (OSError, ValueError, MemoryError) as error:  # no UTF-8, or no end of it
         if isinstance(error, OSError) and error.errno == _ENOENT:
             missing = path
@@ -66,18 +76,20 @@ def load(path, store):
     return config, complaint + "; using the last good configuration"
 
 
-def write_back(path, text, log):
-    """Write the file `path` anew from its copy in NVS: it is gone, as when the filesystem is new.
+def replace(path, text):
+    """Write the file `path`, which appears whole or not at all. Raises OSError."""
+    for end in range(1, len(path)):
+        if path[end] == "/":
+            _make_folder(path[:end])
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
 
-    The file appears whole or not at all.
-    """
+
+def write_back(path, text, log):
+    """Write the file `path` anew from its copy in NVS: it is gone, as with a new filesystem."""
     try:
-        for end in range(1, len(path)):
-            if path[end] == "/":
-                _make_folder(path[:end])
-        with open(path + ".new", "w") as file:
-            file.write(text)
-        os.rename(path + ".new", path)
+        replace(path, text)
         log.warning("%s was missing: written back from its copy in NVS", path)
     except (OSError, MemoryError) as error:
         log.error("%s is missing and cannot be written back: %s", path, error)

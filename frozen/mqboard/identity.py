@@ -34,6 +34,13 @@ class Identity:
         self.twin = None  # the id of another board that has our prefix (mqboard.twins)
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
         self.disabled = None  # {name: why} of modules that are not to run
+        # A new configuration on trial, or the one that failed last, by the id of its command:
+        # {"id", "state": "trial" or "failed", "code", "reason"}
+        self.config = None
+
+    def trying(self):
+        """Return whether this boot tries a new configuration."""
+        return bool(self.config) and self.config["state"] == "trial"
 
     def facts(self, rssi):
         """Return what the birth message says, as a dict; `rssi` in dBm, or None."""
@@ -56,7 +63,7 @@ class Identity:
             "id": self.id,
             "rssi": rssi,
         }
-        for key in ("storage", "twin", "disabled"):  # said when there is something to say
+        for key in ("storage", "twin", "disabled", "config"):  # when there is something to say
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         return facts

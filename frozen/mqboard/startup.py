@@ -28,7 +28,6 @@ from mqboard.timeofday import Clock
 from mqboard.update import slots
 from mqwire import flash
 
-_CONFIG = "/config.json"
 _RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
 
 
@@ -89,6 +88,8 @@ def assemble():
     mark("board")
     logger.debug("boot: %s", taken())
     forget("mqboard.startup")
+    forget("mqwire.config")  # the rules of the configuration: 1.7 KB on 64 bits
+    forget("mqwire.names")
     gc.collect()
     gc.threshold(-1)
     return board
@@ -137,12 +138,22 @@ def _blame(board, before, store, logger):
 
 
 def _load_config(store, me, logger):
+    text = None
+    if store.get("config_trial"):
+        from mqboard.health import configtrial  # only while there is something to it
+
+        me.config, text = configtrial.resolve(store, config.PATH, me.reset_cause, logger)
     try:
-        loaded, complaint = config.load(_CONFIG, store)
+        if me.trying():
+            loaded = config.parse(text)  # what was good once does not stand in for it
+            loaded.trial = True
+            complaint = loaded.complaint
+        else:
+            loaded, complaint = config.load(config.PATH, store, text)
     except config.ConfigError as error:
         os.dupterm(None)
-        if me.slot_state == "pending":
-            raise  # the image before this one may understand the configuration
+        if me.trying() or me.slot_state == "pending":
+            raise  # main.py resets, and then the configuration or the image before it is back
         raise Unprovisioned("no usable configuration: %s" % error)
     if complaint:
         logger.error("%s", complaint)

@@ -148,6 +148,8 @@ PLAIN_PORT = 1883
 TLS_PORT = 8883
 # With less time to confirm an update than so many times health_s, none would ever be confirmed.
 LEAST_CONFIRM = 2
+# A new configuration has update.confirm_s to prove itself, and so long at most, whatever it says.
+MAX_TRIAL_S = 3600
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # What a board keeps a copy of in NVS, the configuration and PEM files: ESP-IDF takes no larger

@@ -99,6 +99,9 @@ class Identity:
     oldest = 0
     failed = None
 
+    def trying(self):
+        return False
+
 
 class Bench:
     """A receiver with everything around it."""

@@ -53,6 +53,8 @@ def _find(board, spare, store):
         raise _Refused("an update is under way, into the other slot")
     if board.identity.slot_state not in flash.CONFIRMED_STATES:
         raise _Refused("the running image is not confirmed yet, and goes back by itself if it must")
+    if board.identity.trying():
+        raise _Refused("its configuration is on trial, and goes back by itself if it must")
     image = slots.image_hash(spare, store)
     if not image:
         raise _Refused("there is no image in the other slot")

@@ -69,11 +69,11 @@ class Trial:
         that is all.
         """
         self._begun["due"] = True
-        self._note("trial", self._begun)
+        self.note("trial", self._begun)
 
     def image(self):
         """Return the hash of the image on trial, or None."""
-        return (_parse(self._store.get("trial"), dict) or {}).get("image")
+        return (parse(self._store.get("trial"), dict) or {}).get("image")
 
     def cancel(self):
         """Forget the image on trial: it will not be booted after all."""
@@ -83,7 +83,7 @@ class Trial:
         """Note why the image on trial gives up: `reason` for people, `code` of mqwire.codes. When
         the note gets lost, the reset cause has to tell.
         """
-        self._note("why", [code, reason[:_REASON_MAX]])
+        self.note("why", [code, reason[:_REASON_MAX]])
 
     def confirmed(self):
         """Forget trial and failures: the running image proved good."""
@@ -98,16 +98,16 @@ class Trial:
         bootloader marks the image it rolled back. One that was never due is not blamed: the mark
         may be that of an image before it, and whatever reset the board did so before it booted.
         """
-        trial = _parse(self._store.get("trial"), dict)
+        trial = parse(self._store.get("trial"), dict)
         if trial and trial.get("image") != image:
             if trial.pop("due", False) and other_state in ("aborted", "invalid"):
-                trial["code"], trial["reason"] = self._why() or _guess(reset_cause)
-                if not self._note("failed", trial):
+                trial["code"], trial["reason"] = self.why(reset_cause)
+                if not self.note("failed", trial):
                     return trial  # NVS is full: each boot finds out anew
             self._store.erase("trial")
-        return _parse(self._store.get("failed"), dict)
+        return parse(self._store.get("failed"), dict)
 
-    def _note(self, key, value):
+    def note(self, key, value):
         """Keep `value` as JSON; return whether that could be. No board may die of a full NVS."""
         try:
             self._store.set(key, json.dumps(value))
@@ -115,10 +115,10 @@ class Trial:
         except (OSError, MemoryError):
             return False
 
-    def _why(self):
-        """Return what the image that was rolled back said last: [code, reason], or None."""
-        why = _parse(self._store.get("why"), list)
-        return why if why and len(why) == 2 else None
+    def why(self, reset_cause):
+        """Return why what was on trial gave up: (code, reason), as it said last, or a guess."""
+        told = parse(self._store.get("why"), list)
+        return told if told and len(told) == 2 else _guess(reset_cause)
 
 
 def kept_number(store, key):
@@ -137,7 +137,8 @@ def keep_seq(store, seq):
         store.set("seq", str(seq))
 
 
-def _parse(text, kind):
+def parse(text, kind):
+    """Return the value of a JSON `text` if it is of that kind; None for all else."""
     try:
         value = json.loads(text) if text else None
     except ValueError:

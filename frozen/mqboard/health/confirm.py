@@ -1,4 +1,5 @@
-"""Waits until a boot is healthy, then reachable; confirms an image on trial, or has it rolled back.
+"""Waits until a boot is healthy, then reachable; confirms the image or the configuration that is on
+trial, or has the one before it come back.
 
 The board runs this once, at first.
 """
@@ -13,7 +14,7 @@ from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
-from mqwire.config import MAX_KEPT
+from mqwire.config import MAX_KEPT, MAX_TRIAL_S
 
 _GOOD = "good_"  # and the slot's label: key in the store of what is known of the image there
 
@@ -21,7 +22,7 @@ _GOOD = "good_"  # and the slot's label: key in the store of what is known of th
 async def settle(board):
     """Wait until `board` is healthy and reachable; then keep its configuration, confirm its image.
 
-    An image on trial that takes too long is rolled back instead.
+    An image or a configuration on trial that takes too long is rolled back instead.
     """
     me = board.identity
     settings = board.config
@@ -36,12 +37,8 @@ async def settle(board):
         await trial.turn(True)
     mark("reachable")
     board.log.debug("boot: %s", taken())
-    try:
-        # None: settled once, and died then.
-        if settings.text and store.get("config", MAX_KEPT) != settings.text:
-            store.set("config", settings.text)
-    except (OSError, MemoryError) as error:
-        board.log.error("the configuration cannot be kept in NVS: %s", error)
+    if settings.text:  # None: settled once, and died then
+        await _keep_config(board, store)
     if settings.missing:
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
@@ -74,6 +71,30 @@ async def settle(board):
     board.settled = True
 
 
+async def _keep_config(board, store):
+    """Make the configuration the last good one; what proved good does so with this, and not before.
+    """
+    me = board.identity
+    settings = board.config
+    try:
+        if settings.trial:
+            from mqboard.health import configtrial  # as in startup
+
+            configtrial.keep(store, settings.text, board.log)
+            settings.trial = False
+            me.config = None
+            board.announce()
+            board.log.info("the new configuration is confirmed")
+        elif store.get("config", MAX_KEPT) != settings.text:
+            store.set("config", settings.text)
+        settings.kept = True
+    except (OSError, MemoryError) as error:
+        board.log.error("the configuration cannot be kept in NVS: %s", error)
+        if settings.trial:
+            Trial(store).blame(codes.FLASH_ERROR, "it cannot be kept in NVS: %s" % error)
+            await board.restart("back to the last good configuration")
+
+
 def _keep_seq(board, store):
     me = board.identity
     try:
@@ -102,7 +123,7 @@ def read_good(label, store):
 
 
 class _Watch:
-    """Waits with the image on trial, and has it rolled back when its time is over."""
+    """Waits with what is on trial, and has the one before it come back when its time is over."""
 
     def __init__(self, board, trial):
         self._board = board
@@ -120,12 +141,15 @@ class _Watch:
             self._had_broker = True
             mark("broker")
         await asyncio.sleep(0.1)
+        trial = board.config.trial
         limit = board.config.confirm_s
+        if trial:
+            limit = min(limit, MAX_TRIAL_S)
         late = ticks_diff(ticks_ms(), self._started) > limit * 1000
-        if late and board.identity.slot_state == "pending":
+        if late and (trial or board.identity.slot_state == "pending"):
             code, reason = self._verdict(healthy)
             self._trial.blame(code, "%s within %d s" % (reason, limit))
-            await board.restart("rollback")
+            await board.restart("back to the last good configuration" if trial else "rollback")
 
     def _verdict(self, healthy):
         if not healthy:

@@ -101,6 +101,8 @@ def admit(offer, mine, slot):
     if mine.slot_state not in ("valid", "undefined"):
         # The other slot is what the board goes back to if this image fails.
         raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
+    if mine.trying():
+        raise Refusal(wire.UNCONFIRMED, "its configuration is not confirmed yet")
 
 
 def _check_blocks_topic(topic, prefix):

@@ -6,6 +6,7 @@ an image as its own, and so that what a board has written can be listed here.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from littlefs import LittleFS, UserContext
 from littlefs.errors import LittleFSError
@@ -16,7 +17,13 @@ from mqhost.errors import UsageError
 BLOCK = 4096
 # VfsLfs2's defaults for readsize and progsize; with them its caches have 4 * 32 bytes.
 _ACCESS = 32
-_LOOKAHEAD = 32
+PARAMETERS: dict[str, Any] = {
+    "block_size": BLOCK,
+    "read_size": _ACCESS,
+    "prog_size": _ACCESS,
+    "cache_size": 4 * _ACCESS,
+    "lookahead_size": 32,
+}
 # The oldest layout that LittleFS 2 has: every MicroPython since 1.12 mounts it.
 _DISK_VERSION = 0x00020000
 # The root folder's pair of blocks; a small filesystem has nothing else to be listed from.
@@ -25,15 +32,7 @@ _ROOT = 2 * BLOCK
 
 def blank_filesystem(size: int) -> LittleFS:
     """Make a LittleFS of `size` bytes with nothing in it; its image is `context.buffer`."""
-    return LittleFS(
-        block_size=BLOCK,
-        block_count=size // BLOCK,
-        read_size=_ACCESS,
-        prog_size=_ACCESS,
-        cache_size=4 * _ACCESS,
-        lookahead_size=_LOOKAHEAD,
-        disk_version=_DISK_VERSION,
-    )
+    return LittleFS(block_count=size // BLOCK, disk_version=_DISK_VERSION, **PARAMETERS)
 
 
 def make_filesystem(size: int, files: dict[str, bytes]) -> bytes:
@@ -77,16 +76,8 @@ def list_files(read: Callable[[int, int], bytes], size: int) -> list[str]:
 
 
 def _walk(context: UserContext) -> list[str]:
-    filesystem = LittleFS(
-        context,
-        mount=False,
-        block_size=BLOCK,
-        block_count=0,  # what the filesystem itself says
-        read_size=_ACCESS,
-        prog_size=_ACCESS,
-        cache_size=4 * _ACCESS,
-        lookahead_size=_LOOKAHEAD,
-    )
+    # block_count: what the filesystem itself says
+    filesystem = LittleFS(context, mount=False, block_count=0, **PARAMETERS)
     filesystem.mount()
     found = []
     for folder, _, names in filesystem.walk("/"):

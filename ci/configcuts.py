@@ -1,0 +1,229 @@
+"""Cuts the power at every flash operation of a change of a board's configuration.
+
+    the running configuration, a new one -> sweep -> how often power went, and what was lost by it
+
+On the desk (ci.desk), where files lie in a real LittleFS on the simulated flash. Whatever the cut,
+the board must, once power is back,
+
+  - come up with the old configuration or the new one, complete, in its file and in NVS,
+  - reach its broker and settle, after going back by itself where the new one does not reach it,
+  - stay so over power cycles, and take the next change.
+
+Power also goes a second time, while the board recovers from the first.
+"""
+
+import asyncio
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ci.desk import CONFIG, PREFIX, Desk, Life, open_desk
+from ci.powercuts import TEARS, Bricked, Count, Cut, Image, nearly_full, settled
+from mqhost.flash.partition import DATA, NVS
+from mqhost.progress import Progress, silent
+from mqhost.sim.bootloader import NothingBootable
+from mqhost.sim.flash import PowerLost
+from mqhost.sim.nvs import BLOB, Nvs
+from mqwire import command_topic, header
+
+_MOST_BOOTS = 8
+_idents = itertools.count()  # of commands
+_PATIENCE = 100  # seconds of board time until a board that has not settled never will
+_RESTART_SECONDS = 10  # of board time, that a reset takes at most
+
+
+@dataclass(frozen=True)
+class Story:
+    """A change: `flash` as it is before, with a configuration out of `known` running; `wish` is the
+    command's tail, `text` its body; `ends` are the configurations that it may end with, the last
+    one if power stays.
+    """
+
+    name: str
+    flash: bytes
+    wish: str
+    text: str
+    ends: tuple[str, ...]
+
+
+@dataclass
+class Change:
+    """Plays the host: asks the settled board for the change and waits until it resets."""
+
+    wish: str
+    text: str
+    told: dict = field(default_factory=dict)  # what the board answered
+
+    async def __call__(self, life: Life) -> None:
+        """Send the command."""
+        await in_time(life)
+        command = header(0, True) + self.text.encode()
+        ident = f"{next(_idents):08x}"
+        life.tell(command_topic(PREFIX, "config", ident, self.wish), command)
+        reply = await life.reply(ident)
+        self.told = json.loads(reply[2:])
+        if "window_s" in self.told:
+            await asyncio.sleep(_RESTART_SECONDS)
+
+
+class Sweep:
+    """Tells stories to one desk board and cuts its power."""
+
+    def __init__(self, desk: Desk, seed: int = 0):
+        self.count = Count()
+        self._desk = desk
+        self._random = random.Random(seed)
+
+    def length(self, story: Story) -> int:
+        """Return how many flash operations a story has; raises Bricked if it does not end well."""
+        self._begin(story)
+        before = self._desk.flash.counters.operations
+        self._tell(story)
+        self._check(story.ends[-1:])
+        return self._desk.flash.counters.operations - before
+
+    def cut(self, story: Story, cut: Cut) -> None:
+        """Tell `story` with that cut, and count it."""
+        try:
+            self._cut(story, cut)
+        except (Bricked, NothingBootable, TimeoutError, RuntimeError) as error:
+            console = self._desk.console.getvalue()[-600:]
+            self.count.bricks.append(f"{story.name}, {cut}: {error!r}\n{console}")
+
+    def _cut(self, story: Story, cut: Cut) -> None:
+        self.count.cuts += 1
+        self._begin(story)
+        self._arm(cut.at, cut.tear)
+        self._tell(story)
+        if cut.again is not None:
+            self._desk.power_on()
+            self._arm(cut.again, cut.tear)
+            self._settle()
+        for _ in range(2):
+            self._desk.power_on()
+            self._settle()
+            self._check(story.ends)
+        if not self._boot(Change("push", NEXT)):
+            raise Bricked("the board does not take the next configuration")
+        self._settle()
+        self._check((NEXT,))
+
+    def _begin(self, story: Story) -> None:
+        self._desk.flash.restore(story.flash)
+        self._desk.power_on()
+        self._desk.faults.clear()
+
+    def _arm(self, operations: int, tear: float | str) -> None:
+        flash = self._desk.flash
+        flash.noise = self._random if tear == "noise" else None
+        flash.cut_power_after(operations, 1.0 if isinstance(tear, str) else tear)
+
+    def _tell(self, story: Story) -> None:
+        """Play the story itself, until the board has settled again or power is lost."""
+        change = Change(story.wish, story.text)
+        if self._boot(change):
+            self._settle()
+        elif not isinstance(self._desk.end, PowerLost):
+            raise Bricked(f"the board answers {change.told}")
+
+    def _settle(self) -> None:
+        """Boot until the board has settled, or power is lost."""
+        for _ in range(_MOST_BOOTS):
+            if not self._boot(in_time):
+                return
+        raise Bricked("the board does not settle")
+
+    def _boot(self, script) -> bool:
+        """Boot once; return True if the board reset itself."""
+        reset = self._desk.run(script)
+        if self._desk.faults:
+            raise Bricked(f"on-board code let out {self._desk.faults[0]!r}")
+        if self._desk.files.formatted:
+            raise Bricked("the filesystem could not be mounted")
+        return reset
+
+    def _check(self, ends: tuple[str, ...]) -> None:
+        """Raise Bricked unless one of these configurations is in the file and in NVS."""
+        text = file_of(self._desk)
+        if text not in ends:
+            raise Bricked(f"the file is {text!r:.200}")
+        if kept_of(self._desk) != text:
+            raise Bricked(f"NVS has {kept_of(self._desk)!r:.200}")
+
+
+async def in_time(life: Life) -> None:
+    """Wait until the boot is settled, or resets; TimeoutError if it does neither."""
+    await asyncio.wait_for(settled(life), _PATIENCE)
+
+
+def sweep(
+    folder: Path, cuts: int | None = None, seed: int = 0, progress: Progress = silent
+) -> Count:
+    """Cut the power at every flash operation of every story; with `cuts` only at so many of them,
+    by chance. `folder` is for the flash file. The same arguments make the same cuts.
+    """
+    desk = open_desk(folder / "configcuts.flash")
+    chance = random.Random(seed)
+    all_cuts = [(story, cut) for story in stories(desk) for cut in _cuts(desk, story, chance)]
+    chosen = all_cuts if cuts is None else chance.sample(all_cuts, min(cuts, len(all_cuts)))
+    sweeper = Sweep(desk, seed)
+    for done, (story, cut) in enumerate(chosen):
+        progress("cutting power", done, len(chosen))
+        sweeper.cut(story, cut)
+    return sweeper.count
+
+
+def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:
+    """Yield a cut at every operation with every tear, and one with another cut after it."""
+    length = Sweep(desk).length(story)
+    for at in range(length):
+        yield from (Cut(at, tear) for tear in TEARS)
+        yield Cut(at, chance.choice(TEARS), again=chance.randrange(min(length, 20)))
+
+
+def _config(host: str = "desk", **more: object) -> str:
+    """Return a configuration with the broker `host`, a password, and about 1 KB in it."""
+    broker = {"host": host, "tls": False, "user": "u", "password": "a secret"}
+    filler = {"filler": {"text": "x" * 800}}
+    return json.dumps(CONFIG | {"broker": broker, "modules": filler} | more)
+
+
+OLD, NEW, NEXT = _config(), _config(log={"level": "debug"}), _config(log={"level": "error"})
+DEAD = _config("nobody")
+
+
+def stories(desk: Desk) -> Iterator[Story]:
+    """Make the stories: a new configuration that reaches the broker, with a secret left out; one
+    that does not; going back by command; and one that finds NVS about to be compacted.
+    """
+    desk.flash.program(desk.table.slots[0].offset, Image.make(desk, "1.0", b"firmware").app)
+    desk.run(settled)
+    Sweep(desk).length(Story("", desk.flash.snapshot(), "push", OLD, (OLD,)))
+    first = desk.flash.snapshot()
+    masked = NEW.replace("a secret", "<secret broker.password>")
+    good = Story("a good one", first, "push", masked, (OLD, NEW))
+    yield good
+    yield Story("one that does not reach the broker", first, "push", DEAD, (OLD,))
+    Sweep(desk).length(good)
+    second = desk.flash.snapshot()
+    yield Story("the one before", second, "revert", "", (NEW, OLD))
+    full = nearly_full(desk, second)
+    yield Story("a good one, NVS nearly full", full, "push", NEXT, (NEW, NEXT))
+    yield Story("a dead one, NVS nearly full", full, "push", DEAD, (NEW,))
+
+
+def file_of(desk: Desk) -> str:
+    """Return the board's configuration file, as it is in flash."""
+    desk.end = None
+    desk.files.mount()
+    with desk.files.open("/config.json") as file:
+        return file.read()
+
+
+def kept_of(desk: Desk) -> str:
+    """Return the last good configuration in NVS."""
+    nvs = Nvs(desk.flash, desk.table.find_type(DATA, NVS))
+    return nvs.get(b"mqboard", b"config", BLOB).decode()

@@ -1,0 +1,150 @@
+"""Gives a board on the desk its filesystem: a real LittleFS in the vfs partition of its flash.
+
+open(), os.rename() … of on-board code -> Files -> LittleFS -> Flash, where power may go
+"""
+
+import errno
+import io
+import os
+import types
+from collections.abc import Callable
+from typing import Any
+
+from littlefs import LittleFS, UserContext, lfs
+from littlefs.errors import LittleFSError
+from littlefs.lfs import LFSConfig
+
+from mqhost.flash.filesystem import BLOCK, PARAMETERS
+from mqhost.flash.partition import Partition
+from mqhost.sim.flash import Flash, PowerLost
+
+_TAKEN_OVER = ("rename", "mkdir", "stat", "remove")
+
+
+class Files:
+    """The filesystem of a board. `lost(error)` is called when power goes in one of its operations,
+    and raises: as the CPU does then, it runs no more. `running()` raises when that was before.
+    """
+
+    def __init__(
+        self,
+        flash: Flash,
+        partition: Partition,
+        running: Callable[[], None],
+        lost: Callable[[PowerLost], None],
+    ) -> None:
+        self._context = _Context(flash, partition)
+        self._running = running
+        self._lost = lost
+        self._mounted: LittleFS | None = None
+        self.formatted = 0  # how many times there was none that could be mounted
+
+    def mount(self) -> None:
+        """Mount it, made anew if it cannot be, as _boot.py does."""
+        self._context.lost = None
+        count = self._context.partition.size // BLOCK
+        filesystem = LittleFS(self._context, mount=False, block_count=count, **PARAMETERS)
+        try:
+            filesystem.mount()
+        except LittleFSError:
+            self.formatted += 1
+            filesystem.format()
+            filesystem.mount()
+        self._mounted = filesystem
+
+    def open(self, path: str, mode: str = "r") -> io.IOBase:
+        """Open a file, as the builtin does on a board: what is written is so with the last line of
+        its `with` block.
+        """
+        if "w" not in mode and "a" not in mode:
+            data = self._do(lambda filesystem: _read(filesystem, path))
+            return io.BytesIO(data) if "b" in mode else io.StringIO(data.decode())
+        kind = io.BytesIO if "b" in mode else io.StringIO
+        return _Written(kind, lambda data: self._do(lambda fs: _write(fs, path, data, mode[0])))
+
+    def os(self) -> types.ModuleType:
+        """Return the module os with the functions that are about files being this one's."""
+        module = types.ModuleType("os")
+        module.__dict__.update(os.__dict__)
+        for name in _TAKEN_OVER:
+            module.__dict__[name] = self._function(name)
+        return module
+
+    def _function(self, name: str) -> Callable:
+        return lambda *paths: self._do(lambda fs: getattr(lfs, name)(fs.fs, *paths))
+
+    def _do(self, work: Callable[[LittleFS], Any]) -> Any:
+        """Do `work` with the filesystem, with a board's errors and its ways to end."""
+        self._running()
+        assert self._mounted
+        try:
+            return work(self._mounted)
+        except LittleFSError as error:
+            if self._context.lost:
+                self._lost(self._context.lost)
+            raise OSError(-error.code, error.name) from error
+
+
+class _Written:
+    """A file that is being written; it is when the `with` block ends."""
+
+    def __init__(self, kind: Callable[[], io.IOBase], store: Callable[[bytes], None]) -> None:
+        self._buffer = kind()
+        self._store = store
+
+    def __enter__(self) -> io.IOBase:
+        return self._buffer
+
+    def __exit__(self, *error: object) -> None:
+        data = self._buffer.getvalue()  # type: ignore[attr-defined]
+        self._store(data.encode() if isinstance(data, str) else data)
+
+
+class _Context(UserContext):
+    """The block device: an exception in a callback of LittleFS would be lost, so it is kept."""
+
+    def __init__(self, flash: Flash, partition: Partition) -> None:
+        super().__init__(buffer=bytearray())
+        self._flash = flash
+        self.partition = partition
+        self.lost: PowerLost | None = None
+
+    def read(self, cfg: LFSConfig, block: int, off: int, size: int) -> bytearray:
+        return bytearray(self._flash.read(self._address(block, off), size))
+
+    def prog(self, cfg: LFSConfig, block: int, off: int, data: bytes) -> int:
+        return self._operate(lambda: self._flash.program(self._address(block, off), data))
+
+    def erase(self, cfg: LFSConfig, block: int) -> int:
+        return self._operate(lambda: self._flash.erase(self._address(block, 0)))
+
+    def _address(self, block: int, offset: int) -> int:
+        return self.partition.offset + block * BLOCK + offset
+
+    def _operate(self, operation: Callable[[], None]) -> int:
+        if not self.lost:
+            try:
+                operation()
+                return 0
+            except PowerLost as error:
+                self.lost = error
+        return -errno.EIO
+
+
+# With the functions below LittleFS's file objects: these close a file again that could not be.
+
+
+def _read(filesystem: LittleFS, path: str) -> bytes:
+    file = lfs.file_open(filesystem.fs, path, "r")
+    try:
+        return lfs.file_read(filesystem.fs, file, lfs.file_size(filesystem.fs, file))
+    finally:
+        lfs.file_close(filesystem.fs, file)
+
+
+def _write(filesystem: LittleFS, path: str, data: bytes, mode: str) -> None:
+    file = lfs.file_open(filesystem.fs, path, mode)
+    try:
+        lfs.file_write(filesystem.fs, file, data)
+    finally:
+        lfs.file_close(filesystem.fs, file)

@@ -1,0 +1,60 @@
+"""Cuts power in changes of a configuration on the desk, and holds the sweep itself to account."""
+
+import pytest
+
+from ci import configcuts
+from ci.configcuts import Story, Sweep, sweep
+from ci.powercuts import Cut
+
+
+@pytest.fixture
+def told(desk) -> dict[str, Story]:
+    return {story.name: story for story in configcuts.stories(desk)}
+
+
+def test_no_cut_takes_the_configuration_from_a_board(tmp_path):
+    count = sweep(tmp_path, cuts=120)
+    assert count.cuts == 120
+    assert not count.bricks, "\n".join(count.bricks)
+
+
+def lost(desk, story: Story) -> list[str]:
+    sweeper = Sweep(desk)
+    for at in range(sweeper.length(story)):
+        sweeper.cut(story, Cut(at, 0.5))
+    return sweeper.count.bricks
+
+
+def on_board(desk, name):
+    """Return a module of the board's, which has booted."""
+    return desk._modules._modules[name]
+
+
+def test_a_board_that_forgets_the_mark_before_the_file_is_back_is_found_out(
+    desk, told, monkeypatch
+):
+    trial = on_board(desk, "mqboard.health.bootrecord").Trial
+    monkeypatch.setattr(trial, "note", lambda self, key, value: self._store.erase(key))
+    assert 0 < len(lost(desk, told["one that does not reach the broker"])) < 20
+
+
+def test_a_board_without_a_mark_is_found_out(desk, told, monkeypatch):
+    def begin(store, path, text, ident):
+        on_board(desk, "mqboard.config").replace(path, text)
+
+    monkeypatch.setattr(on_board(desk, "mqboard.health.configtrial"), "begin", begin)
+    with pytest.raises((configcuts.Bricked, TimeoutError)):
+        Sweep(desk).length(told["one that does not reach the broker"])
+
+
+def test_a_board_that_keeps_what_it_has_not_proved_is_found_out(desk, told, monkeypatch):
+    trial = on_board(desk, "mqboard.health.configtrial")
+    begin = trial.begin
+
+    def keep_at_once(store, path, text, ident):
+        begin(store, path, text, ident)
+        store.set("config", text)
+
+    monkeypatch.setattr(trial, "begin", keep_at_once)
+    with pytest.raises((configcuts.Bricked, TimeoutError)):
+        Sweep(desk).length(told["one that does not reach the broker"])

@@ -1,0 +1,194 @@
+"""Tests the command `config` and the trial of a configuration on a whole board, on the desk."""
+
+import hashlib
+import json
+
+import pytest
+
+from ci.configcuts import DEAD, NEW, OLD, Change, file_of, kept_of
+from ci.desk import CONFIG, PREFIX, Life
+from ci.powercuts import Image, settled
+from mqwire import codes, command_topic, header, secrets
+from mqwire.config import MAX_KEPT
+
+MASK = "<secret broker.password>"
+
+
+@pytest.fixture
+def desk(desk):
+    """Let it run with OLD."""
+    desk.flash.program(desk.table.slots[0].offset, Image.make(desk, "1.0", b"x" * 4096).app)
+    assert not desk.run(settled)
+    change(desk, OLD)
+    return desk
+
+
+def change(desk, text, wish="push"):
+    """Have the board change its configuration, and settle; return what it answered."""
+    asked = Change(wish, text)
+    if desk.run(asked):
+        while desk.run(settled):
+            pass
+    assert desk.faults == []
+    return asked.told
+
+
+def get(desk, tail="get"):
+    """Boot, and return what the board answers."""
+    answer = bytearray()
+
+    async def script(life: Life) -> None:
+        await settled(life)
+        life.tell(command_topic(PREFIX, "config", "getting", tail), header(0, True))
+        start, last = 0, False
+        while not last:
+            reply = await life.reply("getting", start)
+            start = 1 + [payload for _, payload in life.said].index(reply)
+            answer.extend(reply[2:])
+            last = bool(reply[0] & 0x80)
+
+    assert not desk.run(script)
+    return json.loads(answer)
+
+
+def facts(desk):
+    return desk.life.board.identity.facts(None)
+
+
+def test_what_it_shows_has_no_secrets_and_can_be_sent_back(desk):
+    told = get(desk)
+    assert "a secret" not in json.dumps(told)
+    assert told["config"]["broker"]["password"] == MASK
+    assert (told["file"], told["state"], told["size"]) == ("same", None, len(OLD))
+    told["config"]["log"] = {"level": "debug"}
+    assert "window_s" in change(desk, json.dumps(told["config"]))
+    assert json.loads(kept_of(desk)) == json.loads(NEW)
+    assert file_of(desk) == kept_of(desk)
+    assert "config" not in facts(desk)
+
+
+def test_two_ends_see_whether_a_secret_is_the_same(desk):
+    digests = get(desk, "get/nonce")["digests"]
+    same = secrets.digest(hashlib.sha256, "nonce", "broker.password", "a secret")
+    assert digests == {"broker.password": same}
+    assert same != secrets.digest(hashlib.sha256, "other", "broker.password", "a secret")
+
+
+def test_one_that_does_not_reach_the_broker_is_gone_back_from_and_said_why(desk):
+    assert change(desk, DEAD)["window_s"] == 1
+    assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
+    failed = facts(desk)["config"]
+    assert failed["state"] == "failed" and failed["code"] == codes.NO_BROKER
+    assert "did not reach its broker within 1 s" in failed["reason"]
+    desk.power_on()
+    desk.run(settled)
+    assert facts(desk)["config"] == failed
+    change(desk, NEW)
+    assert "config" not in facts(desk)
+
+
+def test_power_lost_on_trial_is_a_reason_too(desk):
+    desk.run(Change("push", NEW))
+    desk.connected = False
+
+    async def wait(life: Life) -> None:
+        assert life.board.identity.trying()
+
+    desk.run(wait)
+    desk.connected = True
+    desk.power_on()
+    desk.run(settled)
+    assert (file_of(desk), facts(desk)["config"]["code"]) == (OLD, codes.POWER_LOST)
+
+
+def test_going_back_by_command_is_tried_as_well(desk):
+    change(desk, NEW)
+    assert "window_s" in change(desk, "", "revert")
+    assert file_of(desk) == OLD
+    change(desk, "", "revert")
+    assert file_of(desk) == NEW
+
+
+def test_an_answer_that_was_lost_is_given_again_and_nothing_done(desk):
+    first = change(desk, NEW)["id"]
+
+    async def again(life: Life) -> None:
+        await settled(life)
+        life.tell(command_topic(PREFIX, "config", first, "push"), header(0, True) + b"{}")
+        assert json.loads((await life.reply(first))[2:]) == {"id": first}
+
+    assert not desk.run(again)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not JSON"),
+        (b"\xff", "not UTF-8"),
+        ("[]", "it must be an object"),
+        ("[" * 3000, "deeply"),
+        (json.dumps(CONFIG | {"log": {"level": "loud"}}), "log.level is 'loud'; it must be one of"),
+        (json.dumps(CONFIG | {"broker": {"host": "desk"}}), "broker.ca is missing"),
+        (json.dumps(CONFIG | {"broker": {"host": "h", "ca": "/ca.pem"}}), "/ca.pem, and there is"),
+        (OLD.replace("a secret", "<secret broker.pasword>"), "which the board has not"),
+        (json.dumps(CONFIG | {"modules": {"m": "x" * MAX_KEPT}}), "4000 are the most"),
+    ],
+)
+def test_what_cannot_be_good_is_refused_and_nothing_changes(desk, text, reason):
+    class Raw(str):
+        def encode(self, *_):
+            return text if isinstance(text, bytes) else str.encode(text)
+
+    told = change(desk, Raw())
+    assert reason in told["refused"]
+    assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
+
+
+def test_unknown_keys_are_no_reason_to_refuse(desk):
+    assert "window_s" in change(desk, json.dumps(CONFIG | {"from_the_future": 1}))
+
+
+def test_a_board_that_restarted_since_is_asked_again(desk):
+    assert "restarted" in change(desk, NEW, "push/other boot")["refused"]
+
+
+def test_no_update_and_no_configuration_are_taken_while_one_is_tried(desk):
+    async def script(life: Life) -> None:
+        life.tell(command_topic(PREFIX, "config", "c", "push"), header(0, True) + OLD.encode())
+        assert "not confirmed yet" in json.loads((await life.reply("c"))[2:])["refused"]
+        image = Image.make(desk, "2.0", b"y" * 4096)
+        life.tell(command_topic(PREFIX, "update", "u"), header(0, True) + image.request())
+        assert (await life.reply("u"))[2] == codes.UNCONFIRMED
+
+    desk.run(Change("push", NEW))
+    desk.healthy = False
+    assert not desk.run(script)
+
+
+def test_a_change_without_anything_to_go_back_to_is_refused(desk):
+    async def script(life: Life) -> None:
+        await settled(life)
+        life.board.config.kept = False
+        asked = Change("push", NEW)
+        await asked(life)
+        assert "could not go back" in asked.told["refused"]
+
+    assert not desk.run(script)
+
+
+def test_a_full_nvs_keeps_the_old_one(desk, monkeypatch):
+    def refuse(*_):
+        raise OSError("ESP_ERR_NVS_NOT_ENOUGH_SPACE")
+
+    monkeypatch.setattr(desk.chip, "handle", wrapped(desk.chip.handle, refuse))
+    assert "cannot be stored" in change(desk, NEW)["refused"]
+    monkeypatch.undo()
+    desk.run(settled)
+    assert file_of(desk) == OLD
+
+
+def wrapped(handle, refuse):
+    def handled(request, data):
+        return refuse() if request.op.name == "NVS_SET" else handle(request, data)
+
+    return handled
