@@ -84,6 +84,13 @@ class Desk:
         self.chip.power_on(CLOCK_START)
         self.cause = ResetCause.PWRON
 
+    def configure(self, record: Mapping[str, object]) -> None:
+        """Give the board that is off another /config.json."""
+        self.end = None
+        self.files.mount()
+        with self.files.open("/config.json", "w") as file:
+            file.write(json.dumps(record))
+
     def fault(self, error: BaseException) -> None:
         """Note an `error` that on-board code let out."""
         self.faults.append(error)

@@ -37,7 +37,7 @@ def new(desk, old):
 
 def allow(desk, **update):
     changes = {"allow_rollback": True} | update
-    desk.config.write_text(json.dumps(CONFIG | {"update": CONFIG["update"] | changes}))
+    desk.configure(CONFIG | {"update": CONFIG["update"] | changes})
 
 
 def runs(desk):
