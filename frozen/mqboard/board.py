@@ -28,7 +28,7 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("config", "log", "modules", "rollback")
+_COMMANDS = ("clock", "config", "log", "modules", "rollback")
 
 
 class Board:
@@ -102,11 +102,8 @@ class Board:
         await self.supervisor.run()
 
     def _publish_log(self):
-        return self.console.run(self._publish_line)
-
-    async def _publish_line(self, line):
-        await self.client.up.wait()
-        return await self.client.publish(mqwire.log_topic(self.config.prefix), line)
+        topic = mqwire.log_topic(self.config.prefix)
+        return self.console.run(lambda line: self.client.publish(topic, line), self.client.up)
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""

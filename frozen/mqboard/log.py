@@ -92,7 +92,7 @@ class Console(io.IOBase):
             self._size += len(line) + _LINE_COST
             if self._size <= self._boot_room:
                 self._pinned = len(self._lines)
-            while self._size > _RING_BYTES:
+            while self._size > _RING_BYTES and self._lines:
                 self._drop()
             self._news.set()
             if self.on_line:
@@ -108,10 +108,12 @@ class Console(io.IOBase):
         self._size -= len(self._lines.pop(found)) - 1 + _LINE_COST
         self.dropped += 1
 
-    async def run(self, publish):
-        """Publish line after line by `await publish(line)`, which returns whether it could."""
+    async def run(self, publish, up):
+        """Publish line after line by `await publish(line)`, which returns whether it could, when
+        the event `up` says that there is a connection."""
         while True:
             while self._lines or self.dropped:
+                await up.wait()  # before a line is chosen: until then it may be dropped
                 if not await self._publish_next(publish):
                     await asyncio.sleep(0.25)
                 # Others have their turn, even if each line published gave rise to another one.
@@ -134,6 +136,8 @@ class Console(io.IOBase):
             if self._lines and self._lines[0] is line:
                 self._size -= len(self._lines.pop(0)) - 1 + _LINE_COST
                 self._pinned = max(0, self._pinned - 1)
+            if not self._lines:
+                self._size = 0  # who printed in the middle of our counting may have upset it
         return sent
 
 

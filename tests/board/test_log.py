@@ -15,16 +15,18 @@ class Publisher:
 
     def __init__(self, console):
         self.lines = []
-        self.up = True
+        self.up = asyncio.Event()
+        self.up.set()
+        self.works = True
         self.on_line = None
-        self.task = asyncio.create_task(console.run(self.publish))
+        self.task = asyncio.create_task(console.run(self.publish, self.up))
 
     async def publish(self, line):
-        if self.up:
+        if self.works:
             self.lines.append(str(bytes(line), "utf-8"))
             if self.on_line:
                 self.on_line(line)
-        return self.up
+        return self.works
 
 
 class Clock:
@@ -164,6 +166,36 @@ class RingTest(LogTest):
         for line in ("it failed", "Traceback", "ValueError: why"):
             self.assertIn(line, messages)
 
+    def test_what_was_dropped_in_an_outage_is_not_sent_after_it(self):
+        async def go():
+            publisher = Publisher(self.console)
+            self.log.info("before")
+            await until(lambda: publisher.lines)
+            publisher.up.clear()
+            for number in range(300):
+                self.log.info("line %d", number)
+                if number == 100:
+                    await asyncio.sleep(0)
+            self.assertEqual(len(publisher.lines), 1)
+            publisher.up.set()
+            await until(lambda: publisher.lines[-1].endswith("line 299"))
+            kept = len(publisher.lines) - 2
+            self.assertIn("%d lines dropped" % (300 - kept), publisher.lines[1])
+            self.assertTrue(publisher.lines[2].endswith("line %d" % (300 - kept)))
+            publisher.task.cancel()
+
+        run(go())
+
+    def test_counting_that_was_upset_is_right_again(self):
+        self.console._size = 100_000
+        self.log.info("one")
+        self.assertEqual(self.console.dropped, 1)
+        self.log.info("two")
+        self.published()
+        self.assertEqual(self.console._size, 0)
+        self.log.info("three")
+        self.assertEqual(self.messages(), ["three"])
+
     def test_short_lines_do_not_fill_the_heap(self):
         self.console.write(b"x\n" * 3000)
         self.assertTrue(len(self.console._lines) < 150)
@@ -270,7 +302,9 @@ class HarmlessTest(LogTest):
             async def never(line):
                 await asyncio.Event().wait()
 
-            task = asyncio.create_task(self.console.run(never))
+            up = asyncio.Event()
+            up.set()
+            task = asyncio.create_task(self.console.run(never, up))
             for number in range(500):
                 self.log.info("line %d", number)
                 if number % 100 == 0:
@@ -296,11 +330,16 @@ class HarmlessTest(LogTest):
     def test_nothing_is_lost_while_there_is_no_connection(self):
         async def go():
             publisher = Publisher(self.console)
-            publisher.up = False
+            publisher.works = False  # the connection is about to be lost
             self.log.info("one")
             await asyncio.sleep(0)
+            publisher.up.clear()
             self.log.info("two")
-            publisher.up = True
+            await asyncio.sleep(0)
+            publisher.works = True
+            await asyncio.sleep(0)
+            self.assertEqual(publisher.lines, [])
+            publisher.up.set()
             await until(lambda: len(publisher.lines) == 2)
             self.assertTrue(publisher.lines[0].endswith("one"))
             publisher.task.cancel()

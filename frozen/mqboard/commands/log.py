@@ -14,7 +14,7 @@ async def answer(board, request):
         if not isinstance(wish, dict):
             raise ValueError("what is wished must be an object, {...}")
         set_levels(*_wished(wish, board.config))
-    except (ValueError, AttributeError, TypeError) as error:  # of JSON, or of its objects
+    except (ValueError, AttributeError, TypeError, RuntimeError) as error:  # it is no such JSON
         await request.error(b"log: %s" % str(error).encode())
         return
     own = {name: None if level is None else LOG_LEVELS[level] for name, level in _loggers()}

@@ -209,7 +209,7 @@ def _fact(key: str, value: Any) -> str:
     elif key == "disabled":
         value = disabled_text(value)
     elif key == "clock" and isinstance(value, dict):
-        value = _clock(value)
+        value = clock_text(value)
     elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
         value = f"{value:,}{_UNITS[key]}"
     elif not isinstance(value, str):
@@ -217,7 +217,7 @@ def _fact(key: str, value: Any) -> str:
     return clean(value)
 
 
-def _clock(said: dict[str, Any]) -> str:
+def clock_text(said: dict[str, Any]) -> str:
     """Say what time a board has, and from where."""
     try:
         now = f"{datetime.fromtimestamp(said['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"

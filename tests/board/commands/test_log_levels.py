@@ -91,7 +91,7 @@ class LogCommandTest(unittest.TestCase):
             (5, "log: "),
         ):
             self.assertIn(words, self.ask(wish))
-        request = Request(b"{")
+        request = Request(b"nonsense")
         run(answer(Board, request))
         self.assertTrue(request.failure.startswith(b"log: "))
         self.assertEqual(self.ask(), before)

@@ -1,9 +1,11 @@
 """Tests a board's clock: it begins with the firmware, NTP sets it, and a power cut leaves it."""
 
+import pytest
 from conftest import BOOT
 from waiting import wait_until
 
 import mqwire
+from mqhost.errors import BoardError
 from mqhost.link.connection import Subscription
 
 IN_2033 = 2_000_000_000  # Unix time
@@ -55,3 +57,8 @@ def test_the_clock_is_set_by_ntp_without_tls_and_known_after_a_power_cut(make_bo
     again = clock_of(board)
     assert (again["trusted"], again["source"]) == (False, "last known")
     assert IN_2033 <= again["time"] < IN_2033 + 100
+
+    code, out, _ = board.mqboard("clock", "--set")
+    assert code == 0 and "trusted (operator), the same as here" in out
+    with board.session() as session, pytest.raises(BoardError, match="before this firmware"):
+        session.request("clock", b"1600000000")

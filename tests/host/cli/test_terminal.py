@@ -103,6 +103,12 @@ def shown_by_log(board, terminal, image):
     yield terminal("log", "--level", "x=debug", "--json")
 
 
+def shown_by_clock(board, terminal, image):
+    board.facts["clock"] = {"time": 5, "trusted": EVIL, "source": EVIL}
+    yield terminal("clock")
+    yield terminal("clock", "--json")
+
+
 def shown_by_boards(board, terminal, image):
     board.facts |= {"version": EVIL, "twin": EVIL, "disabled": [EVIL]}
     board.announce()
@@ -161,6 +167,7 @@ SHOWN = {
     "info": shown_by_info,
     "status": shown_by_status,
     "log": shown_by_log,
+    "clock": shown_by_clock,
     "boards": shown_by_boards,
     "modules": shown_by_modules,
     "reset": shown_by_reset,
