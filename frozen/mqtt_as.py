@@ -216,10 +216,10 @@ class MQTTClient:
         ssid = self._settings["ssid"]
         if ssid is not None and "mqboard.board" not in sys.modules:
             if not self._link:
-                from mqboard.net.wifi import WifiLink
+                from mqboard.net.link import Link
 
                 known = {"ssid": ssid, "password": self._settings["wifi_pw"], "static": None}
-                self._link = WifiLink(self._sta_if, [known], self._log)
+                self._link = Link(self._sta_if, "wifi", [known], self._log)
             if not self._linking:
                 self._linking = True
                 self._tasks.append(asyncio.create_task(self._link.run()))

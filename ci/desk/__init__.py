@@ -154,7 +154,7 @@ class Desk:
             # Life itself is the board's MQTT client and supervisor.
             "mqboard.mqtt": {"Client": lambda *_, **__: self.life},
             "mqboard.health.supervisor": {"Supervisor": lambda *_, **__: self.life},
-            "mqboard.net.wifi": {"WifiLink": lambda *_: _Link()},
+            "mqboard.net.link": {"Link": lambda *_: _Link()},
         }
 
     def _call(self, op: int, x: int = 0, y: int = 0, data=None, into=None):

@@ -19,7 +19,7 @@ from mqboard.clock import jitter
 from mqboard.health import blackbox, bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.net import wifi
+from mqboard.net.link import Link
 from mqboard.once import forget
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
@@ -168,10 +168,8 @@ def _link(settings):
     if settings.hostname:
         network.hostname(settings.hostname)
     if settings.ethernet is None:
-        return wifi.WifiLink(network.WLAN(network.STA_IF), settings.networks, logger)
-    from mqboard.net.ethernet import EthernetLink  # few boards need it
-
-    return EthernetLink(settings.ethernet, logger)
+        return Link(network.WLAN(network.STA_IF), "wifi", settings.networks, logger)
+    return Link(None, "ethernet", settings.ethernet, logger)
 
 
 def _opener(broker, settings, the_link, clock):

@@ -1,4 +1,5 @@
-"""Keeps Ethernet up as a link: network.LAN of the ESP32 port, with the configuration's arguments.
+"""Makes Ethernet and waits for its address: network.LAN of the ESP32 port, with the arguments of
+the configuration.
 
     {"phy_type": "LAN8720", "phy_addr": 1, "mdc": 23, "mdio": 18, "power": 16,
      "ref_clk": 17, "ref_clk_mode": "out"}
@@ -6,71 +7,53 @@
      "spi": {"id": 1, "sck": 18, "mosi": 23, "miso": 19}}
 
 Pins are numbers; `static` may stand there, too, in place of DHCP. What cannot be made is tried
-again and logged: no reason to stop the board.
+again and logged: no reason to stop the board. Loaded by mqboard.net.link where it is needed.
 """
 
 import asyncio
 
 from mqboard.clock import worth_a_line
-from mqboard.net.joining import addresses
-from mqboard.net.wifi import Link
+from mqboard.net.wifi import addresses
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
-_PATIENCE_S = 30
+_PATIENCE_TURNS = 60  # without an address, until it is told
 _TURN_S = 0.5
 
 
-class EthernetLink(Link):
-    """A wired link. `arguments` are network.LAN's, as above; `make(arguments)` makes it."""
-
-    def __init__(self, arguments, log, make=None):
-        super().__init__(None)
-        self._arguments = dict(arguments)
-        self._static = self._arguments.pop("static", None)
-        self._make = make or make_lan
-        self._log = log
-        self.patience_s = _PATIENCE_S  # without an address, until it is told
-
-    def connected(self):
-        """Return whether there is an address."""
-        return self.interface is not None and self.interface.isconnected()
-
-    def restart(self):
-        """Switch the interface off; `run` switches it on again."""
+async def join(link):
+    """Make the interface of `link`, a mqboard.net.link.Link, and keep it on until it has an
+    address."""
+    turns = failures = 0
+    told = []
+    while not link.connected():
         try:
-            self.interface.active(False)
-        except (OSError, AttributeError) as error:
-            self._log.warning("Ethernet: %s", error)
+            if link.interface is None:
+                link.interface = _make(link.known)
+            if not link.interface.active():
+                link.interface.active(True)
+        except Exception as error:  # wrong arguments, firmware without it, no such hardware
+            failures += 1
+            if worth_a_line(told, repr(error), failures):
+                link.log.error("Ethernet: %r (%d)", error, failures)
+            await asyncio.sleep(_RETRY_S)
+            continue
+        turns += 1
+        if turns == _PATIENCE_TURNS:
+            link.log.warning(
+                "Ethernet: no IPv4 address yet; is there a cable, and DHCP? IPv6 is not enough"
+            )
+        await asyncio.sleep(_TURN_S)
+    link.log.info("Ethernet as %s", link.address())
 
-    async def run(self):
-        """Keep the interface on, for ever."""
-        told = False
-        waited_s = failures = 0
-        reasons = []
-        while True:
-            try:
-                if self.interface is None:
-                    self.interface = self._make(self._arguments)
-                    if self._static:
-                        self.interface.ifconfig(addresses(self._static))
-                if not self.interface.active():
-                    self.interface.active(True)
-            except Exception as error:  # wrong arguments, firmware without it, no such hardware
-                failures += 1
-                if worth_a_line(reasons, repr(error), failures):
-                    self._log.error("Ethernet: %r (%d)", error, failures)
-                await asyncio.sleep(_RETRY_S)
-                continue
-            if told != self.connected():
-                told = not told
-                self._log.info("Ethernet %s", "as " + self.address() if told else "lost")
-            waited_s = 0 if told else waited_s + _TURN_S
-            if self.patience_s < waited_s <= self.patience_s + _TURN_S:
-                self._log.warning(
-                    "Ethernet: no IPv4 address yet; is there a cable, and DHCP? IPv6 is not enough"
-                )
-            await asyncio.sleep(_TURN_S)
+
+def _make(arguments):
+    arguments = dict(arguments)
+    static = arguments.pop("static", None)
+    interface = make_lan(arguments)
+    if static:
+        interface.ifconfig(addresses(static))
+    return interface
 
 
 def make_lan(arguments):

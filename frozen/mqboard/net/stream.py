@@ -131,7 +131,7 @@ def opener(link, host, port, make_context=None, server_hostname=None):
     """Return the opener for one broker: waits for the network, then opens a stream to it.
 
     make_context() gives the SSLContext, once: it is called for the first connection, and again as
-    long as it raises OSError. `link` may be None, or have no `dns`: see mqboard.net.wifi.
+    long as it raises OSError. `link` may be None, or have no `dns`: see mqboard.net.link.
     """
     context = None
 

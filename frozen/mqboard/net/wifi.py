@@ -1,98 +1,133 @@
-"""Keeps the network below MQTT up: a Wi-Fi station that tries access points in turn, or another's.
+"""Joins one of the Wi-Fi networks that a board knows: the strongest that takes it.
 
-A link has `connected()`, `address()`, `dns()`, `rssi()`, the task `run()` that keeps it up for
-ever, and `restart()` for whoever finds that it says connected and yet nothing gets through. It
-knows nothing of MQTT. Ethernet is in mqboard.net.ethernet.
+Loaded while there is none (mqboard.net.link): most boards are on theirs for months. A round tries
+each network once; between rounds there is a pause, so that neither radio nor log runs hot when the
+access point is gone for days.
 """
 
 import asyncio
 
 from micropython import const
 
+from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
 from mqboard.once import forget
 
-_TURN_S = 0.5
-_PAUSE_S = const(10)
+_ATTEMPT_MS = const(15_000)
+_SURE_MS = const(5_000)  # then a status is not one of the attempt before
+_POLL_S = 0.05
+_PAUSE_S = const(2)  # after the first round in vain; doubles
+_PAUSE_MAX_S = const(30)
+_WEAKEST = const(-200)  # dBm: a network that no scan has seen
+_NOT_FOUND = const(201)  # network.STAT_NO_AP_FOUND and others of the ESP32 port
+_WRONG_PASSWORD = const(202)
+_REFUSALS = (_NOT_FOUND, _WRONG_PASSWORD, 210, 211, 212)  # and found, but unfit
+_CONNECTING = const(1001)
 
 
-class Link:
-    """A network that somebody else keeps up; `interface` knows whether it is up, None: always."""
-
-    def __init__(self, interface=None):
-        self.interface = interface
-
-    def connected(self):
-        """Return whether there is an address."""
-        return self.interface is None or self.interface.isconnected()
-
-    def address(self):
-        """Return the IPv4 address as text, or "" without one."""
-        return self.interface.ifconfig()[0] if self.interface and self.connected() else ""
-
-    def dns(self):
-        """Return the DNS server's address as text, or "" when it is not known."""
-        server = self.interface.ifconfig()[3] if self.interface and self.connected() else ""
-        return "" if server == "0.0.0.0" else server
-
-    def rssi(self):
-        """Return the signal in dBm; None where there is none."""
-
-    def restart(self):
-        """Begin anew, from the hardware on, if it is ours to do so."""
-
-    async def run(self):
-        """Keep it up, for ever."""
-        while True:
-            await asyncio.sleep(3600)
+async def join(link):
+    """Try the networks of `link`, a mqboard.net.link.Link, until one takes us; return it."""
+    try:
+        return await Joining(link).run()
+    finally:
+        forget(__name__)
 
 
-class WifiLink(Link):
-    """Joins Wi-Fi: `wlan` is a station, `networks` those of the configuration."""
+class Joining:
+    """Tries the networks of `link`; each is as in the configuration."""
 
-    joined = None  # the network that we were on last
-    shunned = None  # one that we were on, and nothing got through
-
-    def __init__(self, wlan, networks, log):
-        super().__init__(wlan)
-        self.networks = networks
-        self.log = log
+    def __init__(self, link):
+        self._link = link
+        self._wlan = link.interface
+        self._rounds = 0
+        self._told = []  # see worth_a_line
 
     async def run(self):
-        """Connect and reconnect for ever; a wrong password or a missing network is only logged."""
-        while True:
-            while self.connected():
-                await asyncio.sleep(_TURN_S)
-            try:
-                await self._join()
-            except Exception as error:  # a full heap, at most; and no reason to end the board
-                self.log.error("Wi-Fi: %r", error)
-                await asyncio.sleep(_PAUSE_S)
+        """Go round until a network takes us; return it, or None when there is one without us."""
+        while not self._link.connected():
+            self._rounds += 1
+            joined = await self.go_round()
+            if joined:
+                return joined
+            pause = min(_PAUSE_S << min(self._rounds - 1, 8), _PAUSE_MAX_S) * 500
+            await asyncio.sleep((pause + jitter(pause)) / 1000)
 
-    async def _join(self):
-        # Loaded for as long as it takes: most boards are on their network for months.
-        from mqboard.net.joining import Joining
+    async def go_round(self):
+        """Try each network once; return the one that takes us, or None."""
+        link = self._link
+        for network in self.in_order():
+            ssid = network["ssid"]
+            why = await self.attempt(network)
+            if not why:
+                link.log.info("on network %s as %s, %s dBm", ssid, link.address(), link.rssi())
+                return network
+            if worth_a_line(self._told, (ssid, why), self._rounds):
+                times = " (%d times)" % self._rounds if self._rounds > 1 else ""
+                link.log.warning("network %s does not let us in: %s%s", ssid, why, times)
+            link.switch_off()  # a radio may be stuck
 
+    def in_order(self):
+        """Return the networks in the order in which to try them: the strongest first, those that
+        are hidden or not there last, as they stand in the configuration.
+        """
+        networks = self._link.known
+        if len(networks) < 2:
+            return networks  # no scan: nothing else runs for its two seconds
+        signals = {}
         try:
-            self.joined = await Joining(self).run()
-        finally:
-            forget("mqboard.net.joining")
+            self._wlan.active(True)
+            self._wlan.disconnect()  # no scan while the port tries to connect
+            for found in self._wlan.scan():
+                signals[found[0]] = max(found[3], signals.get(found[0], _WEAKEST))
+        except Exception as error:  # without memory, too, there is an order
+            self._link.log.warning("no scan: %r", error)
+        order = []
+        for index, network in enumerate(networks):
+            signal = signals.get(network["ssid"].encode(), _WEAKEST)
+            order.append((network is self._link.shunned, -signal, index))
+        return [networks[index] for _, _, index in sorted(order)]
 
-    def restart(self):
-        """Switch the station off; `run` switches it on again, and tries other networks first."""
-        self.shunned = self.joined
-        self.switch_off()
-
-    def switch_off(self):
-        """Switch the station off."""
+    async def attempt(self, network):
+        """Try one network; return why it has no address for us, "" if it has."""
+        wlan = self._wlan
         try:
-            self.interface.disconnect()  # or the port would try to connect again by itself
-            self.interface.active(False)
-        except (OSError, RuntimeError) as error:
-            self.log.warning("Wi-Fi: %s", error)
+            wlan.active(True)
+            wlan.disconnect()
+            if network["static"]:
+                wlan.ifconfig(addresses(network["static"]))
+            elif any([other["static"] for other in self._link.known]):
+                wlan.ipconfig(dhcp4=True)
+            wlan.connect(network["ssid"], network["password"])
+        except Exception as error:  # whatever is wrong with it, or with the radio: the next, please
+            return str(error) or repr(error)
+        started = ticks_ms()
+        while not wlan.isconnected():
+            passed = ticks_diff(ticks_ms(), started)
+            if passed >= _ATTEMPT_MS or passed >= _SURE_MS and self._hopeless():
+                return self._reason()
+            await asyncio.sleep(_POLL_S)
+        return ""
 
-    def rssi(self):
-        """Return the signal in dBm; None without an access point."""
-        try:
-            return self.interface.status("rssi")
-        except (OSError, RuntimeError):
-            return None
+    def _hopeless(self):
+        """Return whether others wait for their turn, and this network has said no."""
+        refused = self._wlan.status() in _REFUSALS
+        return refused and len(self._link.known) > 1 and self._link.rssi() is None
+
+    def _reason(self):
+        status = self._wlan.status()
+        if status == _NOT_FOUND:
+            return "not found"
+        if status == _WRONG_PASSWORD:
+            return "wrong password"
+        if status in _REFUSALS:
+            return "its security or its signal does not do (status %d)" % status
+        if status != _CONNECTING:
+            return "status %d" % status
+        if self._link.rssi() is None:
+            return "no answer; is the password right?"
+        return "it gives us no IPv4 address (DHCP), and IPv6 alone is not enough"
+
+
+def addresses(static):
+    """Return what ifconfig wants of the configuration's `static`."""
+    gateway = static["gateway"]
+    return static["address"], static["netmask"], gateway, static["dns"] or gateway

@@ -8,7 +8,8 @@ from fakes import FakeLog, black_box, run
 from mqboard.health.reach import Reach
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
-from mqboard.net import opener, wifi
+from mqboard.net import opener
+from mqboard.net.link import Link
 
 
 class Untimely(OSError):
@@ -74,7 +75,7 @@ class UnreachableTest(unittest.TestCase):
         async def body():
             supervisor = Supervisor(lambda: fed.append(None), 60_000, black_box(), log)
             for name, error in OUTAGES.items():
-                link = wifi.Link(Network(error is not None))
+                link = Link(Network(error is not None), "wifi", [], log)
                 board = Board(link, failing(error) if error else opener(link, "broker", 1883))
                 boards[name] = board
                 supervisor.add("mqtt", board.client.run)

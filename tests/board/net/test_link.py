@@ -1,12 +1,13 @@
 """Tests the links: Wi-Fi over several access points, Ethernet, and networks that others keep up."""
 
 import asyncio
+import sys
 import unittest
 
 from fakes import FakeLog, run, until
 
-from mqboard.net import joining, wifi
-from mqboard.net.ethernet import EthernetLink
+from mqboard.net import ethernet, wifi
+from mqboard.net.link import Link
 
 HOME = {"address": "10.0.0.5", "netmask": "255.255.255.0", "gateway": "10.0.0.1", "dns": None}
 
@@ -83,10 +84,12 @@ class LinkTest(unittest.TestCase):
         self.interface = FakeInterface()
         self.log = FakeLog()
         self.now = 0
-        self.real_ticks = joining.ticks_ms
+        self.real = wifi.ticks_ms, wifi.forget, ethernet.make_lan
+        wifi.forget = lambda name: None  # the module stays, as it is changed here
 
     def tearDown(self):
-        joining.ticks_ms = self.real_ticks
+        wifi.ticks_ms, wifi.forget, ethernet.make_lan = self.real
+        sys.modules["mqboard.net.wifi"] = wifi
 
     def hurry(self):
         """Have six seconds pass for the link whenever it looks at the clock."""
@@ -95,43 +98,58 @@ class LinkTest(unittest.TestCase):
             self.now += 6000
             return self.now
 
-        joining.ticks_ms = ticks_ms
+        wifi.ticks_ms = ticks_ms
 
     def make(self, networks=WIFI):
         """Return a link that does not run, and what tries its networks."""
-        one = wifi.WifiLink(self.interface, networks, self.log)
-        return one, joining.Joining(one)
+        one = Link(self.interface, "wifi", networks, self.log)
+        return one, wifi.Joining(one)
+
+    def wired(self, arguments, make=None):
+        """Return an Ethernet link; its interface is ours, or what `make(arguments)` gives."""
+        ethernet.make_lan = make or (lambda arguments: self.interface)
+        return Link(None, "ethernet", arguments, self.log)
 
     def go_round(self, one):
         """Try each network once; return whether one took us."""
-        one.joined = run(joining.Joining(one).go_round())
+        one.joined = run(wifi.Joining(one).go_round())
         return one.joined is not None
 
     def tried(self):
         return [call for call in self.interface.calls if call in ("one", "two", "three", "four")]
 
-    def test_a_network_of_others_is_taken_as_it_is(self):
-        self.assertTrue(wifi.Link().connected())
-        self.assertEqual(wifi.Link().address(), "")
-        one = wifi.Link(self.interface)
-        self.assertFalse(one.connected())
-        self.interface.up = True
-        self.assertEqual((one.connected(), one.address()), (True, "10.0.0.2"))
-        one.restart()
-        self.assertEqual(self.interface.calls, [])
+    def test_what_the_network_says_is_known_with_it(self):
+        one, _ = self.make()
+        for up, server, seen in (
+            (False, "10.0.0.1", ("", "")),
+            (True, "10.0.0.1", ("10.0.0.2", "10.0.0.1")),
+            (True, "0.0.0.0", ("10.0.0.2", "")),
+        ):
+            self.interface.up = up
+            self.interface.server = server
+            self.assertEqual((one.address(), one.dns()), seen)
 
-    def test_the_name_server_is_known_with_the_network(self):
-        self.assertEqual(wifi.Link().dns(), "")
-        one = wifi.Link(self.interface)
-        self.assertEqual(one.dns(), "")
-        self.interface.up = True
-        self.assertEqual(one.dns(), "10.0.0.1")
-        self.interface.server = "0.0.0.0"
-        self.assertEqual(one.dns(), "")
+    def test_what_joins_is_loaded_while_there_is_no_network(self):
+        one, _ = self.make(WIFI[:1])
+        name = wifi.__name__
+        del sys.modules[name]
+
+        async def body():
+            await until(lambda: self.tried())
+            self.assertTrue(name in sys.modules)
+            self.interface.up = True
+            await until(lambda: name not in sys.modules)
+
+        run(with_link(one, body))
+
+    def test_what_goes_wrong_with_joining_ends_no_task(self):
+        one, _ = self.make(None)
+        run(with_link(one, lambda: until(lambda: self.log.lines)))
+        self.assertTrue("TypeError" in self.log.lines[0])
 
     def test_a_station_connects_and_again_when_the_network_was_gone(self):
         self.interface.reachable = {"one": "1"}
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = self.make()[0]
 
         async def body():
             await until(one.connected)
@@ -144,7 +162,7 @@ class LinkTest(unittest.TestCase):
 
     def test_a_restart_begins_with_the_radio(self):
         self.interface.reachable = {"one": "1"}
-        one = wifi.WifiLink(self.interface, WIFI[:1], self.log)
+        one = self.make(WIFI[:1])[0]
 
         async def body():
             await until(one.connected)
@@ -157,7 +175,7 @@ class LinkTest(unittest.TestCase):
 
     def test_a_radio_that_fails_is_logged_and_the_next_network_tried(self):
         self.hurry()
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = self.make()[0]
         self.interface.fail = OSError("Wifi Internal State Error")
 
         async def body():
@@ -195,7 +213,7 @@ class LinkTest(unittest.TestCase):
             self.assertTrue("no scan" in self.log.lines.pop())
 
     def test_a_network_that_refuses_does_not_keep_the_others_from_their_turn(self):
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = self.make()[0]
         self.interface.signals = [("one", -40), ("two", -80)]
         for state, why in (
             (202, "wrong password"),
@@ -226,7 +244,7 @@ class LinkTest(unittest.TestCase):
     def test_a_network_over_which_nothing_gets_through_is_tried_after_the_others(self):
         self.interface.reachable = {"one": "1", "two": "2"}
         self.interface.signals = [("one", -40), ("two", -80)]
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = self.make()[0]
         for joined in ("one", "two", "one"):
             self.assertTrue(self.go_round(one))
             self.assertEqual(self.tried()[-1], joined)
@@ -252,7 +270,7 @@ class LinkTest(unittest.TestCase):
 
     def test_whatever_is_wrong_with_one_network_it_is_only_told(self):
         networks = [known("one", "1", dict(HOME, address="nonsense")), WIFI[1]]
-        one = wifi.WifiLink(self.interface, networks, self.log)
+        one = self.make(networks)[0]
 
         def refuse(settings=None):
             if settings:
@@ -266,7 +284,7 @@ class LinkTest(unittest.TestCase):
 
     def test_an_address_of_its_own_is_for_its_network_only(self):
         networks = [known("one", "1", HOME), known("two", "2")]
-        one = wifi.WifiLink(self.interface, networks, self.log)
+        one = self.make(networks)[0]
         self.interface.reachable = {"one": "1", "two": "2"}
         self.go_round(one)
         mine = ("10.0.0.5", "255.255.255.0", "10.0.0.1", "10.0.0.1")
@@ -279,8 +297,7 @@ class LinkTest(unittest.TestCase):
         self.assertEqual(self.interface.calls, ["on", "scan", "on", "one"])
 
     def test_the_signal_is_known_with_an_access_point(self):
-        self.assertEqual(wifi.Link(self.interface).rssi(), None)
-        one = wifi.WifiLink(self.interface, WIFI, self.log)
+        one = self.make()[0]
         self.assertEqual(one.rssi(), None)
         self.interface.up = True
         self.assertEqual(one.rssi(), -50)
@@ -288,7 +305,7 @@ class LinkTest(unittest.TestCase):
     def test_ethernet_can_have_an_address_of_its_own(self):
         arguments = {"phy_type": "LAN8720", "static": dict(HOME, dns="10.0.0.9")}
         made = []
-        one = EthernetLink(arguments, self.log, lambda given: made.append(given) or self.interface)
+        one = self.wired(arguments, lambda given: made.append(given) or self.interface)
 
         async def body():
             await until(lambda: self.interface.on)
@@ -299,15 +316,28 @@ class LinkTest(unittest.TestCase):
         self.assertEqual(made, [{"phy_type": "LAN8720"}])
 
     def test_ethernet_without_an_ipv4_address_is_told_once(self):
-        one = EthernetLink({}, self.log, lambda arguments: self.interface)
-        one.patience_s = 0
+        one = self.wired({})
+        waits = []
+
+        class Turns:
+            """asyncio whose sleep takes but a moment."""
+
+            @staticmethod
+            async def sleep(seconds):
+                waits.append(seconds)
+                await asyncio.sleep(0)
 
         async def body():
             await until(lambda: any("no IPv4 address" in line for line in self.log.lines))
             self.interface.up = True
             await until(lambda: len(self.log.lines) == 2)
 
-        run(with_link(one, body))
+        ethernet.asyncio = Turns
+        try:
+            run(with_link(one, body))
+        finally:
+            ethernet.asyncio = asyncio
+        self.assertTrue(sum(waits) >= 29)
 
     def test_ethernet_is_made_from_its_arguments_and_switched_on(self):
         made = []
@@ -316,7 +346,7 @@ class LinkTest(unittest.TestCase):
             made.append(arguments)
             return self.interface
 
-        one = EthernetLink({"phy_type": "LAN8720"}, self.log, make)
+        one = self.wired({"phy_type": "LAN8720"}, make)
         self.assertEqual((one.connected(), one.address()), (False, ""))
 
         async def body():
@@ -336,7 +366,7 @@ class LinkTest(unittest.TestCase):
         def make(arguments):
             raise AttributeError("no PHY_X")
 
-        one = EthernetLink({}, self.log, make)
+        one = self.wired({}, make)
         one.restart()
 
         async def body():

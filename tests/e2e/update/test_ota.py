@@ -281,7 +281,7 @@ def test_firmware_without_a_working_main_is_rolled_back_by_the_watchdog(board, f
 
 
 ROUTER = (FROZEN / "mqboard" / "router.py").read_text()
-LINK = (FROZEN / "mqboard" / "net" / "joining.py").read_text()
+LINK = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
 LOST = LINK.replace('connect(network["ssid"], network["password"])', "connect('no such network')")
 assert LOST != LINK
 LOG = (FROZEN / "mqboard" / "log.py").read_text()
@@ -302,7 +302,7 @@ DEAF = ROUTER.replace(
             wire.UNHEALTHY,
         ),
         ("mqboard/router.py", DEAF, "commands did not reach it", wire.UNREACHABLE),
-        ("mqboard/net/joining.py", LOST, "get onto a network", wire.NO_NETWORK),
+        ("mqboard/net/wifi.py", LOST, "get onto a network", wire.NO_NETWORK),
         ("mqboard/log.py", DYING, "become healthy", wire.UNHEALTHY),
     ],
 )

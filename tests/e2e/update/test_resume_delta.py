@@ -13,11 +13,11 @@ from mqhost.update.transfer import SEND
 @pytest.fixture
 def changed(variant):
     """Build the firmware with one line more in a function, and its own version."""
-    text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
+    text = (FROZEN / "mqboard" / "net" / "link.py").read_text()
     before, loop, after = text.partition("        while True:\n")
     assert loop
-    line = '        self._log.info("looking for a network")\n'
-    return variant("2.1.0", {"mqboard/net/wifi.py": before + line + loop + after})
+    line = '        self.log.info("looking for a network")\n'
+    return variant("2.1.0", {"mqboard/net/link.py": before + line + loop + after})
 
 
 def test_a_line_more_is_sent_in_three_per_cent(board, firmware, changed):
