@@ -27,6 +27,8 @@ _RING_BYTES = const(4096)
 # Of them, for the first lines of a boot until there is a connection: however much comes after
 # them, they tell how it began.
 _BOOT_BYTES = const(1024)
+_IN_A_ROW = const(8)  # lines that are published without a turn for others
+_TELL = const(50)  # lines dropped, in a flood
 _LINE_COST = const(32)  # what a line takes beside its text: one-letter lines would fill the heap
 _MOST_LOGGERS = const(32)
 
@@ -112,26 +114,30 @@ class Console(io.IOBase):
         """Publish line after line by `await publish(line)`, which returns whether it could, when
         the event `up` says that there is a connection."""
         while True:
+            count = 0
             while self._lines or self.dropped:
                 await up.wait()  # before a line is chosen: until then it may be dropped
                 if not await self._publish_next(publish):
                     await asyncio.sleep(0.25)
-                # Others have their turn, even if each line published gave rise to another one.
-                await asyncio.sleep(0)
+                count += 1
+                if count % _IN_A_ROW == 0:
+                    # Others have their turn, even if each line published gives rise to another one.
+                    await asyncio.sleep(0)
             self._news.clear()
             await self._news.wait()
 
     async def _publish_next(self, publish):
         # Not in `run`: its frame would keep the line (see mqboard.router).
         lost = 0 if self._pinned else self.dropped
-        if lost:
+        if lost and (lost >= _TELL or len(self._lines) < _IN_A_ROW):
             line = log_line(_WARNING, Logger.clock.stamp(), "log", "%d lines dropped" % lost)
             sent = await publish(line.encode())
+            if sent:
+                self.dropped -= lost
         else:
             line = self._lines[0]
             sent = await publish(memoryview(line)[1:])
         if sent:
-            self.dropped -= lost
             self._boot_room = 0
             if self._lines and self._lines[0] is line:
                 self._size -= len(self._lines.pop(0)) - 1 + _LINE_COST

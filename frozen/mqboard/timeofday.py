@@ -29,7 +29,8 @@ class Clock:
         self.trusted = False
         self.due_in = 0  # seconds until mqboard.timesync is to be called
         self.pause = 0  # the last of its pauses after an NTP server that did not answer
-        self._uptime = self._at = ticks_ms()
+        self._uptime = 0  # in milliseconds, when the ticks were `_at`
+        self._at = ticks_ms()
         if not built < last < built + _SANE_S:
             last = built
         if self.now() < last:

@@ -1,6 +1,7 @@
 """Tests the log: what is kept, dropped and published, and that no log call can do harm."""
 
 import asyncio
+import sys
 import unittest
 
 from fakes import run, until
@@ -186,6 +187,22 @@ class RingTest(LogTest):
 
         run(go())
 
+    def test_a_flood_is_told_of_in_few_lines(self):
+        async def go():
+            publisher = Publisher(self.console)
+            for number in range(2000):
+                self.console.write(b"line %d\n" % number)
+                if number % 20 == 0:
+                    await asyncio.sleep(0)
+            await until(lambda: publisher.lines[-1] == "line 1999")
+            told = [parse(line)[3] for line in publisher.lines if line.startswith("W")]
+            lost = sum([int(message.split()[0]) for message in told])
+            self.assertEqual(lost, 2000 - len(publisher.lines) + len(told))
+            self.assertTrue(lost > 500 and len(told) <= lost // 50 + 1)
+            publisher.task.cancel()
+
+        run(go())
+
     def test_counting_that_was_upset_is_right_again(self):
         self.console._size = 100_000
         self.log.info("one")
@@ -279,10 +296,15 @@ class HarmlessTest(LogTest):
 
     def test_an_object_that_logs_while_it_is_shown_ends(self):
         test = self
+        # CPython 3.11 is not quite itself any more after it recursed too deep.
+        left = 10_000 if sys.implementation.name == "micropython" else 20
 
         class Endless:
             def __str__(self):
-                test.log.info("%s", self)
+                nonlocal left
+                left -= 1
+                if left:
+                    test.log.info("%s", self)
                 return "endless"
 
         self.log.info("%s", Endless())

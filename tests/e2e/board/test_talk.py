@@ -105,6 +105,41 @@ print("after")"""
     assert [line for line in lines if re.fullmatch(r"W \d+\.\d{3} board: logged", line)]
 
 
+FULL = b"""if True:
+    l = []
+    def fill(size):
+        try:
+            while True: l.append(bytearray(size))
+        except MemoryError: pass
+    for size in (4096, 64, 16, 1): fill(size)
+    try:
+        board.log.info("%s and %d", "x" * 50, 5)
+        board.log.exception(ValueError(1), "it failed")
+        fine = True
+    except BaseException as error:
+        fine = error
+    l.clear()
+"""
+
+
+def test_a_log_call_with_a_full_heap_raises_nothing(board):
+    with board.session() as session:
+        session.request("eval", FULL)
+    assert board.eval("fine") == "True"
+
+
+def test_a_loggers_level_is_changed_from_afar_until_the_next_boot(board):
+    code, out, _ = board.mqboard("log", "--level", "board=debug")
+    assert code == 0 and re.search(r"board +debug +its own", out)
+    board.eval("board.log.debug('small %d', 1)")
+    board.device.wait_console(" board: small 1", 10)
+    board.device.press_reset()
+    board.device.wait_boots(2)
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        assert session.request_json("log")["levels"]["board"] is None
+
+
 def test_log_stops_at_ctrl_c_without_a_traceback(board):
     with board.session() as session:
         session.request("eval", CHAT)
