@@ -68,6 +68,7 @@ class Files:
         module.__dict__.update(os.__dict__)
         for name in _TAKEN_OVER:
             module.__dict__[name] = self._function(name)
+        module.__dict__["listdir"] = lambda path: self._do(lambda fs: fs.listdir(path))
         return module
 
     def _function(self, name: str) -> Callable:

@@ -28,7 +28,7 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("clock", "config", "log", "modules", "rollback")
+_COMMANDS = ("clock", "config", "crash", "log", "modules", "rollback")
 
 
 class Board:
@@ -73,10 +73,23 @@ class Board:
 
             leave(self)
             raise
+        except MemoryError:
+            self._blame_for_memory()
+            raise
         finally:
             timer.deinit()
             os.dupterm(None)
             asyncio.new_event_loop()  # lets go of the tasks, and of all that they held
+
+    def _blame_for_memory(self):
+        """Note who probably filled the heap, if nobody is suspected: the only module, unless a
+        person did something."""
+        module = self.supervisor.let_go()
+        asyncio.new_event_loop()
+        gc.collect()  # from here on there is room for words
+        box = self.blackbox
+        if module and not box.evaluated and not box.running:
+            box.run(module)
 
     # The tasks.
 
@@ -96,6 +109,8 @@ class Board:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
             add("brokers", lambda: back(lambda: self._receiver, self.say_goodbye), vital=False)
+        if self.identity.crashes:
+            add("crash", self._publish_crashes, vital=False)
         from mqboard.modules.begin import begin
 
         begin(self, Store(NVS(NAMESPACE)))
@@ -104,6 +119,21 @@ class Board:
     def _publish_log(self):
         topic = mqwire.log_topic(self.config.prefix)
         return self.console.run(lambda line: self.client.publish(topic, line), self.client.up)
+
+    async def _publish_crashes(self):
+        from mqboard.health import crash
+
+        await self.client.up.wait()
+        topic = mqwire.crash_topic(self.config.prefix)
+        await crash.publish(self.crash_records(), self.client.publish, topic)
+        forget("mqboard.health.crash")
+        forget("mqwire.crash")
+
+    def crash_records(self):
+        """Return the mqboard.health.crash.Records of this board."""
+        from mqboard.health import crash
+
+        return crash.Records(crash.FOLDER, Store(NVS(NAMESPACE)))
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""

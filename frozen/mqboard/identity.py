@@ -32,6 +32,7 @@ class Identity:
         self.reset_cause = "unknown"
         self.storage = None  # what is wrong with the filesystem
         self.twin = None  # the id of another board that has our prefix (mqboard.twins)
+        self.crashes = 0  # boots that ended badly and that nobody has cleared
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
         self.disabled = None  # {name: why} of modules that are not to run
         # A new configuration on trial, or the one that failed last, by the id of its command:
@@ -63,7 +64,8 @@ class Identity:
             "id": self.id,
             "rssi": rssi,
         }
-        for key in ("storage", "twin", "disabled", "config"):  # when there is something to say
+        # Said when there is something to say.
+        for key in ("storage", "twin", "disabled", "config", "crashes"):
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         return facts

@@ -45,11 +45,12 @@ def assemble():
     clock = log.Logger.clock = Clock(mqbuild.BUILD_TIME, last)
     logger = log.Logger("board")
     memory = machine.RTC().memory
-    power_on = machine.reset_cause() == machine.PWRON_RESET
-    before = _last_words(b"" if power_on else memory())
+    cause = machine.reset_cause()
+    cause = _RESET_CAUSES[cause if 0 <= cause < len(_RESET_CAUSES) else 0]
+    before = _last_words(memory, cause)
     box = blackbox.BlackBox(memory, before.unhealthy, before.wanted)
     console.on_line = box.line
-    me = _identify(store, before)
+    me = _identify(store, before, cause)
     mark("identity")
     logger.info(
         "%s %s, slot %s (%s), %s mode, reset cause %s",
@@ -60,6 +61,7 @@ def assemble():
         me.mode,
         me.reset_cause,
     )
+    _note_crash(before, me, box, store, logger)
     if me.storage:
         logger.error("filesystem %s", me.storage)
     settings = _load_config(store, me, logger)
@@ -95,20 +97,21 @@ def assemble():
     return board
 
 
-def _last_words(kept):
+def _last_words(memory, reset_cause):
+    """Return what the boot before this one left."""
     from mqboard.health import lastwords
 
-    words = lastwords.read(kept)
+    words = lastwords.read(b"" if reset_cause == "power-on" else memory())
+    words.forgive(reset_cause)
     forget("mqboard.health.lastwords")
     return words
 
 
-def _identify(store, before):
+def _identify(store, before, reset_cause):
     """Find out who this board is, what runs on it, and what became of the last update."""
-    cause = machine.reset_cause()
     me = identity.Identity(mqbuild, "%08x" % jitter(1 << 30), machine.unique_id())
     me.storage = mqboard.storage
-    me.reset_cause = _RESET_CAUSES[cause if 0 <= cause < 6 else 0]
+    me.reset_cause = reset_cause
     running = Partition(Partition.RUNNING)
     me.slot = slots.label(running)
     me.slot_state = slots.read_state(Partition, running)
@@ -121,6 +124,24 @@ def _identify(store, before):
         other = "undefined"
     me.failed = bootrecord.Trial(store).resolve(me.image, other, me.reset_cause)
     return me
+
+
+def _note_crash(before, me, box, store, logger):
+    """Keep a record of a boot that ended badly; count what there is of them."""
+    from mqboard.health import crash
+
+    records = crash.Records(crash.FOLDER, store)
+    spent_s = crash.owed_s(before)
+    if before.crashed(me.reset_cause):
+        logger.error("the boot before ended badly; it ran: %s", before.running or "unknown")
+        try:
+            spent_s = crash.note(before, me, records)
+        except (OSError, MemoryError) as error:
+            logger.error("no record of that: %s", error)
+    me.crashes = len(records.numbers())
+    box.describe(bytes.fromhex(me.image[:16]), me.mode == "safe", spent_s)
+    forget("mqboard.health.crash")
+    forget("mqwire.crash")
 
 
 def _blame(board, before, store, logger):

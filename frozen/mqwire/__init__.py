@@ -110,6 +110,11 @@ def blocks_topic(prefix, ident):
     return prefix + "/mqb/blocks/" + ident
 
 
+def crash_topic(prefix):
+    """Return the topic of crash records: JSON, each published once."""
+    return prefix + "/mqb/crash"
+
+
 def log_topic(prefix):
     """Return the topic of the log: one line per message."""
     return prefix + "/log"

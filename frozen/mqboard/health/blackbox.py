@@ -36,6 +36,7 @@ class BlackBox:
     """
 
     running = ""
+    evaluated = False  # an eval has run: what it defined may be large
 
     def __init__(self, memory, unhealthy, wanted):
         self._memory = memory
@@ -70,10 +71,10 @@ class BlackBox:
     def run(self, text):
         """Note what runs, as "eval ID …" or "module NAME"; "" when that is over."""
         if text != self.running:
-            self.running = text
             data = text.encode()[: _LINES - _RUNNING]
             self._data[_RUNNING:_LINES] = data + bytes(_LINES - _RUNNING - len(data))
             self._memory(self._used)
+            self.running = text  # when all that had memory
 
     def alive(self, uptime_s, heap_free):
         """Note how long this boot has been up, and the bytes that are free."""

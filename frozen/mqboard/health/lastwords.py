@@ -48,6 +48,11 @@ class LastWords:
         """Return whether no user code may run: a person says so, or so many boots failed."""
         return self.wanted == "safe" or self.unhealthy >= SAFE_MODE_AFTER
 
+    def forgive(self, reset_cause):
+        """Do not count this boot when it was an eval that reset it: somebody wanted that."""
+        if reset_cause == "reset" and self.end == blackbox.BY_CODE and self.unhealthy:
+            self.unhealthy -= 1
+
     def crashed(self, reset_cause):
         """Return whether that boot ended badly: not on purpose, nor for want of power."""
         if reset_cause == "watchdog":

@@ -22,7 +22,8 @@ _RESTART_MAX_S = const(60)
 _DEATHS_MAX = const(10)  # of one management task; then the board has to be reset
 _FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
 _RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
-_STARVED_MAX = const(5)  # turns in a row without them; then modules have to go
+_STARVED_MAX = const(3)  # turns in a row without them; then modules have to go
+_STOPPED_MAX = const(2)  # and so many turns more, for what they held to be free
 _STOP_TURN_S = 0.05
 _MODULE = "module "  # how the name of a module's task begins
 _LATE_MS = const(1300)  # after a turn the next one is late, at the earliest
@@ -51,6 +52,7 @@ class Supervisor:
 
     turn = None
     _late = False  # that the loop does not turn is noted
+    _fatal = None  # what a vital task died of too often
 
     def __init__(self, feed, timeout_ms, box, log):
         self._feed = feed
@@ -120,10 +122,17 @@ class Supervisor:
         asyncio.get_event_loop().set_exception_handler(self._unheard)
         try:
             while True:
-                await self._turn()
+                try:
+                    await self._turn()
+                except MemoryError:
+                    self._starved += 1  # a turn itself takes memory
+                    if self._starved > _STARVED_MAX + _STOPPED_MAX:
+                        raise
                 await asyncio.sleep(_TURN_S)
                 self._count_time()
         finally:
+            # It would keep us, and with us all tasks, when main.py needs their memory.
+            asyncio.get_event_loop().set_exception_handler(None)
             for entry in self._entries:
                 if entry.task:
                     entry.task.cancel()
@@ -136,9 +145,14 @@ class Supervisor:
         self._millis %= 1000
 
     async def _turn(self):
-        # Not in the loop of `run`: there the last entry and its task would stay alive for ever.
-        for entry in list(self._entries):
-            await self._look_after(entry)
+        try:
+            # Not in the loop of `run`: there the last entry and its task would stay alive for ever.
+            for entry in list(self._entries):
+                await self._look_after(entry)
+        except MemoryError:
+            pass  # that is looked for next
+        if self._fatal:
+            raise self._fatal  # out of the board's run: main.py notes it and resets
         self._look_for_memory()
         self._late = False
         if self.turn:
@@ -185,22 +199,34 @@ class Supervisor:
             return
         if self._starved < _STARVED_MAX:
             return
-        modules = [entry for entry in self._entries if _module_of(entry)]
-        left = [entry for entry in modules if not entry.stopped]
-        if left:
-            self._log.error("the heap is full: stopping %s", left[-1].name)
-            self._box.run(left[-1].name)
-            left[-1].stopped = True
-            if left[-1].task:
-                left[-1].task.cancel()
-        elif self._starved >= 2 * _STARVED_MAX:
-            if len(modules) > 1:
-                self._box.run("")  # it may be anyone's
+        last = None
+        for entry in self._entries:
+            if entry.name.startswith(_MODULE) and not entry.stopped:
+                last = entry
+        if last:
+            self._log.error("the heap is full: stopping %s", last.name)
+            last.stopped = True
+            if last.task:
+                last.task.cancel()
+        elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
             raise MemoryError("the heap stays full")
+
+    def let_go(self):
+        """Let go of all tasks. Return the name of the only module's, None if there are more."""
+        name = None
+        count = 0
+        for entry in self._entries:
+            if entry.name.startswith(_MODULE):
+                name = entry.name
+                count += 1
+        self._entries.clear()
+        return name if count == 1 else None
 
     async def _look_after(self, entry):
         """Look after one task: start it again when its pause is over, note how it ended."""
         if entry.task is None:
+            if entry.stopped and self._starved:
+                return
             if self.seconds - entry.since >= entry.pause:
                 try:
                     entry.begin(self.seconds)
@@ -239,15 +265,17 @@ class Supervisor:
             self._calm_since = self.seconds
             if entry.deaths >= _DEATHS_MAX:
                 self._box.run("task " + entry.name)
-                raise error  # out of the board's run: main.py notes it and resets
+                self._fatal = error
 
     def _unheard(self, loop, context):
         """Log a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""
-        task = context.get("future")
-        for entry in self._entries:  # no list of them: the heap may be full of tasks
+        task, error = context["future"], context["exception"]
+        # asyncio keeps this dict, and with that task all that were in a queue with it.
+        context["future"] = context["exception"] = None
+        for entry in self._entries:  # no list: what it died of may be a full heap
             if entry.task is task:
                 return
-        self._log.exception(context["exception"], "a task that nobody waits for died")
+        self._log.exception(error, "a task that nobody waits for died")
 
 
 def _module_of(entry):

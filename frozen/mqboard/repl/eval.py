@@ -64,7 +64,9 @@ class Repl:
         try:
             source = str(request.body, "utf-8")
             request.body = None  # a long one is large beside its own text
-            self._box.run("eval %s %s" % (request.ident, source[:_SHOWN]))
+            self._box.evaluated = True
+            shown = source[:_SHOWN].replace("\n", " ")
+            self._box.run("eval %s %s" % (request.ident, shown))
             self._box.end(BY_CODE if "reset" in source else SILENT)
             self._run(source, output)
         except MemoryError:

@@ -51,6 +51,7 @@ _FACTS = {
     "refused": "given up",
     "signing": "signatures",
     "failed": "failed update",
+    "crashes": "crashes",
     "disabled": "disabled",
 }
 _UNITS = {
@@ -60,6 +61,7 @@ _UNITS = {
     "uptime_s": " s",
     "refused": " messages",
     "rssi": " dBm",
+    "crashes": " to look at: mqboard crash",
 }
 
 

@@ -50,6 +50,14 @@ def clean_lines(text: str) -> str:
     return "".join(part if part in ("\n", "\t") else clean(part) for part in text)
 
 
+def span(seconds: int) -> str:
+    """Say how long `seconds` are, in the largest unit that fits."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def board_output(raw: bool = False) -> Output:
     """Return standard output for what a board prints: cleaned on a terminal, unless `raw`."""
     output = sys.stdout.buffer

@@ -50,6 +50,17 @@ class CountTest(unittest.TestCase):
         self.assertEqual(boot(memory)[1].unhealthy, 2)
         self.assertTrue(boot(memory)[0].safe_mode())
 
+    def test_boots_that_an_eval_resets_are_not_counted(self):
+        memory = Memory()
+        for _ in range(10):
+            words = lastwords.read(memory())
+            words.forgive("reset")
+            self.assertFalse(words.safe_mode())
+            box = blackbox.BlackBox(memory, words.unhealthy, "")
+            box.end(blackbox.BY_CODE)
+        words.forgive("watchdog")  # it hung: that counts
+        self.assertEqual(boot(memory)[0].unhealthy, 1)
+
 
 class WantedTest(unittest.TestCase):
     def test_a_mode_that_was_asked_for_stays_until_changed_or_the_power_goes(self):

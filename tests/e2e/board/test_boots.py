@@ -4,6 +4,9 @@ import json
 import re
 
 import pytest
+from waiting import wait_until
+
+from mqhost.link.connection import Subscription
 
 
 def other_boot(board, session, boot_id):
@@ -19,27 +22,56 @@ def boot_by(board, code):
             return other_boot(board, session, boot_id)
 
 
-def test_a_reset_a_crash_and_a_soft_reset(board):
-    assert boot_by(board, "import machine; machine.reset()")["reset_cause"] == "reset"
+def last_crash(board):
+    """Return the board's record of the last boot that ended badly."""
+    with board.session() as session:
+        return session.request_json("crash", b"show")
+
+
+def test_a_reset_is_told_from_a_panic(board):
+    birth = boot_by(board, "import machine; machine.reset()")
+    assert birth["reset_cause"] == "reset" and "crashes" not in birth
     # A null pointer: as good as any panic.
     birth = boot_by(board, "import uctypes; uctypes.bytearray_at(0, 8)[0]")
-    assert birth["reset_cause"] == "reset"
-    assert birth["slot"] == "ota_0"
+    assert (birth["reset_cause"], birth["slot"], birth["crashes"]) == ("reset", "ota_0", 1)
+    record = last_crash(board)
+    assert record["kind"] == "reset" and "uctypes" in record["running"]
 
 
 def test_a_hang_is_ended_by_the_watchdog(make_board):
     board = make_board(watchdog={"timeout_s": 3})
     board.wait_online()
-    birth = boot_by(board, "while True: pass")
-    assert birth["reset_cause"] == "watchdog"
-    assert re.search("eval .{8} while True: pass", board.eval("board.culprit"))
+    published = []
+    topic = f"{board.prefix}/mqb/crash"
+    with board.session() as session:
+        session.connection.subscribe(
+            Subscription({topic: lambda payload, _: published.append(json.loads(payload))})
+        )
+        birth = boot_by(board, "board.log.error('the last line')\nwhile True: pass")
+        assert (birth["reset_cause"], birth["crashes"]) == ("watchdog", 1)
+        assert re.search("eval .{8} board.log.error", board.eval("board.culprit"))
+        wait_until(lambda: published and last_crash(board)["published"])
+        assert published[0]["kind"] == "watchdog"
+        assert re.match("eval .{8} board.log.error", published[0]["running"])
+        assert "the last line" in published[0]["log"]
+        assert "all else has waited for 1 s for: eval" in published[0]["log"]
+        # The record outlives the loss of power, and is not published again.
+        board.device.power_off()
+        board.device.power_on()
+        board.device.wait_boots(3)
+        assert board.wait_status(session, lambda status: status["reset_cause"] == "power-on")
+        assert board.mqboard("crash", "show")[1].endswith(published[0]["log"])
+        assert len(published) == 1
+        assert "forgotten 1 crash." in board.mqboard("crash", "clear")[1]
+        board.wait_status(session, lambda status: "crashes" not in status)
 
 
 def test_the_reset_command_says_goodbye(board):
     with board.session() as session:
         boot_id = session.status()["boot_id"]
         assert session.request("reset").data == b"OK"
-        assert other_boot(board, session, boot_id)["reset_cause"] == "reset"
+        birth = other_boot(board, session, boot_id)
+        assert birth["reset_cause"] == "reset" and "crashes" not in birth
 
 
 def test_a_reset_needs_no_memory_for_its_last_words(board):
@@ -85,6 +117,7 @@ def test_a_power_cycle_is_no_crash(board):
         board.device.wait_boots(count)
     birth = board.wait_online()
     assert (birth["mode"], birth["reset_cause"]) == ("normal", "power-on")
+    assert "crashes" not in birth
 
 
 def test_a_corrupt_filesystem_is_made_anew_and_the_board_comes_back(board):
@@ -221,11 +254,17 @@ def test_a_command_that_raises_what_ends_programs_ends_only_itself(board, name):
 def test_a_command_that_takes_the_event_loop_away_is_survived(board):
     birth = boot_by(board, "import asyncio; asyncio.new_event_loop()")
     assert birth["slot"] == "ota_0"
+    record = last_crash(board)
+    assert record["kind"] == "exception"
+    assert record["traceback"].endswith("RuntimeError: the board's event loop has ended\n")
 
 
 def test_a_heap_that_stays_full_is_emptied_by_a_reset(board):
     boot_by(board, "kept = None\nwhile True: kept = (kept,)")
     assert board.eval("1+1") == "2"
+    record = last_crash(board)
+    assert record["kind"] == "exception"
+    assert "MemoryError" in record["traceback"]
 
 
 def test_commands_with_overlong_topics_harm_nobody(board):
@@ -247,7 +286,7 @@ def test_a_board_that_stays_unreachable_resets_and_comes_back(make_board):
     board.device.wifi(True)
     with board.session() as session:
         birth = board.wait_status(session, lambda status: status["reset_cause"] == "reset")
-    assert birth["mode"] == "normal"
+    assert birth["mode"] == "normal" and "crashes" not in birth
 
 
 def test_the_network_is_restarted_before_the_board_is(make_board, broker):

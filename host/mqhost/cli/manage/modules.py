@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import BoardError
 from mqhost.link.session import Session
@@ -119,21 +119,13 @@ def _row(module: Module) -> list[str]:
     if module.disabled:
         state += f" {module.disabled}"
     if module.again is not None:
-        state += f", again in {_span(module.again)}"
+        state += f", again in {span(module.again)}"
     return [
         module.name,
         state,
-        "" if module.since is None else _span(module.since),
+        "" if module.since is None else span(module.since),
         f"{module.restarts:,}",
         f"{module.crashes:,}",
         module.file,
         module.error,
     ]
-
-
-def _span(seconds: int) -> str:
-    """Say how long `seconds` are, in the largest unit that fits."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

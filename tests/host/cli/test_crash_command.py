@@ -1,0 +1,114 @@
+"""Tests `mqboard crash`: the table, one record whole, clearing, JSON, and older firmware."""
+
+import json
+import subprocess
+
+import pytest
+from commandline import ENVIRONMENT, command_line
+from fakeboard import FakeBoard
+
+
+def crash(number, **facts):
+    usual = {"times": 1, "kind": "watchdog", "running": "module blink", "mode": "normal"}
+    return {"number": number} | usual | {"version": "2.0", "uptime_s": 7260} | facts
+
+
+WHOLE = crash(
+    4,
+    kind="exception",
+    running=None,
+    times=1234,
+    reset_cause="reset",
+    heap_free=54321,
+    image="0123456789abcdef",
+    traceback='Traceback (most recent call last):\n  File "x.py"\nValueError: \x1b[31mboom\n',
+    log="I 1 board: hello\nW 2 mqtt: gone\n",
+)
+
+
+class CrashedBoard(FakeBoard):
+    """A board with crash records, `listed`."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.listed = [crash(3), crash(4, kind="exception", running=None, times=1234)]
+
+    def _do_crash(self, ident, body):
+        action, _, number = body.decode().partition(" ")
+        if action == "list":
+            self.reply(ident, json.dumps({"crashes": self.listed}).encode())
+        elif action == "show":
+            self.reply(ident, json.dumps(WHOLE | {"number": int(number)}).encode())
+        else:
+            self.reply(ident, json.dumps({"cleared": len(self.listed)}).encode())
+            self.listed = []
+
+
+@pytest.fixture
+def board(broker, prefix):
+    with CrashedBoard(broker.port, prefix) as running:
+        yield running
+
+
+@pytest.fixture
+def mqboard(broker, prefix):
+    def run(*arguments):
+        line = command_line(broker.port, prefix, *arguments)
+        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+
+    return run
+
+
+def test_a_line_for_each_crash(mqboard, board):
+    process = mqboard("crash")
+    assert (process.returncode, process.stderr) == (0, "")
+    first, second = process.stdout.strip().splitlines()[-2:]
+    expected = ["3", "1", "watchdog", "module", "blink", "2", "h", "normal", "2.0"]
+    assert first.split() == expected
+    assert second.split()[:3] == ["4", "1,234", "exception"]
+    assert json.loads(mqboard("crash", "list", "--json").stdout) == {"crashes": board.listed}
+
+
+def test_the_last_one_is_shown_whole_and_clean(mqboard, board):
+    process = mqboard("crash", "show")
+    assert process.returncode == 0
+    text = process.stdout
+    assert "an exception ended the board's run" in text and "4, 1,234 times" in text
+    assert "unknown" in text and "54321 B" in text
+    assert "ValueError: �[31mboom" in text and "\x1b" not in text
+    assert text.endswith("W 2 mqtt: gone\n")
+    assert json.loads(mqboard("crash", "show", "--json").stdout) == WHOLE
+
+
+def test_another_one_is_shown_by_its_number(mqboard, board):
+    assert json.loads(mqboard("crash", "show", "3", "--json").stdout)["number"] == 3
+    process = mqboard("crash", "show", "9")
+    assert process.returncode == 2 and "has no crash 9; it has 3, 4." in process.stderr
+
+
+def test_cleared_they_are_gone(mqboard, board):
+    assert "has forgotten 2 crashes." in mqboard("crash", "clear").stdout
+    assert "No boot of" in mqboard("crash").stdout
+    process = mqboard("crash", "show")
+    assert process.returncode == 2 and "has no crash to show" in process.stderr
+    assert json.loads(mqboard("crash", "clear", "--json").stdout) == {"cleared": 0}
+
+
+def test_what_a_board_says_may_be_anything(mqboard, board):
+    board.listed = [None, {"number": "x", "times": [], "kind": {}, "uptime_s": "y"}, crash(1)]
+    process = mqboard("crash")
+    assert process.returncode == 0 and len(process.stdout.strip().splitlines()) == 5
+    board.listed = 5
+    process = mqboard("crash")
+    assert process.returncode == 1 and "has no list" in process.stderr
+
+
+def test_info_and_status_say_that_there_are_some(mqboard, board):
+    board.facts["crashes"] = 2
+    assert "2 to look at: mqboard crash" in mqboard("info").stdout
+
+
+def test_older_firmware_is_named(broker, prefix, mqboard):
+    with FakeBoard(broker.port, prefix):
+        process = mqboard("crash")
+    assert process.returncode == 1 and "older than this tool" in process.stderr
