@@ -81,6 +81,8 @@ class Module:
 
     def _load(self):
         name = self.name
+        if name.startswith("_"):  # _boot would make the filesystem anew: it cannot mount it twice
+            raise ModuleError("a name that begins with _ is no module's")
         if name in _OURS and not _has_file(name):
             name = "mqboard.modules." + name
         module = __import__(name, None, None, ("start",))

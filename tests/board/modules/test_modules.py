@@ -185,6 +185,11 @@ class ModulesTest(unittest.TestCase):
 
         run(go())
 
+    def test_nothing_is_loaded_whose_name_begins_with_an_underscore(self):
+        files = {"_boot.py": "import nowhere"}
+        _, module = start_and_wait(files, "_boot", "failed", modules={"_boot": {}})
+        self.assertIn("begins with _", module.error)
+
     def test_what_is_frozen_stays_loaded(self):
         before = sys.modules["mqboard.router"]
         _, module = start_and_wait({}, "mqboard.router", "failed", modules={"mqboard.router": {}})
