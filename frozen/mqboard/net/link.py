@@ -29,8 +29,10 @@ class Link:
     async def run(self):
         """Join and join again, for ever. What goes wrong is only logged."""
         while True:
-            while self.connected():
-                await asyncio.sleep(_TURN_S)
+            if self.connected():
+                while self.connected():
+                    await asyncio.sleep(_TURN_S)
+                self.log.warning("network lost")
             try:
                 way = __import__(self._way, None, None, ("join",))
                 self.joined = await way.join(self)
@@ -60,8 +62,9 @@ class Link:
             return None
 
     def restart(self):
-        """Begin anew, from the hardware on: it says connected, and yet nothing gets through."""
-        self.shunned = self.joined
+        """Begin anew, from the hardware on, and elsewhere if nothing got through here."""
+        if self.connected():
+            self.shunned = self.joined
         self.switch_off()
 
     def switch_off(self):

@@ -157,6 +157,7 @@ class LinkTest(unittest.TestCase):
             await until(one.connected)
             self.assertEqual(self.interface.calls.count("one"), 2)
             self.assertEqual(self.interface.calls.count("two"), 0)
+            self.assertTrue("network lost" in self.log.lines)
 
         run(with_link(one, body))
 
@@ -250,6 +251,7 @@ class LinkTest(unittest.TestCase):
             self.assertEqual(self.tried()[-1], joined)
             one.restart()
             self.assertFalse(one.connected())
+            one.restart()  # without a network that is no reason to shun another
 
     def test_an_outage_of_days_takes_few_lines(self):
         _, tries = self.make()
