@@ -45,7 +45,7 @@ def loader(settings, log):
 def setting_clock(opener, clock, server, link):
     """Return an opener like `opener`, for which the clock is set when a wrong one was to blame.
 
-    See mqboard.timesync.ask.
+    See mqboard.timesync.doubt.
     """
     from mqboard.net.tls import ValidityError
 
@@ -53,9 +53,9 @@ def setting_clock(opener, clock, server, link):
         try:
             return await opener()
         except ValidityError:
-            from mqboard.timesync import ask
+            from mqboard.timesync import doubt
 
-            await ask(clock, server, link)
+            await doubt(clock, server, link)
             raise
 
     return open_and_ask

@@ -17,6 +17,7 @@ _FROM_2000 = const(946684800)
 _WEEKDAY = const(0)  # the port works it out
 # A time that is further from the build is no time: what is kept may be damaged.
 _SANE_S = const(20 * 365 * 86400)
+_DAY_S = const(86400)
 
 
 class Clock:
@@ -28,13 +29,15 @@ class Clock:
         self.source = "last known"  # who told the time
         self.trusted = False
         self.due_in = 0  # seconds until mqboard.timesync is to be called
+        self.busy = False  # with that
+        self.unproved = -1  # connections to the broker that say nothing for the time
         self.pause = 0  # the last of its pauses after an NTP server that did not answer
         self._uptime = 0  # in milliseconds, when the ticks were `_at`
         self._at = ticks_ms()
         if not built < last < built + _SANE_S:
             last = built
         if self.now() < last:
-            self.set(last, "build time" if last == built else "last known")
+            self.set(last, "build time" if last == built else "last known", -1)
             self.trusted = False
 
     def now(self):
@@ -42,8 +45,13 @@ class Clock:
         # When time.time() is 0 depends on the port.
         return int(time.time()) + (_FROM_2000 if time.gmtime(0)[0] == 2000 else 0)
 
-    def set(self, now, source):
-        """Set the clock, which is trusted from now on; `source` is who told the time."""
+    def set(self, now, source, connects):
+        """Set the clock, which is trusted from now on; `source` is who told the time.
+
+        `connects` counts the connections to the broker so far: the next one may prove the time.
+        """
+        if abs(now - self.now()) > _DAY_S:
+            self.unproved = connects
         year, month, day, hour, minute, second = time.gmtime(time.time() + now - self.now())[:6]
         machine.RTC().datetime((year, month, day, _WEEKDAY, hour, minute, second, 0))
         self.source = source
@@ -62,7 +70,7 @@ class Clock:
         self._uptime += ticks_diff(now, self._at)
         self._at = now
         self.due_in -= 1
-        if self.due_in <= 0 and board.link.connected():
+        if self.due_in <= 0 and not self.busy and board.link.connected():
             from mqboard.timesync import synchronize
 
             board.supervisor.add("clock", lambda: synchronize(board), vital=False)

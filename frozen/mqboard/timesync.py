@@ -20,33 +20,41 @@ _PAUSE_MAX_S = const(3600)
 # Keeping the time takes 3 of the 126 entries in a page of NVS. With five pages that take turns,
 # each is erased after 50 days, and flash is good for 100,000 of that. Boots may be more frequent.
 _KEEP_AFTER_S = const(3600)
-_NEVER = const(1 << 29)
 
 
 async def synchronize(board):
     """Have the clock set by NTP, if that is configured; keep the time once there is a broker."""
     clock = board.clock
-    clock.due_in = _NEVER  # while this goes on
+    clock.busy = True
+    clock.due_in = _EVERY_S + jitter(_JITTER_S)
     try:
         if board.config.ntp:
-            await ask(clock, board.config.ntp, board.link)
-        # Over TLS the broker's certificate was checked by this time: no wrong one is kept.
+            await _set(clock, board.config.ntp, board.link, board.client.connects)
         await board.client.up.wait()
+        # No wrong time is kept: over TLS the broker's certificate was checked by it.
+        proved = board.client.connects > clock.unproved
         store = Store(NVS(NAMESPACE))
-        if not 0 <= clock.now() - kept_number(store, "time") < _KEEP_AFTER_S:
+        if proved and not 0 <= clock.now() - kept_number(store, "time") < _KEEP_AFTER_S:
             store.set("time", "%d" % clock.now())
     except (OSError, MemoryError) as error:
         Logger("clock").error("the time cannot be kept in NVS: %s", error)
     finally:
-        clock.due_in = clock.pause or _EVERY_S + jitter(_JITTER_S)
+        clock.busy = False
         forget("mqboard.net.sntp")
         forget("mqboard.timesync")
 
 
-async def ask(clock, server, link):
+async def doubt(clock, server, link):
+    """Have `clock` set again: a certificate is not valid by it. But that may really be over, and
+    nobody is asked again within the hour after he told the time.
+    """
+    if not clock.trusted or clock.due_in < _EVERY_S - _PAUSE_MAX_S:
+        clock.due_in = _EVERY_S + jitter(_JITTER_S)
+        await _set(clock, server, link, -1)
+
+
+async def _set(clock, server, link, connects):
     """Set `clock` to the time that `server` tells; log what came of it."""
-    if clock.trusted and _EVERY_S - _PAUSE_MAX_S < clock.due_in < _NEVER:
-        return  # somebody else may be wrong: a certificate that is really over
     from mqboard.net import sntp
 
     log = Logger("clock")
@@ -55,10 +63,10 @@ async def ask(clock, server, link):
     except OSError as error:
         if clock.pause < _PAUSE_MAX_S:  # it is known by now
             log.warning("no time from %s: %s", server, error)
-        clock.pause = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
+        clock.pause = clock.due_in = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
         return
     clock.pause = 0
     off = now - clock.now()
     if not clock.trusted or abs(off) > 1:
-        clock.set(now, "ntp")
+        clock.set(now, "ntp", connects)
         log.info("set by %s: it was %d s %s", server, abs(off), "slow" if off >= 0 else "fast")

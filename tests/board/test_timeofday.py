@@ -87,10 +87,18 @@ class ClockTest(unittest.TestCase):
     def test_it_is_trusted_once_somebody_told_the_time(self):
         for epoch in (0, YEAR_2000):
             clock = self.start(epoch=epoch)
-            clock.set(BUILT + 5, "ntp")
+            clock.set(BUILT + 5, "ntp", 0)
             self.assertEqual((clock.now(), clock.trusted, clock.source), (BUILT + 5, True, "ntp"))
-            clock.set(BUILT + 4, "operator")  # backwards, too
+            clock.set(BUILT + 4, "operator", 0)  # backwards, too
             self.assertEqual((clock.now(), clock.source), (BUILT + 4, "operator"))
+
+    def test_a_large_step_is_to_be_proved_by_the_next_connection(self):
+        clock = self.start()
+        self.assertEqual(clock.unproved, -1)
+        clock.set(BUILT + DAY, "ntp", 3)
+        self.assertEqual(clock.unproved, -1)
+        clock.set(BUILT + 3 * DAY, "ntp", 4)
+        self.assertEqual(clock.unproved, 4)
 
     def test_the_log_has_the_uptime_and_utc_once_that_is_trusted(self):
         self.ticks = 1234
@@ -98,7 +106,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual(clock.stamp(), "0.000")
         self.ticks += 62_005
         self.assertEqual(clock.stamp(), "62.005")
-        clock.set(BUILT, "ntp")
+        clock.set(BUILT, "ntp", 0)
         self.assertEqual(clock.stamp(), "2025-10-09T08:53:20Z")
 
     def test_the_uptime_goes_on_when_the_ticks_wrap(self):

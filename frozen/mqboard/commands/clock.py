@@ -13,7 +13,7 @@ async def answer(board, request):
     if now < mqbuild.BUILD_TIME:
         await request.error(b"clock: that was before this firmware was made")
         return
-    board.clock.set(now, "operator")
+    board.clock.set(now, "operator", board.client.connects)
     board.clock.due_in = 0  # so that it is kept
     board.log.info("clock set by an operator")
     await request.reply(b"OK")

@@ -209,7 +209,7 @@ def ask(board, arguments):
     import asyncio
     from mqboard.net import sntp
     async def go():
-        try: board.clock.set(await sntp.ask({arguments}), "ntp")
+        try: board.clock.set(await sntp.ask({arguments}), "ntp", 0)
         except OSError as error: print("no time:", error)
     asyncio.create_task(go())""")
 
