@@ -140,9 +140,10 @@ class Attack:
     def check_slot(self, image: Image, needed: bytes) -> None:
         """Raise Wrong unless all blocks of `image` but the `needed` ones are in the spare slot."""
         assert self._desk.life
-        address = self._desk.life.board._spare.info()[2]
+        running = self._desk.life.board.identity.slot
+        (spare,) = [slot for slot in self._desk.table.slots if slot.label != running]
         for number in range(image.offer.count):
-            found = self._desk.flash.read(address + number * wire.BLOCK_SIZE, wire.BLOCK_SIZE)
+            found = self._desk.flash.read(spare.offset + number * wire.BLOCK_SIZE, wire.BLOCK_SIZE)
             if not wire.bitmap_get(needed, number) and found != block_of(image.app, number):
                 raise Wrong(f"block {number} is taken for one of {image.offer.version}")
 

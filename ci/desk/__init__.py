@@ -38,6 +38,7 @@ from mqhost.sim.esperror import EspError
 from mqhost.sim.flash import PowerLost
 from mqhost.sim.radio import Radio
 from mqwire import error_topic, reply_topic
+from mqwire.flash import image_size
 from mqwire.update import SIGNATURE_SIZE
 
 PREFIX = "desk"
@@ -214,8 +215,8 @@ class Life:
         desk.life = self
         self.board = startup.assemble()
         self.router = self.board.router
-        self._real_install = self.board._install
-        self.board._install = self._install
+        self._real_install = self.board.install
+        self.board.install = self._install
 
     async def live(self, script: Callable[["Life"], Awaitable[None]]) -> None:
         """Run the board's tasks and `script` until one ends the CPU, or `script` returns."""
@@ -274,10 +275,12 @@ class Life:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait_for(self.news.wait(), max(0, left))
 
-    def _install(self, offer) -> None:
-        address = self.board._spare.info()[2]
-        self._desk.installs.append((address, offer.size, offer.sha256))
-        self._real_install(offer)
+    def _install(self, slot, image: str, version: str) -> None:
+        self._real_install(slot, image, version)
+        _, _, address, size, *_ = slot.info()
+        read = self._desk.flash.read
+        used = image_size(lambda offset, count: read(address + offset, count), size)
+        self._desk.installs.append((address, used, image))
 
     # What the board sees as its supervisor and its MQTT client.
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 import machine
-from esp32 import NVS, Partition
+from esp32 import NVS
 from micropython import const
 
 import mqwire
@@ -28,7 +28,16 @@ _GOODBYE_S = const(3)
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = ("clock", "config", "crash", "log", "modules", "rollback")
+_COMMANDS = (
+    "update",
+    "cancel",
+    "clock",
+    "config",
+    "crash",
+    "log",
+    "modules",
+    "rollback",
+)
 
 
 class Board:
@@ -58,8 +67,6 @@ class Board:
         supervisor.turn = self._turn
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
-        router.register("update", self._update, MANAGEMENT)
-        router.register("cancel", self._cancel, MANAGEMENT)
         router.register(_COMMANDS, self._load_and_answer, MANAGEMENT)
 
     def run(self):
@@ -238,54 +245,12 @@ class Board:
         await request.reply(b"OK")
         await self.restart("reset command")
 
-    async def _update(self, request):
-        """Give an offer to the receiver, made for one transfer: an idle board has 6 KB more."""
-        receiver = self.receiver or self._make_receiver()
-        await receiver.update(request)
-        if not self.receiver and not receiver.idle():
-            # In this order: without memory for the task the next offer begins anew.
-            self.supervisor.add("update", self._receive, vital=False)
-            self.receiver = receiver
-
-    def _make_receiver(self):
-        # Only here: most boards wait for years between two updates, and each ends in a reset. It
-        # takes 3 KB of an ESP32's heap (6 KB on 64 bits), which an idle board has for the user.
-        from mqboard.update.receiver import Receiver
-
-        running = Partition(Partition.RUNNING)
-        try:
-            self._spare = running.get_next_update()
-        except OSError:
-            self._spare = None
-        return Receiver(
-            self._spare,
-            running,
-            self.identity,
-            self.client.subscribe,
-            self.client.unsubscribe,
-            self._install,
-            lambda: self.restart("update"),
-            Logger("update"),
-        )
-
-    def check_update(self):
-        """Raise whatever keeps this firmware from taking an update."""
-        self._make_receiver()
-
-    async def _receive(self):
-        await self.receiver.run()
-        self.receiver = None
-
-    def _install(self, offer):
-        self.boot_next(self._spare, offer.sha256, offer.version)
-        # It spares its first boot the reading.
-        slots.keep_hash(self._spare, offer.sha256, Store(NVS(NAMESPACE)))
-
-    def boot_next(self, slot, image, version):
+    def install(self, slot, image, version):
         """Have the next boot try the image (hex SHA-256) in `slot`. Raises OSError if the slot
         holds none that is valid.
         """
-        trial = Trial(Store(NVS(NAMESPACE)))
+        store = Store(NVS(NAMESPACE))
+        trial = Trial(store)
         try:
             trial.begin(image, version)
         except OSError as error:  # without the note a rollback cannot be explained, that is all
@@ -297,11 +262,7 @@ class Board:
             raise
         trial.due()
         self.blackbox.want("")  # it is to prove itself with all that it runs
-
-    async def _cancel(self, request):
-        if self.receiver:
-            await self.receiver.cancel()
-        await request.reply(b"OK")
+        slots.keep_hash(slot, image, store)  # spares its first boot the reading
 
     async def restart(self, reason, end=None):
         """Say goodbye and reset, by `end()` if given; not counted as a crash."""

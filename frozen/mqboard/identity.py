@@ -43,7 +43,7 @@ class Identity:
         """Return whether this boot tries a new configuration."""
         return bool(self.config) and self.config["state"] == "trial"
 
-    def facts(self, rssi):
+    def facts(self, rssi=None):
         """Return what the birth message says, as a dict; `rssi` in dBm, or None."""
         facts = {
             "state": mqwire.ONLINE,

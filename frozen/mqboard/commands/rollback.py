@@ -69,7 +69,7 @@ def _find(board, spare, store):
 
 def _boot(board, spare, image, version):
     try:
-        board.boot_next(spare, image, version)
+        board.install(spare, image, version)
     except OSError as error:  # it is checked whole
         raise _Refused("the image in the other slot is damaged: %s" % error)
 

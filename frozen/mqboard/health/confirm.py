@@ -5,12 +5,14 @@ The board runs this once, at first.
 """
 
 import asyncio
+import sys
 
 from esp32 import NVS, Partition
 
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq
+from mqboard.once import forget
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
@@ -51,7 +53,7 @@ async def settle(board):
     on_trial = me.slot_state == "pending"
     if on_trial:
         try:
-            board.check_update()
+            _check_update(board)
         except Exception as error:
             Trial(store).blame(codes.UNHEALTHY, "it cannot take updates: %r" % error)
             await board.restart("rollback")
@@ -72,8 +74,7 @@ async def settle(board):
 
 
 async def _keep_config(board, store):
-    """Make the configuration the last good one; what proved good does so with this, and not before.
-    """
+    """Make the configuration the last good one: one on trial has then proved good."""
     me = board.identity
     settings = board.config
     try:
@@ -93,6 +94,17 @@ async def _keep_config(board, store):
         if settings.trial:
             Trial(store).blame(codes.FLASH_ERROR, "it cannot be kept in NVS: %s" % error)
             await board.restart("back to the last good configuration")
+
+
+def _check_update(board):
+    """Raise whatever keeps this firmware from taking an update."""
+    known = list(sys.modules)
+    from mqboard.commands.update import make_receiver
+
+    make_receiver(board)
+    for name in list(sys.modules):
+        if name not in known and name.startswith("mq") and "." in name:
+            forget(name)
 
 
 def _keep_seq(board, store):

@@ -33,14 +33,16 @@ def wrongs(desk, monkeypatch, name, replacement) -> str:
 
             setattr(SlotWriter, method, replacement)
             return
-        make = life.board._make_receiver
+        from mqboard.commands import update as command
 
-        def make_broken():
-            receiver = make()
+        make = command.make_receiver
+
+        def make_broken(board):
+            receiver = make(board)
             setattr(receiver, name, functools.partial(replacement, receiver))
             return receiver
 
-        life.board._make_receiver = make_broken
+        command.make_receiver = make_broken
 
     monkeypatch.setattr(Life, "__init__", begin_broken)
     return "\n".join(Attack(desk, seed=1).run(40).wrong)
