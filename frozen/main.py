@@ -44,15 +44,15 @@ def _guard():
 
             from esp32 import NVS
 
-            from mqboard.health import lastwords
-
-            lastwords.note(error, machine.RTC().memory)
-
             from mqboard.health.bootrecord import NAMESPACE, Store, Trial
             from mqwire.codes import CRASH
 
             last_line = "%s: %s" % (type(error).__name__, error)
             Trial(Store(NVS(NAMESPACE))).blame(CRASH, last_line)
+
+            from mqboard.health import lastwords
+
+            lastwords.note(error, machine.RTC().memory)
             time.sleep(1)
         finally:
             _reset()

@@ -136,10 +136,10 @@ def _note_crash(before, me, box, store, logger):
         logger.error("the boot before ended badly; it ran: %s", before.running or "unknown")
         try:
             spent_s = crash.note(before, me, records)
-        except (OSError, MemoryError) as error:
-            logger.error("no record of that: %s", error)
+        except Exception as error:  # whatever it stumbles over: a record is no reason not to boot
+            logger.exception(error, "there is no record of that")
     me.crashes = len(records.numbers())
-    box.describe(bytes.fromhex(me.image[:16]), me.mode == "safe", spent_s)
+    box.describe(bytes.fromhex(me.image), me.mode == "safe", spent_s)
     forget("mqboard.health.crash")
     forget("mqwire.crash")
 

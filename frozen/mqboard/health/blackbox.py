@@ -49,8 +49,9 @@ class BlackBox:
         memory(self._used)
 
     def describe(self, image, safe, spent_s):
-        """Note who runs: how its hash begins (8 bytes), in safe mode or not; see health.crash."""
-        self._data[_IMAGE:_RUNNING] = image
+        """Note who runs: its hash (b"": none), in safe mode or not; see health.crash."""
+        for place in range(min(len(image), _RUNNING - _IMAGE)):
+            self._data[_IMAGE + place] = image[place]
         self._data[_SAFE] = safe
         struct.pack_into("<I", self._data, _NUMBERS + 8, spent_s)
         self._memory(self._used)

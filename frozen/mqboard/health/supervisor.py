@@ -179,7 +179,7 @@ class Supervisor:
         if not task:
             return "unknown"
         # Somebody's own: the function that it runs has a name, and is perhaps a module's.
-        name = repr(task.coro).split("'")[1]
+        name = (repr(task.coro) + "''").split("'")[1]
         for entry in self._entries:
             if hasattr(sys.modules.get(_module_of(entry)), name):
                 return entry.name

@@ -67,7 +67,7 @@ class Repl:
             self._box.evaluated = True
             shown = source[:_SHOWN].replace("\n", " ")
             self._box.run("eval %s %s" % (request.ident, shown))
-            self._box.end(BY_CODE if "reset" in source else SILENT)
+            self._box.end(BY_CODE if "reset(" in source else SILENT)
             self._run(source, output)
         except MemoryError:
             raise
