@@ -1,1 +1,2 @@
-"""Watches over the board: tasks go in; watchdog feeds, confirmations and rollbacks come out."""
+"""Watches over the board: tasks go in; watchdog feeds, confirmations, rollbacks and records of what
+went wrong come out."""
