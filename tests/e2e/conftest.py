@@ -189,14 +189,12 @@ class Board:
         return process.returncode, out, err
 
 
-@pytest.fixture
-def make_board(tmp_path, sim, firmware, broker):
-    """Give make_board(firmware=…, update={…}) -> Board with power, not yet online; `path`: with
-    this flash file, as it is if there is one."""
+def _making(folder, sim, firmware, broker):
+    """Yield make(firmware=…, update={…}) -> Board with power; stop all that it made."""
     made = []
 
     def make(image=firmware, **changes):
-        board = Board(tmp_path, sim, image, broker, **changes)
+        board = Board(folder, sim, image, broker, **changes)
         made.append(board)
         board.device.start()
         return board
@@ -204,6 +202,19 @@ def make_board(tmp_path, sim, firmware, broker):
     yield make
     for board in made:
         board.device.stop()
+
+
+@pytest.fixture
+def make_board(tmp_path, sim, firmware, broker):
+    """Give make_board(firmware=…, update={…}) -> Board with power, not yet online; `path`: with
+    this flash file, as it is if there is one."""
+    yield from _making(tmp_path, sim, firmware, broker)
+
+
+@pytest.fixture(scope="module")
+def make_shared_board(tmp_path_factory, sim, firmware, broker):
+    """Give the same, for boards that the tests of a file share."""
+    yield from _making(tmp_path_factory.mktemp("boards"), sim, firmware, broker)
 
 
 @pytest.fixture

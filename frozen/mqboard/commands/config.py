@@ -50,6 +50,7 @@ async def _get(board, request, store, nonce):
     root = json.loads(text)
     told = {
         "boot_id": board.identity.boot_id,
+        "settled": board.settled,  # before that it changes nothing
         "size": len(text.encode()),
         "state": board.identity.config,  # on trial, or the one that failed last
         "last": _last(store),  # the id of the one that was confirmed last

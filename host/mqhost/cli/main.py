@@ -18,6 +18,7 @@ from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
 from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
 from mqhost.cli.manage.boards import boards_command
 from mqhost.cli.manage.clock import clock_command
+from mqhost.cli.manage.config import config_command
 from mqhost.cli.manage.crash import crash_command
 from mqhost.cli.manage.log import log_command
 from mqhost.cli.manage.modules import modules_command
@@ -188,6 +189,7 @@ def adopt_command(
 
 cli.add_command(boards_command)
 cli.add_command(clock_command)
+cli.add_command(config_command)
 cli.add_command(crash_command)
 cli.add_command(log_command)
 cli.add_command(modules_command)

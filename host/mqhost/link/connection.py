@@ -180,9 +180,11 @@ class Connection:
         if self._connected:
             self._client.unsubscribe(subscription.filters)
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1) -> paho.MQTTMessageInfo:
+    def publish(
+        self, topic: str, payload: bytes, qos: int = 1, retain: bool = False
+    ) -> paho.MQTTMessageInfo:
         """Send a message; with QoS 1 it survives a lost connection. Does not wait."""
-        return self._client.publish(topic, payload, qos)
+        return self._client.publish(topic, payload, qos, retain)
 
     # Callbacks in paho's network thread
 

@@ -42,6 +42,14 @@ def find(path: str) -> Key | None:
     return found
 
 
+def rows(path: str) -> tuple[Any, ...]:
+    """Return the rows of the keys in the object `path`, "" for the outermost."""
+    if not path:
+        return KEYS
+    found = find(path)
+    return found.rows if found else ()
+
+
 def key(path: str) -> Key:
     """Return the key `path`, which there is."""
     found = find(path)
@@ -52,8 +60,7 @@ def key(path: str) -> Key:
 def nearest(path: str) -> str:
     """Return the known key that `path` may be a mistake for, in full, or ""."""
     table, _, name = path.rpartition(".")
-    rows = KEYS if not table else (found.rows if (found := find(table)) else ())
-    close = get_close_matches(name, [row[0] for row in rows], 1)
+    close = get_close_matches(name, [row[0] for row in rows(table)], 1)
     if close:
         return f"{table}.{close[0]}" if table else close[0]
     # Or it is in the wrong place: `port` at the top belongs to `broker`.

@@ -172,6 +172,11 @@ class Session:
             f"the board use this broker, {self.settings.where}?"
         )
 
+    @property
+    def board_id(self) -> str:
+        """The hardware id of the board that is meant, "" while nobody asked for it."""
+        return self._address.wanted
+
     def hold_to(self, board_id: Any) -> None:
         """From now on mean the board with that hardware id only, if that is one: a status of
         another does not count, and a command goes to that board or nowhere.

@@ -1,0 +1,196 @@
+"""Defines `mqboard config`: shows a board's configuration, changes it, says what became of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mqhost.cli.display import Display
+from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.printing import json_text, say
+from mqhost.cli.questions import Questions
+from mqhost.cli.tables import Listing, show
+from mqhost.errors import UsageError
+from mqhost.link.boardconfig import check, load, unknown
+from mqhost.link.session import Session
+from mqhost.manage import configchange, configuration
+from mqhost.manage.configchange import change, fetch_settled
+from mqhost.manage.configuration import Difference, differences, fetch
+from mqhost.usb.provision import BROKER_PASSWORD, WIFI_PASSWORD
+
+_STAGES = {
+    configchange.SETTLE: "Waiting until the board has proved what it runs with",
+    configchange.SEND: "Sending the configuration",
+    configchange.TRY: "The board restarts and tries it",
+}
+Record = dict[str, Any]
+_OTHER_SECRET = "MQBOARD_SECRET"
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_NOTHING = "Nothing to change: the board has it so already."
+
+
+@click.group("config")
+def config_command() -> None:
+    """Show or change a board's configuration, which no change can lock you out of.
+
+    A new configuration is tried: if the board does not reach its broker with it in time
+    (update.confirm_s), it comes back with the old one by itself. Keys are written with dots:
+    broker.port, networks.0.password, modules.blink.pin.
+    """
+
+
+@config_command.command("get")
+@click.argument("key", required=False)
+@json_option
+@click.pass_obj
+def get_command(edge: Edge, key: str | None, as_json: bool) -> None:
+    """Print the configuration, or the value of KEY.
+
+    Secrets are shown as <secret KEY>; in a file for push or diff that means: as it is on the board.
+    """
+    with Session(edge.settings, debug=edge.debug) as session:
+        now = fetch(session)
+    record = configuration.ordered(now.record)
+    value = configuration.pick(record, key) if key else record
+    if as_json:
+        say(edge.console, json_text(value))
+    elif not key:
+        rows = [(name, _text(item)) for name, item in configuration.flatten(record).items()]
+        show(edge.console, Listing(("key", "value"), (rows,), value, prose={1}))
+    else:
+        say(edge.console, value if isinstance(value, str) else _text(value))
+
+
+@config_command.command("set")
+@click.argument("changes", metavar="KEY[=VALUE]...", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def set_command(edge: Edge, changes: tuple[str, ...], as_json: bool) -> None:
+    """Set keys, as broker.port=8883, and wait until the board runs with it, or is back without.
+
+    Secrets are not for command lines: write the KEY alone, and it is asked for, or taken from
+    MQBOARD_WIFI_PASSWORD, MQBOARD_BROKER_PASSWORD or, for all others, MQBOARD_SECRET.
+    """
+    values = [_value(change, Questions.at_terminal()) for change in changes]
+
+    def edited(now: Record) -> Record:
+        for key, value in values:
+            configuration.assign(now, key, value)
+        check(now)
+        return now
+
+    _change(edge, edited, as_json)
+
+
+@config_command.command("unset")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def unset_command(edge: Edge, keys: tuple[str, ...], as_json: bool) -> None:
+    """Remove keys, so that their defaults hold, and wait as with set."""
+
+    def edited(now: Record) -> Record:
+        for key in sorted(keys, reverse=True):  # of a list, the last ones first
+            configuration.remove(now, key)
+        check(now)
+        return now
+
+    _change(edge, edited, as_json)
+
+
+@config_command.command("push")
+@click.argument("file", type=_FILE)
+@json_option
+@click.pass_obj
+def push_command(edge: Edge, file: Path, as_json: bool) -> None:
+    """Give the board the configuration in FILE, and wait until it runs with it, or is back."""
+    record = load(file)
+    check(record, str(file))
+    _change(edge, lambda now: record, as_json)
+
+
+@config_command.command("diff")
+@click.argument("file", type=_FILE)
+@json_option
+@click.pass_obj
+def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
+    """Say in which keys FILE is not what the board has; no secret is shown, or sent."""
+    record = load(file)
+    with Session(edge.settings, debug=edge.debug) as session:
+        found = differences(fetch(session), record)
+    if found or as_json:
+        show(edge.console, _listing(found, str(file)), as_json)
+    else:
+        say(edge.console, f"{file} is what the board has.")
+
+
+@config_command.command("revert")
+@json_option
+@click.pass_obj
+def revert_command(edge: Edge, as_json: bool) -> None:
+    """Go back to the configuration before this one; it is tried as well. Again: and forth."""
+    _change(edge, None, as_json)
+
+
+def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool) -> None:
+    """Give the board what `edited` makes of its configuration, or (None) the one before; show what
+    changes, and say what became of it.
+    """
+    console = Console(stderr=True) if as_json else edge.console
+    found: list[Difference] = []
+    with Session(edge.settings, debug=edge.debug) as session:
+        with Display(console, _STAGES) as display:
+            now = fetch_settled(session, lambda stage: display.show(stage, 0, 0))
+        record = edited(json.loads(json.dumps(now.record))) if edited else None
+        if record is not None:
+            found = differences(now, record)
+            for note in unknown(record):
+                say(console, note)
+            if not found and now.file == "same":
+                nothing = {"confirmed": True, "prefix": session.prefix, "seconds": 0, "changed": []}
+                say(edge.console, json_text(nothing) if as_json else _NOTHING)
+                return
+            if found:
+                show(console, _listing(found, "new"))
+        with Display(console, _STAGES) as display:
+            done = change(session, now, record, lambda stage: display.show(stage, 0, 0))
+    if as_json:
+        answer = {"confirmed": True, "prefix": done.prefix, "seconds": round(done.seconds, 3)}
+        say(edge.console, json_text(answer | {"changed": [vars(item) for item in found]}))
+        return
+    moved = f" Its prefix is {done.prefix} now." if done.prefix != session.prefix else ""
+    say(console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
+
+
+def _listing(found: list[Difference], other: str) -> Listing:
+    rows = [(item.key, item.old or "-", item.new or "-") for item in found]
+    return Listing(("key", "board", other), (rows,), [vars(item) for item in found], prose={1, 2})
+
+
+def _value(change: str, questions: Questions) -> tuple[str, Any]:
+    """Return key and value of KEY=VALUE; those of a secret KEY come from elsewhere."""
+    key, equals, text = change.partition("=")
+    configuration.check_known(key)
+    if not configuration.is_secret(key):
+        if not equals:
+            raise UsageError(f"{key} to what? Write {key}=VALUE, or: config unset {key}.")
+        return key, configuration.value_of(key, text)
+    if equals:
+        raise UsageError(
+            f"{key} is a secret, and command lines are visible to all users of a machine. Write "
+            f"{key} alone: it is asked for, or taken from {_variable(key)}."
+        )
+    return key, questions.secret(f"New value of {key}", _variable(key))
+
+
+def _variable(key: str) -> str:
+    if key.startswith("networks."):
+        return WIFI_PASSWORD
+    return BROKER_PASSWORD if key.startswith("broker.") else _OTHER_SECRET
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
