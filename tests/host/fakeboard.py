@@ -7,6 +7,7 @@ thread does everything in the order of arrival. The attributes under "faults" ma
 
 import base64
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 import mqwire
+from mqwire import secrets
 from mqwire import update as wire
 
 PART = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
@@ -65,6 +67,13 @@ class FakeBoard:
         self.verify = True
         self.outcome = "confirmed"  # or "rolled back", "never back", "never confirmed"
         self.old = None
+        # What `config` shows and changes, with secrets; `last` is of the command that did it.
+        self.config = {"prefix": prefix, "networks": [{"ssid": "n"}]}
+        self.config["broker"] = {"host": "h", "tls": False, "user": "u", "password": "s3cret"}
+        self.last = None
+        self.settles_after = 0  # so many answers
+        self.refused = ""  # why a configuration is
+        self.tail = ""  # of the command
         self._update = None
         self._recent = {}
         self._work = queue.SimpleQueue()
@@ -163,7 +172,7 @@ class FakeBoard:
         parsed = mqwire.parse_command_topic(self.prefix, topic)
         if parsed is None:
             return
-        command, ident, _ = parsed
+        command, ident, self.tail = parsed
         if ident in self._recent and self._recent[ident] is not None:
             self._send(*self._recent[ident])
             return
@@ -221,6 +230,41 @@ class FakeBoard:
         self.facts["reset_cause"] = "reset"
         self.power_on()
         assert self._up.wait(10)
+
+    def _do_config(self, ident, body):
+        """Show the configuration, or change it and restart; "outcome" as of an update."""
+        wish, _, more = self.tail.partition("/")
+        if wish == "get":
+            self.reply(ident, json.dumps(self._shown(more)).encode())
+            return
+        if self.refused or more != self.boot_id:
+            self.reply(ident, json.dumps({"refused": self.refused or "restarted"}).encode())
+            return
+        self.reply(ident, json.dumps({"id": ident, "window_s": 1}).encode())
+        self.power_off()
+        if self.outcome == "never back":
+            return
+        if self.outcome == "confirmed":
+            dumps = functools.partial(json.dumps, ensure_ascii=False)
+            self.config = json.loads(secrets.fill_in(body.decode(), self.config, dumps))
+            self.last = ident
+            self.prefix = self.config["prefix"]
+        elif self.outcome == "rolled back":
+            failed = {"id": ident, "state": "failed", "code": 48, "reason": "it did not"}
+            self.facts["config"] = failed
+        self.power_on()
+        assert self._up.wait(10)
+
+    def _shown(self, nonce):
+        self.settles_after -= 1
+        record = json.loads(json.dumps(self.config))
+        digests = {
+            path: secrets.digest(hashlib.sha256, nonce, path, container[key])
+            for container, key, path in secrets.find(record)
+        }
+        secrets.mask(record)
+        told = {"config": record, "digests": digests, "boot_id": self.boot_id, "file": "same"}
+        return told | {"last": self.last, "settled": self.settles_after < 0, "revert": False}
 
     def reply(self, ident, data):
         """Answer in as many messages as it takes."""

@@ -199,6 +199,8 @@ def remove(record: dict[str, Any], key: str) -> None:
 def check_known(key: str) -> None:
     """Raise UsageError unless a board knows `key`, or it is one that only a module knows."""
     parts = key.split(".")
+    if "" in parts:
+        raise UsageError(f"{key!r} is no key; write it like broker.port or networks.0.ssid.")
     for depth in range(1, len(parts) + 1):
         path = ".".join(parts[:depth])
         known = schema.find(path)
@@ -208,8 +210,6 @@ def check_known(key: str) -> None:
             raise UsageError(f"{path} is not known, and a board would ignore it.{hint}")
         if known.kind in ("object", "arguments") and not known.rows:
             return  # whatever is in there
-    if "" in parts:
-        raise UsageError(f"{key!r} is no key; write it like broker.port or networks.0.ssid.")
 
 
 def _enter(table: Any, part: str, path: str, empty: Any) -> Any:

@@ -20,12 +20,14 @@ from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
 from mqhost.cli import demo, main, show, tables
 from mqhost.cli.manage import boards as boards_command
+from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.tables import Listing
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
 from mqhost.manage import modules
+from mqhost.manage.configuration import Difference
 from mqhost.manage.loglevels import Levels
 from mqhost.paths import ROOT
 from mqhost.update.push import UpdateResult
@@ -58,6 +60,14 @@ LISTINGS = {
         "demo",
     ),
     "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
+    "values_listing": (
+        lambda: config_command.values_listing({"prefix": LONG}),
+        "mqboard config get",
+    ),
+    "differences_listing": (
+        lambda: config_command.differences_listing([Difference("prefix", "a", LONG)], "b"),
+        "mqboard config diff",
+    ),
     "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
     "modules_listing": (lambda: modules_command.modules_listing(MODULES), "mqboard modules"),
 }
@@ -101,7 +111,9 @@ def test_there_is_no_other_table():
 def json_options(printer):
     """Return the options for JSON of a task, or of a command of mqboard."""
     if printer.startswith("mqboard "):
-        command = main.cli.commands[printer.removeprefix("mqboard ")]
+        command = main.cli
+        for word in printer.split()[1:]:
+            command = command.commands[word]
         return [option for option in command.params if option.name == "as_json"]
     return [option for option in arguments_of(printer) if "json" in option.names]
 

@@ -116,6 +116,19 @@ def shown_by_boards(board, terminal, image):
         yield terminal("boards", board.prefix, *options)
 
 
+def shown_by_config(board, terminal, image):
+    board.config |= {EVIL: EVIL, "modules": {"m": {EVIL: EVIL, "key": EVIL}}, "ntp": EVIL}
+    yield terminal("config", "get")
+    yield terminal("config", "get", "--json")
+    yield terminal("config", "get", "ntp")
+    yield terminal("config", "get", EVIL)
+    yield terminal("config", "set", "ntp=other")
+    board.refused = EVIL
+    yield terminal("config", "unset", "ntp")
+    answering(board, json.dumps({"config": EVIL}))
+    yield terminal("config", "get")
+
+
 def shown_by_modules(board, terminal, image):
     module = dict.fromkeys(("name", "state", "file", "error", "disabled"), EVIL)
     answering(board, json.dumps({"mode": EVIL, "modules": [module]}))
@@ -169,6 +182,7 @@ SHOWN = {
     "log": shown_by_log,
     "clock": shown_by_clock,
     "boards": shown_by_boards,
+    "config": shown_by_config,
     "modules": shown_by_modules,
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,

@@ -58,8 +58,7 @@ def get_command(edge: Edge, key: str | None, as_json: bool) -> None:
     if as_json:
         say(edge.console, json_text(value))
     elif not key:
-        rows = [(name, _text(item)) for name, item in configuration.flatten(record).items()]
-        show(edge.console, Listing(("key", "value"), (rows,), value, prose={1}))
+        show(edge.console, values_listing(record))
     else:
         say(edge.console, value if isinstance(value, str) else _text(value))
 
@@ -122,7 +121,7 @@ def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
     with Session(edge.settings, debug=edge.debug) as session:
         found = differences(fetch(session), record)
     if found or as_json:
-        show(edge.console, _listing(found, str(file)), as_json)
+        show(edge.console, differences_listing(found, str(file)), as_json)
     else:
         say(edge.console, f"{file} is what the board has.")
 
@@ -154,7 +153,7 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
                 say(edge.console, json_text(nothing) if as_json else _NOTHING)
                 return
             if found:
-                show(console, _listing(found, "new"))
+                show(console, differences_listing(found, "new"))
         with Display(console, _STAGES) as display:
             done = change(session, now, record, lambda stage: display.show(stage, 0, 0))
     if as_json:
@@ -165,7 +164,14 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
     say(console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
 
 
-def _listing(found: list[Difference], other: str) -> Listing:
+def values_listing(record: Record) -> Listing:
+    """List what is in `record`."""
+    rows = [(key, _text(value)) for key, value in configuration.flatten(record).items()]
+    return Listing(("key", "value"), (rows,), record, prose={1})
+
+
+def differences_listing(found: list[Difference], other: str) -> Listing:
+    """List the keys that are not the same on the board and in `other`."""
     rows = [(item.key, item.old or "-", item.new or "-") for item in found]
     return Listing(("key", "board", other), (rows,), [vars(item) for item in found], prose={1, 2})
 
