@@ -199,6 +199,7 @@ class Life:
     """
 
     seconds = 0
+    connects = 1
     turn: Callable[[], None]
     on_up: Callable[[], None]
 

@@ -76,10 +76,9 @@ def test_a_prefix_may_be_given_in_place_of_the_option(log, board):
 
 
 def test_what_loggers_say_below_a_level_is_left_out(log, board):
-    for level, left in (("info", 5), ("warning", 4), ("error", 3)):
-        with talking(board):
-            lines = set(log("--lines", "12", "--min-level", level).stdout.splitlines())
-        assert len(lines) == left and {b"printed", b"Traceback"} < lines
+    with talking(board):
+        lines = set(log("--lines", "12", "--min-level", "warning").stdout.splitlines())
+    assert lines == set(LINES[2:])
 
 
 def test_json_takes_lines_apart(log, board):
@@ -187,9 +186,8 @@ def test_levels_are_changed_one_wish_after_the_other(log, loggers):
     assert "mqtt   error" in process.stdout
 
 
-@pytest.mark.parametrize("wish", ["loud", "mqtt=loud", "=debug", "mqtt=", ""])
-def test_a_level_that_is_none_is_a_usage_error(log, loggers, wish):
-    process = log("--level", "debug", "--level", wish, text=True)
+def test_a_level_that_is_none_is_a_usage_error(log, loggers):
+    process = log("--level", "debug", "--level", "loud", text=True)
     assert process.returncode == 2 and "debug, info, warning, error, default" in process.stderr
     assert not loggers.wishes
 
@@ -202,12 +200,3 @@ def test_levels_are_those_of_one_board(log, loggers):
 def test_older_firmware_knows_no_levels(log, board):
     process = log("--levels", text=True)
     assert process.returncode == 1 and "not supported" in process.stderr
-
-
-def test_what_a_board_says_of_levels_is_not_trusted(log, board):
-    for answer in ({}, {"level": 3, "levels": {}}, {"level": "info", "levels": [1]}):
-        board.answer = lambda command, ident, body, answer=answer: [
-            (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + json.dumps(answer).encode())
-        ]
-        process = log("--levels", text=True)
-        assert process.returncode == 1 and "makes no sense" in process.stderr
