@@ -24,6 +24,8 @@ _SIZE = const(92)
 _UNHEALTHY = const(4)
 _END = const(6)
 _MOUNTING = const(8)
+_RUNNING = const(29)
+_MOUNTS = b"mounting the filesystem"
 _MAGIC = b"MQB2"
 _OLD_MAGIC = b"MQB1"  # then came the count of unhealthy boots, and nothing else
 _TRACE_MAX = const(1024)
@@ -102,6 +104,10 @@ def mounting(memory, power_on):
     """
     kept = _begun(b"" if power_on else memory())
     deaths = kept[_MOUNTING]
+    if deaths:  # what is there are not the words of the last boot, but of one before it
+        kept = bytearray(kept[:_SIZE])
+        kept[_END] = blackbox.SILENT
+        kept[_RUNNING:] = _MOUNTS + bytes(_SIZE - _RUNNING - len(_MOUNTS))
     _put(memory, kept, _MOUNTING, min(deaths + 1, 255))
     return deaths
 

@@ -27,6 +27,7 @@ _STOPPED_MAX = const(2)  # and so many turns more, for what they held to be free
 _STOP_TURN_S = 0.05
 _MODULE = "module "  # how the name of a module's task begins
 _LATE_MS = const(1300)  # after a turn the next one is late, at the earliest
+_LATEST_MS = const(20_000)
 
 
 class _Entry:
@@ -57,8 +58,9 @@ class Supervisor:
     def __init__(self, feed, timeout_ms, box, log):
         self._feed = feed
         self._box = box
-        self._late_ms = max(_LATE_MS, timeout_ms // 3)
-        self.look_ms = (timeout_ms - self._late_ms) // 2  # between two calls of `look`
+        self._late_ms = min(max(_LATE_MS, timeout_ms // 3), _LATEST_MS)
+        # Between two calls of `look`.
+        self.look_ms = min((timeout_ms - self._late_ms) // 2, _LATEST_MS)
         self._starved = 0
         self._log = log
         self._entries = []

@@ -213,6 +213,18 @@ class MountingTest(unittest.TestCase):
         self.assertEqual(lastwords.mounting(memory, False), 255)
         self.assertEqual(lastwords.mounting(memory, True), 0)
 
+    def test_what_a_boot_died_of_is_not_told_of_the_one_that_died_while_it_mounted(self):
+        memory = Memory()
+        box = boot(memory)[1]
+        box.run("module pump")
+        box.line(b"last")
+        for _ in range(2):
+            lastwords.mounting(memory, False)
+        lastwords.mounted(memory)
+        before = boot(memory)[0]
+        self.assertEqual((before.running, before.lines), ("mounting the filesystem", ""))
+        self.assertTrue(before.crashed("reset") and before.crashed("watchdog"))
+
     def test_all_else_stays_as_the_boot_before_left_it(self):
         memory = Memory()
         box = boot(memory)[1]
