@@ -18,7 +18,9 @@ def _start():
     from mqboard.startup import Unprovisioned, assemble
 
     try:
-        assemble().run()
+        board = assemble()
+        assemble = None  # or its module would stay, with all that only a boot needs
+        board.run()
         raise RuntimeError("the board's event loop has ended")
     except Unprovisioned as error:
         print("%s. Write /config.json, then machine.reset()." % error)

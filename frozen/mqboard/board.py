@@ -20,7 +20,6 @@ from mqboard.health.reach import Reach
 from mqboard.log import Logger
 from mqboard.once import forget
 from mqboard.router import MANAGEMENT
-from mqboard.update import slots
 
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
@@ -37,6 +36,15 @@ _COMMANDS = (
     "log",
     "modules",
     "rollback",
+)
+# Modules that only a boot needs: 6 KB of heap on 64 bits.
+_BOOT_ONLY = (
+    "mqboard.health.confirm",
+    "mqboard.config",
+    "mqboard.update.slots",
+    "mqwire.config",
+    "mqwire.flash",
+    "mqwire.names",
 )
 
 
@@ -173,7 +181,8 @@ class Board:
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
         await self._settle()
-        forget("mqboard.health.confirm")
+        for name in _BOOT_ONLY:
+            forget(name)
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
@@ -249,6 +258,8 @@ class Board:
         """Have the next boot try the image (hex SHA-256) in `slot`. Raises OSError if the slot
         holds none that is valid.
         """
+        from mqboard.update import slots
+
         store = Store(NVS(NAMESPACE))
         trial = Trial(store)
         try:
