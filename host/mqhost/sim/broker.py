@@ -135,12 +135,15 @@ class Broker:
                 if attempt == _ATTEMPTS - 1:
                     raise
 
-    def stop(self) -> None:
-        """End it, hard if it does not end by itself; no error if it is not running."""
+    def stop(self, hard: bool = False) -> None:
+        """End it, hard if it does not end by itself or is not to; no error if it is not running."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
+        if hard:
+            process.kill()
+        else:
+            process.terminate()
         try:
             process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
