@@ -34,6 +34,7 @@ GROUPS = (
     "config",
     "faults",
     "storage",
+    "chaos",
     "docker",
 )
 RESULT = BUILD / "bench.json"

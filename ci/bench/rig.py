@@ -31,6 +31,11 @@ PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
 _BOOT_SECONDS = 60.0
 _TAIL = 1500
+_DEAF = """
+
+async def open_stream(*_, **__):
+    raise OSError(113)  # EHOSTUNREACH
+"""
 
 
 @dataclass
@@ -105,6 +110,22 @@ class Rig:
             self.definition,
             version=CHANGED_VERSION,
             output=_OUTPUT / CHANGED_VERSION,
+            extra_frozen=module.parents[2],
+            progress=self.progress,
+        )
+
+    @cached_property
+    def deaf(self) -> BuildResult:
+        """Firmware that boots, is healthy, and never reaches a broker."""
+        module = self.folder / "deaf" / "mqboard" / "net" / "stream.py"
+        module.parent.mkdir(parents=True)
+        text = (FROZEN / "mqboard" / "net" / "stream.py").read_text()
+        assert "\nasync def open_stream(" in text, "stream.py has none any more: find another way"
+        module.write_text(text + _DEAF)
+        return build(
+            self.definition,
+            version="bench.deaf",
+            output=_OUTPUT / "deaf",
             extra_frozen=module.parents[2],
             progress=self.progress,
         )

@@ -19,7 +19,7 @@ def hang(board):
 
 async def leak(board):
     """Take all memory bit by bit, and keep it."""
-    board.leaked = kept = []
+    kept = []
     while True:
         try:
             kept.append(bytearray(1500))

@@ -64,8 +64,10 @@ def hang(board: Board, chance: Random) -> float:
 
 
 def leak(board: Board, chance: Random) -> float:
-    """Have its module take all memory: a board whose heap stays full resets."""
-    return _misbehave(board, "leak", resets=True)
+    """Have its module take all memory: it is stopped, and then commands can be loaded again."""
+    began = _misbehave(board, "leak")
+    board.ask("modules", b"list")
+    return began
 
 
 def damage(board: Board, chance: Random) -> float:
