@@ -73,6 +73,7 @@ class Board:
         self._twins = None
         self.announce = client.on_up = self._news.set
         supervisor.turn = self._turn
+        router.make_room = supervisor.make_room
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
         router.register(_COMMANDS, self._load_and_answer, MANAGEMENT)

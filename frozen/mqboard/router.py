@@ -21,6 +21,7 @@ _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
 _KEPT_ANSWER = const(128)
 _MAX_ERROR = const(2048)
+_ROOM_S = 1.5  # until a module that is stopped has let go of its memory
 
 # Queues, for `register` and `run`.
 WORK = 0
@@ -66,7 +67,16 @@ class Request:
 
 
 class Router:
-    """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks."""
+    """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks.
+
+    `make_room()` is asked for memory when a command that manages the board finds none; it returns
+    whether there will soon be some.
+    """
+
+    @staticmethod
+    def make_room():
+        """Do nothing: nobody has told us how."""
+        return False
 
     def __init__(self, prefix, publish, publish_now, log):
         self.prefix = prefix
@@ -165,6 +175,7 @@ class Router:
             try:
                 request.body.extend(payload[mqwire.HEADER_SIZE :])
             except MemoryError:
+                self._make_room(queue)
                 fault = _NO_MEMORY
         if fault or last:
             self._partial.remove(request)
@@ -219,14 +230,30 @@ class Router:
         return self.publish(make_topic(self.prefix, request.ident), payload, 1)
 
     async def _execute(self, request):
-        try:
-            await self._handlers[request.command][0](request)
-        except MemoryError:
+        handler, queue = self._handlers[request.command]
+        served = await self._serve(handler, request)
+        if not served and not request.sequence and self._make_room(queue):
+            await asyncio.sleep(_ROOM_S)
+            served = await self._serve(handler, request)
+        if not served:
             request.body = b""
             gc.collect()
             await request.error(_NO_MEMORY)
+
+    async def _serve(self, handler, request):
+        """Have a command answered; return False when there is no memory for that."""
+        try:
+            await handler(request)
+        except MemoryError:
+            gc.collect()
+            return False
         except Exception as error:
             await request.error(traceback(error))
+        return True
+
+    def _make_room(self, queue):
+        """What manages the board goes before modules, and may be what is to stop one."""
+        return queue == MANAGEMENT and self.make_room()
 
 
 def traceback(error):

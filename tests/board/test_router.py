@@ -6,6 +6,7 @@ from commandbench import PREFIX, Bench
 from fakes import run, until
 
 import mqwire
+from mqboard.router import MANAGEMENT, WORK
 
 
 class RouterTest(unittest.TestCase):
@@ -90,6 +91,48 @@ class RouterTest(unittest.TestCase):
             self.assertEqual(bench.router._partial, [])
 
         run(go())
+
+    def hungry(self, room, queue, parts=0):
+        """Have a command run that finds no memory before there was `make_room`, which returns
+        `room`; it replies `parts` times first. Return what was sent, and how often it was asked."""
+
+        async def go():
+            bench = Bench().start()
+            asked = []
+
+            def make_room():
+                asked.append(1)
+                return room
+
+            async def hungry(request):
+                for _ in range(parts):
+                    await request.reply(b"part", last=False)
+                if not (room and asked):
+                    raise MemoryError
+                await request.reply(bytes(request.body))
+
+            bench.router.make_room = make_room
+            bench.router.register("hungry", hungry, queue)
+            bench.send("hungry", "abcdefgh", b"body")
+            await until(lambda: len(bench.sent) > parts)
+            return bench.sent[-1], len(asked)
+
+        return run(go())
+
+    def test_a_command_that_manages_finds_memory_at_the_cost_of_modules(self):
+        (topic, payload), asked = self.hungry(True, MANAGEMENT)
+        self.assertEqual((topic, payload[2:], asked), ("reply/out/abcdefgh", b"body", 1))
+
+    def test_without_memory_in_the_end_it_is_an_error(self):
+        for room, queue, parts, times in (
+            (False, MANAGEMENT, 0, 1),
+            (True, WORK, 0, 0),  # what is asked of eval may be too much by itself
+            (True, MANAGEMENT, 1, 0),  # half a reply cannot be taken back
+        ):
+            (topic, payload), asked = self.hungry(room, queue, parts)
+            self.assertEqual(topic, "reply/err/abcdefgh")
+            self.assertIn(b"MemoryError", payload)
+            self.assertEqual(asked, times)
 
     def test_an_unknown_command_and_a_headless_payload_are_errors(self):
         async def go():

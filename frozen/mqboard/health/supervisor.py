@@ -33,7 +33,7 @@ _LATEST_MS = const(20_000)
 class _Entry:
     # In the class while it is so, and not in each entry.
     vital = True
-    stopped = False  # for want of memory
+    stopped = 0  # for want of memory: the seconds that it has to wait, at least
     deaths = 0
     pause = 0  # seconds between the last death and the next start
 
@@ -201,17 +201,29 @@ class Supervisor:
             return
         if self._starved < _STARVED_MAX:
             return
+        last = self._last_module()
+        if last:
+            self._log.error("the heap is full: stopping %s", last.name)
+            _stop_for_memory(last, _RESTART_MIN_S)
+        elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
+            raise MemoryError("the heap stays full")
+
+    def make_room(self):
+        """Stop a module, the last one first, for a minute: a command found no memory, and may be
+        the one that is to help. Return whether there was one.
+        """
+        last = self._last_module()
+        if last:
+            self._log.error("no memory for a command: stopping %s", last.name)
+            _stop_for_memory(last, _RESTART_MAX_S)
+        return last is not None
+
+    def _last_module(self):
         last = None
         for entry in self._entries:
             if entry.name.startswith(_MODULE) and not entry.stopped:
                 last = entry
-        if last:
-            self._log.error("the heap is full: stopping %s", last.name)
-            last.stopped = True
-            if last.task:
-                last.task.cancel()
-        elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
-            raise MemoryError("the heap stays full")
+        return last
 
     def let_go(self):
         """Let go of all tasks. Return the name of the only module's, None if there are more."""
@@ -235,7 +247,7 @@ class Supervisor:
                 except MemoryError:
                     return  # after another pause
                 if entry.stopped:
-                    entry.stopped = False
+                    entry.stopped = 0
         elif entry.task.done():
             try:
                 await entry.task  # does not wait: raises what it died of
@@ -255,7 +267,7 @@ class Supervisor:
     def _died(self, entry, error):
         lived = self.seconds - entry.since
         again = 2 * entry.pause if lived <= 2 * _RESTART_MAX_S else 0
-        entry.pause = min(max(again, _RESTART_MIN_S), _RESTART_MAX_S)
+        entry.pause = min(max(again, entry.stopped, _RESTART_MIN_S), _RESTART_MAX_S)
         entry.deaths = entry.deaths + 1 if lived < _FORGIVEN_S else 1
         entry.since = self.seconds
         entry.task = None
@@ -278,6 +290,12 @@ class Supervisor:
             if entry.task is task:
                 return
         self._log.exception(error, "a task that nobody waits for died")
+
+
+def _stop_for_memory(entry, pause):
+    entry.stopped = pause
+    if entry.task:
+        entry.task.cancel()
 
 
 def _module_of(entry):

@@ -234,6 +234,24 @@ class FullHeapTest(unittest.TestCase):
         self.assertEqual(supervisor._log.lines[-1], "the heap stays full")
         self.assertEqual(supervisor.let_go(), None)
 
+    def test_room_for_a_command_is_made_by_stopping_modules_for_a_minute(self):
+        async def go():
+            supervisor = make()
+            for name in ("mqtt", "module a", "module b"):
+                supervisor.add(name, lives, vital=name == "mqtt")
+            self.assertEqual([supervisor.make_room() for _ in range(3)], [True, True, False])
+            await asyncio.sleep(0)
+            await supervisor._turn()
+            mqtt, a, b = supervisor._entries
+            self.assertEqual((mqtt.deaths, a.pause, b.pause), (0, 60, 60))
+            self.assertFalse(supervisor.make_room())
+            supervisor.seconds += 60
+            await supervisor._turn()
+            self.assertEqual([entry.stopped for entry in (a, b)], [0, 0])
+            self.assertTrue(supervisor.make_room())
+
+        run(go())
+
     def test_a_moment_without_memory_is_nothing(self):
         supervisor = self.starve(("mqtt", "module a"), 2)
         self.assertEqual(supervisor._log.lines, [])
