@@ -1,6 +1,5 @@
 """Measures what boards stand, all at once, and how soon they are back; see ci/chaos."""
 
-import math
 import sys
 
 from ci.bench import Figure, median
@@ -8,7 +7,7 @@ from ci.bench.mqtt.lab import Lab
 from ci.bench.rig import Rig
 from ci.chaos import Chaos
 from ci.chaos.spread import busiest, histogram, reconnects
-from ci.chaos.world import World
+from ci.chaos.world import World, deaf_modules
 
 _BOARDS = 10
 _SECONDS, _SECONDS_QUICK = 600, 30
@@ -27,24 +26,19 @@ def measure(rig: Rig) -> dict[str, Figure]:
     """
     seconds = _SECONDS_QUICK if rig.quick else _SECONDS
     firmware = rig.firmware()
-    bad = [rig.deaf.app]
+    bad = [rig.variant("bench.deaf", deaf_modules()).app]
     with World(rig.folder, firmware.app, firmware.flash, bad, rig.table, _BOARDS) as world:
         report = Chaos(world, _SEED).run(seconds, rig.progress)
     print(*report.lines(), *report.lost, sep="\n", file=sys.stderr)
-    restarts = sorted(report.restarts)
     with Lab(rig) as lab:
         herd = reconnects(lab, _HERD, _OUTAGE_SECONDS)
     print(*histogram(herd, 0.2), sep="\n", file=sys.stderr)
     return {
         "faults": Figure(report.faults, "faults", 1),
         "lost": Figure(len(report.lost), "boards", report.faults, aim=0, part=rig.quick),
-        "recover_p95_s": Figure(_percentile(restarts, 95), "s", len(restarts), aim=10),
+        "recover_p95_s": Figure(report.recover(95), "s", len(report.restarts), aim=10),
         "longest_s": Figure(round(report.longest[0], 1), "s", report.faults),
         "herd_median_s": Figure(median(herd), "s", _HERD),
         "herd_last_s": Figure(round(herd[-1], 3), "s", _HERD),
         "herd_busiest": Figure(busiest(herd, 0.1), "in 0.1 s", _HERD, aim=25),
     }
-
-
-def _percentile(ordered: list[float], percent: int) -> float:
-    return round(ordered[math.ceil(len(ordered) * percent / 100) - 1], 3)

@@ -31,11 +31,6 @@ PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
 _BOOT_SECONDS = 60.0
 _TAIL = 1500
-_DEAF = """
-
-async def open_stream(*_, **__):
-    raise OSError(113)  # EHOSTUNREACH
-"""
 
 
 @dataclass
@@ -95,40 +90,28 @@ class Rig:
             )
         return self._built[version]
 
+    def variant(self, version: str, modules: dict[str, str]) -> BuildResult:
+        """Build firmware with these files (path → text) frozen in the place of its own."""
+        folder = self.folder / version
+        for name, text in modules.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        return build(
+            self.definition,
+            version=version,
+            output=_OUTPUT / version,
+            extra_frozen=folder,
+            progress=self.progress,
+        )
+
     @cached_property
     def changed(self) -> BuildResult:
         """The firmware with another version and one line more in one of its functions."""
         text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
         before, loop, after = text.partition("        while True:\n")
         assert loop, "wifi.py has no loop any more: choose another place for the line"
-        module = self.folder / "changed" / "mqboard" / "net" / "wifi.py"
-        module.parent.mkdir(parents=True)
-        module.write_text(
-            before + '        self._log.info("looking for a network")\n' + loop + after
-        )
-        return build(
-            self.definition,
-            version=CHANGED_VERSION,
-            output=_OUTPUT / CHANGED_VERSION,
-            extra_frozen=module.parents[2],
-            progress=self.progress,
-        )
-
-    @cached_property
-    def deaf(self) -> BuildResult:
-        """Firmware that boots, is healthy, and never reaches a broker."""
-        module = self.folder / "deaf" / "mqboard" / "net" / "stream.py"
-        module.parent.mkdir(parents=True)
-        text = (FROZEN / "mqboard" / "net" / "stream.py").read_text()
-        assert "\nasync def open_stream(" in text, "stream.py has none any more: find another way"
-        module.write_text(text + _DEAF)
-        return build(
-            self.definition,
-            version="bench.deaf",
-            output=_OUTPUT / "deaf",
-            extra_frozen=module.parents[2],
-            progress=self.progress,
-        )
+        line = '            self._log.info("looking for a network")\n'
+        return self.variant(CHANGED_VERSION, {"mqboard/net/wifi.py": before + loop + line + after})
 
     @contextlib.contextmanager
     def board(self, slow: bool = False) -> Iterator[Running]:

@@ -9,6 +9,7 @@ right configuration in normal mode. `Report` counts faults and what did not come
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import defaultdict
@@ -46,13 +47,18 @@ class Report:
 
     @property
     def restarts(self) -> list[float]:
-        """The seconds that boards took to be back after the broker was."""
+        """The seconds that boards took to be back after the broker was, one for each time."""
         return self.back[BROKER] + self.back[FORGETFUL]
 
     @property
     def longest(self) -> tuple[float, str]:
         """The longest time that any board took to be back, and after what."""
         return max((max(times), kind) for kind, times in self.back.items() if times)
+
+    def recover(self, percent: int) -> float:
+        """Return in how many seconds so many percent of them were."""
+        times = sorted(self.restarts)
+        return round(times[math.ceil(len(times) * percent / 100) - 1], 3)
 
     def lines(self) -> list[str]:
         """Return a table for people."""

@@ -152,7 +152,7 @@ def _push(board: Board, image: Image, base: bytes | None) -> None:
 
 def _misbehave(board: Board, word: str, resets: bool = False) -> float:
     """Tell its module to; return when it began to, once the board has reset if it `resets`."""
-    board.enable_module()
+    board.revive_module()
     boots = len(board.device.boots)
     if not board.world.watch.order(board.prefix, word, BACK_SECONDS):
         raise Lost(f"its module does not take the word {word}")

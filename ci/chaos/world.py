@@ -19,6 +19,7 @@ from mqhost.flash.espimage import build_app_image, executable_of
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
+from mqhost.paths import FROZEN
 from mqhost.signing.keys import find_signing_key
 from mqhost.signing.offer import Offer, load_image
 from mqhost.sim.broker import Broker
@@ -29,6 +30,12 @@ ROOT = "chaos"
 BACK_SECONDS = 90.0  # what takes longer is lost
 _KEEPALIVE_SECONDS = 5  # after 1.25 times that a board gives up a line that is silent
 _MODULE = Path(__file__).with_name("chaotic.py")
+_STREAM = FROZEN / "mqboard" / "net" / "stream.py"
+_DEAF = """
+
+async def open_stream(*_, **__):
+    raise OSError(113)  # EHOSTUNREACH
+"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ class Image:
         return Image(made.signed(key.sign(made.to_bytes())), app)
 
 
+def deaf_modules() -> dict[str, str]:
+    """Return what makes firmware boot, be healthy, and never reach a broker: files to freeze."""
+    return {"mqboard/net/stream.py": _STREAM.read_text() + _DEAF}
+
+
 class Lost(Exception):
     """Raised when a board is not, or does not come back, as it must be; the text says how."""
 
@@ -74,7 +86,7 @@ class Board:
         self.proxy = FaultProxy(world.broker.port)
         self.image = world.good[0]
         self.busy = ""  # what is being done to it
-        config = default_config(self.prefix, HOST, self.proxy.port, health_s=0.5, confirm_s=20)
+        config = default_config(self.prefix, HOST, self.proxy.port, health_s=0.5, confirm_s=12)
         config["broker"]["keepalive"] = _KEEPALIVE_SECONDS
         config["update"]["allow_downgrade"] = True
         config["watchdog"] = {"timeout_s": 5}
@@ -121,11 +133,12 @@ class Board:
         """Write its configuration's file."""
         self.ask("eval", b"f = open('/config.json', 'wb'); f.write(%r); f.close()" % text)
 
-    def enable_module(self) -> None:
-        """Have its module run, should the board have given it up for all its crashes."""
-        modules = json.loads(self.ask("modules", b"list"))["modules"]
-        if modules[0]["state"] == "disabled":
-            self.ask("modules", b"enable chaotic")
+    def revive_module(self) -> None:
+        """Have its module run, should it wait or the board have given it up for all its crashes."""
+        module = json.loads(self.ask("modules", b"list"))["modules"][0]
+        action = {"disabled": b"enable", "waiting": b"restart"}.get(module["state"])
+        if action:
+            self.ask("modules", action + b" chaotic")
 
     def wait_settled(self) -> None:
         """Wait until it is healthy, and counts no more boots that were not. Raises Lost."""
@@ -152,7 +165,7 @@ class Board:
         text = ast.literal_eval(self.ask("eval", b"open('/config.json').read()").decode())
         if json.loads(text) != self.config:
             wrong.append("its configuration is another one")
-        self.enable_module()
+        self.revive_module()
         modules = json.loads(self.ask("modules", b"list"))["modules"]
         if modules[0]["state"] not in ("running", "waiting"):
             wrong.append(f"its module: {modules}")
@@ -161,8 +174,9 @@ class Board:
 
 
 class World:
-    """A broker, `count` boards with the firmware in `build`, and a watch. `bad`: app.bin files of
-    firmware that boots and must be rolled back. Use it as a context manager."""
+    """A broker, `count` boards with the firmware in `flash` (of which `app` is the app.bin), and a
+    watch. `bad`: app.bin files of firmware that boots and must be rolled back. Use it as a context
+    manager."""
 
     def __init__(
         self,

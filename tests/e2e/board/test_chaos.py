@@ -1,0 +1,21 @@
+"""Breaks everything around ten real boards for a while, and looks whether all of them come back."""
+
+from ci.chaos import Chaos
+from ci.chaos.faults import FAULTS
+from ci.chaos.world import World, deaf_modules
+from mqhost.flash.partition import PartitionTable
+
+SECONDS = 70  # of the ten minutes of invoke bench; then what goes on comes to its end
+BOARDS = 10
+
+
+def test_whatever_is_broken_at_once_all_boards_come_back(tmp_path, sim, firmware, variant):
+    deaf = variant("deaf", deaf_modules())
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    with World(tmp_path, firmware.app, firmware.flash, [deaf.app], table, BOARDS) as world:
+        report = Chaos(world, seed=11).run(SECONDS)
+    told = "\n".join([*report.lines(), *report.lost])
+    assert not report.lost, told
+    assert report.faults > 50 and len(report.restarts) > 10, told
+    assert len(FAULTS.keys() & report.count.keys()) > len(FAULTS) - 3, told
+    assert report.recover(95) < 10, told
