@@ -300,6 +300,10 @@ class Life:
         """Return how long the board has been healthy."""
         return 1e9 if self._desk.healthy else 0
 
+    def make_room(self) -> bool:
+        """Return that there is no module to stop."""
+        return False
+
     async def subscribe(self, topic: str, handler: Callable) -> None:
         """Remember who is to hear of `topic`."""
         self._handlers[topic] = handler
