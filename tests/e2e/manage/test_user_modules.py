@@ -9,12 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+from waiting import wait_until
+
 from mqhost.link.connection import Subscription
+from mqhost.manage.modules import list_modules
 from mqhost.paths import ROOT
 
 TUTORIAL = (ROOT / "docs" / "modules.md").read_text()
 BLINKY = re.search(r"```python\n(\"\"\"Blinks.*?)```", TUTORIAL, re.S)[1]
 PUT = re.search(r"```console\n(\$ python3 - > put.py.*?)```", TUTORIAL, re.S)[1]
+CONFIGURE = re.search(r"^\$ (mqboard .* config set .*)$", TUTORIAL, re.M)[1]
 DIES = "async def start(board, settings):\n    1 / 0\n"
 DIED = 'ZeroDivisionError: divide by zero, File "/lib/dies.py", line 2, in start'
 HANGS = "while True:\n    pass\n"
@@ -31,18 +35,17 @@ def topic_of(board, session, name):
 
 
 def modules_of(board):
-    code, out, err = board.mqboard("modules", "--json")
-    assert code == 0, err
-    return {module["name"]: module for module in json.loads(out)["modules"]}
+    with board.session() as session:
+        return {module.name: module for module in list_modules(session).modules}
 
 
 def test_modules_on_a_board(make_board, tmp_path):
     files = {"/lib/dies.py": DIES, "/boot.py": "seen = []\n", "/main.py": MAIN}
     files = {path: text.encode() for path, text in files.items()}
-    settings = {"blinky": {"pin": 4, "period_ms": 60}, "sysinfo": {"interval_s": 1}}
-    board = make_board(files=files, modules=settings | {"dies": {}, "main": {}, "absent": {}})
+    others = {"sysinfo": {"interval_s": 1}, "dies": {}, "main": {}, "absent": {}}
+    board = make_board(files=files, modules=others)
     board.wait_online()
-    put_as_in_the_tutorial(board, tmp_path)
+    follow_the_tutorial(board, tmp_path)
     with board.session() as session:
         check_blinky(board, session)
         check_sysinfo(board, session)
@@ -51,14 +54,18 @@ def test_modules_on_a_board(make_board, tmp_path):
     check_help(board)
 
 
-def put_as_in_the_tutorial(board, folder):
+def follow_the_tutorial(board, folder):
     (folder / "blinky.py").write_text(BLINKY)
-    commands = re.sub(r"^\$ ", "", PUT, flags=re.M).replace("esp32/test", board.prefix)
+    commands = re.sub(r"^\$ ", "", PUT, flags=re.M) + CONFIGURE
     names = {"MQBOARD_SERVER": board.broker.host, "MQBOARD_PORT": str(board.broker.port)}
     names["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(["bash", "-ec", commands], cwd=folder, env=os.environ | names, check=True)
-    code, out, err = board.mqboard("modules", "restart", "blinky")
-    assert (code, out) == (0, "blinky: running.\n"), err
+    subprocess.run(
+        ["bash", "-ec", commands.replace("esp32/test", board.prefix)],
+        cwd=folder,
+        env=os.environ | names,
+        check=True,
+    )
+    wait_until(lambda: modules_of(board)["blinky"].state == "running")
 
 
 def check_blinky(board, session):
@@ -73,31 +80,32 @@ def check_blinky(board, session):
     seen = set()
     while seen != {"0", "1"}:
         assert time.monotonic() < deadline
-        seen.add(board.eval("machine.Pin(4).value()"))
+        seen.add(board.eval("machine.Pin(2).value()"))
 
 
 def check_sysinfo(board, session):
     arrived = topic_of(board, session, "sysinfo")
     facts = json.loads(arrived.get(timeout=10))
     assert facts["heap_free"] > 10_000 and facts["heap_used"] > 10_000
-    assert (facts["reset_cause"], facts["reconnects"], facts["mode"]) == ("power-on", 0, "normal")
+    assert (facts["reset_cause"], facts["reconnects"], facts["mode"]) == ("reset", 0, "normal")
     assert -100 < facts["rssi"] < 0
     assert json.loads(arrived.get(timeout=10))["uptime_s"] > facts["uptime_s"]
 
 
 def check_states(board):
+    wait_until(lambda: modules_of(board)["dies"].restarts)
     found = modules_of(board)
-    assert {name: module["state"] for name, module in found.items()} == {
+    assert {name: module.state for name, module in found.items()} == {
         "absent": "failed",
         "blinky": "running",
         "dies": "waiting",
         "main": "ended",
         "sysinfo": "running",
     }
-    assert found["blinky"]["file"] == "/app/blinky.py"
-    assert found["sysinfo"]["file"] == "firmware"
-    assert found["dies"]["error"] == DIED
-    assert found["dies"]["restarts"] > 0 and found["dies"]["crashes"] == 0
+    assert found["blinky"].file == "/app/blinky.py"
+    assert found["sysinfo"].file == "firmware"
+    assert found["dies"].error == DIED
+    assert found["dies"].crashes == 0
     assert board.eval("board.seen") == "['__main__']"
 
 
@@ -107,7 +115,7 @@ def check_new_code(board):
     board.eval("f = open('/app/blinky.py', 'w'); f.write('import nowhere'); f.close()")
     code, _, err = board.mqboard("modules", "restart", "blinky")
     assert code == 1 and "no module named 'nowhere', File \"/app/blinky.py\", line 1" in err
-    assert board.eval("machine.Pin(4).value()") == "0"  # it cleaned up
+    assert board.eval("machine.Pin(2).value()") == "0"  # it cleaned up
 
 
 def check_help(board):
@@ -129,8 +137,8 @@ def test_a_module_that_hangs_is_disabled_and_the_others_run(make_board):
     assert birth["disabled"] == {"hangs": "after 3 crashes"}
     assert (birth["mode"], birth["reset_cause"]) == ("normal", "watchdog")
     found = modules_of(board)
-    assert (found["hangs"]["state"], found["hangs"]["crashes"]) == ("disabled", 3)
-    assert found["dies"]["state"] == "waiting"
+    assert (found["hangs"].state, found["hangs"].crashes) == ("disabled", 3)
+    assert found["dies"].state == "waiting"
     text = board.device.console.text()
     assert text.count('/main.py does not run unless "modules" names "main"') == 4  # once per boot
     board.eval("f = open('/hangs.py', 'w'); f.write('x = 1'); f.close()")
