@@ -128,8 +128,9 @@ class Console(io.IOBase):
 
     async def _publish_next(self, publish):
         # Not in `run`: its frame would keep the line (see mqboard.router).
-        lost = 0 if self._pinned else self.dropped
-        if lost and (lost >= _TELL or len(self._lines) < _IN_A_ROW):
+        lost = self.dropped
+        tell = lost >= _TELL or lost and len(self._lines) < _IN_A_ROW
+        if tell and not self._pinned or not self._lines:
             line = log_line(_WARNING, Logger.clock.stamp(), "log", "%d lines dropped" % lost)
             sent = await publish(line.encode())
             if sent:
@@ -142,8 +143,8 @@ class Console(io.IOBase):
             if self._lines and self._lines[0] is line:
                 self._size -= len(self._lines.pop(0)) - 1 + _LINE_COST
                 self._pinned = max(0, self._pinned - 1)
-            if not self._lines:
-                self._size = 0  # who printed in the middle of our counting may have upset it
+            if not self._lines:  # who printed in the middle of our counting may have upset it
+                self._size = self._pinned = 0
         return sent
 
 

@@ -205,6 +205,7 @@ class RingTest(LogTest):
 
     def test_counting_that_was_upset_is_right_again(self):
         self.console._size = 100_000
+        self.console._pinned = 5
         self.log.info("one")
         self.assertEqual(self.console.dropped, 1)
         self.log.info("two")
