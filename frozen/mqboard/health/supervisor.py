@@ -34,6 +34,7 @@ class _Entry:
     # In the class while it is so, and not in each entry.
     vital = True
     stopped = 0  # for want of memory: the seconds that it has to wait, at least
+    guilty = False  # there was memory again when it had been stopped
     deaths = 0
     pause = 0  # seconds between the last death and the next start
 
@@ -54,6 +55,7 @@ class Supervisor:
     turn = None
     _late = False  # that the loop does not turn is noted
     _fatal = None  # what a vital task died of too often
+    _suspect = None  # the last entry that was stopped while the heap was full
 
     def __init__(self, feed, timeout_ms, box, log):
         self._feed = feed
@@ -188,8 +190,9 @@ class Supervisor:
         return "task " + name
 
     def _look_for_memory(self):
-        """While the heap stays full, stop a module each turn, the last one first, until there is
-        room again. Raise MemoryError, which ends the board's run, when that does not help.
+        """While the heap stays full, stop a module each turn until there is room again: those first
+        that were to blame before, then the last ones. Raise MemoryError, which ends the board's
+        run, when that does not help.
         """
         try:
             bytearray(_RESERVE)
@@ -198,12 +201,16 @@ class Supervisor:
         else:
             self._starved = 0
             self._box.run("")  # what was to blame for the want of it, or for a late turn
+            if self._suspect:
+                self._suspect.guilty = True
+                self._suspect = None
             return
         if self._starved < _STARVED_MAX:
             return
-        last = self._last_module()
+        last = self._to_stop()
         if last:
             self._log.error("the heap is full: stopping %s", last.name)
+            self._suspect = last
             _stop_for_memory(last, _RESTART_MIN_S)
         elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
             raise MemoryError("the heap stays full")
@@ -212,18 +219,20 @@ class Supervisor:
         """Stop a module, the last one first, for a minute: a command found no memory, and may be
         the one that is to help. Return whether there was one.
         """
-        last = self._last_module()
+        last = self._to_stop()
         if last:
             self._log.error("no memory for a command: stopping %s", last.name)
             _stop_for_memory(last, _RESTART_MAX_S)
         return last is not None
 
-    def _last_module(self):
-        last = None
+    def _to_stop(self):
+        found = None
         for entry in self._entries:
-            if entry.name.startswith(_MODULE) and not entry.stopped:
-                last = entry
-        return last
+            if entry.stopped or not entry.name.startswith(_MODULE):
+                continue
+            if entry.guilty or not (found and found.guilty):
+                found = entry
+        return found
 
     def let_go(self):
         """Let go of all tasks. Return the name of the only module's, None if there are more."""

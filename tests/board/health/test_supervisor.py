@@ -222,6 +222,10 @@ class FullHeapTest(unittest.TestCase):
         self.assertFalse("module old" in text)
         self.assertEqual([entry.deaths for entry in supervisor._entries], [0, 0, 0, 1, 1])
         self.assertEqual(supervisor._box.running, "")
+        # The next time it is the first to go.
+        for entry in supervisor._entries:
+            entry.stopped = 0
+        self.assertEqual(supervisor._to_stop().name, "module eater")
 
     def test_a_heap_that_stays_full_ends_the_board_and_the_only_module_is_to_blame(self):
         supervisor = self.starve(("mqtt", "module eater"), 6)
