@@ -150,11 +150,12 @@ class FakeBoard:
         self._client.publish(self._status_topic, json.dumps(self.status()), 1, True)
 
     def _on_connect(self, client, *_):
-        client.publish(self._status_topic, json.dumps(self.status()), 1, True)
         topics = [mqwire.command_filter(self.prefix)]
         if self._update:
             topics.append(self._update["topic"])
         client.subscribe([(topic, 1) for topic in topics])
+        # In the board's order: who hears of its birth can give it commands.
+        client.publish(self._status_topic, json.dumps(self.status()), 1, True)
 
     # Work
 
