@@ -23,7 +23,9 @@ def _start():
         board.run()
         raise RuntimeError("the board's event loop has ended")
     except Unprovisioned as error:
-        print("%s. Write /config.json, then machine.reset()." % error)
+        from mqboard.prompt import explain
+
+        explain(error)
     except KeyboardInterrupt:
         print("Stopped: this is the MicroPython prompt. Ctrl-D starts the board again;")
         print("in an hour the watchdog does, too.")

@@ -18,6 +18,8 @@ _LOOK_MAX_S = const(6 * 3600)
 class Broker:
     """One broker: its keys of the configuration as attributes."""
 
+    trial = False  # as that of mqboard.config.Config
+
     def __init__(self, keys):
         for key, value in keys.items():
             setattr(self, key, value)

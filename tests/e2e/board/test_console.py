@@ -80,3 +80,25 @@ def test_ctrl_c_ends_a_command_first_and_the_watchdog_waits_at_the_prompt(make_b
     board.device.type(b"import time; time.sleep(3); print(6*7)\r\n")
     board.device.wait_console("\n42", 20, since=end)
     assert len(board.device.boots) == 1
+
+
+def test_a_board_without_a_configuration_says_how_to_get_one_and_it_works(make_board):
+    board = make_board(files={"/config.json": b"nonsense"})
+    device = board.device
+    end = device.wait_console(PROMPT)
+    shown = device.console.text().replace("\r", "")
+    assert "no usable configuration: /config.json: not JSON" in shown, shown
+    assert "invoke provision --board sim --ssid NETWORK --server BROKER" in shown
+    for line in shown.split("line by line")[1].splitlines():
+        if line.startswith("    "):
+            for name, value in (
+                ("NETWORK", "simnet"),
+                ("PASSWORD", "simpassword"),
+                ('"BROKER"', f'"{board.broker.host}", "port": {board.broker.port}'),
+                ("esp32/test", board.prefix),
+            ):
+                line = line.replace(name, value)
+            device.type(line.strip().encode() + b"\r\n")
+            if "reset()" not in line:
+                end = device.wait_console(PROMPT, since=end)
+    board.wait_online()
