@@ -15,7 +15,7 @@ from mqboard.clock import ticks_diff, ticks_ms
 
 _FROM_2000 = const(946684800)
 _WEEKDAY = const(0)  # the port works it out
-# A time that is further from the build is no time: what is kept may be damaged.
+# A time that is further from the build is no time, whoever says so.
 _SANE_S = const(20 * 365 * 86400)
 _DAY_S = const(86400)
 
@@ -26,6 +26,7 @@ class Clock:
     """
 
     def __init__(self, built, last=0):
+        self._built = built
         self.source = "last known"  # who told the time
         self.trusted = False
         self.due_in = 0  # seconds until mqboard.timesync is to be called
@@ -49,7 +50,10 @@ class Clock:
         """Set the clock, which is trusted from now on; `source` is who told the time.
 
         `connects` counts the connections to the broker so far: the next one may prove the time.
+        Raises ValueError when it cannot be that time.
         """
+        if not self._built <= now < self._built + _SANE_S:
+            raise ValueError("this firmware was made after that, or decades before")
         if abs(now - self.now()) > _DAY_S:
             self.unproved = connects
         year, month, day, hour, minute, second = time.gmtime(time.time() + now - self.now())[:6]

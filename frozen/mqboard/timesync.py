@@ -7,7 +7,6 @@ takes 1 KB of an ESP32's heap, which an idle board has for the user.
 from esp32 import NVS
 from micropython import const
 
-import mqbuild
 from mqboard.clock import jitter
 from mqboard.health.bootrecord import NAMESPACE, Store, kept_number
 from mqboard.log import Logger
@@ -59,14 +58,16 @@ async def _set(clock, server, link, connects):
 
     log = Logger("clock")
     try:
-        now = await sntp.ask(server, mqbuild.BUILD_TIME, dns=link.dns())
-    except OSError as error:
+        now = await sntp.ask(server, dns=link.dns())
+        off = now - clock.now()
+        right = clock.trusted and abs(off) <= 1
+        if not right:
+            clock.set(now, "ntp", connects)
+    except (OSError, ValueError) as error:
         if clock.pause < _PAUSE_MAX_S:  # it is known by now
             log.warning("no time from %s: %s", server, error)
         clock.pause = clock.due_in = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
         return
     clock.pause = 0
-    off = now - clock.now()
-    if not clock.trusted or abs(off) > 1:
-        clock.set(now, "ntp", connects)
+    if not right:
         log.info("set by %s: it was %d s %s", server, abs(off), "slow" if off >= 0 else "fast")

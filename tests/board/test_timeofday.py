@@ -92,6 +92,13 @@ class ClockTest(unittest.TestCase):
             clock.set(BUILT + 4, "operator", 0)  # backwards, too
             self.assertEqual((clock.now(), clock.source), (BUILT + 4, "operator"))
 
+    def test_it_is_never_set_to_before_the_firmware_or_decades_after_it(self):
+        clock = self.start()
+        for now in (0, -5, BUILT - 1, BUILT + 7300 * DAY, 10**30):
+            with self.assertRaises(ValueError):
+                clock.set(now, "ntp", 0)
+        self.assertEqual((clock.now(), clock.trusted, clock.source), (BUILT, False, "build time"))
+
     def test_a_large_step_is_to_be_proved_by_the_next_connection(self):
         clock = self.start()
         self.assertEqual(clock.unproved, -1)

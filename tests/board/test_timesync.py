@@ -28,6 +28,8 @@ class Clock:
         return self.time
 
     def set(self, now, source, connects):
+        if now < NOW - 100 * DAY:
+            raise ValueError("no such time")
         if abs(now - self.time) > DAY:
             self.unproved = connects
         self.time, self.source, self.trusted = now, source, True
@@ -63,7 +65,7 @@ class TimesyncTest(unittest.TestCase):
     def tearDown(self):
         timesync.NVS, timesync.Logger, timesync.forget, sntp.ask = self.kept
 
-    async def ask(self, server, floor, dns):
+    async def ask(self, server, dns):
         self.asked += 1
         self.assertEqual((server, dns), ("ntp.example", "9.9.9.9"))
         if self.answer is None:
@@ -107,6 +109,13 @@ class TimesyncTest(unittest.TestCase):
         self.synchronize(board)
         self.assertTrue(board.clock.due_in >= 6 * HOUR)
         self.assertEqual(board.clock.pause, 0)
+
+    def test_a_time_that_cannot_be_is_as_good_as_no_answer(self):
+        clock = Clock()
+        self.answer = NOW - 101 * DAY
+        self.synchronize(Board(clock))
+        self.assertEqual((clock.time, clock.trusted, clock.due_in), (NOW, False, 60))
+        self.assertEqual(self.log.lines, ["no time from ntp.example: no such time"])
 
     def test_without_a_server_nobody_is_asked_and_the_time_is_kept_all_the_same(self):
         board = Board(Clock(), ntp="")

@@ -22,12 +22,12 @@ _FROM_1900 = const(2208988800)
 _TIMEOUT_S = const(5)
 
 
-async def ask(server, floor=0, port=_PORT, dns=""):
+async def ask(server, port=_PORT, dns=""):
     """Return the time that NTP server `server` tells, in seconds since 1970; raise OSError.
 
-    A time before `floor` (seconds since 1970) is not believed, nor an answer to another question:
-    the time of sending that we give is random, and an answer has to repeat it (RFC 5905). `dns` is
-    the address of a DNS server, as for mqboard.net.open_stream.
+    An answer to another question is not believed: the time of sending that we give is random, and
+    an answer has to repeat it (RFC 5905). `dns` is the address of a DNS server, as for
+    mqboard.net.open_stream.
     """
     address = (await look_up(server, port, socket.SOCK_DGRAM, dns))[0]
     sock = socket.socket(*address[:3])
@@ -48,10 +48,7 @@ async def ask(server, floor=0, port=_PORT, dns=""):
         raise OSError("no time in the answer")
     if not seconds & 0x80000000:
         seconds += 1 << 32  # from 2036 on
-    unix_time = seconds - _FROM_1900 + (fraction >> 31)
-    if unix_time < floor:
-        raise OSError("the answer is older than this firmware")
-    return unix_time
+    return seconds - _FROM_1900 + (fraction >> 31)
 
 
 # async

@@ -14,8 +14,8 @@ IN_2033 = 2_000_000_000  # Unix time
 TELL = f"""if True:
     import mqboard.timesync
     from mqboard.net import sntp
-    async def ask(server, floor, dns):
-        print(server, floor)
+    async def ask(server, dns):
+        print(server)
         return {IN_2033}
     sntp.ask = ask
     board.clock.due_in = 0
@@ -47,7 +47,7 @@ def test_the_clock_is_set_by_ntp_without_tls_and_known_after_a_power_cut(make_bo
         session.connection.subscribe(Subscription(route))
         session.request("eval", TELL.encode())
         wait_until(lambda: len(lines) == 2, BOOT, lambda: lines)
-    assert lines[0] == f"127.0.0.1 {built}"
+    assert lines[0] == "127.0.0.1"
     assert lines[1].startswith("I 2033-05-18T03:33:2") and " clock: set by 127.0.0.1: " in lines[1]
     told = clock_of(board)
     assert (told["trusted"], told["source"]) == (True, "ntp")
@@ -73,5 +73,8 @@ def test_the_clock_is_set_by_ntp_without_tls_and_known_after_a_power_cut(make_bo
 
     code, out, _ = board.mqboard("clock", "--set")
     assert code == 0 and "trusted (operator), the same as here" in out
-    with board.session() as session, pytest.raises(BoardError, match="before this firmware"):
+    with (
+        board.session() as session,
+        pytest.raises(BoardError, match="this firmware was made after that"),
+    ):
         session.request("clock", b"1600000000")

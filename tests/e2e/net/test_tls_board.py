@@ -198,9 +198,9 @@ def time_server(request):
         thread.join()
 
 
-def set_clock(board, port, floor=0):
+def set_clock(board, port):
     """Have the board ask the NTP server at `port`, and set its clock."""
-    ask(board, f"'127.0.0.1', {floor}, {port}")
+    ask(board, f"'127.0.0.1', {port}")
 
 
 def ask(board, arguments):
@@ -210,7 +210,7 @@ def ask(board, arguments):
     from mqboard.net import sntp
     async def go():
         try: board.clock.set(await sntp.ask({arguments}), "ntp", 0)
-        except OSError as error: print("no time:", error)
+        except (OSError, ValueError) as error: print("no time:", error)
     asyncio.create_task(go())""")
 
 
@@ -242,7 +242,10 @@ def test_an_answer_to_another_question_is_passed_over(board, time_server):
 @pytest.mark.parametrize(
     ("time_server", "words"),
     [
-        (lambda question: [answer_of_time(question, when=IN_2020)], "older than this firmware"),
+        (
+            lambda question: [answer_of_time(question, when=IN_2020)],
+            "this firmware was made after that",
+        ),
         (lambda question: [answer_of_time(question, start=b"\xdc\x02")], "no time in the answer"),
         (lambda question: [answer_of_time(question, start=b"\x1c\x00")], "no time in the answer"),
         (lambda question: [answer_of_time(question, start=b"\x1b\x02")], "no time in the answer"),
@@ -252,7 +255,7 @@ def test_an_answer_to_another_question_is_passed_over(board, time_server):
     ids=["before the firmware", "not synchronised", "kiss of death", "a client", "cut off"],
 )
 def test_a_time_that_cannot_be_is_not_set(board, time_server, words):
-    set_clock(board, time_server, board.wait_online()["built"])
+    set_clock(board, time_server)
     board.device.wait_console(words, BOOT)
     assert not board.eval("__import__('time').gmtime()[:3]").startswith(("(2033", "(2020"))
 
@@ -271,7 +274,7 @@ def ask_by_name(board, time_port, names_port):
     stream.forget = lambda name: None
     resolve = dns.resolve
     dns.resolve = lambda name, servers: resolve(name, servers, {names_port})""")
-    ask(board, f"'time.example', 0, {time_port}, '{HOST}'")
+    ask(board, f"'time.example', {time_port}, '{HOST}'")
 
 
 def test_the_time_servers_name_is_looked_up(board, time_server):
