@@ -20,7 +20,8 @@ _SENTENCES = {
 class Crash:
     """A boot that ended badly, as its board describes it; `record` is all that it said.
 
-    `uptime` is in seconds and `times` counts the same crash; "" and None: not known.
+    `uptime` is in seconds, `heap_free` in bytes, and `times` counts the same crash; "" and None:
+    not known.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Crash:
     kind: str
     running: str
     uptime: int | None
+    heap_free: int | None
     mode: str
     version: str
     record: dict[str, Any]
@@ -36,13 +38,13 @@ class Crash:
     def of(cls, record: Any) -> "Crash":
         """Make it from what a board says, whatever that is."""
         facts = record if isinstance(record, dict) else {}
-        uptime = facts.get("uptime_s")
         return cls(
             _number(facts.get("number")),
             _number(facts.get("times")),
             _text(facts.get("kind")),
             _text(facts.get("running")),
-            uptime if isinstance(uptime, int) else None,
+            _known(facts.get("uptime_s")),
+            _known(facts.get("heap_free")),
             _text(facts.get("mode")),
             _text(facts.get("version")),
             facts,
@@ -88,8 +90,12 @@ def clear_crashes(session: Session) -> int:
     return _number(session.request_json("crash", b"clear").get("cleared"))
 
 
+def _known(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return _known(value) or 0
 
 
 def _text(value: Any) -> str:

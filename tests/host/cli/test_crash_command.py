@@ -74,7 +74,7 @@ def test_the_last_one_is_shown_whole_and_clean(mqboard, board):
     assert process.returncode == 0
     text = process.stdout
     assert "an exception ended the board's run" in text and "4, 1,234 times" in text
-    assert "unknown" in text and "54321 B" in text
+    assert "unknown" in text and "54,321 B" in text
     assert "ValueError: �[31mboom" in text and "\x1b" not in text
     assert text.endswith("W 2 mqtt: gone\n")
     assert json.loads(mqboard("crash", "show", "--json").stdout) == WHOLE
@@ -103,8 +103,10 @@ def test_what_a_board_says_may_be_anything(mqboard, board):
     assert process.returncode == 1 and "has no list" in process.stderr
 
 
-def test_info_and_status_say_that_there_are_some(mqboard, board):
+def test_info_says_that_there_are_some_and_the_list_how_short_they_were(mqboard, board):
     board.facts["crashes"] = 2
+    board.listed = [crash(1, uptime_s=0)]
+    assert "under 10 s" in mqboard("crash").stdout
     assert "2 to look at: mqboard crash" in mqboard("info").stdout
 
 

@@ -9,6 +9,7 @@ from mqhost.cli.tables import Listing, show
 from mqhost.link.session import Session
 from mqhost.manage.crash import Crash, clear_crashes, list_crashes, show_crash
 
+_TOLD_EVERY_S = 10  # so often a board notes how long it has been up
 _COLUMNS = ("crash", "times", "how it ended", "what ran", "up for", "mode", "version")
 
 
@@ -89,7 +90,7 @@ def _report(console: Console, crash: Crash) -> None:
         "how it ended": crash.sentence,
         "reset cause": crash.record.get("reset_cause"),
         "up for": _up_for(crash),
-        "free heap": f"{crash.record.get('heap_free')} B",
+        "free heap": "unknown" if crash.heap_free is None else f"{crash.heap_free:,} B",
         "mode": crash.mode,
         "version": crash.version or "unknown",
         "image": crash.record.get("image"),
@@ -102,4 +103,6 @@ def _report(console: Console, crash: Crash) -> None:
 
 
 def _up_for(crash: Crash) -> str:
-    return "" if crash.uptime is None else span(crash.uptime)
+    if crash.uptime is None:
+        return ""
+    return span(crash.uptime) if crash.uptime >= _TOLD_EVERY_S else f"under {_TOLD_EVERY_S} s"
