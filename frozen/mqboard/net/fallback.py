@@ -18,6 +18,8 @@ _LOOK_MAX_S = const(6 * 3600)
 class Broker:
     """One broker: its keys of the configuration as attributes."""
 
+    trial = False  # of the first one: its configuration has to prove good there, and nowhere else
+
     trial = False  # as that of mqboard.config.Config
 
     def __init__(self, keys):
@@ -42,7 +44,7 @@ class Brokers:
     async def open(self):
         """Open a stream, for mqboard.mqtt.Client: to the first; after failures to each in turn."""
         over = self.client.failures - _TRIES
-        self.fallen_back = over >= 0 and over % 2 == 0
+        self.fallen_back = over >= 0 and over % 2 == 0 and not self._brokers[0][0].trial
         broker, opener = self._brokers[1 if self.fallen_back else 0]
         self.client.user, self.client.password = broker.user, broker.password
         try:

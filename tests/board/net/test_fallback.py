@@ -19,10 +19,10 @@ class World:
         self.there = {"one": False, "two": True}
         self.log = FakeLog()
         self.streams = []
-        first = fallback.Broker({"host": "one", "port": 1, "user": "first", "password": "1"})
+        self.first = fallback.Broker({"host": "one", "port": 1, "user": "first", "password": "1"})
         other = fallback.Broker({"host": "two", "port": 2, "user": None, "password": None})
         self.brokers = fallback.Brokers(
-            (first, self.opener("one")), (other, self.opener("two")), None, self.log
+            (self.first, self.opener("one")), (other, self.opener("two")), None, self.log
         )
         self.client = Client(self.brokers.open, "board", user="first", log=self.log)
         self.client.backoff_ms = 1
@@ -78,6 +78,19 @@ class FallbackTest(unittest.TestCase):
         self.assertEqual(world.tried[:8], ["one"] * 3 + ["two", "one", "two", "one", "two"])
         self.assertTrue("no broker: one: refused" in world.log.lines[0])
         self.assertTrue(any("no broker: two: refused" in line for line in world.log.lines))
+
+    def test_a_configuration_on_trial_has_to_reach_the_first_one(self):
+        world = self.world
+        world.first.trial = True
+
+        async def body():
+            await until(lambda: len(world.tried) >= 6)
+            self.assertEqual(set(world.tried), {"one"})
+            world.first.trial = False
+            await world.client.up.wait()
+            self.assertTrue(world.brokers.fallen_back)
+
+        run(world.runs(body))
 
     def test_each_broker_has_its_own_login(self):
         world = self.world

@@ -37,11 +37,15 @@ def broker():
 
 
 def test_modules_go_on_while_broker_and_networks_come_and_go(make_board, broker):
-    near, far = AccessPoint("12345678", -40), AccessPoint("12345678", -70)
+    near, far = AccessPoint("12345678", -40), AccessPoint("12345678", -70, dhcp=False)
     shut = AccessPoint("another one", -30)
     board = make_board(
         access_points={"far": far, "near": near, "shut": shut},
-        networks=[{"ssid": ssid, "password": "12345678"} for ssid in ("far", "shut", "near")],
+        networks=[
+            {"ssid": "far", "password": "12345678", "static": {"address": "10.0.0.5"}},
+            {"ssid": "shut", "password": "12345678"},
+            {"ssid": "near", "password": "12345678"},
+        ],
         modules={"witness": {}},
         files={"/witness.py": MODULE},
         hostname="shed-3",
@@ -61,7 +65,7 @@ def test_modules_go_on_while_broker_and_networks_come_and_go(make_board, broker)
     device.wifi(False)
     device.wait_console("now no network", since=since)
     device.wifi(True, "far")
-    device.wait_console("on network far as 127.0.0.1, -70 dBm", 20, since)
+    device.wait_console("on network far as 10.0.0.5, -70 dBm", 20, since)
     board.wait_online()
     count, seen = json.loads(board.eval(STATE))
     counts = [at for _, at in seen]
