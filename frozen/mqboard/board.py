@@ -124,7 +124,7 @@ class Board:
         if self.brokers:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
-            add("brokers", lambda: back(lambda: self._receiver, self.say_goodbye), vital=False)
+            add("brokers", lambda: back(lambda: self.receiver, self.say_goodbye), vital=False)
         if self.identity.crashes:
             add("crash", self._publish_crashes, vital=False)
         from mqboard.modules.begin import begin

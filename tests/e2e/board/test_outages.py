@@ -29,6 +29,19 @@ async def watch(board):
 STATE = "import witness, json; print(json.dumps((witness.count, witness.seen)))"
 
 
+# Has the board look at once, and every moment, whether its first broker is there again.
+LOOK = b"""if True:
+    import asyncio
+    from mqboard.net import fallback
+    class Turns:
+        sleep = staticmethod(lambda seconds: asyncio.sleep(0.1))
+    fallback.asyncio = Turns
+    (entry,) = [each for each in board.supervisor._entries if each.name == "brokers"]
+    entry.task.cancel()
+    board.supervisor.add("quick", entry.start, vital=False)
+"""
+
+
 @pytest.fixture
 def broker():
     """Give a broker of the test's own: others do not miss it."""
@@ -83,8 +96,10 @@ def test_without_its_broker_a_board_is_met_at_the_other_one(make_board, broker):
         with Session(board.settings(port=other.port)) as session:
             board.wait_status(session, lambda status: True)
             assert session.request("eval", b"board.reach.state").data == b"'connected'"
-        board.device.wait_console(f"using the fall-back broker {other.host}")
-        broker.start()
-        other.restart()
+            board.device.wait_console(f"using the fall-back broker {other.host}")
+            broker.start()
+            session.request("eval", LOOK)
+            left = session.wait_status(lambda status: status["state"] == "offline", 20)
+            assert left["reason"] == "back to its first broker"
         board.wait_online()
     assert len(board.device.boots) == 1
