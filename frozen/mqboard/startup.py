@@ -28,6 +28,7 @@ from mqboard.timeofday import Clock
 from mqboard.update import slots
 from mqwire import flash
 
+_NOTING = "looking for records of crashes"
 _RESET_CAUSES = ("unknown", "power-on", "reset", "watchdog", "deepsleep", "soft")
 
 
@@ -127,18 +128,26 @@ def _identify(store, before, reset_cause):
 
 
 def _note_crash(before, me, box, store, logger):
-    """Keep a record of a boot that ended badly; count what there is of them."""
+    """Keep a record of a boot that ended badly; count what there is of them.
+
+    No record is worth a boot: whatever a damaged filesystem does to this, the board goes on.
+    """
     from mqboard.health import crash
 
-    records = crash.Records(crash.FOLDER, store)
     spent_s = crash.owed_s(before)
-    if before.crashed(me.reset_cause):
+    crashed = before.crashed(me.reset_cause)
+    if crashed:
         logger.error("the boot before ended badly; it ran: %s", before.running or "unknown")
+    if not crashed or before.running != _NOTING:
+        box.run(_NOTING)
+        records = crash.Records(crash.FOLDER, store)
         try:
-            spent_s = crash.note(before, me, records)
-        except Exception as error:  # whatever it stumbles over: a record is no reason not to boot
+            if crashed:
+                spent_s = crash.note(before, me, records)
+        except Exception as error:
             logger.exception(error, "there is no record of that")
-    me.crashes = len(records.numbers())
+        me.crashes = len(records.numbers())
+        box.run("")
     box.describe(bytes.fromhex(me.image), me.mode == "safe", spent_s)
     forget("mqboard.health.crash")
     forget("mqwire.crash")

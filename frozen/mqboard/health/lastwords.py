@@ -24,8 +24,10 @@ _SIZE = const(92)
 _UNHEALTHY = const(4)
 _END = const(6)
 _MOUNTING = const(8)
+_UPTIME = const(9)
+_SPENT = const(17)
+_IMAGE = const(21)
 _RUNNING = const(29)
-_MOUNTS = b"mounting the filesystem"
 _MAGIC = b"MQB2"
 _OLD_MAGIC = b"MQB1"  # then came the count of unhealthy boots, and nothing else
 _TRACE_MAX = const(1024)
@@ -85,9 +87,10 @@ def note(error, memory):
     text = io.BytesIO()
     sys.print_exception(error, text)
     kept = _begun(memory())
+    if kept[_END] != blackbox.SILENT:  # of the boot before: this one had no black box yet
+        kept = _without_words(kept)
     trace = b"\0" + text.getvalue()[-_TRACE_MAX:]
-    silent = bytes((blackbox.SILENT,))
-    memory(kept[:_END] + silent + kept[_END + 1 : _MEMORY - len(trace)] + trace)
+    memory(kept[: _MEMORY - len(trace)] + trace)
 
 
 def stopped(memory):
@@ -105,9 +108,7 @@ def mounting(memory, power_on):
     kept = _begun(b"" if power_on else memory())
     deaths = kept[_MOUNTING]
     if deaths:  # what is there are not the words of the last boot, but of one before it
-        kept = bytearray(kept[:_SIZE])
-        kept[_END] = blackbox.SILENT
-        kept[_RUNNING:] = _MOUNTS + bytes(_SIZE - _RUNNING - len(_MOUNTS))
+        kept = _without_words(kept, b"mounting the filesystem")
     _put(memory, kept, _MOUNTING, min(deaths + 1, 255))
     return deaths
 
@@ -127,6 +128,15 @@ def _begun(kept):
     new[_UNHEALTHY] = read(kept).unhealthy
     new[_END] = blackbox.ON_PURPOSE
     return bytes(new)
+
+
+def _without_words(kept, running=b""):
+    """Return RTC memory's bytes for the end of a boot of which nothing is known but what ran."""
+    new = bytearray(kept[:_SIZE])
+    new[_END] = blackbox.SILENT
+    new[_UPTIME:_SPENT] = bytes(_SPENT - _UPTIME)
+    new[_IMAGE:] = bytes(_RUNNING - _IMAGE) + running + bytes(_SIZE - _RUNNING - len(running))
+    return new
 
 
 def _put(memory, kept, place, value):

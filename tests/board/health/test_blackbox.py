@@ -142,6 +142,15 @@ class LastWordsTest(unittest.TestCase):
         self.assertTrue("ValueError: boom" in before.trace)
         self.assertTrue(before.crashed("reset"))
 
+    def test_an_exception_of_a_boot_without_a_black_box_has_no_words_of_another(self):
+        self.box.line(b"of the boot before")
+        self.box.describe(b"\xff" * 32, True, 300)
+        self.box.end()
+        lastwords.note(ValueError("early"), self.memory)
+        before = self.left()
+        self.assertEqual((before.lines, before.image, before.spent_s), ("", bytes(8), 300))
+        self.assertTrue("early" in before.trace and before.crashed("reset"))
+
     def test_an_exception_before_there_is_a_black_box_is_noted(self):
         for garbage in (b"", b"MQB1\x01", b"\xff" * 2048):
             memory = Memory(garbage)

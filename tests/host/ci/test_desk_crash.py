@@ -84,3 +84,11 @@ def test_a_full_filesystem_leaves_the_last_record_in_nvs(desk):
         assert running(desk) == [name]
     desk.power_on()
     assert running(desk) == ["module b"]
+
+
+def test_a_boot_that_dies_of_the_records_is_not_followed_by_another(desk):
+    hang(desk, "looking for records of crashes")
+    assert records(desk) == []
+    assert "it ran: looking for records" in desk.console.getvalue()
+    hang(desk, "module a")
+    assert running(desk) == ["module a"]
