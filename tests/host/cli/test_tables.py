@@ -21,6 +21,7 @@ from mqhost.build.freeze import Module
 from mqhost.cli import demo, main, show, tables
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
+from mqhost.cli.manage import crash as crash_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.tables import Listing
@@ -28,6 +29,7 @@ from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
 from mqhost.manage import modules
 from mqhost.manage.configuration import Difference
+from mqhost.manage.crash import Crash
 from mqhost.manage.loglevels import Levels
 from mqhost.paths import ROOT
 from mqhost.update.push import UpdateResult
@@ -67,6 +69,10 @@ LISTINGS = {
     "differences_listing": (
         lambda: config_command.differences_listing([Difference("prefix", "a", LONG)], "b"),
         "mqboard config diff",
+    ),
+    "crashes_listing": (
+        lambda: crash_command.crashes_listing([Crash.of({"number": 1})], {"crashes": [1]}),
+        "mqboard crash",
     ),
     "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
     "modules_listing": (lambda: modules_command.modules_listing(MODULES), "mqboard modules"),

@@ -138,6 +138,14 @@ def shown_by_modules(board, terminal, image):
     yield terminal("modules", "restart", "x")
 
 
+def shown_by_crash(board, terminal, image):
+    texts = ("kind", "running", "mode", "version", "reset_cause", "image", "traceback", "log")
+    crash = dict.fromkeys(texts, EVIL) | {"number": 1, "heap_free": EVIL}
+    answering(board, json.dumps({"crashes": [crash]} | crash))
+    for words in ((), ("--json",), ("show",), ("show", "--json")):
+        yield terminal("crash", *words)
+
+
 def shown_by_reset(board, terminal, image):
     answering(board, EVIL, mqwire.error_topic)
     yield terminal("reset")
@@ -183,6 +191,7 @@ SHOWN = {
     "clock": shown_by_clock,
     "boards": shown_by_boards,
     "config": shown_by_config,
+    "crash": shown_by_crash,
     "modules": shown_by_modules,
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,

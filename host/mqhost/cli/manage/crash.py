@@ -1,5 +1,7 @@
 """Defines `mqboard crash`: what boots of a board ended badly, what ran then, and its last words."""
 
+from typing import Any
+
 import click
 from rich.console import Console
 
@@ -64,11 +66,15 @@ def _list(edge: Edge, as_json: bool) -> None:
     with Session(edge.settings, debug=edge.debug) as session:
         crashes, record = list_crashes(session)
     if as_json or crashes:
-        rows = [_row(crash) for crash in crashes]
-        listing = Listing(_COLUMNS, (rows,), record, numbers={0, 1}, prose={2, 3}, lean=True)
-        show(edge.console, listing, as_json)
+        show(edge.console, crashes_listing(crashes, record), as_json)
     else:
         say(edge.console, f"No boot of {session.prefix} has ended badly since this was cleared.")
+
+
+def crashes_listing(crashes: list[Crash], record: dict[str, Any]) -> Listing:
+    """List `crashes`, which were made from the board's `record`."""
+    rows = [_row(crash) for crash in crashes]
+    return Listing(_COLUMNS, (rows,), record, numbers={0, 1}, prose={2, 3}, lean=True)
 
 
 def _row(crash: Crash) -> list[str]:
