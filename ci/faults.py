@@ -11,7 +11,6 @@ and then pushes a good image as an honest host does. What must hold:
 """
 
 import asyncio
-import hashlib
 import json
 import random
 import struct
@@ -130,11 +129,10 @@ class Attack:
         if self._was_running() not in (self.old.app, self.good.app, self.other.app):
             raise Wrong("the image that ran was written over")
         script.check_replies(desk.life.said)
-        for address, size, sha256 in desk.installs[-1:]:
-            found = hashlib.sha256(desk.flash.read(address, size)).hexdigest()
-            known = {image.offer.sha256 for image in (self.good, self.other)}
-            if found != sha256 or found not in known:
-                raise Wrong(f"it installed {found}")
+        for address in desk.installs[-1:]:
+            images = [image.app for image in (self.good, self.other)]
+            if desk.flash.read(address, len(self.good.app)) not in images:
+                raise Wrong("it installed what nobody offered")
         desk.installs.clear()
 
     def check_slot(self, image: Image, needed: bytes) -> None:

@@ -15,10 +15,9 @@ from micropython import const
 
 import mqwire
 from mqboard.clock import jitter
-from mqboard.health.bootrecord import NAMESPACE, Store, Trial
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
-from mqboard.once import forget
+from mqboard.once import forget, forget_boot
 from mqboard.router import MANAGEMENT
 
 _PROOF_EVERY_S = const(30)
@@ -36,15 +35,6 @@ _COMMANDS = (
     "log",
     "modules",
     "rollback",
-)
-# Modules that only a boot needs: 6 KB of heap on 64 bits.
-_BOOT_ONLY = (
-    "mqboard.health.confirm",
-    "mqboard.config",
-    "mqboard.update.slots",
-    "mqwire.config",
-    "mqwire.flash",
-    "mqwire.names",
 )
 
 
@@ -129,7 +119,7 @@ class Board:
             add("crash", self._publish_crashes, vital=False)
         from mqboard.modules.begin import begin
 
-        begin(self, Store(NVS(NAMESPACE)))
+        begin(self, self._store())
         await self.supervisor.run()
 
     def _publish_log(self):
@@ -149,7 +139,12 @@ class Board:
         """Return the mqboard.health.crash.Records of this board."""
         from mqboard.health import crash
 
-        return crash.Records(crash.FOLDER, Store(NVS(NAMESPACE)))
+        return crash.Records(crash.FOLDER, self._store())
+
+    def _store(self):
+        from mqboard.health.bootrecord import NAMESPACE, Store  # not to stay
+
+        return Store(NVS(NAMESPACE))
 
     async def _publish_births(self):
         """Publish the birth message on every connection and whenever it changed."""
@@ -182,8 +177,7 @@ class Board:
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
         await self._settle()
-        for name in _BOOT_ONLY:
-            forget(name)
+        forget_boot()
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
@@ -254,27 +248,6 @@ class Board:
             return await self._load_and_answer(request)
         await request.reply(b"OK")
         await self.restart("reset command")
-
-    def install(self, slot, image, version):
-        """Have the next boot try the image (hex SHA-256) in `slot`. Raises OSError if the slot
-        holds none that is valid.
-        """
-        from mqboard.update import slots
-
-        store = Store(NVS(NAMESPACE))
-        trial = Trial(store)
-        try:
-            trial.begin(image, version)
-        except OSError as error:  # without the note a rollback cannot be explained, that is all
-            self.log.error("NVS: %s", error)
-        try:
-            slot.set_boot()
-        except OSError:
-            trial.cancel()
-            raise
-        trial.due()
-        self.blackbox.want("")  # it is to prove itself with all that it runs
-        slots.keep_hash(slot, image, store)  # spares its first boot the reading
 
     async def restart(self, reason, end=None):
         """Say goodbye and reset, by `end()` if given; not counted as a crash."""

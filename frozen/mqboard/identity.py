@@ -6,7 +6,7 @@ import json
 import sys
 
 import mqwire
-from mqboard.update.signature import key_id
+from mqboard.once import forget
 
 
 class Identity:
@@ -85,7 +85,7 @@ class Identity:
         facts = self.facts(link.rssi())
         facts["seq"] = self.build.SEQ
         facts["oldest"] = self.oldest
-        facts["keys"] = [key_id(key) for key in self.keys]
+        facts["keys"] = _names(self.keys)
         facts["confirm_s"] = self.confirm_s
         facts["storage"] = self.storage or "ok"
         facts["heap_free"] = free
@@ -117,3 +117,11 @@ class Identity:
             if clock.trusted:
                 facts["at"] = clock.now()
         return json.dumps(facts).encode()
+
+
+def _names(keys):
+    from mqboard.update.signature import key_id  # not to stay
+
+    forget("mqboard.update.signature")
+    forget("mqwire.offer")
+    return [key_id(key) for key in keys]

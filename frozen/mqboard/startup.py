@@ -20,7 +20,7 @@ from mqboard.health import blackbox, bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
 from mqboard.net.link import Link
-from mqboard.once import forget
+from mqboard.once import forget, forget_boot
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
@@ -90,9 +90,7 @@ def assemble():
     router.register("eval", Repl(console, names, box).eval)
     mark("board")
     logger.debug("boot: %s", taken())
-    forget("mqboard.startup")
-    forget("mqwire.config")  # the rules of the configuration: 1.7 KB on 64 bits
-    forget("mqwire.names")
+    forget_boot()
     gc.collect()
     gc.threshold(-1)
     return board

@@ -10,7 +10,7 @@ from micropython import const
 from mqboard.clock import jitter
 from mqboard.health.bootrecord import NAMESPACE, Store, kept_number
 from mqboard.log import Logger
-from mqboard.once import forget
+from mqboard.once import forget, forget_boot
 
 _EVERY_S = const(6 * 3600)
 _JITTER_S = const(600)  # a fleet that came back together need not ask together for ever
@@ -41,6 +41,7 @@ async def synchronize(board):
         clock.busy = False
         forget("mqboard.net.sntp")
         forget("mqboard.timesync")
+        forget_boot()
 
 
 async def doubt(clock, server, link):

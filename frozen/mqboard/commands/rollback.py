@@ -10,7 +10,7 @@ from esp32 import NVS, Partition
 
 from mqboard.health.bootrecord import NAMESPACE, Store
 from mqboard.health.confirm import read_good
-from mqboard.update import slots
+from mqboard.update import install, slots
 from mqwire import flash
 
 
@@ -69,7 +69,7 @@ def _find(board, spare, store):
 
 def _boot(board, spare, image, version):
     try:
-        board.install(spare, image, version)
+        install.install(board, spare, image, version)
     except OSError as error:  # it is checked whole
         raise _Refused("the image in the other slot is damaged: %s" % error)
 

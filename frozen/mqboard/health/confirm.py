@@ -5,14 +5,12 @@ The board runs this once, at first.
 """
 
 import asyncio
-import sys
 
 from esp32 import NVS, Partition
 
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq
-from mqboard.once import forget
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
@@ -98,13 +96,10 @@ async def _keep_config(board, store):
 
 def _check_update(board):
     """Raise whatever keeps this firmware from taking an update."""
-    known = list(sys.modules)
-    from mqboard.commands.update import make_receiver
+    from mqboard.commands.update import make_receiver, unload
 
     make_receiver(board)
-    for name in list(sys.modules):
-        if name not in known and name.startswith("mq") and "." in name:
-            forget(name)
+    unload()
 
 
 def _keep_seq(board, store):
