@@ -1,4 +1,6 @@
-"""Tests that a module which fills a real board's heap is stopped, or named after the reset."""
+"""Tests on a real board that who fills the heap is stopped, or named after the reset; and so is a
+management task that dies again and again.
+"""
 
 from waiting import wait_until
 
@@ -52,3 +54,18 @@ def test_a_crowd_of_tasks_that_fills_the_heap_is_ended_by_a_reset_and_its_module
         record = session.request_json("crash", b"show")
     assert (record["kind"], record["running"]) == ("exception", "module crowd")
     assert "MemoryError" in record["traceback"]
+
+
+def test_a_management_task_that_dies_again_and_again_is_named_with_its_traceback(board):
+    board.eval(
+        "def bad(): 1/0\nboard._publish_birth = bad\n"
+        "board.supervisor.find('birth').deaths = 9\nboard.announce()"
+    )
+    board.device.wait_boots(2)
+    with board.session() as session:
+        board.wait_status(session, lambda status: status.get("crashes"))
+        record = session.request_json("crash", b"show")
+    assert (record["kind"], record["running"]) == ("exception", "task birth")
+    assert record["traceback"].endswith(
+        'in _publish_births\n  File "<eval>", line 1, in bad\nZeroDivisionError: divide by zero\n'
+    )
