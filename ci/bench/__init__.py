@@ -34,6 +34,7 @@ GROUPS = (
     "config",
     "faults",
     "storage",
+    "soak",
     "chaos",
     "docker",
 )

@@ -13,15 +13,17 @@ import paho.mqtt.client as paho
 
 import mqwire
 
-_EVERY = 0.2  # seconds between two pings
+_EVERY = 0.2  # seconds between two pings, unless told otherwise
 _RECONNECT = 0.1  # seconds until it tries the broker again: what it measures must not be itself
 
 
 class Watch:
-    """Pings boards whose prefixes begin with `root`. Use it as a context manager."""
+    """Pings boards whose prefixes begin with `root`, `every` so many seconds. Use it as a context
+    manager."""
 
-    def __init__(self, host: str, port: int, root: str) -> None:
+    def __init__(self, host: str, port: int, root: str, every: float = _EVERY) -> None:
         self._root = root
+        self._every = every
         self._changed = threading.Condition()
         self._answers: set[str] = set()  # topics
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="watch")
@@ -65,7 +67,7 @@ class Watch:
         while time.monotonic() < deadline:
             ask()
             with self._changed:
-                if self._changed.wait_for(lambda: topics & self._answers, _EVERY):
+                if self._changed.wait_for(lambda: topics & self._answers, self._every):
                     self._answers -= topics
                     return True
         return False
