@@ -37,7 +37,7 @@ class Records:
         """Return the numbers of all records, the oldest first."""
         numbers = set()
         for name in self._names():
-            number, dot, end = name.partition(".")
+            number, _, end = name.partition(".")
             if end == "json" and number.isdigit():
                 numbers.add(int(number))
         spare = self._spare()
@@ -95,6 +95,7 @@ class Records:
                 file.write(_dump(record, _SIZE_MAX))
             os.rename(path + ".new", path)
         except OSError:
+            _remove_file(path + ".new")
             self._store.set(_KEY, _dump(record, _NVS_MAX))
             return False
         spare = self._spare()
@@ -106,10 +107,7 @@ class Records:
         spare = self._spare()
         if spare and spare["number"] == number:
             self._store.erase(_KEY)
-        try:
-            os.remove(self._path(number))
-        except OSError:
-            pass
+        _remove_file(self._path(number))
 
     def _spare(self):
         """Return the record in NVS, or None."""
@@ -205,6 +203,13 @@ def _make_folder(path):
         os.mkdir(path)
     except OSError:
         pass  # it is there; or what comes next says why it cannot be
+
+
+def _remove_file(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass  # it is not there; or it stays, and is read as it was
 
 
 def _parse(text):
