@@ -16,7 +16,8 @@ from mqhost.paths import BOARDS, FROZEN, ROOT
 _FOLDERS = (FROZEN, BOARDS / "sim" / "modules", ROOT / "tests" / "board" / "cpython")
 # What the board imports by these names is its own; the host keeps what it has.
 _OWN = ("mqboard", "mqwire", "mqbuild", "micropython", "deflate", "esp32", "machine", "network")
-_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core", "os")
+_OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core")
+_OWN += ("os", "gc")
 
 
 class Modules:
@@ -25,8 +26,13 @@ class Modules:
     """
 
     def __init__(self, given: dict[str, dict], builtin: dict[str, object]) -> None:
-        self._modules = {name: _module(name, content) for name, content in given.items()}
+        self._given = {name: _module(name, content) for name, content in given.items()}
+        self._modules = self._given
         self._finder = _Finder(builtin)
+
+    def forget(self) -> None:
+        """Have the next block load all modules anew."""
+        self._modules = self._given
 
     @contextlib.contextmanager
     def loaded(self) -> Iterator[dict[str, types.ModuleType]]:

@@ -81,9 +81,16 @@ def replace(path, text):
     for end in range(1, len(path)):
         if path[end] == "/":
             _make_folder(path[:end])
-    with open(path + ".new", "w") as file:
-        file.write(text)
-    os.rename(path + ".new", path)
+    try:
+        with open(path + ".new", "w") as file:
+            file.write(text)
+        os.rename(path + ".new", path)
+    except OSError:
+        try:
+            os.remove(path + ".new")  # a full filesystem has no room for half a file
+        except OSError:
+            pass
+        raise
 
 
 def write_back(path, text, log):

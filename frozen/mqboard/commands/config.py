@@ -160,13 +160,21 @@ def _checked(text, running):
     for container, key, path in secrets.find(root) if not bad else ():
         if secrets.is_placeholder(container[key]):
             bad.append("%s is %s, which the board has not" % (path, container[key]))
-    for name in ("ca", "cert", "key") if not bad and values.tls else ():
-        path = getattr(values, name)
-        if path and "-----BEGIN" not in path and not _exists(path):
-            bad.append("broker.%s is %s, and there is no such file" % (name, path))
+    if not bad:
+        bad = _missing_files(values)
     if bad:
         raise _Refused("; ".join(bad))
     return text, values
+
+
+def _missing_files(values):
+    """Return what is wrong with the paths of certificates: with TLS, files have to be there."""
+    bad = []
+    for name in ("ca", "cert", "key") if values.tls else ():
+        path = getattr(values, name)
+        if path and "-----BEGIN" not in path and not _exists(path):
+            bad.append("broker.%s is %s, and there is no such file" % (name, path))
+    return bad
 
 
 def _exists(path):

@@ -77,7 +77,8 @@ def change(
         ident, window = _send(session, old, new)
         trial = _Trial(ident, window, old.boot_id, _elsewhere(old.record, new))
         place, status = _wait(session, places, trial, news, report)
-        if place is not session:  # nobody is at the old prefix any more
+        # Nobody is at the old prefix any more, unless two boards were.
+        if place is not session and not (session.last_status or {}).get("twin"):
             topic = mqwire.status_topic(session.prefix)
             session.connection.publish(topic, b"", retain=True).wait_for_publish(5)
     return Confirmed(place.prefix, status, time.monotonic() - start)
@@ -162,7 +163,11 @@ def _wait(
                 f"{session.prefix} is back with its old configuration. With the new one: "
                 f"{state.get('reason')!s:.200}."
             )
-        if fetch(place).last == trial.ident:
+        try:
+            last = fetch(place).last
+        except SilentBoardError:
+            continue  # gone again
+        if last == trial.ident:
             return place, status
         raise WentBack(
             f"{session.prefix} is back with its old configuration, and why is not known: it may "

@@ -235,10 +235,17 @@ def _put(table: Any, part: str, value: Any, path: str) -> None:
 
 def is_secret(key: str) -> bool:
     """Return whether the value of `key` is one that nobody may see."""
-    record: Any = "x"
+    return has_secrets(key, "x")
+
+
+def has_secrets(key: str, value: Any) -> bool:
+    """Return whether there is a secret in the value `value` of `key`, and no placeholder for it."""
+    record = value
     for part in reversed(key.split(".")):
         record = [record] if part.isdigit() else {part: record}
-    return bool(secrets.find(record))
+    return any(
+        not secrets.is_placeholder(container[name]) for container, name, _ in secrets.find(record)
+    )
 
 
 def value_of(key: str, text: str) -> Any:

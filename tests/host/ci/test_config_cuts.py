@@ -4,6 +4,7 @@ import pytest
 
 from ci import configcuts
 from ci.configcuts import Story, Sweep, sweep
+from ci.desk import modules
 from ci.powercuts import Cut
 
 
@@ -25,36 +26,48 @@ def lost(desk, story: Story) -> list[str]:
     return sweeper.count.bricks
 
 
-def on_board(desk, name):
-    """Return a module of the board's, which has booted."""
-    return desk._modules._modules[name]
+def spoil(desk, monkeypatch, name, change):
+    """Have `change(module)` spoil the board's module `name` whenever it is loaded."""
+    execute = modules._Loader.exec_module
+
+    def spoiled(loader, module):
+        execute(loader, module)
+        if module.__name__ == name:
+            change(module)
+
+    monkeypatch.setattr(modules._Loader, "exec_module", spoiled)
+    desk.modules.forget()
 
 
 def test_a_board_that_forgets_the_mark_before_the_file_is_back_is_found_out(
     desk, told, monkeypatch
 ):
-    trial = on_board(desk, "mqboard.health.bootrecord").Trial
-    monkeypatch.setattr(trial, "note", lambda self, key, value: self._store.erase(key))
+    def change(module):
+        module.Trial.note = lambda self, key, value: self._store.erase(key)
+
+    spoil(desk, monkeypatch, "mqboard.health.bootrecord", change)
     assert 0 < len(lost(desk, told["one that does not reach the broker"])) < 20
 
 
 def test_a_board_without_a_mark_is_found_out(desk, told, monkeypatch):
-    def begin(store, path, text, ident):
-        on_board(desk, "mqboard.config").replace(path, text)
+    def change(module):
+        module.begin = lambda store, path, text, ident: module.replace(path, text)
 
-    monkeypatch.setattr(on_board(desk, "mqboard.health.configtrial"), "begin", begin)
+    spoil(desk, monkeypatch, "mqboard.health.configtrial", change)
     with pytest.raises((configcuts.Bricked, TimeoutError)):
         Sweep(desk).length(told["one that does not reach the broker"])
 
 
 def test_a_board_that_keeps_what_it_has_not_proved_is_found_out(desk, told, monkeypatch):
-    trial = on_board(desk, "mqboard.health.configtrial")
-    begin = trial.begin
+    def change(module):
+        begin = module.begin
 
-    def keep_at_once(store, path, text, ident):
-        begin(store, path, text, ident)
-        store.set("config", text)
+        def keep_at_once(store, path, text, ident):
+            begin(store, path, text, ident)
+            store.set("config", text)
 
-    monkeypatch.setattr(trial, "begin", keep_at_once)
+        module.begin = keep_at_once
+
+    spoil(desk, monkeypatch, "mqboard.health.configtrial", change)
     with pytest.raises((configcuts.Bricked, TimeoutError)):
         Sweep(desk).length(told["one that does not reach the broker"])

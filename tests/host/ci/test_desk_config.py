@@ -1,5 +1,6 @@
 """Tests the command `config` and the trial of a configuration on a whole board, on the desk."""
 
+import contextlib
 import hashlib
 import json
 
@@ -185,6 +186,47 @@ def test_a_full_nvs_keeps_the_old_one(desk, monkeypatch):
     monkeypatch.undo()
     desk.run(settled)
     assert file_of(desk) == OLD
+
+
+def fill(desk):
+    """Leave no room in the filesystem; return the paths of what fills it."""
+    desk.end = None
+    paths = []
+    for _ in range(2):  # what a failed write had taken is free after mounting anew
+        desk.files.mount()
+        size = 64 * 4096
+        while size >= 64:
+            paths.append(f"/filler{len(paths)}")
+            try:
+                with desk.files.open(paths[-1], "w") as file:
+                    file.write("x" * size)
+            except OSError:
+                size //= 2
+    return paths
+
+
+def test_a_full_filesystem_takes_nothing_new_and_leaves_nothing_behind(desk):
+    fill(desk)
+    assert "cannot be stored" in change(desk, NEW)["refused"]
+    assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
+    with pytest.raises(OSError):
+        desk.files.open("/config.json.new")
+
+
+def test_a_file_that_cannot_be_written_back_is_not_used_and_is_when_there_is_room(desk):
+    desk.run(Change("push", DEAD))
+    paths = fill(desk)
+    while desk.run(settled):
+        pass
+    assert facts(desk)["config"]["code"] == codes.NO_BROKER
+    assert (file_of(desk), kept_of(desk)) == (DEAD, OLD)
+    desk.run(settled)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            desk.files.os().remove(path)
+    desk.power_on()
+    desk.run(settled)
+    assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
 
 
 def wrapped(handle, refuse):

@@ -217,6 +217,12 @@ def test_a_secret_is_asked_for_or_taken_from_the_environment(board, mqboard):
     process = mqboard("set", "broker.password=s3cret-new")
     assert process.returncode == 2 and "MQBOARD_BROKER_PASSWORD" in process.stderr
     assert mqboard("set", "broker.password").returncode == 2
+    for inner in (
+        'networks=[{"ssid": "n", "password": "s3cret-new"}]',
+        'modules.m={"key": "s3cret"}',
+    ):
+        process = mqboard("set", inner)
+        assert process.returncode == 2 and "There is a secret in" in process.stderr
     mqboard("set", "broker.password", MQBOARD_BROKER_PASSWORD="s3cret-new")
     assert board.config["broker"]["password"] == "s3cret-new"
 

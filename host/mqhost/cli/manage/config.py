@@ -183,7 +183,13 @@ def _value(change: str, questions: Questions) -> tuple[str, Any]:
     if not configuration.is_secret(key):
         if not equals:
             raise UsageError(f"{key} to what? Write {key}=VALUE, or: config unset {key}.")
-        return key, configuration.value_of(key, text)
+        value = configuration.value_of(key, text)
+        if configuration.has_secrets(key, value):
+            raise UsageError(
+                f"There is a secret in the value of {key}, and command lines are visible to all "
+                "users of a machine. Set it by itself, or push a file."
+            )
+        return key, value
     if equals:
         raise UsageError(
             f"{key} is a secret, and command lines are visible to all users of a machine. Write "
