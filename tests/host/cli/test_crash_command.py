@@ -1,11 +1,12 @@
 """Tests `mqboard crash`: the table, one record whole, clearing, JSON, and older firmware."""
 
 import json
-import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import command_line
 from fakeboard import FakeBoard
+
+from mqhost.cli.main import main
 
 
 def crash(number, **facts):
@@ -51,66 +52,68 @@ def board(broker, prefix):
 
 
 @pytest.fixture
-def mqboard(broker, prefix):
+def mqboard(broker, prefix, capsys):
+    """Give a function that runs the command line here; returns (exit code, stdout, stderr)."""
+
     def run(*arguments):
         line = command_line(broker.port, prefix, *arguments)
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+        code = main(line[3:])  # behind python -m mqhost.cli
+        return (code, *capsys.readouterr())
 
     return run
 
 
 def test_a_line_for_each_crash(mqboard, board):
-    process = mqboard("crash")
-    assert (process.returncode, process.stderr) == (0, "")
-    first, second = process.stdout.strip().splitlines()[-2:]
+    code, out, err = mqboard("crash")
+    assert (code, err) == (0, "")
+    first, second = out.strip().splitlines()[-2:]
     expected = ["3", "1", "watchdog", "module", "blink", "2", "h", "normal", "2.0"]
     assert first.split() == expected
     assert second.split()[:3] == ["4", "1,234", "exception"]
-    assert json.loads(mqboard("crash", "list", "--json").stdout) == {"crashes": board.listed}
+    assert json.loads(mqboard("crash", "list", "--json")[1]) == {"crashes": board.listed}
 
 
 def test_the_last_one_is_shown_whole_and_clean(mqboard, board):
-    process = mqboard("crash", "show")
-    assert process.returncode == 0
-    text = process.stdout
+    code, text, _ = mqboard("crash", "show")
+    assert code == 0
     assert "an exception ended the board's run" in text and "4, 1,234 times" in text
     assert "unknown" in text and "54,321 B" in text
     assert "ValueError: �[31mboom" in text and "\x1b" not in text
     assert text.endswith("W 2 mqtt: gone\n")
-    assert json.loads(mqboard("crash", "show", "--json").stdout) == WHOLE
+    assert json.loads(mqboard("crash", "show", "--json")[1]) == WHOLE
 
 
 def test_another_one_is_shown_by_its_number(mqboard, board):
-    assert json.loads(mqboard("crash", "show", "3", "--json").stdout)["number"] == 3
-    process = mqboard("crash", "show", "9")
-    assert process.returncode == 2 and "has no crash 9; it has 3, 4." in process.stderr
+    assert json.loads(mqboard("crash", "show", "3", "--json")[1])["number"] == 3
+    code, _, err = mqboard("crash", "show", "9")
+    assert code == 2 and "has no crash 9; it has 3, 4." in err
 
 
 def test_cleared_they_are_gone(mqboard, board):
-    assert "has forgotten 2 crashes." in mqboard("crash", "clear").stdout
-    assert "No boot of" in mqboard("crash").stdout
-    process = mqboard("crash", "show")
-    assert process.returncode == 2 and "has no crash to show" in process.stderr
-    assert json.loads(mqboard("crash", "clear", "--json").stdout) == {"cleared": 0}
+    assert "has forgotten 2 crashes." in mqboard("crash", "clear")[1]
+    assert "No boot of" in mqboard("crash")[1]
+    code, _, err = mqboard("crash", "show")
+    assert code == 2 and "has no crash to show" in err
+    assert json.loads(mqboard("crash", "clear", "--json")[1]) == {"cleared": 0}
 
 
 def test_what_a_board_says_may_be_anything(mqboard, board):
     board.listed = [None, {"number": "x", "times": [], "kind": {}, "uptime_s": "y"}, crash(1)]
-    process = mqboard("crash")
-    assert process.returncode == 0 and len(process.stdout.strip().splitlines()) == 5
+    code, out, _ = mqboard("crash")
+    assert code == 0 and len(out.strip().splitlines()) == 5
     board.listed = 5
-    process = mqboard("crash")
-    assert process.returncode == 1 and "has no list" in process.stderr
+    code, _, err = mqboard("crash")
+    assert code == 1 and "has no list" in err
 
 
 def test_info_says_that_there_are_some_and_the_list_how_short_they_were(mqboard, board):
     board.facts["crashes"] = 2
     board.listed = [crash(1, uptime_s=0)]
-    assert "under 10 s" in mqboard("crash").stdout
-    assert "2 to look at: mqboard crash" in mqboard("info").stdout
+    assert "under 10 s" in mqboard("crash")[1]
+    assert "2 to look at: mqboard crash" in mqboard("info")[1]
 
 
 def test_older_firmware_is_named(broker, prefix, mqboard):
     with FakeBoard(broker.port, prefix):
-        process = mqboard("crash")
-    assert process.returncode == 1 and "older than this tool" in process.stderr
+        code, _, err = mqboard("crash")
+    assert code == 1 and "older than this tool" in err
