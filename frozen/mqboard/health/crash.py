@@ -161,7 +161,7 @@ def describe(before, me):
         "running": before.running or None,
         "reset_cause": me.reset_cause,
         "uptime_s": before.uptime_s,
-        "heap_free": before.heap_free,
+        "heap_free": before.heap_free or None,  # it ended before that was noted
         "mode": "safe" if before.safe else "normal",
         "image": image,
         "version": version,
