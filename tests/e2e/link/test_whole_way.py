@@ -77,7 +77,8 @@ def test_what_may_be_a_prefix_works_with_every_command(
             "import asyncio\nasync def chat():\n while 1: print('hé'); await asyncio.sleep(0.1)\n"
         )
         session.request("eval", (code + "chatter = asyncio.create_task(chat())").encode())
-    assert board.mqboard("log", "--lines", "2")[:2] == (0, "hé\nhé\n")
+    code, out, _ = board.mqboard("log", "--lines", "5")  # the board itself may say something, too
+    assert code == 0 and out.count("hé\n") > 1
     code, out, err = board.mqboard("ota", "--image", variant("2.0.0").app)
     assert code == 0, err
     assert "→ 2.0.0, confirmed in slot ota_1" in out
