@@ -52,7 +52,7 @@ class BackoffTest(unittest.TestCase):
             (5, 0.6, 3),
             (30, 0.15, 48),
             (120, 0.06, 60),
-            (3600, 0.06, 60),
+            (900, 0.06, 60),
         ):
             seconds = [0] * 61
             for _ in range(BOARDS):
