@@ -65,8 +65,9 @@ class Reach:
             self._mute_ms = 0
             late = silent_s > self._board.config.unreachable_s
             due = int(silent_s / self._board.config.network_s)
-            if due > self._restarts and not late:
-                self._restarts = due
+            # Without a network it is begun anew all the time.
+            if due > self._restarts and self._board.link.connected() and not late:
                 self._board.log.warning("restarting the network: unreachable for %d s", silent_s)
                 self._board.link.restart()
+            self._restarts = due
         return "unreachable for %d s" % silent_s if late else None

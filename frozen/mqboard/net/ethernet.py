@@ -18,6 +18,7 @@ from mqboard.net.wifi import addresses
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
 _PATIENCE_TURNS = 60  # without an address, until it is told
+_ANEW_TURNS = 1200  # until it is switched off and on: ten minutes
 _TURN_S = 0.5
 
 
@@ -43,6 +44,8 @@ async def join(link):
             link.log.warning(
                 "Ethernet: no IPv4 address yet; is there a cable, and DHCP? IPv6 is not enough"
             )
+        if turns % _ANEW_TURNS == 0:
+            link.switch_off()
         await asyncio.sleep(_TURN_S)
     link.log.info("Ethernet as %s", link.address())
 

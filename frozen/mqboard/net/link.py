@@ -62,18 +62,17 @@ class Link:
             return None
 
     def restart(self):
-        """Begin anew, from the hardware on, and elsewhere if nothing got through here."""
-        if self.connected():
-            self.shunned = self.joined
+        """Begin anew, from the hardware on, and elsewhere: nothing gets through here."""
+        self.shunned = self.joined
         self.switch_off()
 
     def switch_off(self):
         """Switch the interface off; `run` switches it on again."""
         interface = self.interface
         try:
-            if hasattr(interface, "disconnect"):
-                interface.disconnect()  # or the port would try to connect again by itself
-            if interface is not None:
+            if interface.active():
+                if hasattr(interface, "disconnect"):
+                    interface.disconnect()  # or the port would try to connect again by itself
                 interface.active(False)
         except (OSError, RuntimeError) as error:
             self.log.warning("%s", error)
