@@ -81,6 +81,18 @@ class Roster:
         with self._news:
             return dict(sorted(self._sightings.items()))
 
+    def forget(self, prefixes: Iterable[str]) -> None:
+        """Have the broker forget the statuses at `prefixes`; BrokerError if it does not."""
+        for prefix in prefixes:
+            message = self._connection.publish(mqwire.status_topic(prefix), b"", retain=True)
+            try:
+                message.wait_for_publish(self._connection.settings.timeout)
+                done = message.is_published()
+            except (RuntimeError, ValueError):  # without a connection
+                done = False
+            if not done:
+                raise BrokerError(f"The broker does not forget {prefix}. Try again.")
+
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take a message, in the network thread."""
         prefix = topic.removesuffix(_STATUS)

@@ -55,6 +55,15 @@ def test_nobody_there_is_exit_code_4(boards, prefix):
     assert json.loads(boards(f"{prefix}/nobody/+", "--json").stdout) == []
 
 
+def test_boards_that_are_no_more_are_forgotten(boards, farm):
+    assert boards("--forget").returncode == 2  # not all, by mistake
+    (gone,) = json.loads(boards(f"{farm}/#", "--forget", "--json").stdout)
+    assert gone["prefix"] == f"{farm}/deep/gone"
+    (here,) = json.loads(boards(f"{farm}/#", "--json").stdout)
+    assert here["prefix"] == f"{farm}/here"
+    assert boards(f"{farm}/#", "--forget").returncode == 0
+
+
 def test_a_wrong_pattern_is_a_usage_error(boards):
     process = boards("esp32*/#/a")
     assert process.returncode == 2 and "esp32/+" in process.stderr

@@ -8,7 +8,7 @@ from waiting import wait_until
 
 import mqwire
 from mqhost.errors import BrokerError, SilentBoardError, UsageError
-from mqhost.link.connection import Connection
+from mqhost.link.connection import Connection, Wide
 from mqhost.link.roster import Roster, look_for, nearest, status_filters
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -120,6 +120,14 @@ def test_the_error_for_a_prefix_where_nobody_is_names_the_nearest(connection, pr
     settings = Settings(server=private.host, port=private.port, prefix="house/garag", timeout=1)
     with Session(settings) as session, pytest.raises(SilentBoardError, match="mean house/garage?"):
         session.request("info")
+
+
+def test_a_broker_that_grants_a_part_is_heard_as_far_as_that():
+    wide = Wide("the statuses of #", status_filters("#"), lambda *_: None)
+    wide.answered([False, True, True])
+    assert (wide.granted, wide.refused) == (True, False)
+    wide.answered([True, True, True])
+    assert (wide.granted, wide.refused) == (False, True)
 
 
 def test_a_broker_that_does_not_let_us_look_is_no_second_error(connection, monkeypatch):

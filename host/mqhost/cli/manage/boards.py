@@ -13,7 +13,7 @@ from rich.text import Text
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.printing import json_text, say
 from mqhost.cli.tables import Listing, render, show
-from mqhost.errors import SilentBoardError
+from mqhost.errors import SilentBoardError, UsageError
 from mqhost.fleet.presence import Presence
 from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL, Roster
@@ -27,13 +27,18 @@ _REDRAW_S = 0.2  # what comes within that time is drawn together
 @click.argument("pattern", default=ALL)
 @json_option
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C; with --json a line for each news.")
+@click.option("--forget", is_flag=True, help="Have the broker forget those that are offline.")
 @click.pass_obj
-def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool) -> None:
+def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget: bool) -> None:
     """List the boards that the broker knows, online or not, and how they are.
 
     PATTERN picks prefixes: + stands for one level, as in farm/+, and # for all from there on.
     "since" is known of who took its leave; of who just vanished, the broker does not say when.
+    With --forget those that the broker has forgotten now are listed; one that comes back is known
+    again.
     """
+    if forget and (watch or pattern == ALL):
+        raise UsageError("--forget wants a PATTERN of the boards that are no more, and no --watch.")
     settings = edge.settings
     news: queue.SimpleQueue[str] = queue.SimpleQueue()
     connection = Connection(settings, edge.debug)
@@ -44,10 +49,13 @@ def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool) -> None
                 _watch(edge, roster, news, as_json)
             roster.settle()
             boards = presences(roster)
+            if forget:
+                boards = [board for board in boards if not board.online]
+                roster.forget([board.prefix for board in boards])
     finally:
         connection.close()
     show(edge.console, presence_listing(boards), as_json)
-    if not boards:
+    if not boards and not forget:
         raise SilentBoardError(
             f"No board at {pattern} has announced itself at the broker {settings.where}. Is it "
             "this broker, and do its access rules let you read there?"
