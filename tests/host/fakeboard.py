@@ -241,7 +241,7 @@ class FakeBoard:
         if self.refused or more != self.boot_id:
             self.reply(ident, json.dumps({"refused": self.refused or "restarted"}).encode())
             return
-        self.reply(ident, json.dumps({"id": ident, "window_s": 1}).encode())
+        self.reply(ident, json.dumps({"id": ident, "window_s": 0.1}).encode())
         self.power_off()
         if self.outcome == "never back":
             return

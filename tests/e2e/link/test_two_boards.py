@@ -27,20 +27,6 @@ def twins(make_board):
     return first, second, one, other
 
 
-def rename(board, which, prefix):
-    """Give the board with the id `which` another prefix, and have it restart."""
-    code, _, err = board.mqboard(
-        "--id",
-        which,
-        "eval",
-        f"import json\nconfig = json.load(open('/config.json'))\nconfig['prefix'] = {prefix!r}\n"
-        "with open('/config.json', 'w') as file: json.dump(config, file)",
-    )
-    assert code == 0, err
-    with board.session(id=which) as session:
-        assert session.request("reset").data == b"OK"
-
-
 def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, firmware, broker):
     first, second, one, other = twins
     broker.restart()  # there are no wills, and nothing is retained: they meet anew
@@ -55,7 +41,8 @@ def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, fir
     for board in (first, second):
         board.device.wait_console(f"has our prefix {first.prefix}, too")
 
-    rename(first, other, f"{first.prefix}-renamed")
+    code, out, err = first.mqboard("--id", other, "config", "set", f"prefix={first.prefix}-renamed")
+    assert code == 0 and f"Its prefix is {first.prefix}-renamed now." in out, err
     with first.session() as session:
         first.wait_status(session, lambda status: "twin" not in status)
         assert session.request_json("info")["id"] == one

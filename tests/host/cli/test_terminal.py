@@ -119,9 +119,7 @@ def shown_by_boards(board, terminal, image):
 def shown_by_config(board, terminal, image):
     board.config |= {EVIL: EVIL, "modules": {"m": {EVIL: EVIL, "key": EVIL}}, "ntp": EVIL}
     yield terminal("config", "get")
-    yield terminal("config", "get", "--json")
     yield terminal("config", "get", "ntp")
-    yield terminal("config", "get", EVIL)
     yield terminal("config", "set", "ntp=other")
     board.refused = EVIL
     yield terminal("config", "unset", "ntp")

@@ -11,9 +11,9 @@ from mqhost.manage.configuration import fetch
 from mqwire.config import MAX_KEPT
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(configchange, "_RESTARTS", 0.5)
+    monkeypatch.setattr(configchange, "_RESTARTS", 0.3)
 
 
 def changed(session, **changes):
@@ -21,13 +21,13 @@ def changed(session, **changes):
     return change(session, old, old.record | changes)
 
 
-def test_a_silent_board_is_told_what_it_does_by_itself(session, board):
+def test_a_silent_board_is_told_what_it_does_by_itself(session, board, impatient):
     board.outcome = "never back"
     with pytest.raises(SilentBoardError, match="it has gone back to the old one by itself"):
         changed(session, ntp="x")
 
 
-def test_another_broker_is_named_where_the_board_may_be(session, board):
+def test_another_broker_is_named_where_the_board_may_be(session, board, impatient):
     board.outcome = "never back"
     with pytest.raises(SilentBoardError, match=r"another broker now, h2:1883, where"):
         changed(session, broker={"host": "h2", "tls": False})
