@@ -21,7 +21,6 @@ package(
         "net/dns.py",
         "net/stream.py",
         "net/tls.py",
-        "once.py",
     ),
     base_path="../frozen",
 )

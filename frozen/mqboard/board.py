@@ -17,8 +17,8 @@ import mqwire
 from mqboard.clock import jitter
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
-from mqboard.once import forget, forget_boot
 from mqboard.router import MANAGEMENT
+from mqboard.seldom import unload
 
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
@@ -132,8 +132,6 @@ class Board:
         await self.client.up.wait()
         topic = mqwire.crash_topic(self.config.prefix)
         await crash.publish(self.crash_records(), self.client.publish, topic)
-        forget("mqboard.health.crash")
-        forget("mqwire.crash")
 
     def crash_records(self):
         """Return the mqboard.health.crash.Records of this board."""
@@ -177,7 +175,7 @@ class Board:
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
         await self._settle()
-        forget_boot()
+        unload()
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
@@ -212,6 +210,7 @@ class Board:
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if not self.supervisor.seconds % _ALIVE_S:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
+            unload()
         if self.receiver:
             self.receiver.look()
         self.clock.turn(self)

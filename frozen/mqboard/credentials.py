@@ -7,8 +7,6 @@ A kept copy is used when a file cannot be read or has no certificate in it.
 from esp32 import NVS
 from micropython import const
 
-from mqboard.config import write_back
-from mqboard.health.bootrecord import NAMESPACE, Store
 from mqwire.config import MAX_KEPT
 
 _ENOENT = const(2)
@@ -28,6 +26,8 @@ def loader(settings, log):
         except OSError as error:
             if settings.trial:  # it is to prove itself, not its copies
                 raise
+            from mqboard.health.bootrecord import NAMESPACE, Store  # see mqboard.seldom
+
             store = Store(NVS(NAMESPACE))
             kept = list(sources)
             for index, name in enumerate(_NAMES):
@@ -84,6 +84,8 @@ def _keep(name, path, store, log, proved):
     except OSError as error:
         if not kept or error.errno != _ENOENT:
             raise
+        from mqboard.config import write_back  # see mqboard.seldom
+
         write_back(path, kept, log)
         return
     if kept != text:

@@ -6,7 +6,6 @@ import json
 import sys
 
 import mqwire
-from mqboard.once import forget
 
 
 class Identity:
@@ -120,8 +119,6 @@ class Identity:
 
 
 def _names(keys):
-    from mqboard.update.signature import key_id  # not to stay
+    from mqboard.update.signature import key_id
 
-    forget("mqboard.update.signature")
-    forget("mqwire.offer")
     return [key_id(key) for key in keys]

@@ -20,7 +20,6 @@ from mqboard.health import blackbox, bootrecord
 from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
 from mqboard.net.link import Link
-from mqboard.once import forget, forget_boot
 from mqboard.phases import mark, taken
 from mqboard.repl.eval import Repl
 from mqboard.router import Router
@@ -90,7 +89,6 @@ def assemble():
     router.register("eval", Repl(console, names, box).eval)
     mark("board")
     logger.debug("boot: %s", taken())
-    forget_boot()
     gc.collect()
     gc.threshold(-1)
     return board
@@ -102,7 +100,6 @@ def _last_words(memory, reset_cause):
 
     words = lastwords.read(b"" if reset_cause == "power-on" else memory())
     words.forgive(reset_cause)
-    forget("mqboard.health.lastwords")
     return words
 
 
@@ -147,8 +144,6 @@ def _note_crash(before, me, box, store, logger):
         me.crashes = len(records.numbers())
         box.run("")
     box.describe(bytes.fromhex(me.image), me.mode == "safe", spent_s)
-    forget("mqboard.health.crash")
-    forget("mqwire.crash")
 
 
 def _blame(board, before, store, logger):
@@ -157,7 +152,6 @@ def _blame(board, before, store, logger):
     """
     from mqboard.modules.crashes import blame
 
-    forget("mqboard.modules.crashes")
     if blame(board.culprit, board.config.modules, store, logger):
         board.blackbox.healthy()
         if board.identity.mode == "safe" and not before.wanted:

@@ -10,7 +10,6 @@ from micropython import const
 from mqboard.clock import jitter
 from mqboard.health.bootrecord import NAMESPACE, Store, kept_number
 from mqboard.log import Logger
-from mqboard.once import forget, forget_boot
 
 _EVERY_S = const(6 * 3600)
 _JITTER_S = const(600)  # a fleet that came back together need not ask together for ever
@@ -39,9 +38,6 @@ async def synchronize(board):
         Logger("clock").error("the time cannot be kept in NVS: %s", error)
     finally:
         clock.busy = False
-        forget("mqboard.net.sntp")
-        forget("mqboard.timesync")
-        forget_boot()
 
 
 async def doubt(clock, server, link):

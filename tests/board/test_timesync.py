@@ -52,18 +52,17 @@ class Board:
 
 class TimesyncTest(unittest.TestCase):
     def setUp(self):
-        self.kept = timesync.NVS, timesync.Logger, timesync.forget, sntp.ask
+        self.kept = timesync.NVS, timesync.Logger, sntp.ask
         self.nvs = FakeNvs()
         self.log = FakeLog()
         timesync.NVS = lambda name: self.nvs
         timesync.Logger = lambda name: self.log
-        timesync.forget = lambda name: None
         sntp.ask = self.ask
         self.answer = NOW
         self.asked = 0
 
     def tearDown(self):
-        timesync.NVS, timesync.Logger, timesync.forget, sntp.ask = self.kept
+        timesync.NVS, timesync.Logger, sntp.ask = self.kept
 
     async def ask(self, server, dns):
         self.asked += 1

@@ -7,33 +7,15 @@ most boards wait for years between two updates, and each ends in a reset.
 from esp32 import Partition
 
 from mqboard.log import Logger
-from mqboard.once import forget, forget_boot
 from mqboard.update import install
 from mqboard.update.receiver import Receiver
-
-_OURS = (
-    "mqboard.commands.update",
-    "mqboard.update.install",
-    "mqboard.update.receiver",
-    "mqboard.update.errors",
-    "mqboard.update.offer",
-    "mqboard.update.signature",
-    "mqboard.update.writer",
-    "mqboard.update.decode",
-    "mqwire.offer",
-    "mqwire.update",
-)
 
 
 async def answer(board, request):
     """Begin with a transfer, or have the one under way answer."""
     receiver = board.receiver or make_receiver(board)
     await receiver.update(request)
-    if board.receiver:
-        return
-    if receiver.idle():
-        unload()  # it was refused
-    else:
+    if not board.receiver and not receiver.idle():
         # In this order: without memory for the task the next offer begins anew.
         board.supervisor.add("update", lambda: _run(board), vital=False)
         board.receiver = receiver
@@ -61,11 +43,3 @@ def make_receiver(board):
 async def _run(board):
     await board.receiver.run()
     board.receiver = None
-    unload()
-
-
-def unload():
-    """Let go of what only updates need: who still uses it keeps it as long."""
-    for name in _OURS:
-        forget(name)
-    forget_boot()

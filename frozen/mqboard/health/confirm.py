@@ -96,10 +96,9 @@ async def _keep_config(board, store):
 
 def _check_update(board):
     """Raise whatever keeps this firmware from taking an update."""
-    from mqboard.commands.update import make_receiver, unload
+    from mqboard.commands.update import make_receiver
 
     make_receiver(board)
-    unload()
 
 
 def _keep_seq(board, store):

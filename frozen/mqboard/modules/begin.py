@@ -1,10 +1,9 @@
-"""Starts the user's modules, once in a boot; loaded for that, and not kept."""
+"""Starts the user's modules, once in a boot."""
 
 import os
 import sys
 
 from mqboard.modules import USER_PATH
-from mqboard.once import forget
 
 _SCRIPTS = ("/boot.py", "/main.py")
 
@@ -15,9 +14,6 @@ def begin(board, store):
         _begin(board, store)
     except Exception as error:  # no module is worth a board that nobody can reach
         board.log.exception(error, "not all modules could be started")
-    forget("mqboard.modules.begin")
-    if not board.modules:
-        forget("mqboard.modules")
 
 
 def _begin(board, store):

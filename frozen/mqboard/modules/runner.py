@@ -13,7 +13,6 @@ import sys
 from micropython import const
 
 from mqboard.modules import USER_PATH
-from mqboard.once import forget
 from mqboard.router import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
@@ -155,7 +154,6 @@ class Modules:
         """Return what NVS says of modules, a mqboard.modules.crashes.Record."""
         from mqboard.modules.crashes import Record
 
-        forget("mqboard.modules.crashes")  # so seldom wanted
         return Record(self._store)
 
     def find(self, name):

@@ -13,8 +13,6 @@ from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
 
-from mqboard.once import forget
-
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
 
@@ -87,13 +85,10 @@ class Stream:
 
 
 async def look_up(host, port, kind, server):
-    """Look up a name as mqboard.net.dns does, which is loaded only for as long as that takes."""
+    """Look up a name as mqboard.net.dns does, which is loaded when it is needed."""
     from mqboard.net import dns
 
-    try:
-        return await dns.look_up(host, port, kind, server)
-    finally:
-        forget("mqboard.net.dns")
+    return await dns.look_up(host, port, kind, server)
 
 
 async def open_stream(host, port, context=None, server_hostname=None, timeout_s=15, dns=""):

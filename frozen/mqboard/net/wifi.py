@@ -10,7 +10,6 @@ import asyncio
 from micropython import const
 
 from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
-from mqboard.once import forget
 
 _ATTEMPT_MS = const(15_000)
 _SURE_MS = const(5_000)  # then a status is not one of the attempt before
@@ -26,10 +25,7 @@ _CONNECTING = const(1001)
 
 async def join(link):
     """Try the networks of `link`, a mqboard.net.link.Link, until one takes us; return it."""
-    try:
-        return await Joining(link).run()
-    finally:
-        forget(__name__)
+    return await Joining(link).run()
 
 
 class Joining:

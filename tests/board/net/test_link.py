@@ -1,7 +1,6 @@
 """Tests the links: Wi-Fi over several access points, Ethernet, and networks that others keep up."""
 
 import asyncio
-import sys
 import unittest
 
 from fakes import FakeLog, run, until
@@ -84,12 +83,10 @@ class LinkTest(unittest.TestCase):
         self.interface = FakeInterface()
         self.log = FakeLog()
         self.now = 0
-        self.real = wifi.ticks_ms, wifi.forget, ethernet.make_lan
-        wifi.forget = lambda name: None  # the module stays, as it is changed here
+        self.real = wifi.ticks_ms, ethernet.make_lan
 
     def tearDown(self):
-        wifi.ticks_ms, wifi.forget, ethernet.make_lan = self.real
-        sys.modules["mqboard.net.wifi"] = wifi
+        wifi.ticks_ms, ethernet.make_lan = self.real
 
     def hurry(self):
         """Have six seconds pass for the link whenever it looks at the clock."""
@@ -128,19 +125,6 @@ class LinkTest(unittest.TestCase):
             self.interface.up = up
             self.interface.server = server
             self.assertEqual((one.address(), one.dns()), seen)
-
-    def test_what_joins_is_loaded_while_there_is_no_network(self):
-        one, _ = self.make(WIFI[:1])
-        name = wifi.__name__
-        del sys.modules[name]
-
-        async def body():
-            await until(lambda: self.tried())
-            self.assertTrue(name in sys.modules)
-            self.interface.up = True
-            await until(lambda: name not in sys.modules)
-
-        run(with_link(one, body))
 
     def test_what_goes_wrong_with_joining_ends_no_task(self):
         one, _ = self.make(None)

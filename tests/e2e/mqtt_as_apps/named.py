@@ -27,11 +27,10 @@ sys.modules["network"] = Network
 from mqtt_as import MQTTClient  # noqa: E402
 from mqtt_local import config  # noqa: E402
 
-from mqboard.net import dns, stream  # noqa: E402
+from mqboard.net import dns  # noqa: E402
 
 port = config.pop("names_port")
 config["server"] = "broker.example"
-stream.forget = lambda name: None  # the module stays, as it is changed here
 resolve = dns.resolve
 dns.resolve = lambda name, servers: resolve(name, servers, port)
 

@@ -13,7 +13,6 @@ TOOLS = """
 import os
 from mqboard.net import dns, stream
 
-stream.forget = lambda name: None  # the module stays, as it is changed here
 ticks = 0
 
 def sockets():

@@ -83,7 +83,7 @@ def test_the_client_and_the_network_import_no_other_room_of_the_board(own):
     assert len(inside) > 1
     for module, others in inside.items():
         outside = {other for other in others if not f"{other}.".startswith(f"{own}.")}
-        assert outside <= {"mqboard.clock", "mqboard.once"}, module
+        assert outside <= {"mqboard.clock"}, module
 
 
 @pytest.mark.parametrize(("root", "package"), [(HOST, "mqhost"), (FROZEN, "mqboard")])
