@@ -181,7 +181,7 @@ class ModulesTest(unittest.TestCase):
             self.assertFalse("fresh" in sys.modules)
             bench.write("fresh.py", text % 22)
             await until(lambda: "22" in module.error)
-            self.assertEqual(module.starts, 2)
+            self.assertTrue(module.starts > 1)  # it may have been started before the new text
 
         run(go())
 
