@@ -110,6 +110,8 @@ class WLAN:
         if len(settings) != 4:
             raise ValueError("requested length 4 but object has length %d" % len(settings))
         self._static = tuple([_address(each) for each in settings])
+        if self._static[3] == _NONE[3]:
+            raise RuntimeError("Wifi Unknown Error 0x5001")  # that is no DNS server
 
     def ipconfig(self, *names, **settings):
         """Return "dhcp4", "addr4" or "gw4", or set some of them."""
@@ -125,9 +127,11 @@ class WLAN:
             if key == "dhcp4":
                 self._static = None if value else self.ifconfig()
             elif key == "addr4":
-                self.ifconfig((value[0], value[1], gateway, server))
+                address, netmask = [_address(each) for each in value]
+                self._static = (address, netmask, gateway, server)
             elif key == "gw4":
-                self.ifconfig((address, netmask, value, server))
+                gateway = _address(value)
+                self._static = (address, netmask, gateway, server)
             else:
                 raise ValueError("unexpected key")
 

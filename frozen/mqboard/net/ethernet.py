@@ -13,7 +13,7 @@ again and logged: no reason to stop the board. Loaded by mqboard.net.link where 
 import asyncio
 
 from mqboard.clock import worth_a_line
-from mqboard.net.wifi import addresses
+from mqboard.net.wifi import set_address
 
 _PINS = ("mdc", "mdio", "reset", "power", "cs", "int", "ref_clk", "sck", "mosi", "miso")
 _RETRY_S = 15
@@ -55,7 +55,7 @@ def _make(arguments):
     static = arguments.pop("static", None)
     interface = make_lan(arguments)
     if static:
-        interface.ifconfig(addresses(static))
+        set_address(interface, static)
     return interface
 
 

@@ -21,6 +21,7 @@ _NOT_FOUND = const(201)  # network.STAT_NO_AP_FOUND and others of the ESP32 port
 _WRONG_PASSWORD = const(202)
 _REFUSALS = (_NOT_FOUND, _WRONG_PASSWORD, 210, 211, 212)  # and found, but unfit
 _CONNECTING = const(1001)
+_NOBODY = "0.0.0.0"
 
 
 async def join(link):
@@ -89,7 +90,7 @@ class Joining:
             wlan.active(True)
             wlan.disconnect()
             if network["static"]:
-                wlan.ifconfig(addresses(network["static"]))
+                set_address(wlan, network["static"])
             elif any([other["static"] for other in self._link.known]):
                 wlan.ipconfig(dhcp4=True)
             wlan.connect(network["ssid"], network["password"])
@@ -123,7 +124,11 @@ class Joining:
         return "it gives us no IPv4 address (DHCP), and IPv6 alone is not enough"
 
 
-def addresses(static):
-    """Return what ifconfig wants of the configuration's `static`."""
-    gateway = static["gateway"]
-    return static["address"], static["netmask"], gateway, static["dns"] or gateway
+def set_address(interface, static):
+    """Give a WLAN or LAN the address of the configuration's `static`, in place of DHCP."""
+    address, netmask, gateway = static["address"], static["netmask"], static["gateway"]
+    server = static["dns"] or gateway
+    if server == _NOBODY:  # which ifconfig of the ESP32 port does not take
+        interface.ipconfig(addr4=(address, netmask), gw4=gateway)
+    else:
+        interface.ifconfig((address, netmask, gateway, server))

@@ -281,6 +281,14 @@ class LinkTest(unittest.TestCase):
         self.go_round(self.make()[0])
         self.assertEqual(self.interface.calls, ["on", "scan", "on", "one"])
 
+    def test_an_address_needs_no_name_server(self):
+        static = dict(HOME, gateway="0.0.0.0")
+        one = self.make([known("one", "1", static)])[0]
+        self.interface.reachable = {"one": "1"}
+        self.assertTrue(self.go_round(one))
+        given = {"addr4": ("10.0.0.5", "255.255.255.0"), "gw4": "0.0.0.0"}
+        self.assertEqual(self.interface.calls[-2:], [given, "one"])
+
     def test_the_signal_is_known_with_an_access_point(self):
         one = self.make()[0]
         self.assertEqual(one.rssi(), None)

@@ -348,7 +348,8 @@ def test_networks_have_signals_and_can_do_without_dhcp(make_device):
     assert enter(device, state) == "(1001, -80, False, True)"
     assert "0x5004" in enter(device, "w.ifconfig('dhcp')")
     assert "invalid arguments" in enter(device, "w.ifconfig(('10.0.0.256', '', '', ''))")
-    enter(device, "w.ifconfig(('10.0.0.5', '255.255.255.0', '10.0.0.1', ''))")
+    assert "0x5001" in enter(device, "w.ifconfig(('10.0.0.5', '255.0.0.0', '10.0.0.9', ''))")
+    enter(device, "w.ipconfig(addr4=('10.0.0.5', '255.255.255.0'), gw4='10.0.0.1')")
     enter(device, join)
     assert enter(device, state) == "(1010, -80, True, False)"
     assert enter(device, "w.ifconfig()") == "('10.0.0.5', '255.255.255.0', '10.0.0.1', '0.0.0.0')"
