@@ -108,6 +108,14 @@ def test_a_damaged_file_never_replaces_its_good_copy(make_tls_board, broker, aut
     assert said in board.device.console.text()
 
 
+def test_another_ca_is_tried_without_the_copy_of_the_old_one(make_tls_board, broker, authority):
+    files = {CA_PATH: authority.ca.read_bytes(), "/new.pem": b"-----BEGIN CERTIFICATE-----"}
+    board = make_tls_board(over_tls(broker), files, update={"health_s": 0.5, "confirm_s": 3})
+    board.wait_online()
+    code, _, err = board.mqboard("config", "set", "broker.ca=/new.pem")
+    assert code == 1 and "did not reach its broker within 3 s" in err
+
+
 @pytest.fixture
 def strict(authority):
     """Run a broker that wants a client certificate; `heard` is its log."""
