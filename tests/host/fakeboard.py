@@ -73,6 +73,7 @@ class FakeBoard:
         self.last = None
         self.settles_after = 0  # so many answers
         self.refused = ""  # why a configuration is
+        self.unknown = []  # keys of one
         self.tail = ""  # of the command
         self._update = None
         self._recent = {}
@@ -241,7 +242,8 @@ class FakeBoard:
         if self.refused or more != self.boot_id:
             self.reply(ident, json.dumps({"refused": self.refused or "restarted"}).encode())
             return
-        self.reply(ident, json.dumps({"id": ident, "window_s": 0.1}).encode())
+        told = {"id": ident, "window_s": 0.1, "unknown": self.unknown}
+        self.reply(ident, json.dumps(told).encode())
         self.power_off()
         if self.outcome == "never back":
             return

@@ -4,8 +4,9 @@
     config/<id>/push[/<boot id>]  the body is the new one, with placeholders for secrets that stay
     config/<id>/revert[/<boot id>]
 
-The last two answer {"id", "window_s"} and restart the board (see mqboard.health.configtrial), or
-say in {"refused"} why not. The boot id is of the boot that was asked for what is to be changed.
+The last two answer {"id", "window_s"}, with keys that are not known in "unknown", and restart the
+board (see mqboard.health.configtrial), or say in {"refused"} why not. The boot id is of the boot
+that was asked for what is to be changed.
 """
 
 import hashlib
@@ -105,7 +106,9 @@ async def _change(board, request, store, revert, boot_id):
             _check_state(board, boot_id)
             text = _previous() if revert else str(request.body, "utf-8")
             request.body = None
-            text, values = _checked(text, _running(board, store))
+            text, values, unknown = _checked(text, _running(board, store))
+            if unknown:
+                told["unknown"] = unknown
             told["window_s"] = min(values.confirm_s, rules.MAX_TRIAL_S)
             configtrial.begin(store, PATH, text, request.ident)
     except _Refused as error:
@@ -145,7 +148,9 @@ def _previous():
 
 
 def _checked(text, running):
-    """Return the configuration `text` with its secrets, and its values; raise _Refused."""
+    """Return the configuration `text` with its secrets, its values, and which keys are not known;
+    raise _Refused.
+    """
     text = secrets.fill_in(text, json.loads(running), json.dumps)
     size = len(text.encode())
     if size > rules.MAX_KEPT:
@@ -164,7 +169,7 @@ def _checked(text, running):
         bad = _missing_files(values)
     if bad:
         raise _Refused("; ".join(bad))
-    return text, values
+    return text, values, [key for severity, key, _ in wrong if severity == rules.UNKNOWN]
 
 
 def _missing_files(values):

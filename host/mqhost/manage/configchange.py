@@ -32,11 +32,12 @@ class WentBack(BoardError):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Where the board is now, its status, and how many seconds it took."""
+    """Where the board is now, its status, how many seconds it took, and which keys it ignores."""
 
     prefix: str
     status: Status
     seconds: float
+    unknown: list[str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class _Trial:
 
     ident: str
     window: float
+    unknown: list[str]
     boot_id: str
     elsewhere: str  # its broker, where that is another one than before; or ""
 
@@ -74,14 +76,13 @@ def change(
         for each in places:
             each.watch_status(functools.partial(_note, news, each))
         report(SEND)
-        ident, window = _send(session, old, new)
-        trial = _Trial(ident, window, old.boot_id, _elsewhere(old.record, new))
+        trial = _send(session, old, new)
         place, status = _wait(session, places, trial, news, report)
         # Nobody is at the old prefix any more, unless two boards were.
         if place is not session and not (session.last_status or {}).get("twin"):
             topic = mqwire.status_topic(session.prefix)
             session.connection.publish(topic, b"", retain=True).wait_for_publish(5)
-    return Confirmed(place.prefix, status, time.monotonic() - start)
+    return Confirmed(place.prefix, status, time.monotonic() - start, trial.unknown)
 
 
 def fetch_settled(session: Session, report: Callable[[str], None]) -> Configuration:
@@ -119,8 +120,8 @@ def _place(session: Session, place: Session) -> Session:
     return place
 
 
-def _send(session: Session, old: Configuration, new: dict[str, Any] | None) -> tuple[str, float]:
-    """Send it; return the command's id, and how many seconds the board gives it."""
+def _send(session: Session, old: Configuration, new: dict[str, Any] | None) -> _Trial:
+    """Send it, and return what the board makes of it."""
     wish = "revert" if new is None else "push"
     with session.open("config", f"{wish}/{old.boot_id}") as exchange:
         exchange.send(b"" if new is None else body_of(new))
@@ -128,12 +129,19 @@ def _send(session: Session, old: Configuration, new: dict[str, Any] | None) -> t
         try:
             told = json.loads(data)
             refused, window = told.get("refused"), told.get("window_s", 0)
-        except (ValueError, AttributeError, RecursionError) as error:
+            unknown = [str(key) for key in told.get("unknown") or ()]
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise BoardError(f"The board's answer to config is not JSON: {data[:60]!r}") from error
         if refused:
             raise RefusedError(f"{session.prefix} keeps its configuration: {refused!s:.500}.")
         known = isinstance(window, (int, float)) and 0 <= window < 1e5
-        return exchange.ident, float(window) if known else 0.0
+        return _Trial(
+            exchange.ident,
+            float(window) if known else 0.0,
+            unknown,
+            old.boot_id,
+            _elsewhere(old.record, new),
+        )
 
 
 def _wait(

@@ -146,7 +146,8 @@ def test_what_cannot_be_good_is_refused_and_nothing_changes(desk, text, reason):
 
 
 def test_unknown_keys_are_no_reason_to_refuse(desk):
-    assert "window_s" in change(desk, json.dumps(CONFIG | {"from_the_future": 1}))
+    told = change(desk, json.dumps(CONFIG | {"from_the_future": 1}))
+    assert "window_s" in told and told["unknown"] == ["from_the_future"]
 
 
 def test_a_board_that_restarted_since_is_asked_again(desk):

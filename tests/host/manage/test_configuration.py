@@ -241,8 +241,11 @@ def test_push_and_diff_of_a_file(board, mqboard, tmp_path):
     process = mqboard("diff", str(file))
     assert process.returncode == 0 and "ntp" in process.stdout and "password" not in process.stdout
     assert board.boots == 1
+    board.unknown = ["colour", "ntp"]
     process = mqboard("push", str(file))
     assert process.returncode == 0 and "colour is not known" in process.stdout
+    assert "does not know ntp, and ignores it" in process.stdout
+    assert "does not know colour" not in process.stdout
     assert "is what the board has" in mqboard("diff", str(file)).stdout
 
 

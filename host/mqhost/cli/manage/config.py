@@ -140,13 +140,15 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
     """
     console = Console(stderr=True) if as_json else edge.console
     found: list[Difference] = []
+    notes: list[str] = []
     with Session(edge.settings, debug=edge.debug) as session:
         with Display(console, _STAGES) as display:
             now = fetch_settled(session, lambda stage: display.show(stage, 0, 0))
         record = edited(json.loads(json.dumps(now.record))) if edited else None
         if record is not None:
             found = differences(now, record)
-            for note in unknown(record):
+            notes = unknown(record)
+            for note in notes:
                 say(console, note)
             if not found and now.file == "same":
                 nothing = {"confirmed": True, "prefix": session.prefix, "seconds": 0, "changed": []}
@@ -156,6 +158,9 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
                 show(console, differences_listing(found, "new"))
         with Display(console, _STAGES) as display:
             done = change(session, now, record, lambda stage: display.show(stage, 0, 0))
+    for key in done.unknown:  # its firmware may be older than this tool
+        if not any(note.startswith(f"{key} ") for note in notes):
+            say(console, f"The board's firmware does not know {key}, and ignores it.")
     if as_json:
         answer = {"confirmed": True, "prefix": done.prefix, "seconds": round(done.seconds, 3)}
         say(edge.console, json_text(answer | {"changed": [vars(item) for item in found]}))
