@@ -1,4 +1,4 @@
-"""Reads the board's configuration from /config.json, which is data, by the rules of mqwire.config.
+"""Reads the board's configuration from /config.json, which is data, by mqwire.rules.
 
 The last configuration that reached the broker is kept in NVS as well, so that a damaged file or
 filesystem does not cut the board off. A board that ran with a configuration must still run with it:
@@ -33,7 +33,7 @@ class Config:
 
 def parse(text):
     """Return the Config that `text` says; raise ConfigError."""
-    from mqwire.config import FAULT, read  # not to stay, see mqboard.startup
+    from mqwire.rules import FAULT, read  # not to stay, see mqboard.startup
 
     try:
         root = json.loads(text)

@@ -35,6 +35,8 @@ MODULES = [
     "mqwire.flash",
     "mqwire.names",
     "mqwire.offer",
+    "mqwire.rules",
+    "mqwire.secrets",
     "mqwire.update",
 ]
 _COMMANDS = "mqboard.commands."

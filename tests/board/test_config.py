@@ -8,7 +8,8 @@ from fakes import FakeNvs
 from mqboard import config
 from mqboard.health.bootrecord import Store
 from mqwire import WireError
-from mqwire.config import KEYS, zone_seconds
+from mqwire.config import KEYS
+from mqwire.rules import zone_seconds
 
 GOOD = {
     "prefix": "esp32/test",

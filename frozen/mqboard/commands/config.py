@@ -19,8 +19,8 @@ from micropython import const
 from mqboard.config import PATH
 from mqboard.health import configtrial
 from mqboard.health.bootrecord import NAMESPACE, Store, parse
-from mqwire import config as rules
-from mqwire import secrets
+from mqwire import rules, secrets
+from mqwire.config import MAX_KEPT, MAX_TRIAL_S
 from mqwire.flash import CONFIRMED_STATES
 
 _PART = const(1400)  # bytes in a reply message: with its headers one TCP segment
@@ -75,7 +75,7 @@ def _running(board, store):
     """Return the configuration that the board runs with, as text."""
     if board.config.text:  # not settled yet
         return board.config.text
-    kept = store.get("config", rules.MAX_KEPT)
+    kept = store.get("config", MAX_KEPT)
     if kept and board.config.kept:
         return kept
     with open(PATH) as file:
@@ -109,7 +109,7 @@ async def _change(board, request, store, revert, boot_id):
             text, values, unknown = _checked(text, _running(board, store))
             if unknown:
                 told["unknown"] = unknown
-            told["window_s"] = min(values.confirm_s, rules.MAX_TRIAL_S)
+            told["window_s"] = min(values.confirm_s, MAX_TRIAL_S)
             configtrial.begin(store, PATH, text, request.ident)
     except _Refused as error:
         told = {"refused": str(error)}
@@ -153,8 +153,8 @@ def _checked(text, running):
     """
     text = secrets.fill_in(text, json.loads(running), json.dumps)
     size = len(text.encode())
-    if size > rules.MAX_KEPT:
-        raise _Refused("it has %d bytes, and %d are the most to be tried" % (size, rules.MAX_KEPT))
+    if size > MAX_KEPT:
+        raise _Refused("it has %d bytes, and %d are the most to be tried" % (size, MAX_KEPT))
     try:
         root = json.loads(text)
     except ValueError:

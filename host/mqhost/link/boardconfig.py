@@ -1,6 +1,6 @@
 """Checks a board's /config.json on the host, by the board's own rules, before it gets there.
 
-The rules are those of mqwire.config. What a board would only complain about is refused here, but
+The rules are those of mqwire.rules. What a board would only complain about is refused here, but
 for keys that it does not know: `unknown` tells of these. `Wish` is what somebody asks for with
 options; `Wish.config` lays it over a configuration there may be already.
 """
@@ -14,14 +14,14 @@ from typing import Any
 from mqhost.errors import UsageError
 from mqhost.link import schema
 from mqhost.link.settings import as_utf8
-from mqwire.config import UNKNOWN, read
+from mqwire.rules import UNKNOWN, read
 
 # Where a board finds what is given to it as files.
 CA_PATH = "/certs/ca.pem"
 CERT_PATH = "/certs/cert.pem"
 KEY_PATH = "/certs/key.pem"
 
-# What to do about it, where a sentence of mqwire.config does not say it.
+# What to do about it, where a sentence of mqwire.rules does not say it.
 _HELP = {
     "broker.ca": "The board verifies its broker with it: give the PEM file of the CA with --ca; "
     'for a broker without TLS --no-tls, or "tls": false.',

@@ -15,7 +15,7 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.link import schema
-from mqwire import WireError, names
+from mqwire import WireError, names, rules
 from mqwire import config as limits
 
 FILE = "mqboard.toml"
@@ -71,7 +71,7 @@ class Settings:
             as_utf8(getattr(self, name), name)
         for name in ("username", "password"):
             try:
-                limits.check_credential(getattr(self, name))
+                rules.check_credential(getattr(self, name))
             except WireError as error:
                 raise UsageError(f"The {name} is too long: {error}.") from error
 
