@@ -110,3 +110,14 @@ def test_the_board_that_answers_is_there_whatever_the_retained_status_says():
     two = address(birth(twin=OTHER))
     two.hold_to(ONE)
     assert two.root() == f"{PREFIX}/mqb/id/{ONE}"
+
+
+def test_a_board_that_is_given_firmware_without_ids_is_still_the_one_we_held_to():
+    known = address(birth())
+    known.hold_to(ONE)
+    assert known.hear(leaving(), False)
+    assert known.hear({"state": "online", "boot_id": "2"}, False)
+    assert known.root() == PREFIX
+    assert known.hear({"state": "offline", "reason": "connection lost"}, False)
+    assert known.root() == PREFIX
+    assert not Address(PREFIX, ONE).hear({"state": "online"})  # it was named, and has not answered
