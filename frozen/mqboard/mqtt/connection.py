@@ -253,9 +253,11 @@ class Connection(Session):
     def _lose(self, why):
         """Give the connection up: wake everybody who waits for it, the reader included."""
         if not self._lost:
-            self._lost_why = why
             self._lost = True
-            if isinstance(why, EOFError) or isinstance(why, OSError) and why.errno in _HUNG_UP:
+            if isinstance(why, OSError) and why.errno in _HUNG_UP:
+                why = EOFError("broker closed the connection")  # in words, as the reader has it
+            self._lost_why = why
+            if isinstance(why, EOFError):
                 self._hung_up()
         self.connected = self.outbox.ready = False
         self.up.clear()
