@@ -65,7 +65,12 @@ def _prepare(session: Session, mode: str) -> Any:
     """Return the id of the board's boot, once it is clear which board that is, and that it knows
     `mode`.
     """
-    info = session.request_json("info")
+    try:
+        info = session.request_json("info")
+    except BoardError:  # a plain reset needs less memory than any other answer
+        info = session.status() or {}
+        if mode or not info:
+            raise
     if mode and "id" not in info:
         raise RefusedError(
             f"The firmware of {session.prefix} ({_image(info)}) knows no modes; nothing was sent. "

@@ -40,6 +40,13 @@ def test_firmware_that_knows_no_modes_is_not_reset_into_the_wrong_one(session, b
     assert board.boots == 1
 
 
+def test_a_board_that_has_no_memory_for_an_answer_can_be_restarted(session, board):
+    board._do_info = lambda ident, body: board.error(ident, "MemoryError: not enough memory")
+    assert restart(session, AS_IS, 10).status["boot_id"] == "boot-2"
+    with pytest.raises(BoardError, match="MemoryError"):
+        restart(session, SAFE, 10)
+
+
 def test_a_board_that_does_not_come_back_is_silent(session, board):
     board.outcome = "never back"
     with pytest.raises(SilentBoardError, match="not come back within 0.5 s"):
