@@ -3,7 +3,7 @@
     python -m ci.chaos APP FLASH [SECONDS] [SEED] [BAD…]
 
 Each board has a thread that breaks and mends it, again and again, in ways drawn from the seed
-(faults.py), and meanwhile the broker is killed and comes back, with what it had kept or without.
+(FAULTS), and meanwhile the broker is killed and comes back, with what it had kept or without.
 Each time a board must answer commands again; in the end each must run the right firmware with the
 right configuration in normal mode. `Report` counts faults and what did not come back.
 """
@@ -18,11 +18,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
 
-from ci.chaos.faults import FAULTS
+from ci.chaos import changes, faults
+from ci.chaos.faults import Fault
 from ci.chaos.world import Board, Lost, World
 from mqhost.errors import ToolError
 from mqhost.progress import Progress, silent
 
+# What is done to boards, and how often it is drawn.
+FAULTS: dict[str, tuple[Fault, int]] = {
+    "half-open line": (faults.half_open, 4),
+    "cut line": (faults.cut, 4),
+    "Wi-Fi off and on": (faults.wifi, 4),
+    "power cycle": (faults.power, 4),
+    "module crashes": (faults.crash, 2),
+    "module hangs": (faults.hang, 2),
+    "module leaks": (faults.leak, 1),
+    "damaged configuration": (faults.damage, 2),
+    "good configuration": (changes.configure, 2),
+    "bad configuration": (changes.misconfigure, 1),
+    "good update": (changes.update, 3),
+    "bad firmware": (changes.bad_update, 1),
+}
 BROKER = "broker restarts"
 FORGETFUL = "broker restarts, all forgotten"
 _TELL_SECONDS = 1.0

@@ -6,18 +6,13 @@ moment, or when the board began to do what it must come back from by itself.
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from random import Random
 
-from ci.chaos.world import BACK_SECONDS, Board, Image, Lost
-from mqhost.errors import ToolError
-from mqhost.update.push import push
+from ci.chaos.world import BACK_SECONDS, Board, Lost
 
 Fault = Callable[[Board, Random], float]
-
-_UPDATE_SECONDS = 180.0
 
 
 def half_open(board: Board, chance: Random) -> float:
@@ -79,75 +74,6 @@ def damage(board: Board, chance: Random) -> float:
     board.wait_back()
     board.write_config(text)
     return began
-
-
-def update(board: Board, chance: Random) -> float:
-    """Push the other good firmware while something else goes wrong, until it is there."""
-    image = board.world.good[board.image is board.world.good[0]]
-    disturb = chance.choice((None, half_open, cut, wifi, power))
-    meanwhile = threading.Thread(
-        target=lambda: disturb and (time.sleep(chance.uniform(0, 1.5)), disturb(board, chance))
-    )
-    began = time.monotonic()
-    meanwhile.start()
-    base = board.image.app if chance.random() < 0.7 else None
-    try:
-        while True:
-            try:
-                _push(board, image, base)
-                break
-            except ToolError as error:
-                base = None  # it may run the new one
-                if time.monotonic() > began + _UPDATE_SECONDS:
-                    raise Lost(f"a good update does not get there: {error}") from error
-                time.sleep(0.5)
-    finally:
-        meanwhile.join()
-    board.image = image
-    return began
-
-
-def bad_update(board: Board, chance: Random) -> float:
-    """Push firmware that does not even start, or that never reaches its broker."""
-    number = chance.getrandbits(32)
-    if board.world.bad and chance.random() < 0.5:
-        image = chance.choice(board.world.bad)
-    else:
-        image = board.image.renamed(f"bad.{number:08x}", b"#!/bin/false\n")
-    began = time.monotonic()
-    try:
-        _push(board, image, None)
-    except ToolError:  # it went back; or something else went wrong, and what counts is what it runs
-        return began
-    raise Lost(f"it confirmed the bad firmware {image.offer.version}")
-
-
-FAULTS: dict[str, tuple[Fault, int]] = {
-    "half-open line": (half_open, 4),
-    "cut line": (cut, 4),
-    "Wi-Fi off and on": (wifi, 4),
-    "power cycle": (power, 4),
-    "module crashes": (crash, 2),
-    "module hangs": (hang, 2),
-    "module leaks": (leak, 1),
-    "damaged configuration": (damage, 2),
-    "good update": (update, 3),
-    "bad firmware": (bad_update, 1),
-}
-
-
-def _push(board: Board, image: Image, base: bytes | None) -> None:
-    with board.session() as session:
-        push(
-            session,
-            image.offer,
-            image.app,
-            base=base,
-            full=base is None,
-            retry_failed=True,
-            patience=15,
-            confirm_timeout=45,
-        )
 
 
 def _misbehave(board: Board, word: str, resets: bool = False) -> float:

@@ -135,10 +135,16 @@ class Board:
 
     def revive_module(self) -> None:
         """Have its module run, should it wait or the board have given it up for all its crashes."""
-        module = json.loads(self.ask("modules", b"list"))["modules"][0]
-        action = {"disabled": b"enable", "waiting": b"restart"}.get(module["state"])
+        action = {"disabled": b"enable", "waiting": b"restart"}.get(self.module_state())
         if action:
             self.ask("modules", action + b" chaotic")
+
+    def module_state(self) -> str:
+        """Return the state of its module. Raises Lost if it has none."""
+        modules = json.loads(self.ask("modules", b"list"))["modules"]
+        if not modules:
+            raise Lost("it runs without its module")
+        return modules[0]["state"]
 
     def wait_settled(self) -> None:
         """Wait until it is healthy, and counts no more boots that were not. Raises Lost."""
@@ -166,9 +172,8 @@ class Board:
         if json.loads(text) != self.config:
             wrong.append("its configuration is another one")
         self.revive_module()
-        modules = json.loads(self.ask("modules", b"list"))["modules"]
-        if modules[0]["state"] not in ("running", "waiting"):
-            wrong.append(f"its module: {modules}")
+        if (state := self.module_state()) not in ("running", "waiting"):
+            wrong.append(f"its module is {state}")
         if wrong:
             raise Lost("; ".join(wrong))
 

@@ -36,9 +36,9 @@ def parse(text):
     from mqwire.rules import FAULT, read  # not to stay, see mqboard.startup
 
     try:
-        root = json.loads(text)
-    except ValueError:
-        raise ConfigError("not JSON")
+        root = decode(text)
+    except ValueError as error:
+        raise ConfigError(str(error))
     config = Config()
     config.text = text
     wrong = read(root, config)
@@ -46,6 +46,21 @@ def parse(text):
     if any([severity == FAULT for severity, _, _ in wrong]):
         raise ConfigError(config.complaint)
     return config
+
+
+def decode(text):
+    """Return what the JSON `text` says; raise ValueError."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise ValueError("not JSON")
+    try:
+        # MicroPython takes one that is cut short, and what closes it. Behind a whole one nothing
+        # may follow.
+        json.loads(text + "}")
+    except ValueError:
+        return value
+    raise ValueError("not JSON: the end is missing")
 
 
 def load(path, store, text=None):

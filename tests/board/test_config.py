@@ -27,6 +27,16 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual((parsed.health_s, parsed.confirm_s), (10, 300))
         self.assertEqual(parsed.allow_downgrade, False)
 
+    def test_a_part_of_a_configuration_is_none(self):
+        whole = json.dumps(dict(GOOD, log={"level": "warning"}, modules={"pump": {"pin": [1, 2]}}))
+        for size in range(len(whole)):
+            with self.assertRaises(config.ConfigError):
+                config.parse(whole[:size])
+        for more in ("}", "]", " {}", ",", "x"):
+            with self.assertRaises(config.ConfigError):
+                config.parse(whole + more)
+        self.assertEqual(config.parse(whole + " \n").level, "warning")
+
     def test_tls_is_the_default_and_needs_a_ca(self):
         fields = dict(GOOD)
         fields["broker"] = {"host": "h", "ca": "/certs/ca.pem"}

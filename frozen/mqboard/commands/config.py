@@ -16,7 +16,7 @@ import os
 from esp32 import NVS
 from micropython import const
 
-from mqboard.config import PATH
+from mqboard.config import PATH, decode
 from mqboard.health import configtrial
 from mqboard.health.bootrecord import NAMESPACE, Store, parse
 from mqwire import rules, secrets
@@ -156,9 +156,9 @@ def _checked(text, running):
     if size > MAX_KEPT:
         raise _Refused("it has %d bytes, and %d are the most to be tried" % (size, MAX_KEPT))
     try:
-        root = json.loads(text)
-    except ValueError:
-        raise _Refused("it is not JSON")
+        root = decode(text)
+    except ValueError as error:
+        raise _Refused("it is %s" % error)
     values = _Values()
     wrong = rules.read(root, values)
     bad = ["%s %s" % (key, what) for severity, key, what in wrong if severity != rules.UNKNOWN]

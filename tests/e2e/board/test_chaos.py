@@ -1,7 +1,6 @@
 """Breaks everything around ten real boards for a while, and looks whether all of them come back."""
 
-from ci.chaos import Chaos
-from ci.chaos.faults import FAULTS
+from ci.chaos import FAULTS, Chaos
 from ci.chaos.world import World, deaf_modules
 from mqhost.flash.partition import PartitionTable
 
