@@ -18,6 +18,7 @@ from mqhost.cli.printing import Output, clean, json_text, say
 from mqhost.errors import SilentBoardError, ToolError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings, as_utf8
+from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
 from mqhost.paths import BUILD
 from mqhost.signing.offer import load_image
@@ -51,6 +52,7 @@ _FACTS = {
     "refused": "given up",
     "signing": "signatures",
     "failed": "failed update",
+    "config": "configuration",
     "crashes": "crashes",
     "disabled": "disabled",
 }
@@ -208,6 +210,8 @@ def absence(session: Session) -> str:
 def _fact(key: str, value: Any) -> str:
     if key == "failed" and isinstance(value, dict):
         value = f"{value.get('version')} ({value.get('reason')})"
+    elif key == "config" and isinstance(value, dict):
+        value = state_text(value)
     elif key == "disabled":
         value = disabled_text(value)
     elif key == "clock" and isinstance(value, dict):

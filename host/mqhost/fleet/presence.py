@@ -10,6 +10,7 @@ from typing import Any
 
 import mqwire
 from mqhost.link.roster import Sighting
+from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
 
 # No clock of a board is right that says less, or more.
@@ -67,6 +68,8 @@ def _remarks(status: dict[str, Any], online: bool) -> list[str]:
     failed = status.get("failed")
     if isinstance(failed, dict):
         remarks.append(f"went back from {failed.get('version')}: {failed.get('reason')}")
+    if config := state_text(status.get("config")):
+        remarks.append(f"configuration: {config}")
     if status.get("storage") not in (None, "ok"):
         remarks.append(f"storage: {status['storage']}")
     if disabled := status.get("disabled"):

@@ -73,6 +73,15 @@ def fetch(session: Session) -> Configuration:
     )
 
 
+def state_text(state: Any) -> str:
+    """Say what a status tells in `config`; "" if that is nothing."""
+    if not isinstance(state, dict):
+        return ""
+    if state.get("state") == "trial":
+        return "a new one is on trial"
+    return f"went back from a new one: {state.get('reason')!s:.200}"
+
+
 def differences(old: Configuration, new: dict[str, Any]) -> list[Difference]:
     """Return in which keys `new` is not the same as `old`, in their usual order."""
     before, after = flatten(old.record), flatten(new)

@@ -43,9 +43,17 @@ def test_what_is_out_of_the_ordinary_is_remarked():
         failed=failed,
         storage="made anew",
         disabled=["pump"],
+        config={"state": "failed", "reason": "it did not get onto a network"},
     )
     remarks = "; ".join(told.remarks)
-    for word in ("a1b2", "crashes to look at: 2", "2.0: it crashed", "made anew", "pump"):
+    for word in (
+        "a1b2",
+        "crashes to look at: 2",
+        "2.0: it crashed",
+        "made anew",
+        "pump",
+        "onto a network",
+    ):
         assert word in remarks
     assert presence(state="online", storage="ok", crashes=0, disabled=[], failed=None).remarks == ()
 
@@ -53,6 +61,7 @@ def test_what_is_out_of_the_ordinary_is_remarked():
 @pytest.mark.parametrize("value", [None, 5, [], {"a": []}, "x\x1b[2J", True])
 def test_nothing_that_a_board_says_is_too_odd(value):
     keys = ("state", "reason", "twin", "crashes", "failed", "storage", "disabled", "rssi", "at")
+    keys += ("config",)
     board = presence(**dict.fromkeys(keys, value))
     assert isinstance(board.fact("rssi"), str)
     assert all(isinstance(remark, str) for remark in board.remarks)
