@@ -131,9 +131,10 @@ class Chaos:
         """Note what raises in the `with` block as a loss of `board`."""
         try:
             yield
-        except (Lost, ToolError, ValueError) as error:
+        except Exception as error:  # also what nobody thought of: the others go on
             with self._lock:
-                text = f"{board.name}, {when}: {error}. Its console ends with:"
+                what = error if isinstance(error, (Lost, ToolError)) else repr(error)
+                text = f"{board.name}, {when}: {what}. Its console ends with:"
                 self.report.lost.append(f"{text}\n{board.device.console.tail()}")
 
     def _note(self, kind: str, seconds: float | None = None) -> None:
