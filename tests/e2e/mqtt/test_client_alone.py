@@ -7,6 +7,7 @@ from hostclient import HostClient
 
 from ci.bench.mqtt.lab import OURS, RAW, Lab
 from ci.bench.rig import Rig
+from ci.chaos.spread import busiest, histogram, reconnects
 from mqhost.paths import ROOT
 from mqhost.progress import silent
 
@@ -28,6 +29,12 @@ def test_both_clients_do_the_work_that_is_measured(lab, kind, secure):
 
 def test_a_message_to_a_plain_handler_allocates_next_to_nothing(lab):
     assert lab.allocated(0, 1024) <= 64
+
+
+def test_a_hundred_clients_do_not_come_back_at_once(lab):
+    herd = reconnects(lab, 100, outage=2.0)
+    told = "\n".join(histogram(herd, 0.2))
+    assert busiest(herd, 0.1) < 40 and herd[-1] < 10, told
 
 
 def test_the_client_has_a_heap_and_nothing_of_ours_is_frozen_beside_it(lab):
