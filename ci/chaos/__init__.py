@@ -69,11 +69,13 @@ class Report:
     @property
     def longest(self) -> tuple[float, str]:
         """The longest time that any board took to be back, and after what."""
-        return max((max(times), kind) for kind, times in self.back.items() if times)
+        return max(
+            ((max(times), kind) for kind, times in self.back.items() if times), default=_NONE
+        )
 
     def recover(self, percent: int) -> float:
-        """Return in how many seconds so many percent of them were."""
-        times = sorted(self.restarts)
+        """Return in how many seconds so many percent of them were; 0 if there are none."""
+        times = sorted(self.restarts) or [0.0]
         return round(times[math.ceil(len(times) * percent / 100) - 1], 3)
 
     def lines(self) -> list[str]:
@@ -106,12 +108,13 @@ class Chaos:
             started = time.monotonic()
             done = [pool.submit(self._break, number, board) for number, board in enumerate(boards)]
             done.append(pool.submit(self._break_broker))
-            while (gone := time.monotonic() - started) < seconds:
-                progress("making chaos", int(gone), int(seconds))
-                if self._over.wait(min(_TELL_SECONDS, seconds - gone)):
-                    break
-            self._over.set()
-            self._calm.set()
+            try:
+                while (gone := time.monotonic() - started) < seconds:
+                    progress("making chaos", int(gone), int(seconds))
+                    time.sleep(min(_TELL_SECONDS, seconds - gone))
+            finally:  # Ctrl-C, too, ends the threads
+                self._over.set()
+                self._calm.set()
             for one in done:
                 one.result()
             progress("looking after the boards", 0, 0)
