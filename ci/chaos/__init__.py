@@ -69,9 +69,8 @@ class Report:
     @property
     def longest(self) -> tuple[float, str]:
         """The longest time that any board took to be back, and after what."""
-        return max(
-            ((max(times), kind) for kind, times in self.back.items() if times), default=_NONE
-        )
+        worst = [(max(times), kind) for kind, times in self.back.items() if times]
+        return max(worst, default=(0.0, ""))
 
     def recover(self, percent: int) -> float:
         """Return in how many seconds so many percent of them were; 0 if there are none."""
