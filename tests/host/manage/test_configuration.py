@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 
 import pytest
 from commandline import ENVIRONMENT, command_line
+from waiting import wait_until
 
 from mqhost.errors import UsageError
 from mqhost.manage.configuration import (
@@ -272,3 +274,15 @@ def test_an_old_board_says_what_it_needs(board, mqboard):
     board._do_config = None
     process = mqboard("get")
     assert process.returncode == 1 and "not supported" in process.stderr
+
+
+def test_who_stops_the_tool_hears_that_the_board_goes_on(board, broker, prefix):
+    board.outcome = "never back"
+    line = command_line(broker.port, prefix, "config", "set", "ntp=x")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
+        wait_until(lambda: any(command == "config" for command, _ in board.requests[1:]))
+        wait_until(lambda: "restarts and tries" in process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130 and "tries it all the same" in out

@@ -16,9 +16,10 @@ from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import check, load, unknown
 from mqhost.link.session import Session
+from mqhost.link.settings import command_line
 from mqhost.manage import configchange, configuration
-from mqhost.manage.configchange import change, fetch_settled
-from mqhost.manage.configuration import Difference, differences, fetch
+from mqhost.manage.configchange import Confirmed, change, fetch_settled
+from mqhost.manage.configuration import Configuration, Difference, differences, fetch
 from mqhost.usb.provision import BROKER_PASSWORD, WIFI_PASSWORD
 
 _STAGES = {
@@ -156,8 +157,7 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
                 return
             if found:
                 show(console, differences_listing(found, "new"))
-        with Display(console, _STAGES) as display:
-            done = change(session, now, record, lambda stage: display.show(stage, 0, 0))
+        done = _followed(console, session, now, record)
     for key in done.unknown:  # its firmware may be older than this tool
         if not any(note.startswith(f"{key} ") for note in notes):
             say(console, f"The board's firmware does not know {key}, and ignores it.")
@@ -167,6 +167,20 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
         return
     moved = f" Its prefix is {done.prefix} now." if done.prefix != session.prefix else ""
     say(console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
+
+
+def _followed(
+    console: Console, session: Session, now: Configuration, record: Record | None
+) -> Confirmed:
+    """Change it and show how far that is; who stops us hears what goes on without us."""
+    with Display(console, _STAGES) as display:
+        try:
+            return change(session, now, record, lambda stage: display.show(stage, 0, 0))
+        except KeyboardInterrupt:
+            if display.stage == configchange.TRY:
+                look = command_line(session.prefix, "status")
+                say(console, f"The board tries it all the same, and goes back if it must: {look}")
+            raise
 
 
 def values_listing(record: Record) -> Listing:
