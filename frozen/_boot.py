@@ -65,7 +65,7 @@ def _mount_after(deaths, store):
     return None if there else "damaged: /config.json is missing"
 
 
-# Until the board is there (mqboard.startup) garbage is collected often: what stays lies together
+# Until the board has settled (mqboard.board) garbage is collected often: what stays lies together
 # then, and leaves the free memory in one piece, as TLS wants it.
 gc.threshold(_GARBAGE)
 # First of all: from here on the board comes back.

@@ -3,7 +3,6 @@
 `assemble` is called once, by main.py. Only this module and the thinnest edge know the hardware.
 """
 
-import gc
 import os
 
 import machine
@@ -89,8 +88,6 @@ def assemble():
     router.register("eval", Repl(console, names, box).eval)
     mark("board")
     logger.debug("boot: %s", taken())
-    gc.collect()
-    gc.threshold(-1)
     return board
 
 

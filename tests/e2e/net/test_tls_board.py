@@ -93,6 +93,19 @@ def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker
     assert "cannot be kept" not in board.device.console.text()
 
 
+def test_a_fall_back_broker_is_trusted_by_its_own_ca(make_tls_board, broker, authority, tmp_path):
+    """The first one is not there: nobody knows whether its CA is any good, and it is not kept."""
+    where = {"host": "localhost", "port": free_port(), "ca": "/first.pem"}
+    where["fallback"] = {"host": "localhost", "port": broker.secure, "ca": CA_PATH}
+    files = {CA_PATH: authority.ca.read_bytes(), "/first.pem": Authority(tmp_path).ca.read_bytes()}
+    board = make_tls_board(where, files)
+    board.wait_online(BOOT)
+    board.wait_settled()
+    kept = "__import__('esp32').NVS('mqboard').get_blob('ca', bytearray(4000))"
+    assert board.mqboard("eval", kept)[0] == 1
+    assert "using the fall-back broker localhost" in board.device.console.text()
+
+
 @pytest.mark.parametrize("damage", ["''", "open({0!r}).read()[:200]"], ids=["empty", "cut"])
 def test_a_damaged_file_never_replaces_its_good_copy(make_tls_board, broker, authority, damage):
     board = make_tls_board(over_tls(broker), {CA_PATH: authority.ca.read_bytes()})
