@@ -9,6 +9,8 @@ import pytest
 from ci.configcuts import DEAD, NEW, OLD, Change, file_of, kept_of
 from ci.desk import CONFIG, PREFIX, Life
 from ci.powercuts import Image, settled
+from mqhost.sim.bus import Op
+from mqhost.sim.esperror import NvsNotEnoughSpace
 from mqwire import codes, command_topic, header, secrets
 from mqwire.config import MAX_KEPT
 
@@ -178,15 +180,33 @@ def test_a_change_without_anything_to_go_back_to_is_refused(desk):
     assert not desk.run(script)
 
 
-def test_a_full_nvs_keeps_the_old_one(desk, monkeypatch):
-    def refuse(*_):
-        raise OSError("ESP_ERR_NVS_NOT_ENOUGH_SPACE")
+def refuse(desk, monkeypatch, keys=b""):
+    """Have NVS take no value whose key begins with `keys`."""
+    handle = desk.chip.handle
 
-    monkeypatch.setattr(desk.chip, "handle", wrapped(desk.chip.handle, refuse))
+    def handled(request, data):
+        if request.op is Op.NVS_SET and data.startswith(b"mqboard\0" + keys):
+            raise NvsNotEnoughSpace
+        return handle(request, data)
+
+    monkeypatch.setattr(desk.chip, "handle", handled)
+
+
+def test_an_nvs_that_is_full_takes_nothing_new(desk, monkeypatch):
+    refuse(desk, monkeypatch)
     assert "cannot be stored" in change(desk, NEW)["refused"]
     monkeypatch.undo()
     desk.run(settled)
     assert file_of(desk) == OLD
+
+
+def test_what_cannot_be_kept_as_the_last_good_one_is_gone_back_from(desk, monkeypatch):
+    desk.run(Change("push", NEW))
+    refuse(desk, monkeypatch, b"config\0")
+    while desk.run(settled):
+        pass
+    assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
+    assert "cannot be kept in NVS" in facts(desk)["config"]["reason"]
 
 
 def fill(desk):
@@ -228,10 +248,3 @@ def test_a_file_that_cannot_be_written_back_is_not_used_and_is_when_there_is_roo
     desk.power_on()
     desk.run(settled)
     assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
-
-
-def wrapped(handle, refuse):
-    def handled(request, data):
-        return refuse() if request.op.name == "NVS_SET" else handle(request, data)
-
-    return handled
