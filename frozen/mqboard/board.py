@@ -176,6 +176,7 @@ class Board:
         # all that settling took.
         await self._settle()
         unload()
+        gc.threshold(-1)  # see _boot.py
         while True:
             await self.client.up.wait()
             await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
