@@ -15,6 +15,7 @@ from micropython import const
 
 import mqwire
 from mqboard.clock import jitter
+from mqboard.health import blackbox
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
 from mqboard.router import MANAGEMENT
@@ -80,6 +81,7 @@ class Board:
             leave(self)
             raise
         except MemoryError:
+            self.blackbox.end(blackbox.FULL)
             self._blame_for_memory()
             raise
         finally:

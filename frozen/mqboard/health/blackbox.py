@@ -14,6 +14,7 @@ SILENT = const(0)  # it could not: watchdog, panic, machine.reset() in somebody'
 ON_PURPOSE = const(1)  # by a command, for an update, because it was unreachable
 PROMPT = const(2)  # it had stopped before, and gave the console its prompt
 BY_CODE = const(3)  # perhaps on purpose: it ran an eval that names a reset
+FULL = const(4)  # a MemoryError ended it; perhaps there was no room for more words than this
 
 # The layout is that of health.lastwords.
 _MAGIC = b"MQB2"

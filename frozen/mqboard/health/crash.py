@@ -14,6 +14,7 @@ import os
 
 from micropython import const
 
+from mqboard.health import blackbox
 from mqwire.crash import EXCEPTION, RESET, WATCHDOG
 
 FOLDER = "/crash"
@@ -144,7 +145,10 @@ def owed_s(before):
 def describe(before, me):
     """Return the record of the boot that left `before`."""
     # The watchdog may bite while an exception is noted.
-    kind = EXCEPTION if before.trace else WATCHDOG if me.reset_cause == "watchdog" else RESET
+    if before.trace or before.end == blackbox.FULL:
+        kind = EXCEPTION
+    else:
+        kind = WATCHDOG if me.reset_cause == "watchdog" else RESET
     # Each eval has another id.
     command, _, rest = before.running.partition(" ")
     what = rest.partition(" ")[2] if command == "eval" else before.running

@@ -62,7 +62,8 @@ class LastWords:
         if reset_cause == "watchdog":
             return self.end != blackbox.PROMPT
         # A panic is reported as a reset, too.
-        return reset_cause == "reset" and self.known and self.end == blackbox.SILENT
+        badly = self.end in (blackbox.SILENT, blackbox.FULL)
+        return reset_cause == "reset" and self.known and badly
 
 
 def read(kept):
@@ -87,7 +88,8 @@ def note(error, memory):
     text = io.BytesIO()
     sys.print_exception(error, text)
     kept = _begun(memory())
-    if kept[_END] != blackbox.SILENT:  # of the boot before: this one had no black box yet
+    # Otherwise it is of the boot before: this one had no black box yet.
+    if kept[_END] not in (blackbox.SILENT, blackbox.FULL):
         kept = _without_words(kept)
     trace = b"\0" + text.getvalue()[-_TRACE_MAX:]
     memory(kept[: _MEMORY - len(trace)] + trace)

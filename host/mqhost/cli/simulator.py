@@ -12,7 +12,7 @@ from mqhost.build.board import find
 from mqhost.cli.printing import board_output
 from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BUILD
-from mqhost.sim.device import HEAP, Device, State, check_heap
+from mqhost.sim.device import HEAP, Device, check_heap
 from mqhost.sim.filesystem import default_config, provision_flash
 
 
@@ -57,5 +57,5 @@ def run_foreground(
         contextlib.suppress(KeyboardInterrupt),
         Device(path, table=table, heap=heap, console=show, name=prefix) as device,
     ):
-        device.wait_for(lambda _: device.state is State.STOPPED, timeout=float("inf"))
+        device.join()
     say("Stopped.")

@@ -35,6 +35,7 @@ _VENDOR = b"\x24\x0a\xc4"
 
 # How often `wait_for` looks, apart from when it is told: a condition may look at the flash.
 _LOOK_SECONDS = 0.05
+_JOIN_SECONDS = 60.0
 
 
 class DeviceTimeout(ToolError):
@@ -91,6 +92,16 @@ class Device:
         if self._thread:
             self._thread.join()
         self._cleanup.close()
+
+    def join(self) -> None:
+        """Wait until the board has ended by itself, for which something must have broken.
+
+        Ctrl-C may come at any time: a wait for a condition would break in it, which has a lock.
+        """
+        while self._thread and self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
+        if self._life.error:
+            raise self._life.error
 
     def __enter__(self) -> "Device":
         return self.start()

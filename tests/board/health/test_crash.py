@@ -6,7 +6,7 @@ import unittest
 
 from fakes import FakeNvs, run, scratch
 
-from mqboard.health import crash, lastwords
+from mqboard.health import blackbox, crash, lastwords
 from mqboard.health.bootrecord import Store
 
 
@@ -85,6 +85,12 @@ class RecordTest(unittest.TestCase):
         self.bench.note(trace="Traceback\nValueError: boom\n")
         self.bench.note()
         self.assertEqual([it["kind"] for it in self.bench.all()], ["exception", "reset"])
+
+    def test_an_exception_with_no_room_for_its_words_is_one(self):
+        full = left(end=blackbox.FULL)
+        self.assertTrue(full.crashed("reset"))
+        self.bench.me.reset_cause = "reset"
+        self.assertEqual(crash.describe(full, self.bench.me)["kind"], "exception")
 
     def test_an_image_that_was_rolled_back_is_named(self):
         self.bench.me.failed = {"image": "bb" * 32, "version": "3.0"}
