@@ -5,6 +5,8 @@
 To be unreachable is no fault of the board's: its modules keep running, and nothing of this counts
 as a crash. After `watchdog.network_s` without a command of its own that came back the network is
 begun anew, and once more after each time that long; after `watchdog.unreachable_s` the board.
+Times too short to connect in would cut it off for good: a boot has some minutes for that, and so
+has a network that was begun anew, whatever the configuration says.
 """
 
 import asyncio
@@ -14,6 +16,8 @@ from micropython import const
 from mqboard.clock import ticks_diff, ticks_ms
 
 _MUTE_MS = const(300_000)  # connected, and yet no command comes back
+_FIRST_S = const(300)  # a boot is not over sooner, unless the board could be reached in it
+_AGAIN_S = const(60)  # nor does the network begin anew once more
 _TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
 _LOOK_S = 0.5
 
@@ -25,6 +29,7 @@ class Reach:
         self._board = board
         self._turned_at = ticks_ms()
         self.heard()
+        self._reached = False
 
     @property
     def state(self):
@@ -44,6 +49,7 @@ class Reach:
 
     def heard(self):
         """Note that a command has come back to us: the board can be reached."""
+        self._reached = True  # in this boot
         self._silent_ms = 0
         self._mute_ms = 0  # of them in this connection
         self._restarts = 0
@@ -63,8 +69,12 @@ class Reach:
             late = self._mute_ms > _MUTE_MS
         else:
             self._mute_ms = 0
+            network_s = self._board.config.network_s
             late = silent_s > self._board.config.unreachable_s
-            due = int(silent_s / self._board.config.network_s)
+            late = late and (self._reached or silent_s > _FIRST_S)
+            due = 0
+            if silent_s >= network_s:
+                due = 1 + int((silent_s - network_s) / max(network_s, _AGAIN_S))
             # Without a network it is begun anew all the time.
             if due > self._restarts and self._board.link.connected() and not late:
                 self._board.log.warning("restarting the network: unreachable for %d s", silent_s)

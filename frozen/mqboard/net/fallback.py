@@ -18,8 +18,6 @@ _LOOK_MAX_S = const(6 * 3600)
 class Broker:
     """One broker: its keys of the configuration as attributes."""
 
-    trial = False  # of the first one: its configuration has to prove good there, and nowhere else
-
     trial = False  # as that of mqboard.config.Config
 
     def __init__(self, keys):

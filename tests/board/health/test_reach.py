@@ -38,14 +38,18 @@ class FakeClient:
         self.up.clear()
 
 
+class FakeConfig:
+    """The times of a configuration."""
+
+    network_s = 600
+    unreachable_s = 3600
+
+
 class FakeBoard:
     """As much of a board as is looked at."""
 
-    class config:
-        network_s = 600
-        unreachable_s = 3600
-
     def __init__(self):
+        self.config = FakeConfig()
         self.link = FakeLink()
         self.client = FakeClient()
         self.log = FakeLog()
@@ -64,6 +68,7 @@ class ReachTest(unittest.TestCase):
         reach.ticks_ms = lambda: self.now
         board = FakeBoard()
         self.link, self.client, self.log = board.link, board.client, board.log
+        self.config = board.config
         self.reach = reach.Reach(board)
 
     def pass_time(self, seconds):
@@ -133,6 +138,15 @@ class ReachTest(unittest.TestCase):
             self.now += 50_000  # as long as the watchdog allows
             self.assertEqual(self.reach.turn(), None)
         self.assertEqual(self.link.restarts, 0)
+
+    def test_times_that_are_too_short_to_connect_in_do_not_cut_the_board_off(self):
+        self.config.network_s, self.config.unreachable_s = 1e-40, 0.5
+        self.client.lose()
+        self.assertEqual(self.pass_time(300), None)  # a boot may take that long to connect
+        self.assertEqual(self.link.restarts, 6)
+        self.assertEqual(self.pass_time(1), (1, "unreachable for 301 s"))
+        self.reach.heard()
+        self.assertEqual(self.pass_time(1), (1, "unreachable for 1 s"))
 
     def test_the_state_is_said_in_words(self):
         self.assertEqual(self.reach.state, "connected")
