@@ -28,6 +28,7 @@ class Config:
     # In the class while it is so, and not in each object.
     missing = ""  # the path of its file, when that is gone and this is the copy
     trial = False  # this boot tries it, see mqboard.health.configtrial
+    came_back = False  # the boot before tried another one, which failed
     kept = False  # NVS has this very one as the last good one
 
 

@@ -82,7 +82,8 @@ def assemble():
         board.brokers = brokers
     if before.crashed(me.reset_cause):
         board.culprit = before.running
-        if settings.modules and board.culprit.startswith("module "):
+        is_module = settings.modules and board.culprit.startswith("module ")
+        if is_module and not _was_on_trial(before, me, settings):
             _blame(board, before, store, logger)
     names = {"__name__": "__main__", "board": board, "machine": machine}
     router.register("eval", Repl(console, names, box).eval)
@@ -143,6 +144,13 @@ def _note_crash(before, me, box, store, logger):
     box.describe(bytes.fromhex(me.image), me.mode == "safe", spent_s)
 
 
+def _was_on_trial(before, me, settings):
+    """Return whether the boot before had another image, or another configuration, and this one came
+    back: its modules may run well with what there is now.
+    """
+    return settings.came_back or bool(before.image) and before.image != bytes.fromhex(me.image)[:8]
+
+
 def _blame(board, before, store, logger):
     """Count a crash of a module. Where the last one disables it, what made boots fail is gone:
     there is no need for safe mode, and they are counted from zero.
@@ -169,6 +177,7 @@ def _load_config(store, me, logger):
             complaint = loaded.complaint
         else:
             loaded, complaint = config.load(config.PATH, store, text)
+            loaded.came_back = text is not None
     except config.ConfigError as error:
         os.dupterm(None)
         if me.trying() or me.slot_state == "pending":

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from ci.configcuts import Change
 from ci.desk import CONFIG
-from ci.powercuts import Image
+from ci.powercuts import Image, settled
 from mqhost.sim.chip import ResetCause
 from mqwire.config import MAX_KEPT
 
@@ -69,3 +70,28 @@ def test_what_is_no_module_ends_in_safe_mode(desk):
 def test_safe_mode_that_a_person_wants_stays(desk):
     modes = [boot(desk, "module bad", "safe") for _ in range(4)]
     assert modes == ["normal", "safe", "safe", "safe"]
+
+
+def test_a_module_that_hangs_with_a_configuration_on_trial_is_not_blamed(desk):
+    desk.healthy = True
+    desk.run(settled)
+    for level in ("debug", "warning", "error"):
+        new = CONFIG | {"modules": {"bad": {}}, "log": {"level": level}}
+        assert desk.run(Change("push", json.dumps(new)))
+        desk.connected = False
+        boot(desk, "module bad")
+        desk.connected = True
+        desk.run(settled)
+        assert desk.life.board.identity.config["state"] == "failed"
+        assert desk.life.board.culprit == "module bad"
+    assert crashes(desk) == {}
+    boot(desk, "module bad")
+    assert crashes(desk) == {"bad": 1}
+
+
+def test_a_module_that_hangs_with_another_image_is_not_blamed(desk):
+    boot(desk, "module bad")
+    slot = desk.table.slots[0]
+    desk.flash.erase(slot.offset, slot.size)
+    desk.flash.program(slot.offset, Image.make(desk, "2.0", b"y" * 4096).app)
+    assert crashes(desk) == {}
