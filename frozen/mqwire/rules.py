@@ -68,7 +68,8 @@ def _read(table, rows, path, into, wrong):
         return
     for key in table:
         if not any([row[0] == key for row in rows]):
-            wrong.append((UNKNOWN, path + key, "is not known"))
+            # MicroPython's JSON takes keys that are no texts.
+            wrong.append((UNKNOWN, "%s%s" % (path, key), "is not known"))
     for key, kind, default, limit in rows:
         value = table.get(key)
         fault = ""
@@ -121,10 +122,8 @@ def _relate(into, wrong):
         why = "is %s; it must be at least twice update.health_s, which is %s"
         wrong.append((DOUBT, "update.confirm_s", why % (into.confirm_s, into.health_s)))
         into.confirm_s = least
-    if into.modules is None:
-        into.modules = {}
-    if into.levels is None:
-        into.levels = {}
+    into.modules = _by_name(into.modules, "modules.", wrong)
+    into.levels = _by_name(into.levels, "log.levels.", wrong)
     try:
         into.zone_s = zone_seconds(into.timezone)
     except WireError:
@@ -136,6 +135,15 @@ def _relate(into, wrong):
         if fault:
             wrong.append((DOUBT, "log.levels." + name, "is %s; %s" % (_shown(level), fault)))
             into.levels.pop(name)
+
+
+def _by_name(table, path, wrong):
+    """Return an object whose keys are names that somebody chose, without those that are none."""
+    table = table or {}
+    for key in [key for key in table if not isinstance(key, str)]:
+        wrong.append((DOUBT, "%s%s" % (path, key), "is no name"))
+        del table[key]
+    return table
 
 
 def _relate_broker(broker, path, wrong):

@@ -9,7 +9,7 @@ from mqboard import config
 from mqboard.health.bootrecord import Store
 from mqwire import WireError
 from mqwire.config import KEYS
-from mqwire.rules import zone_seconds
+from mqwire.rules import DOUBT, UNKNOWN, read, zone_seconds
 
 GOOD = {
     "prefix": "esp32/test",
@@ -36,6 +36,15 @@ class ConfigTest(unittest.TestCase):
             with self.assertRaises(config.ConfigError):
                 config.parse(whole + more)
         self.assertEqual(config.parse(whole + " \n").level, "warning")
+
+    def test_keys_that_are_no_texts_which_micropython_takes_for_json_are_left_out(self):
+        root = dict(GOOD, modules={"pump": {}, 5: {}}, log={"levels": {"mqtt": "debug", None: 1}})
+        root[7] = 1
+        values = config.Config()
+        wrong = read(root, values)
+        named = sorted([(severity, key) for severity, key, _ in wrong])
+        self.assertEqual(named, [(DOUBT, "log.levels.None"), (DOUBT, "modules.5"), (UNKNOWN, "7")])
+        self.assertEqual((values.modules, values.levels), ({"pump": {}}, {"mqtt": "debug"}))
 
     def test_tls_is_the_default_and_needs_a_ca(self):
         fields = dict(GOOD)

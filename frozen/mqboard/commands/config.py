@@ -157,7 +157,9 @@ def _checked(text, running):
         raise _Refused("it has %d bytes, and %d are the most to be tried" % (size, MAX_KEPT))
     try:
         root = decode(text)
-    except ValueError as error:
+        if json.loads(json.dumps(root)) != root:  # we take more for JSON than others do
+            raise ValueError("not JSON: it has keys that are no texts")
+    except ValueError as error:  # also of a number too large: it is written as inf
         raise _Refused("it is %s" % error)
     values = _Values()
     wrong = rules.read(root, values)

@@ -6,6 +6,7 @@ options; `Wish.config` lays it over a configuration there may be already.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,12 +45,17 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def parse(text: str) -> Any:
-    """Return the value of a JSON text; ValueError also for NaN and Infinity, unknown to boards."""
+    """Return the value of a JSON text; ValueError also for NaN, Infinity and numbers that are read
+    as that: boards do not know them.
+    """
 
-    def refuse(word: str) -> None:
-        raise ValueError(f"{word} is no JSON number")
+    def finite(word: str) -> float:
+        number = float(word)
+        if not math.isfinite(number):
+            raise ValueError(f"{word} is no number for a board")
+        return number
 
-    return json.loads(text, parse_constant=refuse)
+    return json.loads(text, parse_constant=finite, parse_float=finite)
 
 
 def check(record: Any, where: str = "the configuration") -> None:

@@ -116,6 +116,13 @@ OPTIONAL = {
 ODD = [None, True, False, 0, -1, 1.5, "", "x", [], {}, ["x"], {"x": 1}, 10**9]
 
 
+def test_a_number_that_no_board_reads_as_one_is_refused():
+    assert boardconfig.parse("[1e3, 2]") == [1000, 2]
+    for text in ("NaN", "-Infinity", "1e999"):
+        with pytest.raises(ValueError, match=f"{text} is no number"):
+            boardconfig.parse(f"[{text}]")
+
+
 def test_both_take_what_is_documented():
     for record in (FULL, SMALL):
         assert board_takes(record) and host_takes(record)
