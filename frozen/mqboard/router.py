@@ -247,6 +247,8 @@ class Router:
         except MemoryError:
             gc.collect()
             return False
+        except UnicodeError:
+            await request.error(b"the command '%s' is no UTF-8" % request.command.encode())
         except Exception as error:
             await request.error(traceback(error))
         return True

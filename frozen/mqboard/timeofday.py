@@ -18,6 +18,7 @@ _WEEKDAY = const(0)  # the port works it out
 # A time that is further from the build is no time, whoever says so.
 _SANE_S = const(20 * 365 * 86400)
 _DAY_S = const(86400)
+_AGAIN_S = const(60)
 
 
 class Clock:
@@ -75,6 +76,7 @@ class Clock:
         self._at = now
         self.due_in -= 1
         if self.due_in <= 0 and not self.busy and board.link.connected():
+            self.due_in = _AGAIN_S  # should there be no memory for it
             from mqboard.timesync import synchronize
 
             board.supervisor.add("clock", lambda: synchronize(board), vital=False)

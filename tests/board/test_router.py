@@ -146,6 +146,19 @@ class RouterTest(unittest.TestCase):
 
         run(go())
 
+    def test_text_that_is_none_is_an_error_in_words(self):
+        async def go():
+            bench = Bench().start()
+            bench.router.register("say", say)
+            bench.send("say", "abcdefgh", b"\xff")
+            await until(lambda: bench.sent)
+            self.assertEqual(bench.sent[0][1], b"the command 'say' is no UTF-8")
+
+        async def say(request):
+            str(request.body, "utf-8")
+
+        run(go())
+
     def test_management_does_not_wait_behind_work(self):
         async def go():
             bench = Bench().start()

@@ -129,13 +129,23 @@ class ClockTest(unittest.TestCase):
         finally:
             timeofday.ticks_diff = kept
 
+    def test_what_there_is_no_memory_for_is_tried_again_in_a_minute(self):
+        clock, board = self.start(), Board(True)
+        for _ in range(61):
+            clock.turn(board)
+        self.assertEqual(board.tries, 2)
+
 
 class Board:
-    """A board without a network, as a clock knows it."""
+    """A board with or without a network, as a clock knows it; no task of its ever begins."""
 
     def __init__(self, connected):
-        self.link = self
+        self.link = self.supervisor = self
         self.connected = lambda: connected
+        self.tries = 0
+
+    def add(self, name, start, vital):
+        self.tries += 1
 
 
 if __name__ == "__main__":

@@ -25,6 +25,14 @@ _NVS_MAX = const(1200)
 _KEY = "crash"  # in NVS
 _COST_S = const(300)
 _CREDIT_S = const(3600)
+_TYPES = (  # of what a record must have
+    ("number", int),
+    ("times", int),
+    ("signature", str),
+    ("published", bool),
+    ("log", str),
+    ("traceback", (str, type(None))),
+)
 
 
 class Records:
@@ -80,7 +88,7 @@ class Records:
         """Forget all records; return how many there were."""
         count = len(self.numbers())
         for name in self._names():
-            os.remove(self._folder + "/" + name)
+            _remove_file(self._folder + "/" + name)
         self._store.erase(_KEY)
         return count
 
@@ -224,7 +232,7 @@ def _parse(text):
         return None
     if not isinstance(record, dict):
         return None
-    for key, kind in (("number", int), ("times", int), ("signature", str), ("published", bool)):
-        if not isinstance(record.get(key), kind):
+    for key, kind in _TYPES:
+        if key not in record or not isinstance(record[key], kind):
             return None
     return record

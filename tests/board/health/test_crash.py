@@ -164,19 +164,24 @@ class KeptTest(unittest.TestCase):
             ("7.json", "{"),
             ("8.json", "[]"),
             ("9.json", '{"number": "9"}'),
+            ("3.json", '{"number": 3, "times": 1, "signature": "", "published": false}'),
             ("x.json", "{}"),
             ("10.json.new", "{}"),
             ("note.txt", "hello"),
         ):
             with open(self.bench.folder + "/" + name, "w") as file:
                 file.write(text)
-        self.assertEqual(self.bench.records.numbers(), [1, 7, 8, 9])
+        self.assertEqual(self.bench.records.numbers(), [1, 3, 7, 8, 9])
+        self.assertEqual(self.bench.records.read(3), None)
         self.bench.note(running="module b")
         last = self.bench.records.numbers()[-1]
         self.assertEqual((last, self.bench.records.read(last)["running"]), (10, "module b"))
         self.assertEqual(self.bench.records.read(8), None)
+        os.mkdir(self.bench.folder + "/mine")
+        with open(self.bench.folder + "/mine/note.txt", "w") as file:
+            file.write("hello")
         self.bench.records.clear()
-        self.assertEqual(os.listdir(self.bench.folder), [])
+        self.assertEqual(os.listdir(self.bench.folder), ["mine"])
 
 
 class NoRoomTest(unittest.TestCase):
