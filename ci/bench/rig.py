@@ -27,6 +27,8 @@ from mqhost.sim.broker import Broker
 from mqhost.sim.filesystem import default_config, provision_flash
 
 VERSION, NEXT_VERSION, CHANGED_VERSION = "bench.1", "bench.2", "bench.3"
+# Where the line goes in the firmware that has one more.
+CHANGED_MODULE, CHANGED_AFTER = "mqboard/net/link.py", "        while True:\n"
 PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
 _BOOT_SECONDS = 60.0
@@ -107,11 +109,10 @@ class Rig:
     @cached_property
     def changed(self) -> BuildResult:
         """The firmware with another version and one line more in one of its functions."""
-        text = (FROZEN / "mqboard" / "net" / "wifi.py").read_text()
-        before, loop, after = text.partition("        while True:\n")
-        assert loop, "wifi.py has no loop any more: choose another place for the line"
-        line = '            self._log.info("looking for a network")\n'
-        return self.variant(CHANGED_VERSION, {"mqboard/net/wifi.py": before + loop + line + after})
+        before, place, after = (FROZEN / CHANGED_MODULE).read_text().partition(CHANGED_AFTER)
+        assert place, f"{CHANGED_MODULE} has no such line any more: choose another place"
+        line = '            self.log.info("looking for a network")\n'
+        return self.variant(CHANGED_VERSION, {CHANGED_MODULE: before + place + line + after})
 
     @contextlib.contextmanager
     def board(self, slow: bool = False) -> Iterator[Running]:

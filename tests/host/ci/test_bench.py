@@ -9,9 +9,10 @@ from rich.console import Console
 
 from ci import bench
 from ci.bench import Figure, faults, mqtt
-from ci.bench.rig import Rig
+from ci.bench.rig import CHANGED_AFTER, CHANGED_MODULE, Rig
 from mqhost.cli import tables
 from mqhost.errors import UsageError
+from mqhost.paths import FROZEN
 from mqhost.progress import silent
 
 FIGURES = {
@@ -140,3 +141,7 @@ def test_the_json_has_the_figures_by_name(tmp_path):
 
 def test_a_median_is_rounded():
     assert bench.median([3.00049, 1, 9]) == 3.0
+
+
+def test_the_module_that_is_changed_has_the_place_for_the_line():
+    assert CHANGED_AFTER in (FROZEN / CHANGED_MODULE).read_text()
