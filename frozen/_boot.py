@@ -71,7 +71,8 @@ gc.threshold(_GARBAGE)
 # First of all: from here on the board comes back.
 _soft = machine.reset_cause() == machine.SOFT_RESET
 machine.WDT(timeout=_TOOL_MS if _soft else _BRINGUP_MS)
-# Files could stand in for built-in modules: they are found only when management is loaded.
+# Files could stand in for built-in modules: mqboard.modules.begin keeps these before it lets files
+# be found.
 sys.path[:] = [".frozen"]
 try:
     import mqboard

@@ -6,6 +6,24 @@ import sys
 from mqboard.modules import USER_PATH
 
 _SCRIPTS = ("/boot.py", "/main.py")
+# What is built in, and used by modules that are loaded when they are needed, so again and again.
+# Others that we use are found before all files anyway.
+BUILT_IN = (
+    "binascii",
+    "collections",
+    "errno",
+    "hashlib",
+    "io",
+    "json",
+    "machine",
+    "network",
+    "os",
+    "random",
+    "select",
+    "socket",
+    "struct",
+    "time",
+)
 
 
 def begin(board, store):
@@ -16,6 +34,14 @@ def begin(board, store):
         board.log.exception(error, "not all modules could be started")
 
 
+def pin(names):
+    """Keep the built-in modules `names` loaded, so that no file can stand in for them: MicroPython
+    looks for them anew with each import, and among files first.
+    """
+    for name in names:
+        sys.modules[name] = __import__(name)
+
+
 def _begin(board, store):
     named = board.config.modules
     if named:
@@ -24,6 +50,7 @@ def _begin(board, store):
         board.modules = Modules(board, store)
     if board.identity.mode == "safe":
         return
+    pin(BUILT_IN)
     sys.path.extend(USER_PATH)  # see _boot.py
     if named:
         board.modules.start()

@@ -11,7 +11,7 @@ from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
 from mqboard.modules import runner, script, sysinfo
-from mqboard.modules.begin import begin
+from mqboard.modules.begin import begin, pin
 from mqboard.modules.crashes import Record, blame
 from mqboard.modules.together import together
 
@@ -286,6 +286,13 @@ class BeginTest(unittest.TestCase):
         begin(bench, Store(bench.nvs))
         sys.path[:] = path
         self.assertIn("not all modules", bench.log.lines[0])
+
+    def test_no_file_stands_in_for_what_is_built_in(self):
+        pin(("random",))
+        Bench({"random.py": "mine = True\n"}, modules={"other": {}})
+        import random
+
+        self.assertFalse(hasattr(random, "mine"))
 
 
 class CrashesTest(unittest.TestCase):

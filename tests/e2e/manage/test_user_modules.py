@@ -41,6 +41,7 @@ def modules_of(board):
 
 def test_modules_on_a_board(make_board, tmp_path):
     files = {"/lib/dies.py": DIES, "/boot.py": "seen = []\n", "/main.py": MAIN}
+    files["/lib/json.py"] = files["/os.py"] = "raise ValueError('in place of ours')\n"
     files = {path: text.encode() for path, text in files.items()}
     others = {"sysinfo": {"interval_s": 1}, "dies": {}, "main": {}, "absent": {}}
     board = make_board(files=files, modules=others)

@@ -36,6 +36,28 @@ def test_who_stays_imports_what_is_unloaded_inside_functions_only():
     assert not {name: modules for name, modules in kept.items() if modules}
 
 
+def imported(path):
+    """Return the modules that a file imports, anywhere in it: the first words of their names."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_no_file_of_the_user_stands_in_for_what_is_loaded_again():
+    from mqboard.modules.begin import BUILT_IN
+
+    ours = (FROZEN / "mqboard", FROZEN / "mqwire")
+    used = set().union(*(imported(path) for folder in ours for path in folder.rglob("*.py")))
+    frozen = {"mqboard", "mqwire", "mqbuild", "asyncio"}
+    # Registered by MicroPython so that no file can stand in for them.
+    fixed = {"_thread", "deflate", "esp32", "gc", "micropython", "sys", "tls"}
+    assert used - frozen - fixed == set(BUILT_IN)
+
+
 def test_what_is_unloaded_can_be_loaded_again():
     import mqboard.seldom
 
