@@ -213,7 +213,8 @@ class Board:
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if not self.supervisor.seconds % _ALIVE_S:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
-            unload()
+            if not self.receiver:  # an offer sent again would load a second copy of it all
+                unload()
         if self.receiver:
             self.receiver.look()
         self.clock.turn(self)
