@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ci.bench import Figure, median, transfers
+from ci.bench import Figure, median
 from ci.bench.raw import client, extract, read_line
 from ci.bench.rig import NEXT_VERSION, PREFIX, Rig
+from ci.bench.update import transfers
 from mqhost.build.build import BuildResult
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session

@@ -1,8 +1,8 @@
 """Does the least an MQTT client can do, on MicroPython: what a board's client is measured against.
 
-    micropython raw_client.py PORT count TOPIC BYTES    takes BYTES bytes of packets, unseen
-    micropython raw_client.py PORT decode TOPIC BYTES   and inflates and hashes the blocks in them
-    micropython raw_client.py PORT echo TOPIC REPLY     sends each packet's payload back on REPLY
+    micropython probe.py PORT count TOPIC BYTES    takes BYTES bytes of packets, unseen
+    micropython probe.py PORT decode TOPIC BYTES   and inflates and hashes the blocks in them
+    micropython probe.py PORT echo TOPIC REPLY     sends each packet's payload back on REPLY
 
 It prints "ready" when it is subscribed. `count` and `decode` then print when they were done, in
 nanoseconds since 1970. `echo` goes on until it is killed; it expects one short packet at a time.

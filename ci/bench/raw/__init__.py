@@ -1,4 +1,4 @@
-"""Runs the raw client (raw_client.py) as a process: what plain MicroPython and the broker can do.
+"""Runs the raw client (probe.py) as a process: what plain MicroPython and the broker can do.
 
 It is run by the very executable of the board's firmware, with the board's heap, as an ordinary
 MicroPython program: none of our code is in it.
@@ -14,7 +14,7 @@ from mqhost.errors import ToolError
 from mqhost.flash.espimage import executable_of
 from mqhost.sim.device import HEAP
 
-_CLIENT = Path(__file__).with_name("raw_client.py")
+_CLIENT = Path(__file__).with_name("probe.py")
 
 
 def extract(app: Path, folder: Path) -> Path:
