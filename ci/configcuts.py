@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci.desk import CONFIG, PREFIX, Desk, Life, open_desk
-from ci.powercuts import TEARS, Bricked, Count, Cut, Image, nearly_full, settled
+from ci.powercuts import TEARS, Bricked, Count, Cut, Image, make, nearly_full, settled
 from mqhost.flash.partition import DATA, NVS
 from mqhost.progress import Progress, silent
 from mqhost.sim.bootloader import NothingBootable
@@ -168,12 +168,7 @@ def sweep(
     desk = open_desk(folder / "configcuts.flash")
     chance = random.Random(seed)
     all_cuts = [(story, cut) for story in stories(desk) for cut in _cuts(desk, story, chance)]
-    chosen = all_cuts if cuts is None else chance.sample(all_cuts, min(cuts, len(all_cuts)))
-    sweeper = Sweep(desk, seed)
-    for done, (story, cut) in enumerate(chosen):
-        progress("cutting power", done, len(chosen))
-        sweeper.cut(story, cut)
-    return sweeper.count
+    return make(all_cuts, Sweep(desk, seed), cuts, chance, progress)
 
 
 def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:

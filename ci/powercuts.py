@@ -118,8 +118,14 @@ def sweep(
     told = list(stories(desk, blocks))
     chance = random.Random(seed)
     all_cuts = [(story, cut) for story in told for cut in _cuts(desk, story, chance)]
+    return make(all_cuts, Sweep(desk, seed), cuts, chance, progress)
+
+
+def make(all_cuts: list, sweeper, cuts: int | None, chance: random.Random, progress: Progress):
+    """Have `sweeper` make all of the cuts, pairs of a story and a cut, or only so many of them, by
+    chance; return its count.
+    """
     chosen = all_cuts if cuts is None else chance.sample(all_cuts, min(cuts, len(all_cuts)))
-    sweeper = Sweep(desk, seed)
     for done, (story, cut) in enumerate(chosen):
         progress("cutting power", done, len(chosen))
         sweeper.cut(story, cut)
