@@ -3,5 +3,9 @@
 #include_next "mpconfigvariant.h"
 #undef MICROPY_ASYNC_KBD_INTR
 #define MICROPY_ASYNC_KBD_INTR (0)
-// What os.dupterm then compares its input with; the unix port has signals, and no such character.
-__attribute__((weak)) int mp_interrupt_char = -1;
+// As on the ESP32 port, os.dupterm_notify takes the input of what os.dupterm was given: a Ctrl-C is
+// one to come. Nothing else has ever to be kept.
+#define MICROPY_PY_OS_DUPTERM_NOTIFY (1)
+#include "py/ringbuf.h"
+__attribute__((weak)) int mp_interrupt_char = 3;
+__attribute__((weak)) struct _ringbuf_t stdin_ringbuf;

@@ -10,6 +10,7 @@ No log call raises, blocks or publishes: it ends in the ring, which one task emp
 
 import asyncio
 import io
+import os
 import sys
 from _thread import get_ident
 
@@ -31,10 +32,12 @@ _IN_A_ROW = const(8)  # lines that are published without a turn for others
 _TELL = const(50)  # lines dropped, in a flood
 _LINE_COST = const(32)  # what a line takes beside its text: one-letter lines would fill the heap
 _MOST_LOGGERS = const(32)
+_CTRL_C = const(3)
 
 
 class Console(io.IOBase):
-    """Collects what is printed: the stream that os.dupterm is given; it never has input."""
+    """Collects what is printed: the stream that os.dupterm is given; it never has input
+    but the Ctrl-C that came in the middle of a write."""
 
     def __init__(self):
         self.capture = None  # called with each piece that the main thread prints, in place of us
@@ -47,6 +50,7 @@ class Console(io.IOBase):
         self._boot_room = _BOOT_BYTES
         self._pinned = 0  # so many lines, the first of the boot, are not dropped
         self._part = b""
+        self._interrupted = False
         self._news = asyncio.Event()
 
     def write(self, data):
@@ -57,10 +61,20 @@ class Console(io.IOBase):
                 self._keep(bytes(data))
         except Exception:  # os.dupterm would drop us for good
             self.dropped += 1
+        except KeyboardInterrupt:
+            # So would it for this, and whoever prints would go on. So it comes once more, at the
+            # next jump, and there is none before the end of this.
+            self._interrupted = True
+            os.dupterm_notify(self)
+            return len(data)
         return len(data)
 
     def readinto(self, data):
-        return None
+        if not self._interrupted:
+            return None
+        self._interrupted = False
+        data[0] = _CTRL_C
+        return 1
 
     def ioctl(self, request, argument):
         return 0

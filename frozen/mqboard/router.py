@@ -56,8 +56,8 @@ class Request:
     def reply_now(self, data):
         """Send one reply message, not the last, from code that cannot await; raises OSError."""
         payload = mqwire.header(self.sequence, False) + data
-        self.sequence += 1
         self._router.publish_now(mqwire.reply_topic(self.prefix, self.ident), payload)
+        self.sequence += 1  # now: Ctrl-C may have broken in before the message was made
 
     async def error(self, text):
         """Answer with an error: `text` is bytes for a person to read."""

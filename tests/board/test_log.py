@@ -1,6 +1,7 @@
 """Tests the log: what is kept, dropped and published, and that no log call can do harm."""
 
 import asyncio
+import os
 import sys
 import unittest
 
@@ -108,6 +109,25 @@ class LinesTest(LogTest):
         self.log.info("hello")
         self.console.write(b"\n")
         self.assertEqual(self.messages(), ["12 %", "hello"])
+
+    def test_ctrl_c_in_the_middle_of_a_write_breaks_in_behind_it(self):
+        class Os:
+            notified = []
+            dupterm_notify = notified.append
+
+        def interrupted(line):
+            raise KeyboardInterrupt
+
+        log.os = Os
+        try:
+            self.console.on_line = interrupted
+            self.assertEqual(self.console.write(b"one\n"), 4)
+        finally:
+            log.os = os
+        self.assertEqual(Os.notified, [self.console])
+        data = bytearray(1)
+        self.assertEqual((self.console.readinto(data), data), (1, b"\x03"))
+        self.assertEqual(self.console.readinto(data), None)
 
     def test_each_line_is_told_to_who_keeps_the_last_ones(self):
         told = []

@@ -30,6 +30,7 @@ class Writer:
     def __init__(self):
         self._tx = memoryview(bytearray(_TX_SIZE))
         self._out = []  # views still to be written, in order
+        self._written = 0  # bytes of the first that are, and are still to be taken off it
         self._packet = None  # the buffer of what is being composed
         self._start = None  # the first view of the PUBLISH composed last
         # One packet at a time, from composing to written. (asyncio.Lock is a module of its own,
@@ -43,11 +44,13 @@ class Writer:
         """Write to `stream` from now on."""
         self.stream = stream
         self._out = []
+        self._written = 0
         self.last_tx = ticks_ms()
 
     def detach(self):
         """Close the stream, if there is one."""
         self._out = []
+        self._written = 0
         if self.stream:
             self.stream.close()
             self.stream = None
@@ -152,13 +155,17 @@ class Writer:
         out = self._out
         while out:
             view = out[0]
-            count = stream.write(view)
-            if count is None:
-                return True
-            if count == len(view):
+            if not self._written:
+                # Noted before any jump, which is where Ctrl-C breaks in: no byte goes out twice.
+                self._written = stream.write(view)
+                if self._written is None:
+                    return True
+            if self._written == len(view):
                 out.pop(0)
+                self._written = 0
             else:
-                out[0] = view[count:]
+                out[0] = view[self._written :]
+                self._written = 0
         return False
 
 
