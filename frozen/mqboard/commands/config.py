@@ -104,8 +104,7 @@ async def _change(board, request, store, revert, boot_id):
         # Sent again, as when the answer was lost in the restart: it was done.
         if request.ident not in tried:
             _check_state(board, boot_id)
-            text = _previous() if revert else str(request.body, "utf-8")
-            request.body = None
+            text = _previous() if revert else _text_of(request)
             text, values, unknown = _checked(text, _running(board, store))
             if unknown:
                 told["unknown"] = unknown
@@ -119,9 +118,19 @@ async def _change(board, request, store, revert, boot_id):
         told = {"refused": "it is nested too deeply"}
     except OSError as error:
         told = {"refused": "it cannot be stored: %s" % error}
-    await request.reply(json.dumps(told).encode())
-    if "window_s" in told:
-        await board.restart("a new configuration")
+    try:
+        await request.reply(json.dumps(told).encode())
+    finally:  # it is there, whether there was memory to say so or not
+        if "window_s" in told:
+            await board.restart("a new configuration")
+
+
+def _text_of(request):
+    """Return the body as text, which it is from now on: for want of memory it may be tried twice,
+    and has no room for both."""
+    if not isinstance(request.body, str):
+        request.body = str(request.body, "utf-8")
+    return request.body
 
 
 def _check_state(board, boot_id):

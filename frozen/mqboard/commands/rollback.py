@@ -32,8 +32,10 @@ async def answer(board, request):
         await request.reply(json.dumps({"refused": str(error)}).encode())
         return
     found = {"image": image, "version": version, "seq": seq}
-    await request.reply(json.dumps(found).encode())
-    await board.restart("rollback command")
+    try:
+        await request.reply(json.dumps(found).encode())
+    finally:  # it boots next, whether there was memory to say so or not
+        await board.restart("rollback command")
 
 
 class _Refused(Exception):

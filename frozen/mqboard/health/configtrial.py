@@ -59,7 +59,7 @@ def resolve(store, path, reset_cause, log):
             mark["begun"] = True
             try:
                 store.set(MARK, json.dumps(mark))
-                return {"id": mark["id"], "state": "trial"}, text
+                return {"id": mark.get("id"), "state": "trial"}, text
             except OSError as error:  # if it were tried now, nobody would know it next time
                 why = codes.FLASH_ERROR, "NVS: %s" % error
         else:

@@ -1,5 +1,6 @@
 """Tests the command `config` and the trial of a configuration on a whole board, on the desk."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -145,6 +146,48 @@ def test_what_cannot_be_good_is_refused_and_nothing_changes(desk, text, reason):
     told = change(desk, Raw())
     assert reason in told["refused"]
     assert (file_of(desk), kept_of(desk)) == (OLD, OLD)
+
+
+def test_without_memory_it_is_taken_the_second_time(desk, monkeypatch):
+    tries = []
+
+    def fill_in(text, *_):
+        tries.append(text)
+        if len(tries) < 2:
+            raise MemoryError
+        return text
+
+    async def push(life: Life) -> None:
+        import mqwire.secrets
+
+        monkeypatch.setattr(mqwire.secrets, "fill_in", fill_in)
+        monkeypatch.setattr(life.router, "_make_room", lambda _: True)
+        await Change("push", NEW)(life)
+
+    assert desk.run(push)
+    desk.run(settled)
+    assert (tries, kept_of(desk)) == ([NEW, NEW], NEW)
+
+
+def test_without_memory_for_the_answer_it_is_tried_all_the_same(desk):
+    async def push(life: Life) -> None:
+        await settled(life)
+        publish = life.router.publish
+
+        async def forget(topic, *rest):
+            if "/reply/out/" in topic:
+                raise MemoryError
+            await publish(topic, *rest)
+
+        life.router.publish = forget
+        life.tell(
+            command_topic(PREFIX, "config", "unheard", "push"), header(0, True) + NEW.encode()
+        )
+        await asyncio.wait_for(life.over.wait(), 100)  # of board time
+
+    assert desk.run(push)
+    desk.run(settled)
+    assert kept_of(desk) == NEW
 
 
 def test_unknown_keys_are_no_reason_to_refuse(desk):
