@@ -1,5 +1,6 @@
-"""Runs the command line as a process of its own: its argv, its environment, a terminal for it."""
+"""Runs the command line: here, or as a process of its own with an environment and a terminal."""
 
+import io
 import os
 import pty
 import random
@@ -9,11 +10,13 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from pushing import offer_for
 from signed import write_image
 
 import mqhost
 import mqwire
+from mqhost.cli.main import main
 
 APP = random.Random(1).randbytes(30_000)  # of an image that the fake board does not run
 HOST = Path(mqhost.__file__).parents[1]
@@ -23,6 +26,20 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HOST}{os.pathsep}{HOST.parent / 'fr
 def write_app(folder):
     """Write an app.bin with its offer into `folder`; return its path."""
     return write_image(folder, APP, offer_for(APP))
+
+
+def here(capsys, line, **environment):
+    """Run `line`, of command_line(), in this process: most of it is done 0.3 s sooner so.
+
+    There is nothing to read on stdin. Returns what subprocess.run does.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        capsys.readouterr()
+        code = main(line[3:])  # behind python -m mqhost.cli
+    return subprocess.CompletedProcess(line, code, *capsys.readouterr())
 
 
 def command_line(port, prefix, *arguments):

@@ -6,7 +6,7 @@ import pty
 import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line, on_terminal
+from commandline import ENVIRONMENT, command_line, here, on_terminal
 from fakeboard import FakeBoard
 from waiting import wait_until
 
@@ -21,10 +21,10 @@ def farm(broker, prefix):
 
 
 @pytest.fixture
-def boards(broker):
+def boards(broker, capsys):
     def run(*arguments, prefix=None):
         line = command_line(broker.port, prefix, "boards", *arguments)
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+        return here(capsys, line)
 
     return run
 

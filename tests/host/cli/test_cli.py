@@ -1,4 +1,4 @@
-"""Tests the command line as a process of its own: what it prints, where, and how it exits."""
+"""Tests the command line: what it prints, where, and how it exits."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import threading
 
 import click
 import pytest
-from commandline import APP, ENVIRONMENT, command_line, logging, write_app
+from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
 from fakeboard import FakeBoard
 from rich.console import Console
 
@@ -22,19 +22,25 @@ from mqwire import update as wire
 
 
 @pytest.fixture
-def mqboard(broker, prefix, tmp_path):
-    """Give a function that runs the command line and returns the finished process."""
+def mqboard(broker, prefix, tmp_path, capsys, monkeypatch):
+    """Give a function that runs the command line here and returns the finished process."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, port=None, prefix=prefix, environment=None, text=True, **options):
-        return subprocess.run(
-            command_line(port or broker.port, prefix, *arguments),
-            capture_output=True,
-            text=text,
-            timeout=60,
-            cwd=tmp_path,
-            env=ENVIRONMENT | (environment or {}),
-            **options,
-        )
+    def run(*arguments, port=None, prefix=prefix, environment=None):
+        line = command_line(port or broker.port, prefix, *arguments)
+        return here(capsys, line, **(environment or {}))
+
+    return run
+
+
+@pytest.fixture
+def spawn(broker, prefix, tmp_path):
+    """Give the same with a process of its own."""
+
+    def run(*arguments, text=True, **options):
+        line = command_line(broker.port, prefix, *arguments)
+        options |= {"cwd": tmp_path, "env": ENVIRONMENT, "timeout": 60}
+        return subprocess.run(line, capture_output=True, text=text, **options)
 
     return run
 
@@ -87,23 +93,23 @@ def test_an_argument_that_is_no_utf8_is_named(mqboard, words):
     assert "U+DCFF in it is half a character" in process.stderr
 
 
-def test_eval_prints_bytes_as_they_are(mqboard, board):
+def test_eval_prints_bytes_as_they_are(spawn, board):
     board.answer = lambda command, ident, body: [
         (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + b"\xff\x00\r\n")
     ]
-    assert mqboard("eval", "x", text=False).stdout == b"\xff\x00\r\n"
+    assert spawn("eval", "x", text=False).stdout == b"\xff\x00\r\n"
 
 
 def test_a_long_answer_arrives_whole(mqboard, board):
     assert mqboard("eval", "'x'*20000").stdout == repr("x" * 20000) + "\n"
 
 
-def test_code_can_come_from_standard_input(mqboard, board):
-    assert mqboard("eval", "-", input="a = 5\nprint(a)\n").stdout == "5\n"
+def test_code_can_come_from_standard_input(spawn, board):
+    assert spawn("eval", "-", input="a = 5\nprint(a)\n").stdout == "5\n"
 
 
-def test_a_traceback_goes_to_stderr_with_exit_code_1(mqboard, board):
-    process = mqboard("eval", "1/0")
+def test_a_traceback_goes_to_stderr_with_exit_code_1(spawn, board):
+    process = spawn("eval", "1/0")
     assert (process.returncode, process.stdout) == (1, "")
     assert process.stderr.count("ZeroDivisionError") == 1
     assert "mqhost" not in process.stderr
@@ -225,8 +231,8 @@ def test_settings_come_from_the_environment_and_the_file(mqboard, board, tmp_pat
     assert mqboard("eval", "2", prefix=None).stdout == "2\n"
 
 
-def test_verbose_shows_the_traffic_on_stderr(mqboard, board):
-    process = mqboard("-v", "eval", "1")
+def test_verbose_shows_the_traffic_on_stderr(spawn, board):
+    process = spawn("-v", "eval", "1")
     assert process.stdout == "1\n"
     assert "mqb/cmd/eval" in process.stderr
 

@@ -1,11 +1,10 @@
 """Tests `mqboard clock`: what is told of a board's time, and setting it."""
 
 import json
-import subprocess
 import time
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import command_line, here
 from fakeboard import FakeBoard
 
 
@@ -36,10 +35,10 @@ def timed(broker, prefix):
 
 
 @pytest.fixture
-def clock(broker, prefix):
+def clock(broker, prefix, capsys):
     def run(*arguments):
         line = command_line(broker.port, prefix, "clock", *arguments)
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+        return here(capsys, line)
 
     return run
 

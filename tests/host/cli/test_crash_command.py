@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from commandline import command_line
+from commandline import command_line, here
 from fakeboard import FakeBoard
-
-from mqhost.cli.main import main
 
 
 def crash(number, **facts):
@@ -56,9 +54,8 @@ def mqboard(broker, prefix, capsys):
     """Give a function that runs the command line here; returns (exit code, stdout, stderr)."""
 
     def run(*arguments):
-        line = command_line(broker.port, prefix, *arguments)
-        code = main(line[3:])  # behind python -m mqhost.cli
-        return (code, *capsys.readouterr())
+        process = here(capsys, command_line(broker.port, prefix, *arguments))
+        return process.returncode, process.stdout, process.stderr
 
     return run
 

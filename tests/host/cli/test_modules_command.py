@@ -1,10 +1,9 @@
 """Tests `mqboard modules`: the table, its JSON, changes, wrong names, and older firmware."""
 
 import json
-import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import command_line, here
 from fakeboard import FakeBoard
 
 
@@ -44,10 +43,10 @@ def board(broker, prefix):
 
 
 @pytest.fixture
-def modules(broker, prefix):
+def modules(broker, prefix, capsys):
     def run(*arguments):
         line = command_line(broker.port, prefix, "modules", *arguments)
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+        return here(capsys, line)
 
     return run
 
@@ -119,9 +118,9 @@ def test_older_firmware_is_told(modules, prefix, broker):
     assert process.returncode == 1 and "older than this tool" in process.stderr
 
 
-def test_status_says_which_are_disabled(broker, prefix, board):
+def test_status_says_which_are_disabled(broker, prefix, board, capsys):
     board.facts["disabled"] = {"leak": "after 3 crashes", "a": "by a person"}
     board.announce()
     line = command_line(broker.port, prefix, "status")
-    process = subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+    process = here(capsys, line)
     assert "a (by a person), leak (after 3 crashes)" in process.stdout

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import ENVIRONMENT, command_line, here
 from waiting import wait_until
 
 from mqhost.errors import UsageError
@@ -173,17 +173,10 @@ def test_what_is_empty_is_seen():
 
 
 @pytest.fixture
-def mqboard(broker, prefix, tmp_path):
+def mqboard(broker, prefix, capsys):
     def run(*arguments, **environment):
         line = command_line(broker.port, prefix, "config", *arguments)
-        process = subprocess.run(
-            line,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=ENVIRONMENT | environment,
-            input="",
-        )
+        process = here(capsys, line, **environment)
         assert "s3cret" not in process.stdout + process.stderr
         return process
 

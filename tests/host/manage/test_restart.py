@@ -1,22 +1,18 @@
 """Tests restarts from afar against the fake board: into which mode, and what if it is another."""
 
 import json
-import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import command_line, here
 
 from mqhost.errors import BoardError, RefusedError, SilentBoardError
 from mqhost.manage.restart import AS_IS, SAFE, restart
 
 
 @pytest.fixture
-def mqboard(broker, prefix):
+def mqboard(broker, prefix, capsys):
     def run(*arguments):
-        line = command_line(broker.port, prefix, *arguments)
-        return subprocess.run(
-            line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT, input=""
-        )
+        return here(capsys, command_line(broker.port, prefix, *arguments))
 
     return run
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import subprocess
 
 import pytest
-from commandline import ENVIRONMENT, command_line
+from commandline import command_line, here
 
 from ci.desk import CONFIG, PREFIX, Life
 from ci.powercuts import Image, Push, settled
@@ -189,17 +188,17 @@ def test_a_board_that_is_back_with_what_it_ran_has_rolled_back(session, board, a
         roll_back(session)
 
 
-def test_the_command_says_what_runs_now(broker, board, answer):
+def test_the_command_says_what_runs_now(broker, board, answer, capsys):
     line = command_line(broker.port, board.prefix, "rollback")
-    process = subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+    process = here(capsys, line)
     assert process.returncode == 0, process.stderr
     assert "is back at 0.0.9 in slot ota_1, confirmed, after" in process.stdout
     answer["with"] = {"refused": "no"}
-    process = subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+    process = here(capsys, line)
     assert process.returncode == 5
 
 
-def test_old_firmware_is_told_to_be_updated(broker, board):
+def test_old_firmware_is_told_to_be_updated(broker, board, capsys):
     line = command_line(broker.port, board.prefix, "rollback", "--json")
-    process = subprocess.run(line, capture_output=True, text=True, timeout=30, env=ENVIRONMENT)
+    process = here(capsys, line)
     assert process.returncode == 1 and "older than this tool" in process.stderr
