@@ -38,5 +38,13 @@ def desk(tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Put the tests with real boards first: their files take long, and end best not alone."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    """Put the longest files first, then the other ones with real boards: none ends alone."""
+    longest = ("test_chaos.py", "test_readme.py", "test_docker_builds.py", "test_build.py")
+
+    def place(item):
+        name = item.path.name
+        if name in longest:
+            return longest.index(name)
+        return len(longest) + ("e2e" not in item.path.parts)
+
+    items.sort(key=place)
