@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -39,7 +40,18 @@ def test_a_line_for_each_board_sorted(boards, farm):
     ]
     gone, here = lines[-2:]
     assert "offline" in gone and "no reason known" in gone
-    assert "online" in here and "0.1.0" in here and "ota_0 (valid)" in here
+    assert "online" in here and "0.1.0" in here and " ota_0 " in here
+
+
+def test_a_column_that_nobody_fills_is_not_there(boards, farm):
+    some = ["prefix", "state", "board", "version", "slot", "mode", "reset", "dBm"]
+    assert boards(f"{farm}/here").stdout.splitlines()[0].split() == some
+    assert boards(f"{farm}/#").stdout.splitlines()[0].split() == [*some, "note"]
+
+
+def test_a_table_without_boards_is_none(boards, farm):
+    assert boards(f"{farm}/nobody").stdout == ""
+    assert "nothing to forget" in boards(f"{farm}/here", "--forget").stdout
 
 
 def test_json_has_the_statuses_as_they_came(boards, farm):
@@ -89,6 +101,19 @@ def test_watching_prints_news_as_json_lines(broker, prefix):
             process.communicate(timeout=10)
     assert (first["state"], second["state"]) == ("online", "offline")
     assert first["since"] is None and second["since"].startswith("20")
+
+
+def test_watching_in_a_pipe_says_when(broker, prefix):
+    line = command_line(broker.port, None, "boards", f"{prefix}/+", "--watch")
+    with FakeBoard(broker.port, f"{prefix}/a"):
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert re.match(rf"\d\d:\d\d:\d\d {prefix}/a: online, board sim, ", first)
 
 
 def test_watching_on_a_terminal_draws_the_table_anew(broker, prefix):

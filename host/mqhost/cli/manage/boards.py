@@ -19,7 +19,8 @@ from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL, Roster
 
 _COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
-_SIGNAL, _NOTE = 8, 9
+_SIGNAL, _NOTE = "dBm", "note"
+_RARE = ("since", _NOTE)  # columns that are only there when something is in them
 _REDRAW_S = 0.2  # what comes within that time is drawn together
 
 
@@ -54,7 +55,10 @@ def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget:
                 roster.forget([board.prefix for board in boards])
     finally:
         connection.close()
-    show(edge.console, presence_listing(boards), as_json)
+    if boards or as_json:
+        show(edge.console, presence_listing(boards), as_json)
+    elif forget:
+        say(edge.console, f"No board at {pattern} is offline: nothing to forget.")
     if not boards and not forget:
         raise SilentBoardError(
             f"No board at {pattern} has announced itself at the broker {settings.where}. Is it "
@@ -70,32 +74,39 @@ def presences(roster: Roster) -> list[Presence]:
 def presence_listing(boards: Iterable[Presence]) -> Listing:
     """List `boards`."""
     boards = list(boards)
-    rows = [_row(board) for board in boards]
+    rows = [dict(zip(_COLUMNS, _row(board), strict=True)) for board in boards]
+    columns = [name for name in _COLUMNS if name not in _RARE or any(row[name] for row in rows)]
     return Listing(
-        _COLUMNS,
-        (rows,),
+        columns,
+        ([[row[name] for name in columns] for row in rows],),
         [board.record() for board in boards],
-        numbers={_SIGNAL},
-        prose={_NOTE},
+        numbers={columns.index(_SIGNAL)},
+        prose={columns.index(_NOTE)} if _NOTE in columns else (),
         lean=True,
     )
 
 
 def _row(board: Presence) -> list[str | Text]:
     slot, state = board.fact("slot"), board.fact("slot_state")
-    since = datetime.fromtimestamp(board.since).strftime("%Y-%m-%d %H:%M") if board.since else ""
     return [
         board.prefix,
         Text("online", "green") if board.online else Text("offline", "red"),
-        since if not board.online else "",
+        _moment(board.since) if board.since and not board.online else "",
         board.fact("board"),
         board.fact("version"),
-        f"{slot} ({state})" if slot else "",
+        f"{slot} ({state})" if slot and state != "valid" else slot,
         board.fact("mode"),
         board.fact("reset_cause"),
         board.fact("rssi"),
         "; ".join(board.remarks),
     ]
+
+
+def _moment(unix: float) -> str:
+    """Say when that was, as short as a column wants it: today the time, before the day."""
+    then = datetime.fromtimestamp(unix)
+    today = then.date() == datetime.now().date()
+    return then.strftime("%H:%M" if today else "%Y-%m-%d")
 
 
 def _watch(edge: Edge, roster: Roster, news: "queue.SimpleQueue[str]", as_json: bool) -> NoReturn:
@@ -124,6 +135,8 @@ def _tell(edge: Edge, roster: Roster, prefix: str, as_json: bool) -> None:
         record = board.record()
         state, *cells = map(str, _row(board)[1:])
         named = zip(_COLUMNS[2:], cells, strict=True)
-        text = ", ".join([state, *(f"{name} {cell}" for name, cell in named if cell)])
-    say(edge.console, json_text(record, None) if as_json else f"{prefix}: {text}")
+        facts = [cell if name == _NOTE else f"{name} {cell}" for name, cell in named if cell]
+        text = ", ".join([state, *facts])
+    line = f"{datetime.now():%H:%M:%S} {prefix}: {text}"
+    say(edge.console, json_text(record, None) if as_json else line)
     edge.console.file.flush()
