@@ -76,8 +76,16 @@ def test_the_command_says_how_it_is(mqboard, board):
     assert (process.returncode, process.stderr) == (0, "")
     assert "is back in safe mode after" in process.stdout
     assert "(reset cause reset): 0.1.0 in ota_0." in process.stdout
+    assert "--normal" not in process.stdout
+    assert mqboard("reset").stdout.endswith("reset --normal leaves it.\n")
     record = json.loads(mqboard("reset", "--normal", "--json").stdout)
     assert record["mode"] == "normal" and record["seconds"] > 0
+
+
+def test_a_board_starts_in_one_mode(mqboard, board):
+    process = mqboard("reset", "--safe", "--normal")
+    assert process.returncode == 2 and "--safe or --normal?" in process.stderr
+    assert board.boots == 1
 
 
 def test_the_bootloader_wants_somebody_there(mqboard, board):

@@ -7,13 +7,14 @@ from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.link.session import Session
+from mqhost.link.settings import command_line
 from mqhost.manage.restart import AS_IS, BOOTLOADER, NORMAL, SAFE, WAIT, enter_bootloader, restart
 
 
 @click.command("reset")
-@click.option("--safe", "mode", flag_value=SAFE, help="In safe mode: none of your modules runs.")
-@click.option("--normal", "mode", flag_value=NORMAL, help="In normal mode: leaves safe mode.")
-@click.option("--bootloader", "mode", flag_value=BOOTLOADER, help="To be flashed over USB.")
+@click.option("--safe", is_flag=True, help="In safe mode: none of your modules runs.")
+@click.option("--normal", is_flag=True, help="In normal mode: leaves safe mode.")
+@click.option("--bootloader", is_flag=True, help="To be flashed over USB.")
 @click.option("--yes", is_flag=True, help="Do not ask whether somebody is there (--bootloader).")
 @click.option(
     "--wait",
@@ -24,12 +25,13 @@ from mqhost.manage.restart import AS_IS, BOOTLOADER, NORMAL, SAFE, WAIT, enter_b
 )
 @json_option
 @click.pass_obj
-def reset_command(edge: Edge, mode: str | None, yes: bool, wait: float, as_json: bool) -> None:
+def reset_command(edge: Edge, yes: bool, wait: float, as_json: bool, **wishes: bool) -> None:
     """Restart the board and wait until it is back; say in which mode, and why.
 
     Safe mode stays until --normal, an update, or until the power goes. Without an option the board
     starts in the mode that was asked for last.
     """
+    mode = _wanted(wishes)
     prefix = edge.settings.need_prefix()
     if mode == BOOTLOADER and not yes:
         _ask(prefix)
@@ -41,17 +43,26 @@ def reset_command(edge: Edge, mode: str | None, yes: bool, wait: float, as_json:
             else:
                 say(edge.console, f"{prefix} waits for firmware over USB (invoke flash).")
             return
-        back = restart(session, mode or AS_IS, wait)
+        back = restart(session, mode, wait)
     status = back.status
     if as_json:
         say(edge.console, json_text(status | {"seconds": round(back.seconds, 3)}))
         return
+    leave = f" {command_line(prefix, 'reset --normal')} leaves it."
     say(
         edge.console,
         f"{prefix} is back in {status.get('mode')} mode after {back.seconds:.1f} s "
         f"(reset cause {status.get('reset_cause')}): {status.get('version')} in "
-        f"{status.get('slot')}.",
+        f"{status.get('slot')}.{leave if mode == AS_IS and status.get('mode') == SAFE else ''}",
     )
+
+
+def _wanted(wishes: dict[str, bool]) -> str:
+    """Return the one mode that is wished for."""
+    modes = [mode for mode in (SAFE, NORMAL, BOOTLOADER) if wishes[mode]]
+    if len(modes) > 1:
+        raise UsageError(f"A board starts in one mode: --{modes[0]} or --{modes[1]}?")
+    return modes[0] if modes else AS_IS
 
 
 def _ask(prefix: str) -> None:
