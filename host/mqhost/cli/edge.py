@@ -12,9 +12,21 @@ from mqhost.cli.printing import clean_lines
 from mqhost.link.settings import Settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
+_WHOLE = 1000  # characters
 raw_option = click.option(
     "--raw", is_flag=True, help="On a terminal, too, print it byte for byte, control codes and all."
 )
+
+
+class CommandGroup(click.Group):
+    """Lists its commands with the whole first sentence of each one's help, folded and not cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = sorted(self.commands.items())
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(_WHOLE)) for name, command in commands]
+            )
 
 
 class Edge:

@@ -15,7 +15,7 @@ import click
 
 from mqhost.cli import commands
 from mqhost.cli.adopt import BIRTH_TIMEOUT, Adoption, adopt
-from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
+from mqhost.cli.edge import CommandGroup, Edge, json_option, raw_option, to_stderr
 from mqhost.cli.manage.boards import boards_command
 from mqhost.cli.manage.clock import clock_command
 from mqhost.cli.manage.config import config_command
@@ -37,6 +37,7 @@ _INTERRUPTED = 130
 
 
 @click.group(
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every option of this list can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
     'environment, or in mqboard.toml (server = "…"). The password only there: MQBOARD_PASSWORD.',

@@ -65,6 +65,11 @@ def test_every_command_and_option_has_help():
                 assert parameter.help, f"{path} {parameter.name}"
 
 
+def test_lists_of_commands_cut_no_sentence(mqboard):
+    for words in ([], ["config"], ["modules"], ["crash"]):
+        assert "..." not in mqboard(*words, "--help").stdout.partition("Commands:")[2]
+
+
 def assert_fails(process, code, *words):
     """Check the exit code, the words on stderr, and that there is no Python traceback."""
     assert process.returncode == code, process.stderr

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.display import Display
-from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.cli.tables import Listing, show
@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _NOTHING = "Nothing to change: the board has it so already."
 
 
-@click.group("config")
+@click.group("config", cls=CommandGroup)
 def config_command() -> None:
     """Show or change a board's configuration, which no change can lock you out of.
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.link.session import Session
@@ -15,7 +15,7 @@ _TOLD_EVERY_S = 10  # so often a board notes how long it has been up
 _COLUMNS = ("crash", "times", "how it ended", "what ran", "up for", "mode", "version")
 
 
-@click.group("crash", invoke_without_command=True)
+@click.group("crash", cls=CommandGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def crash_command(context: click.Context, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import click
 from rich.console import Console
 
-from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import BoardError
@@ -23,7 +23,7 @@ _COLUMNS = ("module", "state", "for", "restarts", "crashes", "file", "last error
 _SAFE_MODE = "safe mode: no module runs"
 
 
-@click.group("modules", invoke_without_command=True)
+@click.group("modules", cls=CommandGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def modules_command(context: click.Context, as_json: bool) -> None:
