@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commandline import APP, ENVIRONMENT, command_line, logging, on_terminal, write_app
+from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
 
 import mqwire
 from mqhost.cli import simulator
@@ -20,13 +20,25 @@ EVIL = "[i]\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[2J\x1b[9;9H\x9b2J\x7f\x08\
 FORBIDDEN = ["\x1b]", "\x07", "\x1b[2J", "\x1b[9;9H", "\x9b", "\x7f", "\x08", "\u202e"]
 
 
+class Screen(io.TextIOWrapper):
+    """A standard output that is a terminal."""
+
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
-def terminal(broker, prefix, tmp_path):
-    """Give a function that runs the command line on a terminal and returns what that shows."""
+def terminal(broker, prefix, tmp_path, capsys, monkeypatch):
+    """Give a function that runs the command line here, on a terminal; returns what that shows."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments, timeout="5"):
-        line = command_line(broker.port, prefix, "-T", timeout, *arguments)
-        return on_terminal(line, cwd=tmp_path).decode()
+        screen = Screen(io.BytesIO(), "utf-8", write_through=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", screen)
+            patch.setattr(sys, "stderr", screen)
+            here(capsys, command_line(broker.port, prefix, "-T", timeout, *arguments))
+        return screen.buffer.getvalue().decode()
 
     return run
 
@@ -256,20 +268,13 @@ def test_control_characters_are_replaced_and_lines_stay():
     assert clean_lines("a\x9b2J\tb\r\nc\r") == "a\ufffd2J\tb\nc\ufffd"
 
 
-class Screen(io.TextIOWrapper):
-    """A standard output that is a terminal."""
-
-    def isatty(self):
-        return True
-
-
 @pytest.mark.parametrize("kind", [Screen, io.TextIOWrapper])
 def test_the_console_of_a_simulated_board_is_cleaned_on_a_terminal(kind, monkeypatch, tmp_path):
     class Device:  # one that prints, and is then stopped
         def __init__(self, *_, console, **__):
             console(f"{EVIL}\r\n".encode())
 
-        def wait_for(self, *_, **__):
+        def join(self):
             raise KeyboardInterrupt
 
         def __enter__(self):
