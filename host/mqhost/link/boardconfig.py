@@ -35,7 +35,9 @@ def load(path: Path) -> dict[str, Any]:
     """Read a configuration file; UsageError naming the file and the key. It may be incomplete."""
     try:
         record = parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot read the configuration: {error}.") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}.") from error

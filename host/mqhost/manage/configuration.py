@@ -52,6 +52,11 @@ class Difference:
     old: str
     new: str
 
+    def record(self) -> dict[str, Any]:
+        """Return it for scripts: the values themselves; `old` or `new` is not there for none."""
+        values = {"old": self.old, "new": self.new}
+        return {"key": self.key} | {name: _value(text) for name, text in values.items() if text}
+
 
 def fetch(session: Session) -> Configuration:
     """Ask the board of `session` for its configuration."""
@@ -89,6 +94,8 @@ def differences(old: Configuration, new: dict[str, Any]) -> list[Difference]:
     found = []
     for key in sorted({*before, *after}, key=_order):
         one, other = before.get(key, _MISSING), after.get(key, _MISSING)
+        if one in ({}, [], None) and any(inside.startswith(f"{key}.") for inside in after):
+            continue  # what has come into it tells that it is not empty any more
         if one == other and type(one) is type(other) or _same_secret(old, key, other):
             continue
         shown = [_shown(key, value, key in hidden) for value in (one, other)]
@@ -96,6 +103,13 @@ def differences(old: Configuration, new: dict[str, Any]) -> list[Difference]:
             shown[1] = _OTHER_SECRET
         found.append(Difference(key, *shown))
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # in place of a secret
 
 
 def _same_secret(old: Configuration, key: str, value: Any) -> bool:
@@ -164,9 +178,10 @@ def pick(record: Any, key: str) -> Any:
         inside = _step(value, part)
         if inside is _MISSING:
             where = ".".join(done)
-            there = ", ".join(map(str, value)) if isinstance(value, dict) else ""
+            keys = value if isinstance(value, dict) else {}
+            there = ", ".join(_sorted(keys, where) if where else ordered(keys))
             near = schema.nearest(key) if schema.find(key) is None else ""
-            hint = f" Did you mean {near}?" if near else f" There: {there}." if there else ""
+            hint = f" Did you mean {near}?" if near else f" Set are: {there}." if there else ""
             raise UsageError(f"{key} is not set{f' in {where}' if where else ''}.{hint}")
         value = inside
         done.append(part)

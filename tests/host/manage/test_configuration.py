@@ -95,6 +95,23 @@ def test_differences_come_by_key_in_their_usual_order():
     assert differences(shown(one), true)
 
 
+def test_what_comes_into_an_empty_object_is_one_difference():
+    one, other = copy(RECORD) | {"modules": {}}, copy(RECORD) | {"modules": {"m": {"pin": 2}}}
+    (found,) = differences(shown(one), other)
+    assert found.record() == {"key": "modules.m.pin", "new": 2}
+    keys = [item.key for item in differences(shown(other), one)]
+    assert keys == ["modules", "modules.m.pin"]  # an empty object is something else than none
+
+
+def test_scripts_get_values_and_no_secrets():
+    other = copy(RECORD) | {"ntp": ""}
+    other["broker"]["password"] = "s3cret-other"
+    assert [item.record() for item in differences(shown(RECORD), other)] == [
+        {"key": "broker.password", "old": "(secret)", "new": "(another secret)"},
+        {"key": "ntp", "new": ""},
+    ]
+
+
 def test_a_record_has_the_usual_order():
     record = {"zzz": 1, "modules": {"b": 1, "a": 2}, "broker": {"port": 1, "host": "h"}}
     told = json.dumps(ordered(record | {"prefix": "p"}))

@@ -163,7 +163,7 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
             say(console, f"The board's firmware does not know {key}, and ignores it.")
     if as_json:
         answer = {"confirmed": True, "prefix": done.prefix, "seconds": round(done.seconds, 3)}
-        say(edge.console, json_text(answer | {"changed": [vars(item) for item in found]}))
+        say(edge.console, json_text(answer | {"changed": [item.record() for item in found]}))
         return
     moved = f" Its prefix is {done.prefix} now." if done.prefix != session.prefix else ""
     say(console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
@@ -192,7 +192,9 @@ def values_listing(record: Record) -> Listing:
 def differences_listing(found: list[Difference], other: str) -> Listing:
     """List the keys that are not the same on the board and in `other`."""
     rows = [(item.key, item.old or "-", item.new or "-") for item in found]
-    return Listing(("key", "board", other), (rows,), [vars(item) for item in found], prose={1, 2})
+    return Listing(
+        ("key", "board", other), (rows,), [item.record() for item in found], prose={1, 2}
+    )
 
 
 def _value(change: str, questions: Questions) -> tuple[str, Any]:
