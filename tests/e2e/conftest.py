@@ -217,6 +217,14 @@ def make_shared_board(tmp_path_factory, sim, firmware, broker):
     yield from _making(tmp_path_factory.mktemp("boards"), sim, firmware, broker)
 
 
+@pytest.fixture(scope="module")
+def shared_board(make_shared_board):
+    """Give one board, online, to tests that leave it as it was."""
+    made = make_shared_board()
+    made.wait_online()
+    return made
+
+
 @pytest.fixture
 def board(make_board):
     """Give one board, online."""

@@ -14,46 +14,46 @@ from mqhost.link.connection import Subscription
 from mqhost.sim.chip import ResetCause
 
 
-def test_eval_prints_the_value(board):
-    assert board.mqboard("eval", "45+876") == (0, "921\n", "")
+def test_eval_prints_the_value(shared_board):
+    assert shared_board.mqboard("eval", "45+876") == (0, "921\n", "")
 
 
-def test_eval_prints_what_the_board_printed(board):
-    code, out, _ = board.mqboard("eval", "import sys; print(sys.implementation)")
+def test_eval_prints_what_the_board_printed(shared_board):
+    code, out, _ = shared_board.mqboard("eval", "import sys; print(sys.implementation)")
     assert code == 0
     assert out.startswith("(name='micropython', version=(1, ")
     assert out.count("\n") == 1
 
 
-def test_a_traceback_goes_to_stderr_with_exit_code_1(board):
-    code, out, err = board.mqboard("eval", "print('before'); 1/0")
+def test_a_traceback_goes_to_stderr_with_exit_code_1(shared_board):
+    code, out, err = shared_board.mqboard("eval", "print('before'); 1/0")
     assert (code, out) == (1, "before\n")
     assert "Traceback" in err and "ZeroDivisionError" in err
 
 
-def test_output_larger_than_a_message_and_than_memory(board):
-    code, out, _ = board.mqboard("eval", "for i in range(4000): print('%099d' % i)")
+def test_output_larger_than_a_message_and_than_memory(shared_board):
+    code, out, _ = shared_board.mqboard("eval", "for i in range(4000): print('%099d' % i)")
     assert code == 0
     assert out == "".join(f"{number:099d}\n" for number in range(4000))
 
 
-def test_a_large_command_travels_in_parts(board):
+def test_a_large_command_travels_in_parts(shared_board):
     text = "#" * 9000 + "\nprint('end')"
-    with board.session() as session:
+    with shared_board.session() as session:
         assert session.request("eval", text.encode()).data == b"end\n"
 
 
-def test_memory_errors_are_answered_and_survived(board):
-    code, _, err = board.mqboard("eval", "bytearray(10_000_000)")
+def test_memory_errors_are_answered_and_survived(shared_board):
+    code, _, err = shared_board.mqboard("eval", "bytearray(10_000_000)")
     assert code == 1 and "MemoryError" in err
     greedy = "def eat():\n l = []\n while True: l.append(bytearray(100))\neat()"
-    code, _, err = board.mqboard("eval", greedy)
+    code, _, err = shared_board.mqboard("eval", greedy)
     assert code == 1 and "MemoryError" in err
-    assert board.eval("1+1") == "2"
+    assert shared_board.eval("1+1") == "2"
 
 
-def test_info_names_what_runs(board, firmware):
-    code, out, _ = board.mqboard("info", "--json")
+def test_info_names_what_runs(shared_board, firmware):
+    code, out, _ = shared_board.mqboard("info", "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["board"] == "sim"
@@ -64,7 +64,7 @@ def test_info_names_what_runs(board, firmware):
     assert 0 < facts["heap_free"] < 192 * 1024
     assert facts["uptime_s"] >= 0
     assert facts["refused"] == 0
-    code, out, _ = board.mqboard("info")
+    code, out, _ = shared_board.mqboard("info")
     for word in ("sim", firmware.version, firmware.sha256, "ota_0", "normal", "power-on"):
         assert word in out
 
@@ -87,7 +87,12 @@ def test_log_follows_what_the_board_prints(board):
     assert re.search(r"I \d+\.\d{3} board: hello 42\n", out)
 
 
-def test_an_evals_answer_is_what_it_printed_and_the_log_has_the_rest(board):
+def told(line):
+    """Return a line of the log without its level and time."""
+    return re.sub(r"^[DIWE] \d+\.\d{3} ", "", line)
+
+
+def test_an_evals_answer_is_what_it_printed_and_the_log_has_the_rest(shared_board):
     code = b"""import _thread, time
 _thread.start_new_thread(print, ("of a thread",))
 print("before")
@@ -95,14 +100,15 @@ board.log.warning("logged")
 time.sleep(0.3)
 print("after")"""
     lines = []
-    with board.session() as session:
-        topic = mqwire.log_topic(board.prefix)
+    with shared_board.session() as session:
+        topic = mqwire.log_topic(shared_board.prefix)
         route = {topic: lambda payload, _: lines.append(payload.decode())}
         session.connection.subscribe(Subscription(route))
         assert session.request("eval", code).data == b"before\nafter\n"
-        wait_until(lambda: len(lines) == 2, 10, lambda: lines)
-    assert lines[0] == "of a thread" or lines[1] == "of a thread"
-    assert [line for line in lines if re.fullmatch(r"W \d+\.\d{3} board: logged", line)]
+        wait_until(lambda: {"of a thread", "board: logged"} <= {told(line) for line in lines}, 10)
+        session.request("eval", b"board.log.info('that is all')")
+        wait_until(lambda: told(lines[-1]) == "board: that is all", 10)
+    assert not {"before", "after"} & {told(line) for line in lines}
 
 
 FULL = b"""if True:
@@ -122,10 +128,10 @@ FULL = b"""if True:
 """
 
 
-def test_a_log_call_with_a_full_heap_raises_nothing(board):
-    with board.session() as session:
+def test_a_log_call_with_a_full_heap_raises_nothing(shared_board):
+    with shared_board.session() as session:
         session.request("eval", FULL)
-    assert board.eval("fine") == "True"
+    assert shared_board.eval("fine") == "True"
 
 
 def test_a_loggers_level_is_changed_from_afar_until_the_next_boot(board):
