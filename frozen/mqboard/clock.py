@@ -1,10 +1,13 @@
-"""Reads milliseconds that wrap, makes random numbers for backoff, and says which of many failures
-are worth a line in the log; on both runtimes."""
+"""Reads milliseconds that wrap, waits for others without blaming them for what blocks us, makes
+random numbers for backoff, and says which of many failures are worth a line in the log; on both
+runtimes."""
 
+import asyncio
 import random
 import time
 
 _TOLD_MAX = 8
+_SLICE_S = 0.5
 
 try:
     from time import ticks_diff, ticks_ms
@@ -15,6 +18,46 @@ except ImportError:  # CPython: the tests of the logic
 
     def ticks_diff(end, start):
         return end - start
+
+
+async def within(seconds, awaitable):
+    """Return what `awaitable` returns, or raise asyncio.TimeoutError, as asyncio.wait_for does.
+
+    But what blocks the event loop, however long, uses up one slice of that time only. Otherwise a
+    module that blocks for longer, again and again, would keep us from ever hearing an answer.
+    """
+    done = asyncio.Event()
+    value = failure = None
+
+    async def run():
+        nonlocal value, failure
+        try:
+            value = await awaitable
+        except Exception as error:  # raised, the task would die unheard before we are back
+            failure = error
+        done.set()
+
+    task = asyncio.create_task(run())
+    try:
+        for _ in range(int(seconds / _SLICE_S) or 1):
+            try:
+                await asyncio.wait_for(done.wait(), _SLICE_S)
+            except asyncio.TimeoutError:
+                pass
+            if done.is_set():
+                break
+        else:
+            raise asyncio.TimeoutError
+    finally:
+        if not done.is_set():
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+    if failure:
+        raise failure
+    return value
 
 
 def jitter(limit):

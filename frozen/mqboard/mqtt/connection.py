@@ -11,7 +11,7 @@ from errno import ECONNRESET
 
 from micropython import const
 
-from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
+from mqboard.clock import jitter, ticks_diff, ticks_ms, within, worth_a_line
 from mqboard.mqtt import packet
 from mqboard.mqtt.session import Session
 
@@ -127,8 +127,7 @@ class Connection(Session):
         self._lost = False
         self._lost_why = None
         self.reader.attach(stream)
-        answer = asyncio.wait_for(self._introduce(), _ANSWER_S)
-        self.session_present, code = await answer
+        self.session_present, code = await within(_ANSWER_S, self._introduce())
         if code:
             known = code < len(packet.REFUSALS)
             raise MqttError(packet.REFUSALS[code] if known else "refused with code %d" % code)
@@ -298,7 +297,7 @@ class Connection(Session):
         try:
             data = packet.subscribe(kind, pending.packet_id, topic_filter.encode(), qos)
             await self.writer.send(data)
-            await asyncio.wait_for(pending.event.wait(), _ANSWER_S)
+            await within(_ANSWER_S, pending.event.wait())
         except (OSError, asyncio.TimeoutError) as error:
             self._lose(str(error) or "no answer in time")
         finally:

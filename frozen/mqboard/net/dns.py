@@ -10,6 +10,8 @@ from asyncio import core
 
 from micropython import const
 
+from mqboard.clock import within
+
 _WAITS_S = (1, 2, 4)  # one query each
 _SIZE = const(512)  # of an answer to a query without extensions, at most
 _HEADER = const(12)
@@ -46,7 +48,7 @@ async def resolve(name, servers, port=53):
     for number, seconds in enumerate(_WAITS_S):
         server = servers[number % len(servers)]
         try:
-            found = await asyncio.wait_for(_ask(question, server, port), seconds)
+            found = await within(seconds, _ask(question, server, port))
         except asyncio.TimeoutError:
             failure = "no answer from %s in %d s" % (server, seconds)
         except OSError as error:
@@ -65,7 +67,7 @@ async def resolve(name, servers, port=53):
 async def _has_ipv6(question, server, port):
     question = question[: -len(_ADDRESS)] + _ADDRESS_6
     try:
-        return bool(await asyncio.wait_for(_ask(question, server, port), _WAITS_S[0]))
+        return bool(await within(_WAITS_S[0], _ask(question, server, port)))
     except (OSError, asyncio.TimeoutError):
         return False
 

@@ -8,6 +8,7 @@ from asyncio import core
 
 from micropython import const
 
+from mqboard.clock import within
 from mqboard.net.stream import look_up
 
 _PORT = const(123)
@@ -36,7 +37,7 @@ async def ask(server, port=_PORT, dns=""):
         sock.connect(address[-1])
         stamp = os.urandom(_STAMP)
         sock.write(_REQUEST + stamp)
-        answer = await asyncio.wait_for(_receive(sock, stamp), _TIMEOUT_S)
+        answer = await within(_TIMEOUT_S, _receive(sock, stamp))
     except asyncio.TimeoutError:
         raise OSError("no answer")
     finally:

@@ -13,6 +13,8 @@ from errno import ECONNREFUSED, EINPROGRESS
 
 from micropython import const
 
+from mqboard.clock import within
+
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
 
@@ -104,12 +106,12 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
         stream = Stream(socket.socket(family, kind, protocol))
         step = "TCP"
         try:
-            await asyncio.wait_for(stream.connect(address), timeout_s)
+            await within(timeout_s, stream.connect(address))
             if context:
                 from mqboard.net.tls import secure
 
                 step = "TLS"
-                await asyncio.wait_for(secure(stream, context, server_hostname or host), timeout_s)
+                await within(timeout_s, secure(stream, context, server_hostname or host))
             return stream
         except asyncio.TimeoutError:
             stream.close()
