@@ -16,7 +16,7 @@ from micropython import const
 from mqboard.clock import ticks_diff, ticks_ms
 
 _MUTE_MS = const(300_000)  # connected, and yet no command comes back
-_FIRST_S = const(300)  # a boot is not over sooner, unless the board could be reached in it
+_FIRST_S = const(300)  # a boot is not over sooner, unless it has been connected
 _AGAIN_S = const(60)  # nor does the network begin anew once more
 _TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
 _LOOK_S = 0.5
@@ -29,7 +29,6 @@ class Reach:
         self._board = board
         self._turned_at = ticks_ms()
         self.heard()
-        self._reached = False
 
     @property
     def state(self):
@@ -49,7 +48,6 @@ class Reach:
 
     def heard(self):
         """Note that a command has come back to us: the board can be reached."""
-        self._reached = True  # in this boot
         self._silent_ms = 0
         self._mute_ms = 0  # of them in this connection
         self._restarts = 0
@@ -71,7 +69,7 @@ class Reach:
             self._mute_ms = 0
             network_s = self._board.config.network_s
             late = silent_s > self._board.config.unreachable_s
-            late = late and (self._reached or silent_s > _FIRST_S)
+            late = late and (self._board.client.connects or silent_s > _FIRST_S)
             due = 0
             if silent_s >= network_s:
                 due = 1 + int((silent_s - network_s) / max(network_s, _AGAIN_S))
