@@ -36,6 +36,7 @@ _FACTS = {
     "mcu": "mcu",
     "version": "version",
     "commit": "commit",
+    "built": "built",
     "image": "image",
     "slot": "slot",
     "slot_state": "slot state",
@@ -51,6 +52,8 @@ _FACTS = {
     "rssi": "signal",
     "refused": "given up",
     "signing": "signatures",
+    "keys": "keys",
+    "storage": "storage",
     "failed": "failed update",
     "config": "configuration",
     "crashes": "crashes",
@@ -216,6 +219,10 @@ def _fact(key: str, value: Any) -> str:
         value = disabled_text(value)
     elif key == "clock" and isinstance(value, dict):
         value = clock_text(value)
+    elif key == "keys" and isinstance(value, list):
+        value = ", ".join(map(str, value))
+    elif key == "built":
+        value = _moment(value)
     elif isinstance(value, int) and not isinstance(value, bool) and key in _UNITS:
         value = f"{value:,}{_UNITS[key]}"
     elif not isinstance(value, str):
@@ -225,9 +232,14 @@ def _fact(key: str, value: Any) -> str:
 
 def clock_text(said: dict[str, Any]) -> str:
     """Say what time a board has, and from where."""
-    try:
-        now = f"{datetime.fromtimestamp(said['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        now = "no time"
+    now = _moment(said.get("time"))
     trust = "trusted" if said.get("trusted") is True else "not trusted"
     return f"{now}, {trust} ({said.get('source')})"
+
+
+def _moment(unix: Any) -> str:
+    """Write out a Unix time; a board may say anything."""
+    try:
+        return f"{datetime.fromtimestamp(unix, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "no time"

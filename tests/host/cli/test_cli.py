@@ -65,6 +65,13 @@ def test_every_command_and_option_has_help():
                 assert parameter.help, f"{path} {parameter.name}"
 
 
+def test_a_build_is_told_as_a_moment_and_keys_as_a_list(capsys):
+    facts = {"built": 0, "keys": ["a1", "b2"], "zeta": []}
+    commands.print_facts(Console(), facts, as_json=False)
+    lines = [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["built", "1970-01-01 00:00:00 UTC"], ["keys", "a1, b2"], ["zeta", "[]"]]
+
+
 def test_lists_of_commands_cut_no_sentence(mqboard):
     for words in ([], ["config"], ["modules"], ["crash"]):
         assert "..." not in mqboard(*words, "--help").stdout.partition("Commands:")[2]

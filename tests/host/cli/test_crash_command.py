@@ -91,6 +91,7 @@ def test_cleared_they_are_gone(mqboard, board):
     assert "No boot of" in mqboard("crash")[1]
     code, _, err = mqboard("crash", "show")
     assert code == 2 and "has no crash to show" in err
+    assert "had no crash to forget." in mqboard("crash", "clear")[1]
     assert json.loads(mqboard("crash", "clear", "--json")[1]) == {"cleared": 0}
 
 

@@ -58,6 +58,8 @@ def clear_command(edge: Edge, as_json: bool) -> None:
         count = clear_crashes(session)
     if as_json:
         say(edge.console, json_text({"cleared": count}))
+    elif not count:
+        say(edge.console, f"{session.prefix} had no crash to forget.")
     else:
         say(edge.console, f"{session.prefix} has forgotten {count} crash{'es' * (count != 1)}.")
 
