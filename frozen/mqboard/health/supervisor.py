@@ -69,7 +69,6 @@ class Supervisor:
         self.seconds = 0  # since the start, counted turn by turn: ticks_ms wraps after some days
         self._millis = 0  # and so many milliseconds
         self._last = ticks_ms()
-        self._calm_since = 0
 
     def add(self, name, start, vital=True):
         """Run `await start()`; again, after a pause, when it dies of an exception.
@@ -112,11 +111,14 @@ class Supervisor:
         return True
 
     def calm_s(self):
-        """Return the seconds since the start or since the last death of a vital task."""
+        """Return the seconds that all vital tasks have run; 0 while one waits for its restart."""
+        since = 0
         for entry in self._entries:
-            if entry.vital and entry.task and entry.task.done():
-                return 0  # not looked at yet
-        return self.seconds - self._calm_since
+            if entry.vital:
+                if not entry.task or entry.task.done():
+                    return 0
+                since = max(since, entry.since)
+        return self.seconds - since
 
     async def run(self):
         """Feed the watchdog, for ever; raise what a vital task died of too often, or MemoryError.
@@ -284,11 +286,9 @@ class Supervisor:
             self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
         except MemoryError:
             pass  # that is what it died of, then
-        if entry.vital:
-            self._calm_since = self.seconds
-            if entry.deaths >= _DEATHS_MAX:
-                self._box.run("task " + entry.name)
-                self._fatal = error
+        if entry.vital and entry.deaths >= _DEATHS_MAX:
+            self._box.run("task " + entry.name)
+            self._fatal = error
 
     def _unheard(self, loop, context):
         """Log a task that died unawaited (asyncio calls this); `_look_after` hears of ours."""

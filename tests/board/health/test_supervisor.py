@@ -40,6 +40,29 @@ class SupervisorTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_board_is_calm_only_since_all_vital_tasks_run(self):
+        async def go():
+            supervisor = make()
+            runs = []
+
+            async def dies_once():
+                runs.append(1)
+                if len(runs) == 1:
+                    raise ValueError("boom")
+                await lives()
+
+            supervisor.add("long", lives)
+            supervisor.add("mortal", dies_once)
+            task = asyncio.create_task(supervisor.run())
+            await until(lambda: supervisor._entries[1].deaths)
+            supervisor.seconds += 100  # of its pause
+            self.assertEqual(supervisor.calm_s(), 0)
+            await until(lambda: len(runs) == 2)
+            self.assertTrue(supervisor.calm_s() <= 1)
+            task.cancel()
+
+        run(go())
+
     def test_a_vital_task_may_neither_return_nor_be_cancelled(self):
         async def go():
             log = FakeLog()
