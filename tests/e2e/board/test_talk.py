@@ -94,10 +94,14 @@ def told(line):
 
 def test_an_evals_answer_is_what_it_printed_and_the_log_has_the_rest(shared_board):
     code = b"""import _thread, time
-_thread.start_new_thread(print, ("of a thread",))
+done = []
+def other():
+    print("of a thread")
+    done.append(1)
+_thread.start_new_thread(other, ())
 print("before")
+while not done: time.sleep(0.01)
 board.log.warning("logged")
-time.sleep(0.3)
 print("after")"""
     lines = []
     with shared_board.session() as session:
@@ -105,7 +109,8 @@ print("after")"""
         route = {topic: lambda payload, _: lines.append(payload.decode())}
         session.connection.subscribe(Subscription(route))
         assert session.request("eval", code).data == b"before\nafter\n"
-        wait_until(lambda: {"of a thread", "board: logged"} <= {told(line) for line in lines}, 10)
+        wanted = {"of a thread", "board: logged"}
+        wait_until(lambda: wanted <= {told(line) for line in lines}, 10, lambda: str(lines))
         session.request("eval", b"board.log.info('that is all')")
         wait_until(lambda: told(lines[-1]) == "board: that is all", 10)
     assert not {"before", "after"} & {told(line) for line in lines}
