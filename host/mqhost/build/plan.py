@@ -98,17 +98,19 @@ def plan(
 ) -> Plan:
     """Make the plan that builds `board` from MicroPython's `source` in `tree`.
 
-    `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the ESP32 port,
-    `release` is what MicroPython calls itself, `settings` stands for what the build tree is
-    configured from, and `sdkconfig` are options that come last: with others it is made anew. The
+    `epoch`: the time, in Unix seconds, that stands for "now" in the image. `settings` stands for
+    what the build tree is configured from: with others it is made anew. On the ESP32 port,
+    `release` is what MicroPython calls itself, and `sdkconfig` are options that come last. The
     manifest of what is frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
         return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
-    return _plan_unix(board, source, tree, tools, epoch)
+    return _plan_unix(board, source, tree, tools, epoch, settings)
 
 
-def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int) -> Plan:
+def _plan_unix(
+    board: Board, source: Path, tree: Path, tools: Tools, epoch: int, settings: str
+) -> Plan:
     """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says."""
     refuse_spaces(tree, source)
     output = tree / "make"
@@ -160,7 +162,8 @@ def _plan_unix(board: Board, source: Path, tree: Path, tools: Tools, epoch: int)
         "GIT_OPTIONAL_LOCKS": "0",
         "PYTHONHASHSEED": "0",
     }
-    inputs = [options, strip, environment, tools.versions]
+    # With another header of the board's, make would not look for new names in what includes it.
+    inputs = [options, strip, environment, tools.versions, settings]
     return Plan(
         board=board.name,
         tree=tree,

@@ -60,6 +60,11 @@ def test_other_compilers_or_flags_need_a_new_build_tree():
     assert of(tree=TREE.with_name("other")).fingerprint != of().fingerprint
 
 
+def test_another_header_of_the_board_needs_a_new_build_tree():
+    changed = plan(find("sim"), SOURCE, TREE, TOOLS, 1000, settings="#define MICROPY_PY_MORE (1)")
+    assert changed.fingerprint != of().fingerprint
+
+
 def test_a_space_in_the_path_of_the_project_is_quoted_elsewhere_refused():
     board = replace(find("sim"), folder=Path("/my project/boards/sim"))
     text = " ".join(plan(board, SOURCE, TREE, TOOLS, 1000).steps[0].argv)
