@@ -44,10 +44,17 @@ _COMMANDS = "mqboard.commands."
 
 def unload():
     """Unload what is loaded of them, and the commands of people."""
-    for name in list(sys.modules):
-        if name in MODULES or name.startswith(_COMMANDS):
-            del sys.modules[name]
-            package, _, leaf = name.rpartition(".")
-            package = sys.modules.get(package)
-            if hasattr(package, leaf):
-                delattr(package, leaf)
+    try:
+        for name in list(sys.modules):
+            if name in MODULES or name.startswith(_COMMANDS):
+                _forget(name)
+    except MemoryError:  # which ends no turn of the board's: the next time, then
+        pass
+
+
+def _forget(name):
+    del sys.modules[name]
+    package, _, leaf = name.rpartition(".")
+    package = sys.modules.get(package)
+    if hasattr(package, leaf):
+        delattr(package, leaf)

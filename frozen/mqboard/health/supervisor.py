@@ -22,6 +22,7 @@ _RESTART_MAX_S = const(60)
 _DEATHS_MAX = const(10)  # of one management task; then the board has to be reset
 _FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
 _RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
+_SPARE = const(512)  # bytes kept for that: to stop a module takes some
 _STARVED_MAX = const(3)  # turns in a row without them; then modules have to go
 _STOPPED_MAX = const(2)  # and so many turns more, for what they held to be free
 _STOP_TURN_S = 0.05
@@ -69,6 +70,7 @@ class Supervisor:
         self.seconds = 0  # since the start, counted turn by turn: ticks_ms wraps after some days
         self._millis = 0  # and so many milliseconds
         self._last = ticks_ms()
+        self._spare = bytearray(_SPARE)
 
     def add(self, name, start, vital=True):
         """Run `await start()`; again, after a pause, when it dies of an exception.
@@ -198,6 +200,7 @@ class Supervisor:
         """
         try:
             bytearray(_RESERVE)
+            self._spare = self._spare or bytearray(_SPARE)
         except MemoryError:
             self._starved += 1
         else:
@@ -209,11 +212,12 @@ class Supervisor:
             return
         if self._starved < _STARVED_MAX:
             return
+        self._spare = None
         last = self._to_stop()
         if last:
-            self._log.error("the heap is full: stopping %s", last.name)
             self._suspect = last
             _stop_for_memory(last, _RESTART_MIN_S)
+            self._log.error("the heap is full: stopping %s", last.name)
         elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
             raise MemoryError("the heap stays full")
 
