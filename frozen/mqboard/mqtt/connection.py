@@ -202,7 +202,8 @@ class Connection(Session):
         """Make the broker's session what ours is: subscriptions first, then what is pending."""
         await self._make_subscriptions(False)
         for topic_filter in list(self._unwanted):
-            await self._unsubscribe(topic_filter)
+            if topic_filter in self._unwanted:  # or it was subscribed again meanwhile
+                await self._unsubscribe(topic_filter)
         outbox = self.outbox
         while not self._lost:
             pending = outbox.unsent()
