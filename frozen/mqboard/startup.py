@@ -208,8 +208,6 @@ def _opener(broker, settings, the_link, clock):
     logger = log.Logger("tls")
     make_context = credentials.loader(broker, logger)
     opener = net.opener(the_link, broker.host, broker.port, make_context, broker.server_name)
-    if not settings.ntp:
-        return opener
     return credentials.setting_clock(opener, clock, settings.ntp, the_link)
 
 

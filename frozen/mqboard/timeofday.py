@@ -27,12 +27,13 @@ class Clock:
     """
 
     def __init__(self, built, last=0):
-        self._built = built
+        self.built = built
         self.source = "last known"  # who told the time
         self.trusted = False
         self.due_in = 0  # seconds until mqboard.timesync is to be called
         self.busy = False  # with that
         self.unproved = -1  # connections to the broker that say nothing for the time
+        self.gone_back = False  # in this boot, to the last time that was proved
         self.pause = 0  # the last of its pauses after an NTP server that did not answer
         self._uptime = 0  # in milliseconds, when the ticks were `_at`
         self._at = ticks_ms()
@@ -53,7 +54,7 @@ class Clock:
         `connects` counts the connections to the broker so far: the next one may prove the time.
         Raises ValueError when it cannot be that time.
         """
-        if not self._built <= now < self._built + _SANE_S:
+        if not self.built <= now < self.built + _SANE_S:
             raise ValueError("this firmware was made after that, or decades before")
         if abs(now - self.now()) > _DAY_S:
             self.unproved = connects

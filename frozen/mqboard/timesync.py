@@ -18,6 +18,7 @@ _PAUSE_MAX_S = const(3600)
 # Keeping the time takes 3 of the 126 entries in a page of NVS. With five pages that take turns,
 # each is erased after 50 days, and flash is good for 100,000 of that. Boots may be more frequent.
 _KEEP_AFTER_S = const(3600)
+_DAY_S = const(86400)
 
 
 async def synchronize(board):
@@ -44,9 +45,25 @@ async def doubt(clock, server, link):
     """Have `clock` set again: a certificate is not valid by it. But that may really be over, and
     nobody is asked again within the hour after he told the time.
     """
-    if not clock.trusted or clock.due_in < _EVERY_S - _PAUSE_MAX_S:
+    if server and (not clock.trusted or clock.due_in < _EVERY_S - _PAUSE_MAX_S):
         clock.due_in = _EVERY_S + jitter(_JITTER_S)
         await _set(clock, server, link, -1)
+    if (not clock.trusted or clock.unproved >= 0) and not clock.gone_back:
+        _go_back(clock)
+
+
+def _go_back(clock):
+    """Set the clock back to the last time that was kept, which a connection had proved: a wrong one
+    outlives resets, and with it no connection would ever be made again.
+
+    Once in a boot: the certificate may really be over.
+    """
+    proved = max(clock.built, kept_number(Store(NVS(NAMESPACE)), "time"))
+    if clock.now() - proved > _DAY_S:
+        clock.set(proved, "last known", -1)
+        clock.trusted = False
+        clock.gone_back = True
+        Logger("clock").warning("no certificate is valid now: back to the last time known")
 
 
 async def _set(clock, server, link, connects):

@@ -23,12 +23,14 @@ class Clock:
         self.source = "build time"
         self.due_in = self.pause = 0
         self.unproved = -1
+        self.gone_back = False
+        self.built = NOW - 100 * DAY
 
     def now(self):
         return self.time
 
     def set(self, now, source, connects):
-        if now < NOW - 100 * DAY:
+        if now < self.built:
             raise ValueError("no such time")
         if abs(now - self.time) > DAY:
             self.unproved = connects
@@ -182,6 +184,27 @@ class TimesyncTest(unittest.TestCase):
         doubt()
         self.assertEqual(self.asked, 4)
         self.assertEqual(clock.unproved, -1)  # there is no connection: the next one proves it
+
+    def test_a_wrong_time_without_a_server_is_undone_when_no_certificate_is_valid_by_it(self):
+        Store(self.nvs).set("time", str(NOW))
+        clock = Clock()
+        clock.set(NOW + 3000 * DAY, "operator", 1)
+        run(timesync.doubt(clock, "", None))
+        self.assertEqual((clock.time, clock.source, clock.trusted), (NOW, "last known", False))
+        after_a_reset = Clock(NOW + 3000 * DAY)
+        run(timesync.doubt(after_a_reset, "", None))
+        self.assertEqual(after_a_reset.time, NOW)
+        after_a_reset.time = NOW + 3000 * DAY
+        run(timesync.doubt(after_a_reset, "", None))
+        self.assertEqual(after_a_reset.time, NOW + 3000 * DAY)  # once in a boot
+        self.assertEqual(self.asked, 0)
+
+    def test_a_time_that_was_proved_stays_whatever_a_certificate_says(self):
+        clock = Clock()
+        clock.trusted = True
+        Store(self.nvs).set("time", str(NOW - 9 * DAY))
+        run(timesync.doubt(clock, "", None))
+        self.assertEqual(clock.time, NOW)
 
 
 if __name__ == "__main__":
