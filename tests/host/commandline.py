@@ -49,15 +49,20 @@ def command_line(port, prefix, *arguments):
     return [sys.executable, "-m", "mqhost.cli", *options, *arguments]
 
 
-@contextmanager
 def logging(board, payload, prefix=None):
     """Have the board log `payload` over and over while the `with` block runs, at its `prefix`."""
-    topic = mqwire.log_topic(prefix or board.prefix)
+    return publishing(board, (mqwire.log_topic(prefix or board.prefix), payload))
+
+
+@contextmanager
+def publishing(board, *messages):
+    """Have the board publish messages, (topic, payload) each, over and over."""
     stop = threading.Event()
 
     def talk():
         while not stop.wait(0.05):
-            board._client.publish(topic, payload)
+            for topic, payload in messages:
+                board._client.publish(topic, payload)
 
     talker = threading.Thread(target=talk)
     talker.start()

@@ -1,12 +1,10 @@
 """Tests `mqboard log`: whose lines, which levels, colours, JSON; and the levels of a board."""
 
-import contextlib
 import json
 import subprocess
-import threading
 
 import pytest
-from commandline import ENVIRONMENT, command_line, on_terminal
+from commandline import ENVIRONMENT, command_line, on_terminal, publishing
 from fakeboard import FakeBoard
 
 import mqwire
@@ -21,24 +19,10 @@ LINES = (
 )
 
 
-@contextlib.contextmanager
 def talking(*boards):
     """Have boards say LINES over and over while the block runs."""
-    stop = threading.Event()
-
-    def talk():
-        while not stop.wait(0.05):
-            for line in LINES:
-                for board in boards:
-                    board._client.publish(mqwire.log_topic(board.prefix), line)
-
-    talker = threading.Thread(target=talk)
-    talker.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        talker.join()
+    topics = [mqwire.log_topic(board.prefix) for board in boards]
+    return publishing(boards[0], *[(topic, line) for line in LINES for topic in topics])
 
 
 @pytest.fixture

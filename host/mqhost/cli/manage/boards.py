@@ -60,9 +60,10 @@ def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget:
     elif forget:
         say(edge.console, f"No board at {pattern} is offline: nothing to forget.")
     if not boards and not forget:
+        where = "" if pattern == ALL else f" at {pattern}"
         raise SilentBoardError(
-            f"No board at {pattern} has announced itself at the broker {settings.where}. Is it "
-            "this broker, and do its access rules let you read there?"
+            f"No board{where} has announced itself at the broker {settings.where}. Is it this "
+            "broker, and do its access rules let you read there?"
         )
 
 
