@@ -12,6 +12,9 @@ from random import Random
 
 from ci.chaos.world import BACK_SECONDS, Board, Lost
 
+_STOP_SECONDS = 8.0  # until a module that took all memory is stopped, or never
+_LOOK_SECONDS = 0.5
+
 Fault = Callable[[Board, Random], float]
 
 
@@ -59,9 +62,18 @@ def hang(board: Board, chance: Random) -> float:
 
 
 def leak(board: Board, chance: Random) -> float:
-    """Have its module take all memory: it is stopped, and then commands can be loaded again."""
+    """Have its module take all memory: it is stopped, and then commands can be loaded again.
+
+    Where the board gets enough back by itself, as when a boot has just settled, the module goes on
+    with what it took, and listens no more: then it is restarted, as a person would.
+    """
     began = _misbehave(board, "leak")
-    board.ask("modules", b"list")
+    deadline = time.monotonic() + _STOP_SECONDS
+    while board.module_state() == "running":
+        if time.monotonic() > deadline:
+            board.ask("modules", b"restart chaotic")
+            break
+        time.sleep(_LOOK_SECONDS)
     return began
 
 
@@ -81,7 +93,7 @@ def _misbehave(board: Board, word: str, resets: bool = False) -> float:
     board.revive_module()
     boots = len(board.device.boots)
     if not board.world.watch.order(board.prefix, word, BACK_SECONDS):
-        raise Lost(f"its module does not take the word {word}")
+        raise Lost(f"its module, {board.module_state()}, does not take the word {word}")
     began = time.monotonic()
     if resets:
         board.device.wait_boots(boots + 1, BACK_SECONDS)
