@@ -1,4 +1,5 @@
 """Offers the command line, and alone prints and asks: arguments go in, text comes out.
 
-`main` has the commands of `mqboard`; the Invoke tasks use the same functions.
+`main` is the command `mqboard`, `catalogue` its table of commands; each is a module in a room here,
+as `manage` or `update`, and is imported when it is used. The Invoke tasks use the same functions.
 """

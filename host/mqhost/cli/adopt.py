@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
+import click
 from rich.console import Console
 
 import mqwire
 from mqhost.build import board as boards
 from mqhost.cli import display
+from mqhost.cli.edge import FILE, Edge
 from mqhost.cli.printing import clean, say
 from mqhost.cli.questions import Questions, replacing
 from mqhost.errors import BoardError, SilentBoardError
@@ -137,3 +140,44 @@ def _silence(session: Session, adoption: Adoption, port: str) -> str:
         f"flashed; its console tells more: {console}. The usual reasons: a wrong Wi-Fi password, a "
         "network on 5 GHz only, a broker that the board cannot reach or that refuses it."
     )
+
+
+@click.command("adopt")
+@click.option("--board", help="The board's definition, as esp32.  [asked for]")
+@click.option("--port", help="Serial port, or sim:PATH.  [the only serial port]")
+@click.option("--ssid", help="Name of the Wi-Fi network.  [asked for]")
+@click.option("--broker", help="The broker as the board reaches it: HOST or HOST:PORT.")
+@click.option("--broker-user", help="The board's user name at the broker.  [none]")
+@click.option("--config", type=FILE, help="A whole configuration, instead of the questions.")
+@click.option("--ca", type=FILE, help="PEM file of the CA for the board.")
+@click.option("--cert", type=FILE, help="PEM file of the board's certificate.")
+@click.option("--key", type=FILE, help="PEM file of its key.")
+@click.option(
+    "--board-tls/--no-board-tls", default=None, help="TLS for the board or none.  [as for us]"
+)
+@click.option("--baud", type=int, help="Speed of the transfer.  [460800]")
+@click.option("--force", is_flag=True, help="Replace the files that are on the board.")
+@click.option(
+    "--birth-timeout",
+    type=click.FloatRange(min=1),
+    default=BIRTH_TIMEOUT,
+    show_default=True,
+    help="Seconds to wait for the board to announce itself.",
+)
+@click.pass_obj
+def adopt_command(
+    edge: Edge,
+    ssid: str | None,
+    broker: str | None,
+    broker_user: str | None,
+    board_tls: bool | None,
+    **options: Any,
+) -> None:
+    """Flash a board over USB, give it its configuration, and meet it over MQTT.
+
+    What no option says is asked for. The Wi-Fi password is always asked for, or taken from
+    MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD.
+    """
+    settings = edge.settings
+    wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls)
+    adopt(Adoption(wish=wish, **options), settings, Questions.at_terminal(), edge.console)

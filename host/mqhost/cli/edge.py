@@ -3,13 +3,20 @@
 main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 """
 
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mqhost.cli.printing import clean_lines
-from mqhost.link.settings import Settings
+
+if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it
+    from rich.console import Console
+
+    from mqhost.link.settings import Settings
+
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON object.")
 _WHOLE = 1000  # characters
@@ -22,11 +29,13 @@ class CommandGroup(click.Group):
     """Lists its commands with the whole first sentence of each one's help, folded and not cut."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        commands = sorted(self.commands.items())
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, command.get_short_help_str(_WHOLE)) for name, command in commands]
-            )
+            formatter.write_dl(self.sentences())
+
+    def sentences(self) -> list[tuple[str, str]]:
+        """Return the commands' names, each with the first sentence of its help."""
+        commands = sorted(self.commands.items())
+        return [(name, command.get_short_help_str(_WHOLE)) for name, command in commands]
 
 
 class Edge:
@@ -35,10 +44,17 @@ class Edge:
     def __init__(self, options: dict[str, Any], verbose: bool) -> None:
         self._options = options
         self.debug = to_stderr if verbose else None
-        self.console = Console()
+
+    @cached_property
+    def console(self) -> "Console":
+        from rich.console import Console
+
+        return Console()
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
+        from mqhost.link.settings import Settings
+
         return Settings.resolve(self._options)
 
 

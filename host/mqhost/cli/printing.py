@@ -8,9 +8,10 @@ import codecs
 import io
 import json
 import sys
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from rich.console import Console
+if TYPE_CHECKING:  # what --help and errors print needs no rich
+    from rich.console import Console
 
 
 class Output(Protocol):
@@ -21,7 +22,7 @@ class Output(Protocol):
     def flush(self) -> Any: ...
 
 
-def say(console: Console, text: str) -> None:
+def say(console: "Console", text: str) -> None:
     """Print `text`, cleaned: no markup, no colours, no line breaks of the console's own."""
     console.print(clean_lines(text), markup=False, highlight=False, soft_wrap=True, emoji=False)
 

@@ -1,4 +1,4 @@
-"""Gives an Invoke task the options of a `mqboard` command, which are written once: in main.py.
+"""Gives an Invoke task the options of a `mqboard` command, which are written once, there.
 
     ota = Twin("ota")
     @task(help=ota.help)

@@ -1,0 +1,100 @@
+"""Names the commands of `mqboard` and where each is defined: it is imported when somebody uses it.
+
+A command is one line of the table: its name, "module:object", and its help's first sentence, which
+`mqboard --help` shows without importing anything (a test holds the two together).
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from mqhost.cli.edge import CommandGroup
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "adopt": (
+        "mqhost.cli.adopt:adopt_command",
+        "Flash a board over USB, give it its configuration, and meet it over MQTT.",
+    ),
+    "boards": (
+        "mqhost.cli.manage.boards:boards_command",
+        "List the boards that the broker knows, online or not, and how they are.",
+    ),
+    "clock": (
+        "mqhost.cli.manage.clock:clock_command",
+        "Tell what time the board has, whether it is to be trusted, and from where.",
+    ),
+    "config": (
+        "mqhost.cli.manage.config:config_command",
+        "Show or change a board's configuration, which no change can lock you out of.",
+    ),
+    "crash": (
+        "mqhost.cli.manage.crash:crash_command",
+        "List the boots of a board that ended badly; show one, or clear them.",
+    ),
+    "eval": (
+        "mqhost.cli.manage.eval:eval_command",
+        "Evaluate Python CODE on the board and print the answer.",
+    ),
+    "info": (
+        "mqhost.cli.manage.info:info_command",
+        "Ask the board for its version, image, slot, memory and uptime.",
+    ),
+    "log": (
+        "mqhost.cli.manage.log:log_command",
+        "Follow the board's log until Ctrl-C; with PATTERN the logs of all boards that match.",
+    ),
+    "modules": (
+        "mqhost.cli.manage.modules:modules_command",
+        "List the modules of a board's configuration, and how they are; or change one.",
+    ),
+    "ota": (
+        "mqhost.cli.update.ota:ota_command",
+        "Push new firmware and wait until the board has confirmed it.",
+    ),
+    "reset": (
+        "mqhost.cli.manage.reset:reset_command",
+        "Restart the board and wait until it is back; say in which mode, and why.",
+    ),
+    "rollback": (
+        "mqhost.cli.manage.rollback:rollback_command",
+        "Boot the firmware in the board's other slot again, and wait until it is confirmed.",
+    ),
+    "sign": (
+        "mqhost.cli.update.sign:sign_command",
+        "Sign the offer beside IMAGE, an app.bin that was built without the private key.",
+    ),
+    "status": (
+        "mqhost.cli.manage.info:status_command",
+        "Print what the broker remembers of the board; exit code 4 if it is offline.",
+    ),
+}
+
+
+class Catalogue(Mapping[str, click.Command]):
+    """The commands of COMMANDS by name; one that is looked up is imported, and only that."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, command = COMMANDS[name][0].partition(":")
+        found: click.Command = getattr(import_module(module), command)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class MainGroup(CommandGroup):
+    """The command `mqboard` itself: what the table says is shown without importing a command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(commands=Catalogue(), **options)  # type: ignore[arg-type]
+
+    def sentences(self) -> list[tuple[str, str]]:
+        return [(name, sentence) for name, (_, sentence) in sorted(COMMANDS.items())]

@@ -1,0 +1,48 @@
+"""Defines `mqboard ota`: new firmware over MQTT."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mqhost.cli import commands
+from mqhost.cli.edge import Edge
+from mqhost.update.push import PATIENCE
+
+
+@click.command("ota")
+@click.option("--board", help="Push the build of this board.  [what the device says it is]")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    help="App image to push, with its image.json beside it, or the first digits of the SHA-256 of "
+    "one that was built or downloaded.  [build/BOARD/app.bin]",
+)
+@click.option("--retry-failed", is_flag=True, help="Also what the board tried and went back from.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    help="App image that the board runs, to send only differences to it.  [as kept here]",
+)
+@click.option("--full", is_flag=True, help="Send the whole image, not differences.")
+@click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
+@click.option("--force", is_flag=True, help="Leave it to the board whether the image fits it.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=1),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds without progress until the transfer is given up.",
+)
+@click.option(
+    "--confirm-timeout",
+    type=click.FloatRange(min=1),
+    help="Seconds to wait for the new firmware to be confirmed.  [what the board gives it, and 60]",
+)
+@click.pass_obj
+def ota_command(edge: Edge, board: str | None, image: Path | None, **options: Any) -> None:
+    """Push new firmware and wait until the board has confirmed it.
+
+    Interrupted or lost, it resumes when it is run again.
+    """
+    commands.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)

@@ -1,0 +1,23 @@
+"""Defines `mqboard sign`: the signature of firmware that was built without the private key."""
+
+from pathlib import Path
+
+import click
+
+from mqhost.cli.edge import FILE, Edge
+from mqhost.cli.printing import say
+from mqhost.signing.sign import sign
+from mqhost.update.store import remember
+
+
+@click.command("sign")
+@click.argument("image", type=FILE)
+@click.pass_obj
+def sign_command(edge: Edge, image: Path) -> None:
+    """Sign the offer beside IMAGE, an app.bin that was built without the private key.
+
+    The key is MQBOARD_SIGNING_KEY (PEM text or a file), or else the development key.
+    """
+    offer, app = sign(image)
+    remember(app, offer)
+    say(edge.console, f"Signed {offer.board} {offer.version} with key {offer.key}.")
