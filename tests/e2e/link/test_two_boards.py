@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from waiting import wait_until
 
+from mqhost.errors import RefusedError
 from mqwire import status_topic
 
 BOTH = 30.0  # seconds until they know of each other
@@ -15,23 +17,35 @@ def twins(make_board):
     first = make_board()
     one = first.wait_online()["id"]
     second = make_board(prefix=first.prefix)
-    with first.session() as session:
-        birth = first.wait_status(session, lambda status: status.get("twin"), BOTH)
-        other = birth["twin"] if birth["id"] == one else birth["id"]
-        for here, there in ((one, other), (other, one)):
-            # The retained one is that of who spoke last; what each says of itself, its info tells.
-            with first.session(id=here) as alone:
-                while (info := alone.request_json("info")).get("twin") != there:
-                    pass
-                assert info["id"] == here
-    return first, second, one, other
+    return first, second, one, wait_met(first, one)
+
+
+def wait_met(board, one):
+    """Wait until both boards know of each other; return the id of the one that is not `one`."""
+    with board.session() as session:
+        birth = board.wait_status(session, lambda status: status.get("twin"), BOTH)
+    other = birth["twin"] if birth["id"] == one else birth["id"]
+    for here, there in ((one, other), (other, one)):
+        # The retained one is that of who spoke last; what each says of itself, its info tells.
+        wait_until(lambda here=here, there=there: twin_of(board, here) == there, BOTH)
+    return other
+
+
+def twin_of(board, here):
+    """Return which twin the board `here` knows of."""
+    try:
+        with board.session(id=here) as alone:
+            info = alone.request_json("info")
+    except RefusedError:  # the other has said last that it is there, and has met nobody yet
+        return None
+    assert info["id"] == here
+    return info.get("twin")
 
 
 def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, firmware, broker):
     first, second, one, other = twins
     broker.restart()  # there are no wills, and nothing is retained: they meet anew
-    with first.session() as session:
-        first.wait_status(session, lambda status: status.get("twin"), BOTH)
+    assert wait_met(first, one) == other
     for command in (("eval", "1"), ("info",), ("ota", "--image", firmware.app)):
         code, _, err = first.mqboard(*command)
         assert code == 5, err
