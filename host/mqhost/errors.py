@@ -18,6 +18,14 @@ class UsageError(ToolError):
     exit_code = 2
 
 
+class FilesThere(UsageError):
+    """Raised when the chip has files already, `there`, which would be lost; nothing was written."""
+
+    def __init__(self, there: str) -> None:
+        super().__init__(f"{there} They would be lost; --force replaces them. Nothing was written.")
+        self.there = there
+
+
 class BuildError(ToolError):
     """The firmware could not be built."""
 

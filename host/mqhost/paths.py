@@ -3,10 +3,21 @@
 import os
 from pathlib import Path
 
+from mqhost.errors import UsageError
+
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ROOT / "boards"
 FROZEN = ROOT / "frozen"
 BUILD = ROOT / "build"
+
+
+def need_checkout(what: str) -> None:
+    """Raise UsageError, saying that `what` needs a checkout of MQBoard, where there is none."""
+    if not (BOARDS.is_dir() and FROZEN.is_dir()):
+        raise UsageError(
+            f"{what} needs a checkout of MQBoard; this mqboard was installed without one. "
+            "Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
+        )
 
 
 def cache_dir() -> Path:

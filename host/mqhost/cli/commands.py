@@ -20,7 +20,7 @@ from mqhost.link.session import Session
 from mqhost.link.settings import Settings, as_utf8
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
-from mqhost.paths import BUILD
+from mqhost.paths import BUILD, need_checkout
 from mqhost.signing.offer import load_image
 from mqhost.update.push import PATIENCE, UpdateResult, push
 from mqhost.update.store import ImageStore, remember
@@ -132,6 +132,8 @@ def run_ota(
     """
     report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
     try:
+        if not image:
+            need_checkout("Without --image mqboard ota pushes what was built there: it")
         with Session(settings, debug=debug) as session, report:
             path = image_path(image) if image else app_path(board or _board_of(session))
             offer, app = load_image(path)

@@ -37,6 +37,7 @@ _INTERRUPTED = 130
 @click.option("--key", help="PEM file of the client certificate's key.")
 @click.option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
 @click.option("-v", "--verbose", is_flag=True, help="Show the MQTT traffic on stderr.")
+@click.version_option(package_name="mqboard", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, verbose: bool, **options: Any) -> None:
     """Manage MicroPython boards over MQTT."""

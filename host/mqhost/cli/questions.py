@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from mqhost.cli.printing import clean_lines
-from mqhost.errors import UsageError
-from mqhost.usb.provision import FilesThere
+from mqhost.errors import FilesThere, UsageError
 
 
 class Questions:

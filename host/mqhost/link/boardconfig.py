@@ -21,6 +21,9 @@ from mqwire.rules import UNKNOWN, read
 CA_PATH = "/certs/ca.pem"
 CERT_PATH = "/certs/cert.pem"
 KEY_PATH = "/certs/key.pem"
+# The environment variables that may have its passwords.
+WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
+BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
 
 # What to do about it, where a sentence of mqwire.rules does not say it.
 _HELP = {

