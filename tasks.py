@@ -13,6 +13,7 @@ from invoke import task
 from rich.console import Console
 
 from ci import bench as bench_
+from ci import docs as docs_
 from mqhost import packages
 from mqhost.artifacts import artifact as artifact_
 from mqhost.build import board as boards_
@@ -76,7 +77,13 @@ def build(
     _, board="sim", micropython=None, builder=None, base_image=None, verbose=False, version=None,
     sdkconfig=None, dry_run=False, json=False,
 ):  # fmt: skip
-    """Build a board's firmware into build/<board>/."""
+    """Build a board's firmware into build/<board>/.
+
+    Examples:
+      ./invoke build --board sim
+      ./invoke build --board esp32 --version 1.2.0
+      ./invoke build --board esp32 --dry-run
+    """
     wanted = {"builder": builder, "base_image": base_image, "version": version}
     wanted |= {"micropython": Path(micropython) if micropython else None}
     wanted |= {"sdkconfig": [Path(file) for file in sdkconfig or ()]}
@@ -98,21 +105,36 @@ def build(
 )
 @edge
 def keys(_, next=False, rotate=False, public=False, json=False):
-    """Show the keys that firmware is signed with; make the first when there is none."""
+    """Show the keys that firmware is signed with; make the first when there is none.
+
+    Examples:
+      ./invoke keys
+      ./invoke keys --next
+      ./invoke keys --public
+    """
     say(signing.manage_keys(next, rotate, public, as_json=json))
 
 
 @task(help={"json": JSON})
 @edge
 def boards(_, json=False):
-    """List the boards."""
+    """List the boards.
+
+    Examples:
+      ./invoke boards
+      ./invoke boards --json
+    """
     tables.show(out, show.board_listing(boards_.boards()), json)
 
 
 @task(help={"json": JSON})
 @edge
 def doctor(_, json=False):
-    """Say what this machine has, what is missing, and what each thing is needed for."""
+    """Say what this machine has, what is missing, and what each thing is needed for.
+
+    Examples:
+      ./invoke doctor
+    """
     tables.show(out, show.doctor_listing(), json)
     if not json:
         say(show.doctor_advice())
@@ -121,7 +143,12 @@ def doctor(_, json=False):
 @task(help={"all": "also what is kept between builds: sources, build trees, Docker's images"})
 @edge
 def clean(_, all=False):
-    """Remove what builds wrote."""
+    """Remove what builds wrote.
+
+    Examples:
+      ./invoke clean
+      ./invoke clean --all
+    """
     for line in cleaning.clean(everything=all):
         say(line)
 
@@ -129,7 +156,12 @@ def clean(_, all=False):
 @task
 @edge
 def test(_):
-    """Run all tests, three files at a time; or with what follows --, as in: test -- -k board."""
+    """Run all tests, three files at a time; or with what follows --, as in: test -- -k board.
+
+    Examples:
+      ./invoke test
+      ./invoke test -- -k board
+    """
     packages.ensure("test", say=say)
     # Not the context's remainder: it is one text, without the quotes there were.
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
@@ -141,7 +173,12 @@ def test(_):
 @task(help={"port": "the TCP port to listen on, this machine only; 1883 by default"})
 @edge
 def broker(_, port=0):
-    """Run an MQTT broker in the foreground until Ctrl-C."""
+    """Run an MQTT broker in the foreground until Ctrl-C.
+
+    Examples:
+      ./invoke broker
+      ./invoke broker --port 1884
+    """
     packages.ensure("broker", say=say)
     broker_.run_foreground(Settings.resolve({"port": port or None, "tls": False}).port, say=say)
 
@@ -157,7 +194,12 @@ def broker(_, port=0):
 )
 @edge
 def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
-    """Run a simulated board in the foreground until Ctrl-C."""
+    """Run a simulated board in the foreground until Ctrl-C.
+
+    Examples:
+      ./invoke sim --prefix esp32/test
+      ./invoke sim --prefix esp32/small --heap 128k
+    """
     wanted = {"prefix": prefix, "server": server, "port": port or None, "tls": False}
     settings = Settings.resolve(wanted)
     path = Path(flash) if flash else None
@@ -169,7 +211,12 @@ def sim(_, prefix=None, server=None, port=0, flash=None, heap=HEAP):
 @edge
 @MQBOARD_OTA.options
 def ota(_, **options):
-    """Push new firmware over MQTT and wait until the board has confirmed it."""
+    """Push new firmware over MQTT and wait until the board has confirmed it.
+
+    Examples:
+      ./invoke ota --prefix esp32/test
+      ./invoke ota --prefix esp32/test --image downloads/app.bin
+    """
     sys.exit(MQBOARD_OTA.run(options))
 
 
@@ -183,7 +230,12 @@ def ota(_, **options):
 )
 @edge
 def artifact(_, board="esp32", run="latest", repo=None, output=None):
-    """Download firmware that CI built, check it, and keep it for ota and flash."""
+    """Download firmware that CI built, check it, and keep it for ota and flash.
+
+    Examples:
+      ./invoke artifact --board esp32
+      ./invoke artifact --board esp32 --run v1.2.0 --repo OWNER/NAME
+    """
     folder = Path(output) if output else None
     with show.progress() as progress:
         found = artifact_.fetch(board, run, repo, folder, progress=progress)
@@ -194,13 +246,17 @@ def artifact(_, board="esp32", run="latest", repo=None, output=None):
 @task(help={"json": f"{JSON}; the story goes to stderr"})
 @edge
 def demo(_, json=False):
-    """Show the main job: build, boot a simulated board, talk to it, update it."""
+    """Show the main job: build, boot a simulated board, talk to it, update it.
+
+    Examples:
+      ./invoke demo
+    """
     demo_.run(out, as_json=json)
 
 
 @task(
     help={
-        "only": "the groups to measure, as in build,eval",
+        "only": f"the groups to measure, as in build,eval; there are {', '.join(bench_.GROUPS)}",
         "quick": "fewer runs; what then is only a part is not judged",
         "power_cuts": "only power cuts: all there are, or so many",
         "json": JSON,
@@ -208,8 +264,24 @@ def demo(_, json=False):
 )
 @edge
 def bench(_, only=None, quick=False, power_cuts=None, json=False):
-    """Measure how fast and how small everything is; also into build/bench.json."""
+    """Measure how fast and how small everything is; also into build/bench.json.
+
+    Examples:
+      ./invoke bench --only eval,idle --quick
+      ./invoke bench --power-cuts all
+    """
     bench_.run(only, quick, out, power_cuts, as_json=json)
+
+
+@task
+@edge
+def docs(_):
+    """Write docs/cli.md anew, out of the help texts of the commands and tasks.
+
+    Examples:
+      ./invoke docs
+    """
+    say(docs_.write())
 
 
 @task(
@@ -223,7 +295,12 @@ def bench(_, only=None, quick=False, power_cuts=None, json=False):
 )
 @edge
 def flash(_, board="esp32", port="", erase=False, baud=0):
-    """Write a board's firmware over USB, the first time or after all else failed."""
+    """Write a board's firmware over USB, the first time or after all else failed.
+
+    Examples:
+      ./invoke flash --board esp32
+      ./invoke flash --board esp32 --port /dev/ttyUSB0 --erase
+    """
     usb.run_flash(board, port, out, erase=erase, baud=baud)
 
 
@@ -251,7 +328,12 @@ def provision(
     _, board="esp32", port="", config="", ssid=None, server=None, prefix=None, username=None, ca="",
     cert="", key="", no_tls=False, output="", firmware=False, force=False, baud=0,
 ):  # fmt: skip
-    """Give a board its configuration over USB: network, broker, prefix."""
+    """Give a board its configuration over USB: network, broker, prefix.
+
+    Examples:
+      ./invoke provision --ssid farm --server broker.lan --prefix farm/pump --ca ca.pem
+      ./invoke provision --board esp32 --config board.json --output factory.bin
+    """
     usb.run_provision(
         board, port, Wish(ssid, server, prefix, username, False if no_tls else None), out, ca=ca,
         config=config, cert=cert, key=key, output=output, firmware=firmware, force=force, baud=baud,
@@ -261,5 +343,10 @@ def provision(
 @task(help={"port": "the serial port; by default the only one", "baud": "115200 by default"})
 @edge
 def monitor(_, port="", baud=0):
-    """Show a board's console at a serial port until Ctrl-]."""
+    """Show a board's console at a serial port until Ctrl-].
+
+    Examples:
+      ./invoke monitor
+      ./invoke monitor --port /dev/ttyUSB0
+    """
     sys.exit(monitor_.monitor(port, baud))

@@ -181,6 +181,11 @@ def adopt_command(
 
     What no option says is asked for. The Wi-Fi password is always asked for, or taken from
     MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD.
+
+    \b
+    Examples:
+      mqboard adopt
+      mqboard --server broker.lan --prefix farm/pump adopt --board esp32 --ssid farm
     """
     settings = edge.settings
     wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls)

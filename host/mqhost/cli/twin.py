@@ -52,11 +52,12 @@ class Twin:
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
-    """Return the long names of the command's options, as --no-tls."""
+    """Return the long names of the options that the command takes, as --no-tls; not --version,
+    which ends it."""
     return {
         name: option
         for option in command.params
-        if isinstance(option, click.Option)
+        if isinstance(option, click.Option) and option.expose_value
         for name in (*option.opts, *option.secondary_opts)
         if name.startswith("--")
     }

@@ -3,19 +3,18 @@
 import re
 
 import click
-import invoke
 import pytest
+from documented import COMMANDS, PAGES, TASKS, calls, command_lines, problem
 
-import tasks
 from mqhost.cli.main import cli
 from mqhost.paths import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TASKS = {name: task for name, task in vars(tasks).items() if isinstance(task, invoke.Task)}
-_SHOWN = re.compile(
-    r"`(?:\./)?((?:invoke|mqboard) [^`]+)`|^\$ (?:\./)?((?:invoke|mqboard) .+)", re.M
-)
+_SHOWN = re.compile(r"`(?:\./)?((?:invoke|mqboard) [^`]+)`")
 _OPTION = re.compile(r"(?<!\S)--?[a-zA-Z][\w-]*")
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
 
 
 def shown(page):
@@ -24,43 +23,33 @@ def shown(page):
         for number, found in enumerate(_SHOWN.finditer(line)):
             first = line.startswith("| `") and not number
             beside = re.findall(r"`(--?[a-z][^`]*)`", line) if first else []
-            yield found[1] or found[2], _OPTION.findall(" ".join(beside))
+            yield found[1], _OPTION.findall(" ".join(beside))
 
 
 def options_of(words):
     """Return the options that the command in `words` may have; None if there is no such command."""
     if words[0] == "invoke":
-        task = TASKS.get(words[1].replace("-", "_"))
+        task = TASKS.get(f"invoke {words[1]}")
         names = (
             [name for argument in task.get_arguments() for name in argument.names] if task else []
         )
         return {("-" if len(name) == 1 else "--") + name for name in names} if task else None
-    command: click.Command = cli
-    found = list(cli.params)
+    found, path = list(cli.params), "mqboard"
     for word in words:
-        if isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
-            found += command.params
+        if f"{path} {word}" in COMMANDS:
+            path = f"{path} {word}"
+            found += COMMANDS[path].params
     options = [option for option in found if isinstance(option, click.Option)]
     names = {name for option in options for name in (*option.opts, *option.secondary_opts)}
-    return names if command is not cli else None
+    return names if path != "mqboard" else None
 
 
-def commands_of(group, before=()):
-    """Yield the words of each command of `group`, those of groups inside it, too."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands_of(command, (*before, name))
-        else:
-            yield (*before, name)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_and_option_that_is_shown_exists(page):
     for line, beside in shown(page):
         line = line.partition(" -- ")[0]
         words = line.split()
-        if words[1].strip("….") == "":  # any command
+        if words[1] in ("…", "[OPTIONS]"):  # any command
             continue
         known = options_of(words)
         assert known is not None, f"no such command: {line}"
@@ -68,10 +57,36 @@ def test_every_command_and_option_that_is_shown_exists(page):
             assert option in known | {"--help"}, f"{option} in: {line}"
 
 
-def test_the_readme_shows_them_all():
-    lines = [line for line, _ in shown(ROOT / "README.md")]
-    for name in TASKS:
-        assert any(line.startswith(f"invoke {name.replace('_', '-')}") for line in lines), name
-    for names in commands_of(cli):
-        pattern = r"mqboard\b.* " + r"\b.* ".join(names) + r"\b"
-        assert any(re.match(pattern, line) for line in lines), names
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_line_is_one_that_works(page):
+    for line in command_lines(page.read_text()):
+        assert not problem(line), f"{line}: {problem(line)}"
+
+
+def test_there_are_many():
+    pages = [page for page in PAGES if page.name != "cli.md"]
+    lines = [line for page in pages for line in command_lines(page.read_text())]
+    assert sum(1 for line in lines for _ in calls(line)) > 30
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("mqboard --prefix a/b evaluate 1", "evaluate"),
+        ("mqboard --prefix a/b eval", "CODE"),
+        ("mqboard eval --prefix a/b 1", "--prefix"),
+        ("mqboard --port x info", "x"),
+        ("echo 1 | PYTHON=x .venv/bin/mqboard config gett", "gett"),
+        ("./invoke build --bord sim", "--bord"),
+        ("invoke bilud", "bilud"),
+        ("mqboard info > a.txt && mqboard infos", "infos"),
+    ],
+)
+def test_what_does_not_work_is_found(line, wrong):
+    assert wrong in problem(line)
+
+
+def test_the_readme_leads_to_all_commands():
+    text = (ROOT / "README.md").read_text()
+    assert "(docs/cli.md)" in text
+    assert {"invoke demo", "invoke build", "invoke test"} <= set(re.findall(r"invoke \w+", text))

@@ -37,6 +37,12 @@ def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget:
     "since" is known of who took its leave; of who just vanished, the broker does not say when.
     With --forget those that the broker has forgotten now are listed; one that comes back is known
     again.
+
+    \b
+    Examples:
+      mqboard boards
+      mqboard boards 'farm/+' --watch
+      mqboard boards 'farm/old-pump' --forget
     """
     if forget and (watch or pattern == ALL):
         raise UsageError("--forget wants a PATTERN of the boards that are no more, and no --watch.")

@@ -17,6 +17,11 @@ def clock_command(edge: Edge, setting: bool, as_json: bool) -> None:
     """Tell what time the board has, whether it is to be trusted, and from where.
 
     A board sets its clock by NTP; --set is for one that reaches no NTP server.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test clock
+      mqboard --prefix esp32/test clock --set
     """
     with Session(edge.settings, debug=edge.debug) as session:
         if setting:

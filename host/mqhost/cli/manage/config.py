@@ -50,6 +50,12 @@ def get_command(edge: Edge, key: str | None, as_json: bool) -> None:
     """Print the configuration, or the value of KEY.
 
     Secrets are shown as <secret KEY>; in a file for push or diff that means: as it is on the board.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config get
+      mqboard --prefix esp32/test config get broker.host
+      mqboard --prefix esp32/test config get --json > board.json
     """
     with Session(edge.settings, debug=edge.debug) as session:
         now = fetch(session)
@@ -72,6 +78,11 @@ def set_command(edge: Edge, changes: tuple[str, ...], as_json: bool) -> None:
 
     Secrets are not for command lines: write the KEY alone, and it is asked for, or taken from
     MQBOARD_WIFI_PASSWORD, MQBOARD_BROKER_PASSWORD or, for all others, MQBOARD_SECRET.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config set update.confirm_s=120 log.level=info
+      mqboard --prefix esp32/test config set networks.0.password
     """
     values = [_value(change, Questions.at_terminal()) for change in changes]
 
@@ -89,7 +100,12 @@ def set_command(edge: Edge, changes: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def unset_command(edge: Edge, keys: tuple[str, ...], as_json: bool) -> None:
-    """Remove keys, so that their defaults hold, and wait as with set."""
+    """Remove keys, so that their defaults hold, and wait as with set.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config unset broker.fallback
+    """
 
     def edited(now: Record) -> Record:
         for key in sorted(keys, reverse=True):  # of a list, the last ones first
@@ -105,7 +121,12 @@ def unset_command(edge: Edge, keys: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def push_command(edge: Edge, file: Path, as_json: bool) -> None:
-    """Give the board the configuration in FILE, and wait until it runs with it, or is back."""
+    """Give the board the configuration in FILE, and wait until it runs with it, or is back.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config push board.json
+    """
     record = load(file)
     check(record, str(file))
     _change(edge, lambda now: record, as_json)
@@ -116,7 +137,12 @@ def push_command(edge: Edge, file: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
-    """Say in which keys FILE is not what the board has; no secret is shown, or sent."""
+    """Say in which keys FILE is not what the board has; no secret is shown, or sent.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config diff board.json
+    """
     record = load(file)
     with Session(edge.settings, debug=edge.debug) as session:
         found = differences(fetch(session), record)
@@ -130,7 +156,12 @@ def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def revert_command(edge: Edge, as_json: bool) -> None:
-    """Go back to the configuration before this one; it is tried as well. Again: and forth."""
+    """Go back to the configuration before this one; it is tried as well. Again: and forth.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test config revert
+    """
     _change(edge, None, as_json)
 
 

@@ -31,7 +31,12 @@ def crash_command(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_command(edge: Edge, as_json: bool) -> None:
-    """List the crashes that nobody has cleared, the oldest first."""
+    """List the crashes that nobody has cleared, the oldest first.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test crash list
+    """
     _list(edge, as_json)
 
 
@@ -40,7 +45,13 @@ def list_command(edge: Edge, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show_command(edge: Edge, number: int | None, as_json: bool) -> None:
-    """Show the crash NUMBER, or the last one: with its traceback and the last lines of the log."""
+    """Show the crash NUMBER, or the last one: with its traceback and the last lines of the log.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test crash show
+      mqboard --prefix esp32/test crash show 3 --json
+    """
     with Session(edge.settings, debug=edge.debug) as session:
         crash = show_crash(session, number)
     if as_json:
@@ -53,7 +64,12 @@ def show_command(edge: Edge, number: int | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def clear_command(edge: Edge, as_json: bool) -> None:
-    """Have the board forget its crashes: you have seen them."""
+    """Have the board forget its crashes: you have seen them.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test crash clear
+    """
     with Session(edge.settings, debug=edge.debug) as session:
         count = clear_crashes(session)
     if as_json:

@@ -18,6 +18,12 @@ def eval_command(edge: Edge, code: str, raw: bool) -> None:
 
     An expression prints its value; statements print what they print. CODE - reads it from standard
     input. A traceback goes to stderr, with exit code 1.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test eval '45+876'
+      mqboard --prefix esp32/test eval 'import sys; print(sys.implementation)'
+      mqboard --prefix esp32/test eval - < report.py
     """
     if code == "-":
         code = sys.stdin.read()

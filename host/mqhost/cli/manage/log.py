@@ -58,6 +58,12 @@ def log_command(
 
     PATTERN is as for `mqboard boards`: farm/+ or farm/#. Lines that were printed without a logger
     are always shown. With --level or --levels nothing is followed.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test log
+      mqboard log 'farm/#' --min-level warning
+      mqboard --prefix esp32/test log --level mqtt=debug
     """
     if not (wishes or levels):
         _follow(edge, pattern, lines or 0, min_level, _Printer(edge.console, raw, as_json))

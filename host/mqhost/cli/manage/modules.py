@@ -39,7 +39,12 @@ def modules_command(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_command(edge: Edge, as_json: bool) -> None:
-    """List the modules and their states."""
+    """List the modules and their states.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test modules list
+    """
     _list(edge, as_json)
 
 
@@ -48,7 +53,12 @@ def list_command(edge: Edge, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def enable_command(edge: Edge, name: str, as_json: bool) -> None:
-    """Let the module NAME run again, and forget its crashes."""
+    """Let the module NAME run again, and forget its crashes.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test modules enable blinky
+    """
     _change(edge, ENABLE, name, as_json)
 
 
@@ -57,7 +67,12 @@ def enable_command(edge: Edge, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def disable_command(edge: Edge, name: str, as_json: bool) -> None:
-    """Stop the module NAME, and keep it from running until it is enabled."""
+    """Stop the module NAME, and keep it from running until it is enabled.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test modules disable blinky
+    """
     _change(edge, DISABLE, name, as_json)
 
 
@@ -66,7 +81,12 @@ def disable_command(edge: Edge, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def restart_command(edge: Edge, name: str, as_json: bool) -> None:
-    """Stop the module NAME and start it again, with the code that its file has now."""
+    """Stop the module NAME and start it again, with the code that its file has now.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test modules restart blinky
+    """
     _change(edge, RESTART, name, as_json)
 
 

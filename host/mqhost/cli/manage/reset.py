@@ -30,6 +30,12 @@ def reset_command(edge: Edge, yes: bool, wait: float, as_json: bool, **wishes: b
 
     Safe mode stays until --normal, an update, or until the power goes. Without an option the board
     starts in the mode that was asked for last.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test reset
+      mqboard --prefix esp32/test reset --safe
+      mqboard --prefix esp32/test reset --normal
     """
     mode = _wanted(wishes)
     prefix = edge.settings.need_prefix()

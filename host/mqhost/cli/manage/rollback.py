@@ -31,6 +31,11 @@ def rollback_command(edge: Edge, force: bool, confirm_timeout: float | None, as_
 
     It is tried like an update: if it does not prove good, the board comes back with what it runs
     now. The board refuses what it never confirmed.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test rollback
+      mqboard --prefix esp32/test rollback --force --json
     """
     with Session(edge.settings, debug=edge.debug) as session:
         if as_json:

@@ -44,5 +44,11 @@ def ota_command(edge: Edge, board: str | None, image: Path | None, **options: An
     """Push new firmware and wait until the board has confirmed it.
 
     Interrupted or lost, it resumes when it is run again.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test ota
+      mqboard --prefix esp32/test ota --image downloads/app.bin
+      mqboard --prefix esp32/test ota --image 8f2a6c01 --retry-failed
     """
     commands.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)

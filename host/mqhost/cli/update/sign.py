@@ -17,6 +17,11 @@ def sign_command(edge: Edge, image: Path) -> None:
     """Sign the offer beside IMAGE, an app.bin that was built without the private key.
 
     The key is MQBOARD_SIGNING_KEY (PEM text or a file), or else the development key.
+
+    \b
+    Examples:
+      mqboard sign build/esp32/app.bin
+      MQBOARD_SIGNING_KEY=key.pem mqboard sign build/esp32/app.bin
     """
     offer, app = sign(image)
     remember(app, offer)
