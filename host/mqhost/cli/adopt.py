@@ -97,8 +97,8 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
 def _ask(wish: Wish, settings: Settings, questions: Questions, simulated: bool) -> Wish:
     """Ask for what is missing in `wish`."""
     server = wish.server
-    if not server and (simulated or not is_loopback(settings.server)):
-        # The broker that we use ourselves.
+    if not server and not settings.path and (simulated or not is_loopback(settings.server)):
+        # The broker that we use ourselves. Boards have no WebSockets.
         server = f"{settings.server}:{settings.port}"
     return replace(
         wish,

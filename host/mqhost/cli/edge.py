@@ -14,6 +14,7 @@ from mqhost.cli.printing import clean_lines
 if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it
     from rich.console import Console
 
+    from mqhost.link.session import Session
     from mqhost.link.settings import Settings
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -51,11 +52,17 @@ class Edge:
 
         return Console()
 
-    @property
+    @cached_property
     def settings(self) -> "Settings":
         from mqhost.link.settings import Settings
 
-        return Settings.resolve(self._options)
+        return Settings.resolve(self._options, warn=to_stderr)
+
+    def session(self) -> "Session":
+        """Return a session with the board that is meant, to be used with `with`."""
+        from mqhost.link.session import Session
+
+        return Session(self.settings, debug=self.debug)
 
 
 def to_stderr(line: str) -> None:

@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unre
 us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C, SIGTERM or SIGHUP.
 """
 
+import functools
 from typing import Any
 
 import click
@@ -20,22 +21,36 @@ from mqhost.interrupt import ended_like_ctrl_c
 _INTERRUPTED = 130
 
 
+# Settings takes these from the environment, for the Invoke tasks, too.
+_option = functools.partial(click.option, allow_from_autoenv=False)
+
+
 @click.group(
     cls=MainGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Every option of this list can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
-    'environment, or in mqboard.toml (server = "…"). The password only there: MQBOARD_PASSWORD.',
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MQBOARD"},
+    epilog="Each of these options can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
+    'environment, or in mqboard.toml (server = "…"), in this folder, one above it, or '
+    "~/.config/mqboard; there brokers, boards and groups can have names, too. The password only "
+    "there: MQBOARD_PASSWORD.",
 )
-@click.option("--prefix", help="Topic prefix of the board, as esp32/test.")
-@click.option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
-@click.option("-s", "--server", help="Host name or address of the MQTT broker.  [127.0.0.1]")
-@click.option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
-@click.option("--username", help="User name for the broker.")
-@click.option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
-@click.option("--ca", help="PEM file of the CA that signed the broker's certificate.")
-@click.option("--cert", help="PEM file of the client certificate.")
-@click.option("--key", help="PEM file of the client certificate's key.")
-@click.option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
+@_option("--prefix", help="Topic prefix of the board, as esp32/test; as esp32/+ of many.")
+@_option("--to", metavar="NAME", help="The board with that name in mqboard.toml.")
+@_option("--group", metavar="NAME", help="All boards of that group in mqboard.toml.")
+@_option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
+@_option("--broker", metavar="NAME", help="The broker with that name in mqboard.toml.")
+@_option(
+    "-s",
+    "--server",
+    metavar="HOST|URL",
+    help="The MQTT broker: HOST, HOST:PORT, or a URL with mqtt, mqtts, ws or wss.  [127.0.0.1]",
+)
+@_option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
+@_option("--username", help="User name for the broker.")
+@_option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
+@_option("--ca", metavar="FILE", help="PEM file of the CA that signed the broker's certificate.")
+@_option("--cert", metavar="FILE", help="PEM file of the client certificate.")
+@_option("--key", metavar="FILE", help="PEM file of the client certificate's key.")
+@_option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
 @click.option("-v", "--verbose", is_flag=True, help="Show the MQTT traffic on stderr.")
 @click.version_option(package_name="mqboard", message="%(prog)s %(version)s")
 @click.pass_context

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqhost.errors import BrokerError
+from mqhost.link import unreachable
 from mqhost.link.connack import refusal
 from mqhost.link.settings import Settings
 
@@ -111,8 +112,8 @@ class Connection:
         self.debug("connecting to %s", where)
         try:
             self._client.connect(self.settings.server, self.settings.port, KEEPALIVE)
-        except (OSError, UnicodeError) as error:
-            raise BrokerError(_connect_sentence(error, self.settings)) from error
+        except (OSError, ValueError) as error:
+            raise BrokerError(unreachable.reason(error, self.settings)) from error
         try:
             self._client.loop_start()
             with self._changed:
@@ -132,7 +133,8 @@ class Connection:
         stream = self._client.socket()
         if not gone and stream is not None:
             # The broker takes nothing any more: don't wait for it to read our goodbye.
-            stream.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+            with _socket_of(stream) as raw:
+                raw.shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
 
     def wait_connected(self, timeout: float) -> bool:
@@ -189,7 +191,8 @@ class Connection:
     # Callbacks in paho's network thread
 
     def _on_socket_open(self, client: Any, userdata: Any, stream: Any) -> None:
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with _socket_of(stream) as raw:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
@@ -211,11 +214,7 @@ class Connection:
     ) -> None:
         with self._changed:
             if not self._connected and not self.failure:
-                self.failure = "it closed the connection before it answered. " + (
-                    "Does it want a client certificate (--cert and --key)?"
-                    if self.settings.tls
-                    else "Is this a port with TLS (--tls)?"
-                )
+                self.failure = unreachable.closed(self.settings)
             self._connected = False
             self._changed.notify_all()
         self.debug("disconnected: %s", reason)
@@ -250,7 +249,10 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id="mqboard-" + secrets.token_hex(6),
             clean_session=True,
+            transport="websockets" if settings.path else "tcp",
         )
+        if settings.path:
+            client.ws_set_options(settings.path)
         client.connect_timeout = CONNECT_TIMEOUT
         client.reconnect_delay_set(*RECONNECT_DELAYS)  # type: ignore[arg-type]
         if settings.username:
@@ -289,30 +291,6 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _connect_sentence(error: OSError | UnicodeError, settings: Settings) -> str:
-    """Say what went wrong on the way to the broker, and what to do."""
-    where = settings.where
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message.rstrip(".")
-        return (
-            f"The broker {where} has a certificate we don't trust: {reason}. "
-            "Give the CA that signed it (--ca FILE), or the name that is in it (--server)."
-        )
-    if isinstance(error, ssl.SSLError) or (
-        settings.tls and isinstance(error, ConnectionResetError)
-    ):
-        detail = getattr(error, "reason", None) or error.strerror or error
-        return (
-            f"No TLS connection to the broker {where}: {detail}. "
-            "If this port has no TLS, say so with --no-tls."
-        )
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        return f"There is no server named {settings.server}. Check --server."
-    if isinstance(error, ConnectionRefusedError):
-        return (
-            f"Nothing listens on {where}. Is the broker running (invoke broker starts one here), "
-            "and are --server and --port right?"
-        )
-    if isinstance(error, TimeoutError):
-        return f"The broker {where} does not answer. Check --server, --port and the network."
-    return f"The broker {where} cannot be reached: {error.strerror or error}."
+def _socket_of(stream: Any) -> socket.socket:
+    """Return another handle of the connection under `stream`: TLS and WebSockets lack methods."""
+    return socket.fromfd(stream.fileno(), socket.AF_INET, socket.SOCK_STREAM)

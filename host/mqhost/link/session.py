@@ -33,23 +33,33 @@ class Session:
 
     Use it as a context manager. Raises BrokerError when the broker cannot be reached or refuses us,
     SilentBoardError when the board does not answer, BoardError when it answers with an error.
-    `debug` is called with lines about the traffic, from either thread.
+    `debug` is called with lines about the traffic, from either thread. `connection`: one that
+    stands, for the sessions of many boards; it stays when this session ends.
     """
 
-    def __init__(self, settings: Settings, *, debug: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        debug: Callable[[str], None] | None = None,
+        connection: Connection | None = None,
+    ) -> None:
         self.settings = settings
         self.prefix = settings.need_prefix()
-        self.connection = Connection(settings, debug)
+        self.connection = connection or Connection(settings, debug)
+        self._shared = connection is not None
         self._address = Address(self.prefix, settings.id)
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
         self._watchers: list[Callable[[Status | None], None]] = []
         self._exchanges: list[Exchange] = []
-        self.connection.register(Subscription({mqwire.status_topic(self.prefix): self._on_status}))
+        self._statuses = Subscription({mqwire.status_topic(self.prefix): self._on_status})
+        self.connection.register(self._statuses)
 
     def __enter__(self) -> "Session":
-        self.connection.connect()
+        if not self._shared:
+            self.connection.connect()
         return self
 
     def __exit__(
@@ -58,7 +68,10 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.connection.close()
+        if self._shared:
+            self.connection.unsubscribe(self._statuses)
+        else:
+            self.connection.close()
 
     # Requests
 

@@ -1,24 +1,37 @@
 """Finds out where the broker is and which board is meant: the connection settings of the tool.
 
 Resolved once, from the command line's options, then `MQBOARD_*` environment variables, then
-`mqboard.toml` in the current folder, then defaults; checked and frozen. The password has no option
-on purpose: a command line is visible to every user of the machine.
+`mqboard.toml`, then defaults; checked and frozen. The password has no option on purpose: a command
+line is visible to every user of the machine.
 """
 
 import os
+import re
 import shlex
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.link import schema
+from mqhost.link.settingsfile import BROKER_KEYS, FILE, SECRETS, Files, Values, Warn, password
 from mqwire import WireError, names, rules
 from mqwire import config as limits
 
-FILE = "mqboard.toml"
+# Of the environment and of mqboard.toml, besides those of the broker.
+_OTHER_KEYS = ("prefix", "id", "timeout", "broker", "to", "group")
+_WHO = ("prefix", "to", "group")
+# Whether it is TLS, and the usual port of WebSockets.
+_SCHEMES: dict[str, tuple[bool | None, int]] = {
+    "": (None, 0),
+    "mqtt": (False, 0),
+    "mqtts": (True, 0),
+    "ws": (False, 80),
+    "wss": (True, 443),
+}
+_WEBSOCKET_PATH = "/mqtt"  # what brokers are set up for where nobody says anything
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:@\[\]?#\s]+))(?::([0-9]{1,5}))?")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -27,9 +40,11 @@ class Settings:
     """The broker's address and credentials, the board's prefix, and how long to wait for it.
 
     `tls` None means: TLS with verification, except to this very machine. `port` 0 means the usual
-    one. `ca` is a PEM file that replaces the system's certificates; `cert` and `key` are the
-    client's. `id` is how the board's hardware id begins, where several boards have the prefix.
-    `timeout` is in seconds: how long a silent board is waited for.
+    one. `path` is that of a WebSocket; without one the broker speaks MQTT itself. `ca` is a PEM
+    file that replaces the system's certificates; `cert` and `key` are the client's. `id` is how the
+    board's hardware id begins, where several boards have the prefix. `many`: instead of one prefix,
+    the prefixes and patterns of many boards. `timeout` is in seconds: how long a silent board is
+    waited for. `chosen`: somebody has said which broker.
     """
 
     server: str = "127.0.0.1"
@@ -43,6 +58,9 @@ class Settings:
     prefix: str = ""
     id: str = ""
     timeout: float = 10.0
+    path: str = ""
+    many: tuple[str, ...] = ()
+    chosen: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
@@ -78,10 +96,18 @@ class Settings:
     @property
     def where(self) -> str:
         """The broker, for sentences."""
-        return f"{self.server}:{self.port}" + (" (TLS)" if self.tls else "")
+        host = f"[{self.server}]" if ":" in self.server else self.server
+        if self.path:
+            return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.path}"
+        return f"{host}:{self.port}" + (" (TLS)" if self.tls else "")
 
     def need_prefix(self) -> str:
-        """Return the prefix; UsageError saying where to give one if there is none."""
+        """Return the prefix; UsageError saying where to give one if there is none, or are many."""
+        if self.many:
+            raise UsageError(
+                f"{' and '.join(self.many)} can be many boards, and this command is for one at a "
+                "time: name it with --prefix, or --to. On many work eval, and what only looks."
+            )
         if not self.prefix:
             raise UsageError(
                 "Which board? Give its topic prefix: --prefix esp32/test, MQBOARD_PREFIX, or "
@@ -96,12 +122,85 @@ class Settings:
         *,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        warn: Warn = lambda line: None,
     ) -> "Settings":
-        """Gather settings from all sources; the first that has a value wins (None is no value)."""
-        values = _from_file((folder or Path.cwd()) / FILE)
-        values |= _from_environment(os.environ if environment is None else environment)
-        values |= {key: value for key, value in (options or {}).items() if value is not None}
-        return cls(**values)
+        """Gather settings from all sources; the first that has a value wins (None is no value).
+
+        `warn` gets a sentence for each file with a secret that others can read.
+        """
+        environment = os.environ if environment is None else environment
+        files = Files(folder or Path.cwd())
+        for told in filter(None, (file.told() for file in files.all)):
+            warn(told)
+        given = {key: value for key, value in (options or {}).items() if value is not None}
+        found = _Found(files, environment)
+        found.take(given, "the options", False)
+        found.take(_from_environment(environment), "MQBOARD_… variables", False)
+        for file in files.all:
+            found.take(file.values, str(file.path), True)
+        return cls(**found.values, chosen=bool({"server", "port"} & set(found.values)))
+
+
+class _Found:
+    """Puts the settings together, from the source that counts most to the one that counts least."""
+
+    def __init__(self, files: Files, environment: Mapping[str, str]) -> None:
+        self.values: Values = {}
+        self._files = files
+        self._environment = environment
+        self._whose = False  # it is clear which boards are meant
+        self._complete = False  # it is clear which broker is, with all that belongs to it
+
+    def take(self, source: Mapping[str, Any], where: str, whole: bool) -> None:
+        """Take what `source` has and nobody said before. `whole`: what it says of a broker belongs
+        together, and is not to be mixed with what others say.
+        """
+        broker = source.get("broker")
+        if not self._whose:
+            board = self._who(source, where)
+            broker = broker or board.pop("broker", None)
+            self._add(board)
+        if "timeout" in source:
+            self._add({"timeout": source["timeout"]})
+        if self._complete:
+            if "password" in source and not whole and "username" in self.values:
+                self._add({"password": source["password"]})  # of a broker that has none with it
+            return
+        said = {key: source[key] for key in (*BROKER_KEYS, *SECRETS) if key in source}
+        self._broker(said, where)
+        if broker:
+            self._broker(self._files.broker(broker), f"[brokers.{broker}]")
+        self._complete = bool(broker) or (whole and bool(said))
+
+    def _who(self, source: Mapping[str, Any], where: str) -> Values:
+        """Return what `source` says about which board is meant, and of its broker."""
+        said = [key for key in _WHO if source.get(key)]
+        if len(said) > 1:
+            raise UsageError(f"Which board? There is {' and '.join(said)} in {where}: give one.")
+        self._whose = bool(said)
+        values = {key: source[key] for key in ("prefix", "id") if key in source}
+        if "to" in said:
+            values = self._files.board(source["to"]) | values
+        if "group" in said:
+            many, broker = self._files.group(source["group"])
+            return broker | {"many": many}
+        if {"+", "#"} & set(values.get("prefix", "").split("/")):
+            values["many"] = (values.pop("prefix"),)
+        return values
+
+    def _broker(self, said: Values, where: str) -> None:
+        """Add what is `said` of a broker; its password is only fetched if it is needed."""
+        secret = {key: said.pop(key) for key in SECRETS if key in said}
+        if self.values.get("username", said.get("username")) != said.get("username"):
+            secret = {}  # another user's
+        if "server" in self.values:
+            said.pop("server", None)  # with the scheme and the port in it
+        self._add(_taken_apart(said, where))
+        if secret and "password" not in self.values:
+            self._add({"password": password(secret, self._environment, where)})
+
+    def _add(self, values: Values) -> None:
+        self.values = values | self.values
 
 
 def check_prefix(prefix: str) -> None:
@@ -128,29 +227,48 @@ def command_line(prefix: str, words: str) -> str:
     return f"mqboard --prefix {shlex.quote(prefix)} {words}"
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """Return what mqboard.toml says: flat keys named like the fields of Settings."""
-    try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    known = [item.name for item in fields(Settings)]
-    for key, value in record.items():
-        if key not in known:
-            raise UsageError(f"{path}: unknown key {key}. Known: {', '.join(known)}.")
-        record[key] = _typed(key, value, f"{path}: {key}")
-    return record
+def _taken_apart(said: Values, where: str) -> Values:
+    """Return `said` of a broker with its server taken apart: mqtts://host:port/path, or host:port.
+
+    UsageError for one that is none, or that says otherwise than `said` does.
+    """
+    server = said.get("server")
+    if not server:
+        return said
+    scheme, _, rest = server.rpartition("://")
+    scheme = scheme.lower()
+    if scheme not in _SCHEMES:
+        known = ", ".join(filter(None, _SCHEMES))
+        raise UsageError(f"A broker is not reached by {scheme}, but by one of {known}.")
+    tls, usual = _SCHEMES[scheme]
+    if scheme and said.get("tls", tls) != tls:
+        kind = "with" if tls else "without"
+        raise UsageError(f"{scheme}:// is {kind} TLS, and {where} say otherwise as well.")
+    address, _, path = rest.partition("/") if scheme else (server, "", "")
+    if "@" in address:
+        raise UsageError("A server's address has no user in it: --username is the place for that.")
+    host = _ADDRESS.fullmatch(address)
+    if not host:
+        if not scheme:
+            return said | {"path": ""}  # perhaps a name all the same: an IPv6 address is one
+        raise UsageError(f"{server} is no broker's address; write it like wss://host:443/mqtt.")
+    if path and not usual:
+        raise UsageError(f"{server}: only ws:// and wss:// have a path.")
+    found: Values = {"path": f"/{path}" if path else _WEBSOCKET_PATH if usual else ""}
+    if scheme:
+        found |= {"tls": tls, "port": usual}
+    if host[3]:
+        found["port"] = int(host[3])
+    return found | said | {"server": host[1] or host[2]}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str]) -> Values:
     """Return what MQBOARD_SERVER, MQBOARD_PORT, … say; empty variables count as not set."""
     values = {}
-    for item in fields(Settings):
-        name = "MQBOARD_" + item.name.upper()
+    for key in (*BROKER_KEYS, *_OTHER_KEYS):
+        name = "MQBOARD_" + key.upper()
         if environment.get(name):
-            values[item.name] = _parsed(item.name, environment[name], name)
+            values[key] = _parsed(key, environment[name], name)
     return values
 
 
@@ -169,12 +287,3 @@ def _parsed(key: str, text: str, where: str) -> Any:
             raise UsageError(f"{where} is {text!r}; it can be true or false.")
         return truth[text.lower()]
     return text
-
-
-def _typed(key: str, value: Any, where: str) -> Any:
-    """Return `value` if it has the type of field `key`."""
-    kinds: dict[str, tuple[type, ...]] = {"port": (int,), "timeout": (int, float), "tls": (bool,)}
-    kind = kinds.get(key, (str,))
-    if not isinstance(value, kind) or (isinstance(value, bool) and key != "tls"):
-        raise UsageError(f"{where} is {value!r}, which is of the wrong type.")
-    return value

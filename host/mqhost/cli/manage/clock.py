@@ -5,7 +5,6 @@ import click
 from mqhost.cli.commands import clock_text
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.printing import json_text, say
-from mqhost.link.session import Session
 from mqhost.manage.clock import BoardClock, read_clock, set_clock
 
 
@@ -23,7 +22,7 @@ def clock_command(edge: Edge, setting: bool, as_json: bool) -> None:
       mqboard --prefix esp32/test clock
       mqboard --prefix esp32/test clock --set
     """
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         if setting:
             set_clock(session)
         clock = read_clock(session)

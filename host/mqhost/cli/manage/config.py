@@ -57,7 +57,7 @@ def get_command(edge: Edge, key: str | None, as_json: bool) -> None:
       mqboard --prefix esp32/test config get broker.host
       mqboard --prefix esp32/test config get --json > board.json
     """
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         now = fetch(session)
     record = configuration.ordered(now.record)
     value = configuration.pick(record, key) if key else record
@@ -144,7 +144,7 @@ def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
       mqboard --prefix esp32/test config diff board.json
     """
     record = load(file)
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         found = differences(fetch(session), record)
     if found or as_json:
         show(edge.console, differences_listing(found, str(file)), as_json)
@@ -172,7 +172,7 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
     console = Console(stderr=True) if as_json else edge.console
     found: list[Difference] = []
     notes: list[str] = []
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         with Display(console, _STAGES) as display:
             now = fetch_settled(session, lambda stage: display.show(stage, 0, 0))
         record = edited(json.loads(json.dumps(now.record))) if edited else None

@@ -8,7 +8,6 @@ from rich.console import Console
 from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
-from mqhost.link.session import Session
 from mqhost.manage.crash import Crash, clear_crashes, list_crashes, show_crash
 
 _TOLD_EVERY_S = 10  # so often a board notes how long it has been up
@@ -52,7 +51,7 @@ def show_command(edge: Edge, number: int | None, as_json: bool) -> None:
       mqboard --prefix esp32/test crash show
       mqboard --prefix esp32/test crash show 3 --json
     """
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         crash = show_crash(session, number)
     if as_json:
         say(edge.console, json_text(crash.record))
@@ -70,7 +69,7 @@ def clear_command(edge: Edge, as_json: bool) -> None:
     Examples:
       mqboard --prefix esp32/test crash clear
     """
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         count = clear_crashes(session)
     if as_json:
         say(edge.console, json_text({"cleared": count}))
@@ -81,7 +80,7 @@ def clear_command(edge: Edge, as_json: bool) -> None:
 
 
 def _list(edge: Edge, as_json: bool) -> None:
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         crashes, record = list_crashes(session)
     if as_json or crashes:
         show(edge.console, crashes_listing(crashes, record), as_json)

@@ -136,7 +136,7 @@ def _show(logs: Iterator[LogLine], lines: int, level: str, printer: _Printer) ->
 
 
 def _change(edge: Edge, wishes: list[Wish], as_json: bool) -> None:
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         levels = levels_of(session)
         known = ", ".join(levels.loggers)
         for wish in wishes:

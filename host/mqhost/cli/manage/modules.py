@@ -7,7 +7,6 @@ from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import BoardError
-from mqhost.link.session import Session
 from mqhost.manage.modules import (
     DISABLE,
     ENABLE,
@@ -104,7 +103,7 @@ def modules_listing(modules: Modules) -> Listing:
 
 
 def _list(edge: Edge, as_json: bool) -> None:
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         modules = list_modules(session)
     if as_json or modules.modules:
         show(edge.console, modules_listing(modules), as_json)
@@ -113,7 +112,7 @@ def _list(edge: Edge, as_json: bool) -> None:
 
 
 def _change(edge: Edge, action: str, name: str, as_json: bool) -> None:
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         record = change(session, action, name)
     module = Module.of(record)
     if as_json:

@@ -6,7 +6,6 @@ from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.errors import UsageError
-from mqhost.link.session import Session
 from mqhost.link.settings import command_line
 from mqhost.manage.restart import AS_IS, BOOTLOADER, NORMAL, SAFE, WAIT, enter_bootloader, restart
 
@@ -41,7 +40,7 @@ def reset_command(edge: Edge, yes: bool, wait: float, as_json: bool, **wishes: b
     prefix = edge.settings.need_prefix()
     if mode == BOOTLOADER and not yes:
         _ask(prefix)
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         if mode == BOOTLOADER:
             enter_bootloader(session)
             if as_json:

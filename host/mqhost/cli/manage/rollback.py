@@ -8,7 +8,6 @@ from mqhost.cli.display import Display
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.ota_report import STAGES
 from mqhost.cli.printing import json_text, say
-from mqhost.link.session import Session
 from mqhost.manage.rollback import roll_back
 
 
@@ -37,7 +36,7 @@ def rollback_command(edge: Edge, force: bool, confirm_timeout: float | None, as_
       mqboard --prefix esp32/test rollback
       mqboard --prefix esp32/test rollback --force --json
     """
-    with Session(edge.settings, debug=edge.debug) as session:
+    with edge.session() as session:
         if as_json:
             done = roll_back(session, force, confirm_timeout)
         else:
