@@ -18,7 +18,7 @@ from mqboard.clock import jitter
 from mqboard.health import blackbox
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
-from mqboard.router import MANAGEMENT
+from mqboard.router import EACH, FILES, MANAGEMENT
 from mqboard.seldom import unload
 
 _PROOF_EVERY_S = const(30)
@@ -37,6 +37,8 @@ _COMMANDS = (
     "modules",
     "rollback",
 )
+# Of mqboard.files, loaded in the same way.
+_FILES = ("ls", "stat", "get", "rm", "mkdir", "rmdir", "touch", "mv", "cp", "df")
 
 
 class Board:
@@ -45,6 +47,7 @@ class Board:
     modules = None  # mqboard.modules.runner.Modules, where the configuration names any
     culprit = ""  # what ran when the boot before this one ended badly
     brokers = None  # mqboard.net.fallback, where there is another broker
+    files = None  # mqboard.files.service.Files, while there is something to do with files
 
     def __init__(self, console, me, box, settings, supervisor, wifi, client, router, clock):
         self.console = console
@@ -68,6 +71,9 @@ class Board:
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
         router.register(_COMMANDS, self._load_and_answer, MANAGEMENT)
+        router.register(_FILES, None, FILES)
+        router.register("put", None, EACH)
+        router.files = self._files
 
     def run(self):
         """Run the board, for ever."""
@@ -213,10 +219,13 @@ class Board:
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if not self.supervisor.seconds % _ALIVE_S:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
-            if not self.receiver:  # an offer sent again would load a second copy of it all
+            if self.files and self.files.idle():
+                self.files = None
+            if not self.receiver and not self.files:  # which would load a second copy of it all
                 unload()
-        if self.receiver:
-            self.receiver.look()
+        for work in (self.receiver, self.files):
+            if work:
+                work.look()
         self.clock.turn(self)
         late = self.reach.turn()
         if late and not self.config.trial:  # which has a time of its own
@@ -235,6 +244,14 @@ class Board:
             (end or machine.reset)()
 
     # Commands and endings.
+
+    def _files(self):
+        if not self.files:
+            from mqboard.files.service import Files
+
+            add = self.supervisor.add
+            self.files = Files(self.router, lambda *task: add(*task, vital=False), Logger("files"))
+        return self.files
 
     async def _load_and_answer(self, request):
         module = __import__("mqboard.commands." + request.command, None, None, ("answer",))

@@ -4,7 +4,8 @@
 parts of a long command together, and queues the whole. `run()` executes one command after the
 other, so that a slow one does not hold up the reader. What manages the board (ping, info, update,
 reset, cancel) has a queue of its own, `run(MANAGEMENT)`: it never waits behind an operator's work,
-however long that takes.
+however long that takes. So have files: a task runs their queue, by `drain(FILES)`, only while there
+is something in it. A file that is put is handed on message by message.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ _ROOM_S = 1.5  # until a module that is stopped has let go of its memory
 # Queues, for `register` and `run`.
 WORK = 0
 MANAGEMENT = 1
+FILES = 2
+EACH = 3  # none: each message is taken at once, in the reader
 
 _NO_MEMORY = b"MemoryError: not enough memory for this command"
 
@@ -70,7 +73,7 @@ class Router:
     """Hands commands to handlers. `await publish(topic, payload, qos)`; `publish_now` blocks.
 
     `make_room()` is asked for memory when a command that manages the board finds none; it returns
-    whether there will soon be some.
+    whether there will soon be some. `files()` returns the mqboard.files.service.Files.
     """
 
     @staticmethod
@@ -84,8 +87,9 @@ class Router:
         self.publish_now = publish_now
         self._log = log
         self._handlers = {}
+        self._groups = []  # (names, (handler, queue)): a tuple of names is frozen, a dict is not
         self._partial = []
-        self._queues = ([], [])
+        self._queues = ([], [], [])
         self._wakes = (asyncio.Event(), asyncio.Event())
         self._idents = [""] * _REMEMBERED  # of commands queued, running or done: a ring
         # (topic function, payload) or None: the topic itself is made anew when it is needed.
@@ -97,10 +101,21 @@ class Router:
     def register(self, command, handler, queue=WORK):
         """Have `await handler(request)` answer `command`, a name or a tuple of names, in its turn
         of that queue.
+
+        Those for files need no handler: `files()` has it. With EACH it takes each message at once.
         """
-        entry = (handler, queue)  # one for all names
-        for name in command if isinstance(command, tuple) else (command,):
-            self._handlers[name] = entry
+        entry = (handler, queue)
+        if isinstance(command, tuple):
+            self._groups.append((command, entry))
+        else:
+            self._handlers[command] = entry
+
+    def _entry(self, command):
+        """Return (handler, queue) of a command, None if there is no such command."""
+        for names, entry in self._groups:
+            if command in names:
+                return entry
+        return self._handlers.get(command)
 
     def expect_ping(self, ident, arrived):
         """Have `arrived()` called when our own command ping/`ident` was answered.
@@ -116,7 +131,7 @@ class Router:
             self._ping[1]()
 
     def on_message(self, topic, payload, retained):
-        """Take one command message; called by the MQTT client."""
+        """Take one command message; called by the MQTT client. True asks for a turn for others."""
         parsed = mqwire.parse_command_topic(self.prefix, topic)
         if not parsed:
             return
@@ -130,28 +145,37 @@ class Router:
         except mqwire.WireError as error:
             self._say_error(command, ident, str(error).encode())
             return
-        if self._repeated(command, ident):
+        if self._repeated(command, ident, sequence):
             return
-        if command not in self._handlers:
+        entry = self._entry(command)
+        if not entry:
             self._say_error(command, ident, b"Command '%s' not supported" % command.encode())
-            return
-        self._collect(command, ident, tail, sequence, last, payload)
+        elif entry[1] == EACH:
+            try:
+                data = payload[mqwire.HEADER_SIZE :]
+                return self.files().take(ident, tail, sequence, last, data)
+            except MemoryError:
+                self._say_error(command, ident, _NO_MEMORY)
+        else:
+            self._collect(command, ident, tail, sequence, last, payload, entry[1])
 
     def remember(self, ident, make_topic, payload):
         """Keep the answer of command `ident`, if it is short, for when the command is repeated."""
         if ident in self._idents and len(payload) <= _KEPT_ANSWER:
             self._answers[self._idents.index(ident)] = (make_topic, payload)
 
-    def _repeated(self, command, ident):
-        """Return whether this id was taken before; give its short answer again, if there is one."""
+    def _repeated(self, command, ident, sequence):
+        """Return whether this id was taken before; give its short answer again, if there is one:
+        not for each further part of a command that was answered before it was all there.
+        """
         if ident not in self._idents:
             return False
         answer = self._answers[self._idents.index(ident)]
-        if answer:
+        if answer and not sequence:
             self._say(command, ident, answer)
         return True
 
-    def _collect(self, command, ident, tail, sequence, last, payload):
+    def _collect(self, command, ident, tail, sequence, last, payload, queue):
         request = None
         for partial in self._partial:
             if partial.ident == ident:
@@ -164,7 +188,6 @@ class Router:
         if sequence < request.parts:
             return  # a duplicate
         fault = None
-        queue = self._handlers[command][1]
         if sequence > request.parts:
             fault = b"protocol error: part %d is missing" % request.parts
         elif len(request.body) + len(payload) - mqwire.HEADER_SIZE > mqwire.MAX_BODY:
@@ -184,12 +207,12 @@ class Router:
             return
         request.parts += 1
         if last:
-            self._take_ident(ident)
+            self.take_ident(ident)
             self._enqueue(request, queue)
 
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
-        self._take_ident(ident)
+        self.take_ident(ident)
         self._say(command, ident, (mqwire.error_topic, text))
 
     def _say(self, command, ident, answer):
@@ -198,7 +221,7 @@ class Router:
             request.answer = answer
             self._enqueue(request, MANAGEMENT)
 
-    def _take_ident(self, ident):
+    def take_ident(self, ident):
         """Put `ident` into the ring of those that are not executed again."""
         self._idents[self._oldest] = ident
         self._answers[self._oldest] = None
@@ -206,19 +229,31 @@ class Router:
 
     def _enqueue(self, request, queue):
         self._queues[queue].append(request)
-        self._wakes[queue].set()
+        if queue == FILES:
+            try:
+                self.files().serve()
+            except MemoryError:
+                self._queues[FILES].remove(request)
+                self._say(request.command, request.ident, (mqwire.error_topic, _NO_MEMORY))
+        else:
+            self._wakes[queue].set()
 
     async def run(self, queue=WORK):
         """Execute the commands of one queue, for ever."""
-        requests, wake = self._queues[queue], self._wakes[queue]
+        wake = self._wakes[queue]
         while True:
-            while requests:
-                try:
-                    await self._start_next(requests)
-                except Exception as error:
-                    self._log.exception(error, "a command could not be answered")
+            await self.drain(queue)
             wake.clear()
             await wake.wait()
+
+    async def drain(self, queue):
+        """Execute the commands of one queue until there are no more."""
+        requests = self._queues[queue]
+        while requests:
+            try:
+                await self._start_next(requests)
+            except Exception as error:
+                self._log.exception(error, "a command could not be answered")
 
     def _start_next(self, requests):
         # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
@@ -230,7 +265,8 @@ class Router:
         return self.publish(make_topic(self.prefix, request.ident), payload, 1)
 
     async def _execute(self, request):
-        handler, queue = self._handlers[request.command]
+        handler, queue = self._entry(request.command)
+        handler = handler or self.files().answer
         served = await self._serve(handler, request)
         if not served and not request.sequence and self._make_room(queue):
             await asyncio.sleep(_ROOM_S)

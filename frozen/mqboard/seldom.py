@@ -32,6 +32,7 @@ MODULES = [
     "mqwire.codes",
     "mqwire.config",
     "mqwire.crash",
+    "mqwire.files",
     "mqwire.flash",
     "mqwire.names",
     "mqwire.offer",
@@ -40,13 +41,14 @@ MODULES = [
     "mqwire.update",
 ]
 _COMMANDS = "mqboard.commands."
+_FILES = "mqboard.files"
 
 
 def unload():
-    """Unload what is loaded of them, and the commands of people."""
+    """Unload what is loaded of them, and the commands of people, those for files, too."""
     try:
         for name in list(sys.modules):
-            if name in MODULES or name.startswith(_COMMANDS):
+            if name in MODULES or name.startswith(_COMMANDS) or name.startswith(_FILES):
                 _forget(name)
     except MemoryError:  # which ends no turn of the board's: the next time, then
         pass

@@ -207,7 +207,7 @@ class RouterTest(unittest.TestCase):
         bench = Bench()
         bench.send("eval", "i" * 65, b"1")
         bench.send("c" * 65, "12345678", b"1")
-        self.assertEqual(bench.router._queues, ([], []))
+        self.assertFalse(any(bench.router._queues))
 
 
 if __name__ == "__main__":

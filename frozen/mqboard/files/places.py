@@ -1,0 +1,89 @@
+"""Decides what a path means: always a place in the board's own filesystem, whatever it is like."""
+
+import os
+
+from mqboard.files.errors import Fault, fault_of
+from mqwire.files import MALFORMED, MAX_FILE_NAME, TEMP, is_temporary
+
+_FOLDER = 0x4000
+
+
+def normal(path):
+    """Return `path` absolute, without empty names, `.` and `..`; raise Fault.
+
+    It begins at the root folder, which `..` does not leave.
+    """
+    if not isinstance(path, str) or "\0" in path:
+        raise Fault(MALFORMED, repr(path)[:80])
+    names = []
+    for name in path.split("/"):
+        if name == "..":
+            if names:
+                names.pop()
+        elif name and name != ".":
+            if len(name.encode()) > MAX_FILE_NAME:
+                raise Fault("ENAMETOOLONG", path)
+            names.append(name)
+    return "/" + "/".join(names)
+
+
+def parent(path):
+    """Return the folder that a normal path is in."""
+    return path.rpartition("/")[0] or "/"
+
+
+def join(folder, name):
+    """Return the path of `name` in `folder`."""
+    return folder + name if folder.endswith("/") else folder + "/" + name
+
+
+def stat(path):
+    """Return (size, mtime) of what is there, size None: a folder; None if there is nothing."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.args[0] in (2, 20):  # ENOENT; ENOTDIR: nothing can be in a file
+            return None
+        raise fault_of(error, path)
+    return (None if found[0] & _FOLDER else found[6]), found[8]
+
+
+def entries(path):
+    """Yield (name, size) of what is in a folder, size None: a folder; without unfinished files."""
+    try:
+        for entry in os.ilistdir(path):
+            name = entry[0]
+            if not is_temporary(name):
+                yield name, None if entry[1] == _FOLDER else entry[3]
+    except OSError as error:
+        raise fault_of(error, path)
+    except UnicodeError:  # of a damaged filesystem
+        raise Fault("ECORRUPT", path)
+
+
+def mounts():
+    """Return where filesystems are mounted, the longest path first."""
+    try:
+        import vfs
+
+        return sorted([path for _, path in vfs.mount()], key=len, reverse=True)
+    except (ImportError, TypeError, AttributeError):  # MicroPython before 1.25 does not tell
+        return ["/"]
+
+
+def home(path, root="/"):
+    """Return the root folder of the filesystem that a normal path is in."""
+    for mount in mounts():
+        if path.startswith(mount if mount == "/" else mount + "/"):
+            return mount if mount != "/" else root
+    return root
+
+
+def leftovers(folder):
+    """Return (mtime, path) of unfinished files in a root folder."""
+    found = []
+    for entry in os.ilistdir(folder):
+        if entry[0].startswith(TEMP) and is_temporary(entry[0]):
+            path = join(folder, entry[0])
+            found.append((os.stat(path)[8], path))
+    return found
