@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.boards:boards_command",
         "List the boards that the broker knows, online or not, and how they are.",
     ),
+    "broker-config": (
+        "mqhost.cli.manage.broker_config:broker_config_command",
+        "Make a mosquitto configuration with TLS, in which each board has its own topics only.",
+    ),
     "clock": (
         "mqhost.cli.manage.clock:clock_command",
         "Tell what time the board has, whether it is to be trusted, and from where.",

@@ -28,6 +28,8 @@ for _room, _over in [
 ]:
     BELOW[_room] = BELOW[_over] | {_over}
 BELOW["artifacts"] -= {"build"}
+BELOW["broker"] = {"", "link"}
+BELOW["cli"] |= {"broker"}
 
 
 def imports(root: Path, package: str) -> dict[str, set[str]]:

@@ -1,0 +1,380 @@
+"""Makes the folder, or brings it up to date with a file of users that has changed.
+
+    Access, and what the folder has → what is to be written, removed, issued, revoked → all at once
+
+What was given out stays valid: keys, certificates and passwords are made for users that have none.
+Users that are gone are shut out, by the access rules and by revoking their certificates, but only
+when that is asked for. A file that a person has changed since it was made is not written over.
+"""
+
+import os
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mqhost.broker import authority as certificates
+from mqhost.broker import mosquitto, passwords, rules, snippets
+from mqhost.broker.access import CERTIFICATE, PASSWORD, SERVER, Access, Board, Operator, User
+from mqhost.broker.authority import Authority
+from mqhost.broker.folder import File, Folder
+from mqhost.broker.state import NAME as STATE
+from mqhost.broker.state import Certificate, State, digest
+from mqhost.errors import UsageError
+
+CA_CERT, CA_KEY = "ca/ca.pem", "ca/ca.key"
+BROKER = "mosquitto"  # the folder of what the broker needs
+PASSPHRASE = "MQBOARD_CA_PASSPHRASE"
+IGNORED = ".gitignore"
+# A broker's certificate that ends within this time is made anew with the next change.
+RENEW_BEFORE = timedelta(days=180)
+_KEPT = ".yours"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for beside the file of users. `renew` and `revoke` have names of users; the
+    broker's certificate is SERVER. `ca_key`: where the CA's key is, if it is not in the folder.
+    `remove`: who is gone is to be shut out. `replace`: also what a person changed.
+    """
+
+    renew: Collection[str] = ()
+    revoke: Collection[str] = ()
+    ca_key: Path | None = None
+    remove: bool = False
+    replace: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Report:
+    """What was done, or would be: names of users, and of files; `notes` are sentences.
+
+    `edited` are files of the broker that a person has changed since they were made. `expires` says
+    when the broker's certificate ends, `ca_expires` the CA's.
+    """
+
+    folder: str
+    made_ca: bool = False
+    added: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    boards: int = 0
+    operators: int = 0
+    expires: str | None = None
+    ca_expires: str = ""
+
+    @property
+    def broker_changed(self) -> bool:
+        """Whether the broker has to be told: a file of its own was written."""
+        return any(name.startswith(f"{BROKER}/") for name in self.written)
+
+    @property
+    def restart(self) -> bool:
+        """Whether it must be restarted: what listens where is not read again otherwise."""
+        return f"{BROKER}/{mosquitto.CONF}" in self.written
+
+
+def configure(path: Path, access: Access, file: str, wish: Wish | None = None) -> Report:
+    """Bring the folder `path` to what `access`, read from `file`, says. UsageError: nothing was
+    changed, and why.
+    """
+    wish = wish or Wish()
+    with Folder.opened(path, make=not wish.dry_run) as folder:
+        work = _Work(folder, access, file, wish)
+        work.run()
+        return work.report
+
+
+class _Work:
+    """One run, from what is there to what is to be; `files` fills up, and is written at the end."""
+
+    def __init__(self, folder: Folder, access: Access, file: str, wish: Wish) -> None:
+        self.folder, self.access, self.wish = folder, access, wish
+        self.report = Report(str(folder.path))
+        self.files: dict[str, File] = {}
+        self.gone: list[str] = []
+        self.state = self._read_state(file)
+        self.authority = self._find_authority()
+        known = folder.read(f"{BROKER}/{mosquitto.PASSWORDS}") or b""
+        self.hashes = passwords.read_passwords(known.decode(), mosquitto.PASSWORDS)
+        self.secrets: dict[str, str] = {}  # passwords in plain, of users where they are known
+
+    def run(self) -> None:
+        """Do all of it."""
+        self._check_wishes()
+        self._shut_out()
+        for user in self.access.users:
+            self._let_in(user)
+        self._write_broker()
+        for user in self.access.users:
+            self._write_snippet(user)
+        self._tidy()
+        self._note()
+        self._commit()
+
+    # What is there
+
+    def _read_state(self, file: str) -> State:
+        data = self.folder.read(STATE)
+        if data is None and self.folder.read(CA_CERT) and self.folder.read(f"{BROKER}/acl"):
+            raise UsageError(
+                f"{self.folder.path / STATE} is missing: nobody knows which certificates were "
+                "given out. Take it back from a backup of the folder."
+            )
+        state = State.from_bytes(data, str(self.folder.path / STATE)) if data else State()
+        state.file = file
+        return state
+
+    def _find_authority(self) -> Authority:
+        """Return the CA of the folder; a new one if it has none."""
+        passphrase = os.environ.get(PASSPHRASE, "")
+        certificate, key = self.folder.read(CA_CERT), self.folder.read(CA_KEY)
+        where = str(self.wish.ca_key or self.folder.path / CA_KEY)
+        if self.wish.ca_key:
+            try:
+                key = self.wish.ca_key.read_bytes()
+            except OSError as error:
+                raise UsageError(f"{where} cannot be read: {error.strerror}.") from error
+        if certificate is not None:
+            return Authority(certificate, key, where=where, passphrase=passphrase)
+        if key is not None:
+            raise UsageError(f"There is a CA's key, {where}, and no certificate {CA_CERT} to it.")
+        made, pem = Authority.make(f"MQBoard CA of {self.access.site.host}"[:64], passphrase)
+        self.files[CA_CERT], self.files[CA_KEY] = File(made.pem), File(pem, private=True)
+        self.report.made_ca = True
+        return made
+
+    # Who gets in
+
+    def _check_wishes(self) -> None:
+        known = {user.name for user in self.access.users}
+        for name in (*self.wish.renew, *self.wish.revoke):
+            if name not in known and name != SERVER:
+                raise UsageError(f"There is no user {name} in {self.state.file}.")
+        if SERVER in self.wish.revoke or SERVER in self.wish.renew and self.access.site.server_cert:
+            raise UsageError(
+                "The broker's own certificate is not revoked: boards ask nobody whether it is. "
+                f"--renew {SERVER} makes another; one from elsewhere is renewed where it is from."
+            )
+
+    def _shut_out(self) -> None:
+        """Revoke what users have that are not there any more, or log in in another way now."""
+        now = {user.name: user.login for user in self.access.users}
+        gone = [one for one in self.state.certificates if one.revoked is None]
+        gone = [one for one in gone if now.get(one.user) != CERTIFICATE]
+        without = [name for name in self.hashes if now.get(name) != PASSWORD]
+        lost = sorted({*(one.user for one in gone), *without})
+        if lost and not self.wish.remove and not self.wish.dry_run:
+            raise UsageError(
+                f"{_some(lost)} would get in no more with what they have now: "
+                f"{self.state.file} does not have them, or not so. If that is meant: --remove. "
+                "Nothing was changed."
+            )
+        for one in gone:
+            one.revoked = int(time.time())
+        for name in without:
+            del self.hashes[name]
+        self.report.removed = lost
+
+    def _let_in(self, user: User) -> None:
+        """See that `user` has a certificate or a password, and no more of them than are meant."""
+        if user.login == CERTIFICATE:
+            self._certify(user)
+            return
+        new = user.name not in self.hashes
+        if new or user.name in self.wish.renew or user.name in self.wish.revoke:
+            self.secrets[user.name] = passwords.make_password()
+            self.hashes[user.name] = passwords.hash_password(self.secrets[user.name])
+            (self.report.added if new else self.report.renewed).append(user.name)
+            return
+        known = self.folder.read(snippets.file_of(user))
+        password = snippets.password_in(user, known) if known else ""
+        if password and passwords.is_password(password, self.hashes[user.name]):
+            self.secrets[user.name] = password
+
+    def _certify(self, user: User) -> None:
+        has = self.state.certificates_of(user.name)
+        if user.name in self.wish.revoke:
+            # The one that was made last is the good one, unless there is no other.
+            for one in has if user.name in self.wish.renew or len(has) == 1 else has[:-1]:
+                one.revoked = int(time.time())
+        if has and user.name not in self.wish.renew and self.state.certificates_of(user.name):
+            return
+        issued = self.authority.issue_client(user.name, user.days)
+        facts = issued.facts
+        until = int(facts.not_valid_after_utc.timestamp())
+        self.state.certificates.append(Certificate(user.name, facts.serial_number, until))
+        (self.report.renewed if has else self.report.added).append(user.name)
+        place = snippets.folder_of(user)
+        self._make(f"{place}/{snippets.CERT}", issued.certificate)
+        self._make(f"{place}/{snippets.KEY}", issued.key, private=True)
+
+    # What is written
+
+    def _write_broker(self) -> None:
+        site = self.access.site
+        place = site.folder or str((self.folder.path / BROKER).resolve())
+        conf = mosquitto.configuration(self.access, place.rstrip("/"))
+        self._make(f"{BROKER}/{mosquitto.CONF}", conf.encode())
+        self._make(f"{BROKER}/{mosquitto.ACL}", rules.acl(self.access).encode(), private=True)
+        self._make(f"{BROKER}/{mosquitto.CA}", self.authority.pem)
+        text = passwords.write_passwords(self.hashes).encode()
+        if text != (self.folder.read(f"{BROKER}/{mosquitto.PASSWORDS}") or b""):
+            # Whoever changed a line of it changed a password: that holds, and is kept.
+            self._set(f"{BROKER}/{mosquitto.PASSWORDS}", File(text, private=True))
+        self._write_revoked()
+        if not site.server_cert:
+            self._write_server()
+        self._make(IGNORED, b"# Keys and passwords are not for a repository.\n*\n!boards.toml\n")
+
+    def _write_revoked(self) -> None:
+        name = f"{BROKER}/{mosquitto.REVOKED}"
+        now, revoked = self.folder.read(name), self.state.revoked
+        valid = now is not None and certificates.is_list_of(self.authority, now)
+        if valid and certificates.revoked_serials(now or b"") == set(revoked):
+            return
+        self.state.revocations += 1
+        self._set(name, File(self.authority.revoke(revoked, self.state.revocations)))
+
+    def _write_server(self) -> None:
+        name = f"{BROKER}/{mosquitto.SERVER_PEM}"
+        site, data = self.access.site, self.folder.read(name)
+        fits = False
+        if data is not None and certificates.is_pair(data, data):
+            now = certificates.read_certificate(data, name)
+            fits = set(site.all_names) <= certificates.server_names(now)
+            fits = fits and self.authority.has_signed(now)
+            left = now.not_valid_after_utc - datetime.now(UTC)
+            soon = min(RENEW_BEFORE, timedelta(days=site.server_days) / 3)
+            if fits and left < soon and not self.authority.can_sign:
+                self.report.notes.append(
+                    f"The broker's certificate ends on {now.not_valid_after_utc:%Y-%m-%d}. With "
+                    "the CA's key at hand (--ca-key) this command makes a new one."
+                )
+            else:
+                fits = fits and left >= soon
+            self.report.expires = f"{now.not_valid_after_utc:%Y-%m-%d}"
+        if fits and SERVER not in self.wish.renew:
+            return
+        issued = self.authority.issue_server(site.all_names, site.server_days)
+        # In one file, so that they never are of two kinds.
+        self._set(name, File(issued.certificate + issued.key, private=True))
+        self.report.expires = f"{issued.facts.not_valid_after_utc:%Y-%m-%d}"
+        if data is not None:
+            self.report.renewed.append(SERVER)
+
+    def _write_snippet(self, user: User) -> None:
+        place, name = snippets.folder_of(user), snippets.file_of(user)
+        fresh = user.name in (*self.report.added, *self.report.renewed)
+        password = self.secrets.get(user.name, "")
+        if user.login == PASSWORD and not password:
+            return  # whoever has it has it; here it is not known any more
+        data = snippets.snippet(user, self.access, password)
+        self._make(name, data, private=user.login == PASSWORD or b"password" in data, again=fresh)
+        self._make(f"{place}/{snippets.CA}", self._trusted(), again=fresh)
+
+    def _trusted(self) -> bytes:
+        """Return the CA by which boards and operators know the broker."""
+        path = self.access.site.server_ca
+        if not path:
+            return self.authority.pem
+        try:
+            pem = Path(path).read_bytes()
+        except OSError as error:
+            raise UsageError(f"server_ca {path} cannot be read: {error.strerror}.") from error
+        certificates.read_certificate(pem, path)
+        return pem
+
+    def _make(self, name: str, data: bytes, *, private: bool = False, again: bool = True) -> None:
+        """Have the file `name` be `data`, unless a person wants it otherwise: has changed it, or,
+        if it is not needed `again`, removed it.
+        """
+        now, known = self.folder.read(name), self.state.written.get(name)
+        if now is None and known is not None and not again:
+            return
+        brokers = name.startswith(f"{BROKER}/")
+        if now is not None and known == digest(data) and not (brokers and self.wish.replace):
+            if brokers and now != data:
+                self.report.edited.append(name)
+            return
+        if now is not None and now != data and digest(now) != known:
+            if not self.wish.replace:
+                raise UsageError(
+                    f"{self.folder.path / name} was changed by somebody since it was made, and "
+                    f"would be replaced. --replace does so, and keeps it as {name}{_KEPT}. Nothing "
+                    "was changed."
+                )
+            self.files[name + _KEPT] = File(now, private=True)
+            self.report.notes.append(f"What somebody made of {name} is kept as {name}{_KEPT}.")
+        self.state.written[name] = digest(data)
+        if now != data:
+            self._set(name, File(data, private))
+
+    def _set(self, name: str, file: File) -> None:
+        self.files[name] = file
+
+    def _tidy(self) -> None:
+        """Remove what was written for users who are gone, or log in in another way now."""
+        wanted = set()
+        for user in self.access.users:
+            place = snippets.folder_of(user)
+            wanted |= {snippets.file_of(user), f"{place}/{snippets.CA}"}
+            if user.login == CERTIFICATE:
+                wanted |= {f"{place}/{snippets.CERT}", f"{place}/{snippets.KEY}"}
+        for name, known in list(self.state.written.items()):
+            if name.split("/")[0] not in snippets.FOLDERS or name in wanted:
+                continue
+            data = self.folder.read(name)
+            if data is not None and digest(data) == known:
+                self.gone.append(name)
+            elif data is not None:
+                self.report.notes.append(f"{name} was changed by somebody, and is still there.")
+            del self.state.written[name]
+
+    def _note(self) -> None:
+        """Say what somebody should look at."""
+        report, access = self.report, self.access
+        report.boards, report.operators = len(access.boards), len(access.operators)
+        report.ca_expires = f"{self.authority.until:%Y-%m-%d}"
+        for operator in access.operators:
+            report.notes += _unmatched(operator, access.boards)
+        soon = time.time() + RENEW_BEFORE.total_seconds() / 2
+        for user in access.users:
+            has = self.state.certificates_of(user.name) if user.login == CERTIFICATE else []
+            if has and has[-1].until < soon:
+                report.notes.append(
+                    f"{user.name}'s certificate ends on {has[-1].end:%Y-%m-%d}: --renew {user.name}"
+                )
+            if len(has) > 1:
+                report.notes.append(
+                    f"{user.name} has {len(has)} valid certificates. When the new one is in use: "
+                    f"--revoke {user.name}"
+                )
+
+    def _commit(self) -> None:
+        state = self.state.to_bytes()
+        self.report.written = sorted(self.files)
+        self.report.deleted = sorted(self.gone)
+        if state != self.folder.read(STATE):
+            self._set(STATE, File(state, private=True))
+        if self.files and not self.wish.dry_run:
+            self.folder.change(self.files, self.gone)
+
+
+def _unmatched(operator: Operator, boards: Iterable[Board]) -> list[str]:
+    return [
+        f"No board has a prefix like {pattern}, of {operator.name}."
+        for pattern in operator.prefixes
+        if operator.roles and not rules.matching(pattern, list(boards))
+    ]
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,107 @@
+"""Writes what each user needs: a board its part of /config.json, an operator a mqboard.toml.
+
+What it writes for one user goes into one folder, with the CA and, if there is one, the certificate
+and its key as PEM files: as `invoke provision --config` and the operator's own tool take them.
+"""
+
+import ipaddress
+import json
+import tomllib
+from typing import Any
+
+from mqhost.broker.access import CERTIFICATE, Access, Board, Operator, Site, User
+from mqhost.broker.authority import PLAIN_NAME
+from mqhost.link.boardconfig import Wish
+
+FOLDERS = BOARDS, OPERATORS = "boards", "operators"
+CONFIG, TOML = "config.json", "mqboard.toml"
+CA, CERT, KEY = "ca.pem", "cert.pem", "key.pem"
+# Keys of broker in the configuration that all boards share, which would contradict the user's own.
+_OWN = ("host", "port", "user", "password", "ca", "cert", "key", "server_name", "tls", "verify")
+
+
+def folder_of(user: User) -> str:
+    """Return the folder of that user's files, within the one that is made."""
+    return f"{BOARDS if isinstance(user, Board) else OPERATORS}/{user.name}"
+
+
+def file_of(user: User) -> str:
+    """Return the path of what is written here for the user, a password included."""
+    return f"{folder_of(user)}/{CONFIG if isinstance(user, Board) else TOML}"
+
+
+def snippet(user: User, access: Access, password: str) -> bytes:
+    """Return the text of that file; `password` is "" for who has a certificate."""
+    if isinstance(user, Board):
+        return _json(board_config(user, access, password))
+    assert isinstance(user, Operator)
+    return operator_toml(user, access.site, password).encode()
+
+
+def password_in(user: User, data: bytes) -> str:
+    """Return the password that such a file has in it; "" if there is none, or it is no such."""
+    try:
+        if isinstance(user, Board):
+            found = json.loads(data)["broker"]["password"]
+        else:
+            found = tomllib.loads(data.decode())["password"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def board_config(board: Board, access: Access, password: str) -> dict[str, Any]:
+    """Return the configuration of `board`, as far as it is known here."""
+    site = access.site
+    base = json.loads(json.dumps(dict(access.common)))
+    broker = {key: value for key, value in base.get("broker", {}).items() if key not in _OWN}
+    with_certificate = board.login == CERTIFICATE
+    wish = Wish(
+        server=f"[{site.host}]:{_port(board, site)}",
+        prefix=board.prefix,
+        username=None if with_certificate else board.name,
+    )
+    config = wish.config(
+        base | {"broker": broker},
+        broker_password=password,
+        ca=True,
+        cert=with_certificate,
+    )
+    if _is_address(site.host) and not site.server_cert:
+        config["broker"]["server_name"] = PLAIN_NAME
+    return {"prefix": board.prefix} | config
+
+
+def operator_toml(operator: Operator, site: Site, password: str) -> str:
+    """Return the text of mqboard.toml for `operator`."""
+    # TLS is said because mqboard would do without on the broker's own machine.
+    values: dict[str, Any] = {"server": site.host, "port": _port(operator, site), "tls": True}
+    values["ca"] = CA
+    if operator.login == CERTIFICATE:
+        values |= {"cert": CERT, "key": KEY}
+    else:
+        values |= {"username": operator.name, "password": password}
+    roles = ", ".join(operator.roles)
+    head = [
+        f"# {operator.name} at {site.host}: {roles} of {' '.join(operator.prefixes)}.",
+        "# For the folder that mqboard is started in, or ~/.config/mqboard; with the PEM files.",
+    ]
+    # JSON's texts and numbers are TOML's, too.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _port(user: User, site: Site) -> int:
+    return site.port if user.login == CERTIFICATE else site.password_port
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
