@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ci import bench as bench_
 from ci import docs as docs_
+from ci.docs import screens as screens_
 from mqhost import packages
 from mqhost.artifacts import artifact as artifact_
 from mqhost.build import board as boards_
@@ -282,6 +283,17 @@ def docs(_):
       ./invoke docs
     """
     say(docs_.write())
+
+
+@task(help={"output": "the folder for the pictures; docs/images by default"})
+@edge
+def screens(_, output=None):
+    """Make the pictures of the main commands anew, on simulated boards, where they have changed.
+
+    Examples:
+      ./invoke screens
+    """
+    screens_.write(Path(output) if output else screens_.IMAGES, say=say)
 
 
 @task(

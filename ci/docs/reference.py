@@ -115,8 +115,8 @@ def task_entries() -> Iterator[Entry]:
 def exit_codes() -> list[tuple[str, str]]:
     """Return the exit codes with what they mean: those of the errors, and what needs none."""
     found = {0: ["Done."], 130: ["Stopped with Ctrl-C, SIGTERM or SIGHUP."]}
-    for _, error in inspect.getmembers(errors, inspect.isclass):
-        if error.__bases__[0] is errors.ToolError:
+    for error in errors.ToolError.__subclasses__():
+        if error.__module__ == errors.__name__:
             found.setdefault(error.exit_code, []).append(inspect.cleandoc(error.__doc__ or ""))
     return [(str(code), " ".join(texts)) for code, texts in sorted(found.items())]
 

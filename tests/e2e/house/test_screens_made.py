@@ -1,0 +1,13 @@
+"""Makes the pictures of the main commands as ./invoke screens does, on real simulated boards."""
+
+from ci.docs import screens
+
+
+def test_every_picture_is_made(tmp_path):
+    said = []
+    written = screens.write(tmp_path, say=said.append)
+    assert [path.stem for path in written] == [shot.name for shot in screens.SHOTS]
+    text = {path.stem: path.read_text().replace("&#160;", " ") for path in written}
+    assert "crashes to look at: 1" in text["boards"] and "offline" in text["boards"]
+    assert "watchdog" in text["crash"] and "module gate" in text["crash"]
+    assert "1.4.0 → 1.5.0, confirmed in slot ota_1" in text["ota"]
