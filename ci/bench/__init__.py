@@ -33,6 +33,7 @@ GROUPS = (
     "mqtt",
     "powercuts",
     "config",
+    "deploy",
     "faults",
     "storage",
     "soak",

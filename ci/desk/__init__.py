@@ -69,6 +69,7 @@ class Desk:
         self.healthy = True  # False: the board never calls itself healthy
         self.connected = True  # False: no broker can be reached
         self.brokers = {"desk"}  # the names of those that can be
+        self.lost_apps: set[str] = set()  # ids of applications with which none is reached
         self.faults: list[BaseException] = []  # what on-board code let out, ever
         self.console = io.StringIO()  # what the board printed since its last boot
         self.installs: list[int] = []  # addresses of slots that were made the one to boot
@@ -279,7 +280,9 @@ class Life:
     @property
     def connected(self) -> bool:
         """Return whether there is a broker."""
-        return self._desk.connected and self.board.config.host in self._desk.brokers
+        settings = self.board.config
+        lost = settings.app.rpartition("/")[2] in self._desk.lost_apps
+        return self._desk.connected and settings.host in self._desk.brokers and not lost
 
     def add(self, name: str, start: Callable, vital: bool = True) -> None:
         """Run a task of the board's."""

@@ -18,7 +18,9 @@ from mqhost.flash.filesystem import BLOCK, PARAMETERS
 from mqhost.flash.partition import Partition
 from mqhost.sim.flash import Flash, PowerLost
 
-_TAKEN_OVER = ("rename", "mkdir", "stat", "remove")
+_TAKEN_OVER = ("rename", "mkdir", "remove")
+_FOLDER, _FILE = 0x4000, 0x8000  # the modes that os.stat tells
+_LFS_TYPE_DIR = 2  # lfs.h
 
 
 class Files:
@@ -68,8 +70,22 @@ class Files:
         module.__dict__.update(os.__dict__)
         for name in _TAKEN_OVER:
             module.__dict__[name] = self._function(name)
+        module.__dict__["rmdir"] = module.__dict__["remove"]
         module.__dict__["listdir"] = lambda path: self._do(lambda fs: fs.listdir(path))
+        module.__dict__["stat"] = lambda path: self._do(lambda fs: _stat(fs, path))
+        module.__dict__["statvfs"] = lambda path: self._do(_statvfs)
         return module
+
+    def walk(self, folder: str) -> list[str]:
+        """Return the paths, in `folder`, of all files below it."""
+        found = []
+        for name in self._do(lambda fs: fs.listdir(folder)):
+            path = f"{folder}/{name}"
+            if self._do(lambda fs, path=path: _stat(fs, path))[0] == _FOLDER:
+                found += [f"{name}/{inner}" for inner in self.walk(path)]
+            else:
+                found.append(name)
+        return found
 
     def _function(self, name: str) -> Callable:
         return lambda *paths: self._do(lambda fs: getattr(lfs, name)(fs.fs, *paths))
@@ -133,6 +149,18 @@ class _Context(UserContext):
 
 
 # With the functions below LittleFS's file objects: these close a file again that could not be.
+
+
+def _stat(filesystem: LittleFS, path: str) -> tuple[int, ...]:
+    facts = lfs.stat(filesystem.fs, path)
+    mode = _FOLDER if facts.type == _LFS_TYPE_DIR else _FILE
+    return (mode, 0, 0, 0, 0, 0, facts.size, 0, 0, 0)
+
+
+def _statvfs(filesystem: LittleFS) -> tuple[int, ...]:
+    count = filesystem.block_count
+    free = count - filesystem.used_block_count
+    return (BLOCK, BLOCK, count, free, free, 0, 0, 0, 0, 255)
 
 
 def _read(filesystem: LittleFS, path: str) -> bytes:

@@ -29,10 +29,12 @@ _ALIVE_S = const(10)  # so often the black box is told that we live
 # boards wait for years between two of them, and an idle board has the memory for the user.
 _COMMANDS = (
     "update",
+    "apps",
     "cancel",
     "clock",
     "config",
     "crash",
+    "deploy",
     "log",
     "modules",
     "rollback",
@@ -48,6 +50,7 @@ class Board:
     culprit = ""  # what ran when the boot before this one ended badly
     brokers = None  # mqboard.net.fallback, where there is another broker
     files = None  # mqboard.files.service.Files, while there is something to do with files
+    deploying = False  # an application arrives (mqboard.commands.deploy)
 
     def __init__(self, console, me, box, settings, supervisor, wifi, client, router, clock):
         self.console = console

@@ -30,6 +30,9 @@ class Config:
     trial = False  # this boot tries it, see mqboard.health.configtrial
     came_back = False  # the boot before tried another one, which failed
     kept = False  # NVS has this very one as the last good one
+    app = ""  # the folder of the application that runs (mqboard.apps); it adds to `modules`
+    app_trial = False  # this boot tries it, and
+    app_modules = ()  # the names of its modules
 
 
 def parse(text):

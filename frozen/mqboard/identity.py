@@ -37,10 +37,13 @@ class Identity:
         # A new configuration on trial, or the one that failed last, by the id of its command:
         # {"id", "state": "trial" or "failed", "code", "reason"}
         self.config = None
+        # The application: {"id", "name", "version", "state" (mqwire.app)}, and in "failed" the one
+        # that was gone back from: {"id", "name", "version", "code", "reason"}
+        self.app = None
 
     def trying(self):
-        """Return whether this boot tries a new configuration."""
-        return bool(self.config) and self.config["state"] == "trial"
+        """Return whether this boot tries a new configuration, or a new application."""
+        return any([tried and tried["state"] == "trial" for tried in (self.config, self.app)])
 
     def facts(self, rssi=None):
         """Return what the birth message says, as a dict; `rssi` in dBm, or None."""
@@ -64,7 +67,7 @@ class Identity:
             "rssi": rssi,
         }
         # Said when there is something to say.
-        for key in ("storage", "twin", "disabled", "config", "crashes"):
+        for key in ("storage", "twin", "disabled", "config", "app", "crashes"):
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         return facts

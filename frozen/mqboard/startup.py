@@ -64,6 +64,10 @@ def assemble():
     if me.storage:
         logger.error("filesystem %s", me.storage)
     settings = _load_config(store, me, logger)
+    if store.get("app"):
+        from mqboard.apps import boot  # boards without an application have the memory
+
+        boot.load(store, me, settings, logger)
     mark("configuration")
     me.confirm_s = settings.confirm_s
     if not settings.allow_downgrade:

@@ -56,7 +56,7 @@ def _find(board, spare, store):
     if board.identity.slot_state not in flash.CONFIRMED_STATES:
         raise _Refused("the running image is not confirmed yet, and goes back by itself if it must")
     if board.identity.trying():
-        raise _Refused("its configuration is on trial, and goes back by itself if it must")
+        raise _Refused("what it tries is not confirmed yet, and goes back by itself if it must")
     image = slots.image_hash(spare, store)
     if not image:
         raise _Refused("there is no image in the other slot")

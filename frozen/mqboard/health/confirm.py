@@ -1,5 +1,5 @@
-"""Waits until a boot is healthy, then reachable; confirms the image or the configuration that is on
-trial, or has the one before it come back.
+"""Waits until a boot is healthy, then reachable; confirms the image, the configuration or the
+application that is on trial, or has the one before it come back.
 
 The board runs this once, at first.
 """
@@ -22,19 +22,23 @@ _GOOD = "good_"  # and the slot's label: key in the store of what is known of th
 async def settle(board):
     """Wait until `board` is healthy and reachable; then keep its configuration, confirm its image.
 
-    An image or a configuration on trial that takes too long is rolled back instead.
+    What is on trial and takes too long is rolled back instead.
     """
     me = board.identity
     settings = board.config
     store = Store(NVS(NAMESPACE))
     trial = _Watch(board, Trial(store))
-    while board.supervisor.calm_s() < settings.health_s:
+    if settings.app_trial:
+        from mqboard.apps.trial import AppTrial  # as in startup
+
+        trial.app = AppTrial(board, store)
+    while board.supervisor.calm_s() < settings.health_s or trial.trouble():
         await trial.turn(False)
     mark("healthy")
     if me.mode == "normal":
         board.blackbox.healthy()
-    while not (board.client.connected and await board.prove()):
-        await trial.turn(True)
+    while not (board.client.connected and await board.prove() and not trial.trouble()):
+        await trial.turn(not trial.trouble())
     mark("reachable")
     board.log.debug("boot: %s", taken())
     if settings.text:  # None: settled once, and died then
@@ -48,6 +52,8 @@ async def settle(board):
 
         credentials.keep(settings, store, board.log)
     settings.text = None  # kept: nothing needs it any more
+    if settings.app_trial:
+        await _confirm_app(board, trial, store)
     on_trial = me.slot_state == "pending"
     if on_trial:
         try:
@@ -94,6 +100,14 @@ async def _keep_config(board, store):
             await board.restart("back to the last good configuration")
 
 
+async def _confirm_app(board, trial, store):
+    try:
+        await trial.app.confirm()
+    except (OSError, MemoryError) as error:
+        Trial(store).blame(codes.FLASH_ERROR, "it cannot be kept in NVS: %s" % error)
+        await board.restart("back to the previous application")
+
+
 def _check_update(board):
     """Raise whatever keeps this firmware from taking an update."""
     from mqboard.commands.update import make_receiver
@@ -131,6 +145,8 @@ def read_good(label, store):
 class _Watch:
     """Waits with what is on trial, and has the one before it come back when its time is over."""
 
+    app = None  # the mqboard.apps.trial.AppTrial of an application on trial
+
     def __init__(self, board, trial):
         self._board = board
         self._trial = trial
@@ -147,15 +163,28 @@ class _Watch:
             self._had_broker = True
             mark("broker")
         await asyncio.sleep(0.1)
-        trial = board.config.trial
+        trial = board.config.trial or self.app
         limit = board.config.confirm_s
         if trial:
             limit = min(limit, MAX_TRIAL_S)
+        lost = self.app.verdict() if self.app else ""
         late = ticks_diff(ticks_ms(), self._started) > limit * 1000
-        if late and (trial or board.identity.slot_state == "pending"):
+        if lost:
+            self._trial.blame(codes.UNHEALTHY, lost)
+        elif late and (trial or board.identity.slot_state == "pending"):
             code, reason = self._verdict(healthy)
-            self._trial.blame(code, "%s within %d s" % (reason, limit))
-            await board.restart("back to the last good configuration" if trial else "rollback")
+            trouble = self.trouble()
+            reason = "%s within %d s%s" % (reason, limit, trouble and ": " + trouble)
+            self._trial.blame(code, reason)
+        else:
+            return
+        if self.app:
+            await board.restart("back to the previous application")
+        await board.restart("back to the last good configuration" if trial else "rollback")
+
+    def trouble(self):
+        """Return what keeps the modules of an application on trial from being well, or ""."""
+        return self.app.trouble() if self.app else ""
 
     def _verdict(self, healthy):
         if not healthy:

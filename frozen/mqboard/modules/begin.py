@@ -3,7 +3,7 @@
 import os
 import sys
 
-from mqboard.modules import USER_PATH
+from mqboard.modules import user_path
 
 _SCRIPTS = ("/boot.py", "/main.py")
 # What is built in, and used by modules that are loaded when they are needed, so again and again.
@@ -51,7 +51,7 @@ def _begin(board, store):
     if board.identity.mode == "safe":
         return
     pin(BUILT_IN)
-    sys.path.extend(USER_PATH)  # see _boot.py
+    sys.path.extend(user_path(board.config.app))  # see _boot.py
     if named:
         board.modules.start()
     for path in () if "main" in named else _SCRIPTS:

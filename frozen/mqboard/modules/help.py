@@ -7,7 +7,8 @@ board.client      MQTT: await publish(topic, payload, qos=0, retain=False)
                   await subscribe(filter, handler), handler(topic, payload, retained)
                   async with messages(filter) as messages: async for topic, payload, retained in ...
                   events up and down, as in await up.wait()
-board.config      prefix: publish below it; zone_s: seconds that local time is ahead of UTC
+board.config      prefix: publish below it; zone_s: seconds that local time is ahead of UTC;
+                  app: the application's folder
 board.log         debug, info, warning, error(format, *arguments), exception(error, format, ...)
 board.reach       state: "no network", "no broker", "connected"; await changed()
 board.clock       now(), Unix seconds; trusted

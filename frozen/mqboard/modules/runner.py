@@ -1,9 +1,9 @@
 """Runs the modules that the configuration names, each as a task of the supervisor.
 
-A module is a file with `async def start(board, settings)` in USER_PATH, or frozen by the user, or
-one of ours (_OURS), which a file of the same name goes before. What one dies of stops nothing else:
-the supervisor starts it again after a pause. Files are loaded anew for each start, and forgotten
-with its end, so that the memory of what died is free and new code is taken.
+A module is a file with `async def start(board, settings)` in a folder of the user's (user_path), or
+frozen by the user, or one of ours (_OURS), which a file of the same name goes before. What one dies
+of stops nothing else: the supervisor starts it again after a pause. Files are loaded anew for each
+start, and forgotten with its end, so that the memory of what died is free and new code is taken.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import sys
 
 from micropython import const
 
-from mqboard.modules import USER_PATH
+from mqboard.modules import user_path
 from mqboard.router import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
@@ -34,6 +34,7 @@ class Module:
     starts = 0
     error = ""  # what it last died of, and where
     file = ""  # where it was found: a path, or _FIRMWARE
+    trace = ""  # the traceback of what it last died of, while an application is on trial
 
     def __init__(self, board, name, settings):
         self._board = board
@@ -54,6 +55,8 @@ class Module:
             if isinstance(error, MemoryError):
                 self._suspect()
             self.error = _short(error)
+            if self._board.config.app_trial:
+                self.trace = _trace(error)
             raise
         finally:
             entry = self._board.supervisor.find(self.task)
@@ -82,7 +85,7 @@ class Module:
         name = self.name
         if name.startswith("_"):  # _boot would make the filesystem anew: it cannot mount it twice
             raise ModuleError("a name that begins with _ is no module's")
-        if name in _OURS and not _has_file(name):
+        if name in _OURS and not _has_file(name, self._board.config.app):
             name = "mqboard.modules." + name
         module = __import__(name, None, None, ("start",))
         # A frozen module's begins without /, a built-in one has none.
@@ -96,7 +99,9 @@ class Module:
         """Run /boot.py and /main.py. Return the start() that they defined, or one that returns."""
         from mqboard.modules import script
 
-        paths = [path for path in script.PATHS if _is_there(path)]
+        app = self._board.config.app
+        app = app if app and _is_there(app + script.PATHS[-1]) else ""
+        paths = [app + path for path in script.PATHS if _is_there(app + path)]
         if not paths:
             raise ModuleError("there is no /main.py")
         self.file = paths[-1]
@@ -136,7 +141,9 @@ class Modules:
         named = board.config.modules
         self.all = [Module(board, name, named[name]) for name in sorted(named)]
         for module in self.all:
-            module.why = record.why(module.name)
+            # On trial an application is not blamed for what its modules did in the one before it.
+            if not (board.config.app_trial and record.crashes(module.name)):
+                module.why = record.why(module.name)
         self.announce()
 
     def start(self):
@@ -179,8 +186,8 @@ class Modules:
         self.record().forgive()
 
 
-def _has_file(name):
-    paths = ["%s/%s" % (folder, name) for folder in USER_PATH]
+def _has_file(name, app):
+    paths = ["%s/%s" % (folder, name) for folder in user_path(app)]
     return any([_is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
 
 
@@ -204,6 +211,13 @@ def _short(error):
         return _tidy(", ".join(lines[-1:] + places[-1:]).replace(",   ", ", "))[:_ERROR_MAX]
     except (MemoryError, ValueError):
         return type(error).__name__
+
+
+def _trace(error):
+    try:
+        return str(traceback(error), "utf-8")
+    except (MemoryError, ValueError):
+        return ""
 
 
 def _tidy(text):

@@ -49,7 +49,7 @@ def read_request(request, keys):
     try:
         data, signature, options = wire.unpack_request(request.body)
         if keys:
-            _check_signature(data, signature, keys)
+            check_signature(data, signature, keys)
         options = json.loads(str(options, "utf-8"))
         topic = options.get("topic")
         retry_failed = options.get("retry_failed") is True
@@ -65,8 +65,8 @@ def read_request(request, keys):
     return offer, topic
 
 
-def _check_signature(data, signature, keys):
-    """Raise Refusal unless one of `keys` signed the bytes `data`."""
+def check_signature(data, signature, keys):
+    """Raise Refusal unless one of `keys` signed the bytes `data`, of an offer or a manifest."""
     if not signature:
         raise Refusal(wire.BAD_SIGNATURE, "it is not signed")
     name = named_key(data)
@@ -102,7 +102,7 @@ def admit(offer, mine, slot):
         # The other slot is what the board goes back to if this image fails.
         raise Refusal(wire.UNCONFIRMED, "the running image is not confirmed yet")
     if mine.trying():
-        raise Refusal(wire.UNCONFIRMED, "its configuration is not confirmed yet")
+        raise Refusal(wire.UNCONFIRMED, "what it tries is not confirmed yet")
 
 
 def _check_blocks_topic(topic, prefix):

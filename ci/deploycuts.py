@@ -1,0 +1,292 @@
+"""Cuts the power at every flash operation of a deployment, from the first file to its confirmation.
+
+    the running application, a new one -> sweep -> how often power went, and what was lost by it
+
+On the desk (ci.desk), where files lie in a real LittleFS on the simulated flash. Whatever the cut,
+the board must, once power is back,
+
+  - come up with the old application or the new one, each of its files to the byte, and nothing
+    else in its folder; or with none, if there was none,
+  - settle, after going back by itself where the new one does not reach the broker,
+  - stay so over power cycles, and take the next application.
+
+Power also goes a second time, while the board recovers from the first.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ci.configcuts import in_time
+from ci.desk import PREFIX, Desk, Life, open_desk
+from ci.powercuts import TEARS, Bricked, Count, Cut, Image, make, nearly_full, settled
+from mqhost.link.exchange import split
+from mqhost.progress import Progress, silent
+from mqhost.signing.keys import SigningKey
+from mqhost.sim.bootloader import NothingBootable
+from mqhost.sim.flash import PowerLost
+from mqwire import command_topic
+from mqwire import update as wire
+
+_MOST_BOOTS = 8
+_MOST_OFFERS = 4
+_RESTART_SECONDS = 10  # of board time, that a reset takes at most
+_idents = itertools.count()  # of commands
+
+
+@dataclass(frozen=True)
+class App:
+    """An application: its `files` by path, and its manifest."""
+
+    files: dict[str, bytes]
+    manifest: bytes
+
+    @classmethod
+    def make(cls, desk: Desk, seq: int, content: dict[str, bytes], **changes: object) -> "App":
+        """Make one for `desk`; `changes` are keys of the manifest."""
+        rows = [
+            [path, len(data), hashlib.sha256(data).hexdigest()] for path, data in content.items()
+        ]
+        record: dict[str, object] = {"format": 1, "key": desk.key.public.id, "kind": "app"}
+        record |= {"name": "desk", "version": f"{seq}", "seq": seq, "committed": False}
+        record |= {"modules": {}, "files": sorted(rows)} | changes
+        return cls(content, json.dumps(record, separators=(",", ":")).encode())
+
+    @property
+    def id(self) -> str:
+        """Its id on the board."""
+        return hashlib.sha256(self.manifest).hexdigest()[:16]
+
+    def request(self, key: SigningKey, **options: object) -> bytes:
+        """Return the body of the command that offers it, signed with `key`."""
+        choices = json.dumps(options).encode()
+        return wire.pack_request(self.manifest, key.sign(self.manifest), choices)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A deployment: `flash` as it is before; `new` is deployed, or with None what was before the
+    running one is gone back to; `ends` are the applications (None: none at all) that it may end
+    with, the last one if power stays. `reaches`: the new one reaches the broker.
+    """
+
+    name: str
+    flash: bytes
+    new: App | None
+    ends: tuple[App | None, ...]
+    reaches: bool = True
+
+
+@dataclass
+class Deploy:
+    """Plays the host: offers `app` to the settled board and sends what it asks for, until the board
+    restarts; without one it asks the board to go back.
+    """
+
+    desk: Desk
+    app: App | None
+    options: dict = field(default_factory=dict)
+    told: dict = field(default_factory=dict)  # what the board answered last
+
+    async def __call__(self, life: Life) -> None:
+        """Do that."""
+        await in_time(life)
+        for _ in range(_MOST_OFFERS):
+            await self._ask(life)
+            if not self.app or "folder" not in self.told:
+                break
+            for number in self.told["missing"]:
+                path = sorted(self.app.files)[number]
+                with self.desk.files.open(f"{self.told['folder']}/{path}", "wb") as file:
+                    file.write(self.app.files[path])
+        if "window_s" in self.told:
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _ask(self, life: Life) -> None:
+        ident = f"{next(_idents):08x}"
+        command, body = "apps", json.dumps({"rollback": True} | self.options).encode()
+        if self.app:
+            command, body = "deploy", self.app.request(self.desk.key, **self.options)
+        start = len(life.said)
+        for message in split(body):
+            life.tell(command_topic(PREFIX, command, ident), message)
+        while True:
+            reply = await life.reply(ident, start)
+            if reply[0] & 0x80:
+                self.told = json.loads(reply[2:])
+                return
+            start = len(life.said)
+
+
+class Sweep:
+    """Tells stories to one desk board and cuts its power."""
+
+    def __init__(self, desk: Desk, seed: int = 0):
+        self.count = Count()
+        self._desk = desk
+        self._random = random.Random(seed)
+
+    def length(self, story: Story) -> int:
+        """Return how many flash operations a story has; raises Bricked if it does not end well."""
+        self._begin(story)
+        before = self._desk.flash.counters.operations
+        self._tell(story)
+        self._check(story.ends[-1:])
+        return self._desk.flash.counters.operations - before
+
+    def cut(self, story: Story, cut: Cut) -> None:
+        """Tell `story` with that cut, and count it."""
+        try:
+            self._cut(story, cut)
+        except (Bricked, NothingBootable, TimeoutError, RuntimeError, OSError) as error:
+            console = self._desk.console.getvalue()[-600:]
+            self.count.bricks.append(f"{story.name}, {cut}: {error!r}\n{console}")
+
+    def _cut(self, story: Story, cut: Cut) -> None:
+        self.count.cuts += 1
+        self._begin(story)
+        self._arm(cut.at, cut.tear)
+        self._tell(story)
+        if cut.again is not None:
+            self._desk.power_on()
+            self._arm(cut.again, cut.tear)
+            self._settle()
+        for _ in range(2):
+            self._desk.power_on()
+            self._settle()
+            self._check(story.ends)
+        last = next_app(self._desk)
+        self._deploy(last)
+        self._check((last,))
+
+    def _begin(self, story: Story) -> None:
+        self._desk.flash.restore(story.flash)
+        self._desk.power_on()
+        self._desk.faults.clear()
+        self._desk.lost_apps = {story.new.id} if story.new and not story.reaches else set()
+
+    def _arm(self, operations: int, tear: float | str) -> None:
+        flash = self._desk.flash
+        flash.noise = self._random if tear == "noise" else None
+        flash.cut_power_after(operations, 1.0 if isinstance(tear, str) else tear)
+
+    def _tell(self, story: Story) -> None:
+        """Play the story itself, until the board has settled again or power is lost."""
+        self._deploy(story.new)
+
+    def _deploy(self, app: App | None) -> None:
+        deploy = Deploy(self._desk, app)
+        if self._boot(deploy):
+            self._settle()
+        elif not isinstance(self._desk.end, PowerLost):
+            raise Bricked(f"the board answers {deploy.told}")
+
+    def _settle(self) -> None:
+        """Boot until the board has settled, or power is lost."""
+        for _ in range(_MOST_BOOTS):
+            if not self._boot(in_time):
+                return
+        raise Bricked("the board does not settle")
+
+    def _boot(self, script) -> bool:
+        """Boot once; return True if the board reset itself."""
+        reset = self._desk.run(script)
+        if self._desk.faults:
+            raise Bricked(f"on-board code let out {self._desk.faults[0]!r}")
+        if self._desk.files.formatted:
+            raise Bricked("the filesystem could not be mounted")
+        return reset
+
+    def _check(self, ends: tuple[App | None, ...]) -> None:
+        """Raise Bricked unless the board of the last boot runs one of these, whole."""
+        life = self._desk.life
+        assert life
+        told = life.board.identity.app
+        folder = life.board.config.app
+        running = next((end for end in ends if end and end.id == folder.rpartition("/")[2]), None)
+        if not running:
+            if folder or None not in ends:
+                raise Bricked(f"the board runs {told}")
+            return
+        if told["state"] != "confirmed":
+            raise Bricked(f"the application is not confirmed: {told}")
+        found = files_of(self._desk, folder)
+        if found != running.files:
+            raise Bricked(f"its files are {sorted(found)}, not {sorted(running.files)}, or differ")
+
+
+def files_of(desk: Desk, folder: str) -> dict[str, bytes]:
+    """Return all files in a folder of the board, by their paths in it."""
+    desk.end = None
+    desk.files.mount()
+    found = {}
+    for path in desk.files.walk(folder):
+        with desk.files.open(f"{folder}/{path}", "rb") as file:
+            found[path] = file.read()
+    return found
+
+
+def sweep(
+    folder: Path, cuts: int | None = None, seed: int = 0, progress: Progress = silent
+) -> Count:
+    """Cut the power at every flash operation of every story; with `cuts` only at so many of them,
+    by chance. `folder` is for the flash file. The same arguments make the same cuts.
+    """
+    desk = open_desk(folder / "deploycuts.flash")
+    chance = random.Random(seed)
+    all_cuts = [(story, cut) for story in stories(desk) for cut in _cuts(desk, story, chance)]
+    return make(all_cuts, Sweep(desk, seed), cuts, chance, progress)
+
+
+def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:
+    """Yield a cut at every operation with every tear, and one with another cut after it."""
+    length = Sweep(desk).length(story)
+    for at in range(length):
+        yield from (Cut(at, tear) for tear in TEARS)
+        yield Cut(at, chance.choice(TEARS), again=chance.randrange(min(length, 20)))
+
+
+def _files(seed: int) -> dict[str, bytes]:
+    """Return an application's files: some are the same in all of them, some are others in each."""
+    own = random.Random(seed)
+    return {
+        "pump.py": b"# the same in all\n" * 20,
+        "lib/driver.py": b"# %d\n" % seed + b"x = 1\n" * 200,
+        "data/table.bin": own.randbytes(5000),
+        f"only_{seed}.py": b"pass\n",
+    }
+
+
+def next_app(desk: Desk) -> App:
+    """Return the application that a board must take after all."""
+    return App.make(desk, 10, _files(10))
+
+
+def stories(desk: Desk) -> Iterator[Story]:
+    """Make the stories: the first application; another one; one that does not reach the broker;
+    back to the one before; and one that finds NVS about to be compacted.
+    """
+    desk.flash.program(desk.table.slots[0].offset, Image.make(desk, "1.0", b"firmware").app)
+    desk.run(settled)
+    none = desk.flash.snapshot()
+    old, new, dead = (App.make(desk, seq, _files(seq)) for seq in (1, 2, 3))
+    first = Story("the first", none, old, (None, old))
+    yield first
+    yield Story("a first one that does not reach the broker", none, dead, (None,), reaches=False)
+    Sweep(desk).length(first)
+    runs_old = desk.flash.snapshot()
+    second = Story("another one", runs_old, new, (old, new))
+    yield second
+    yield Story("one that does not reach the broker", runs_old, dead, (old,), reaches=False)
+    Sweep(desk).length(second)
+    runs_new = desk.flash.snapshot()
+    yield Story("the one before", runs_new, None, (new, old))
+    full = nearly_full(desk, runs_new)
+    third = App.make(desk, 4, _files(4))
+    yield Story("a third one, NVS nearly full", full, third, (new, third))
+    yield Story("a dead one, NVS nearly full", full, dead, (new,), reaches=False)

@@ -1,0 +1,59 @@
+"""Says what an application's manifest looks like, and which names and paths are possible in it, as
+far as both ends decide by it.
+
+A manifest is one JSON object. Like an offer it begins with its format and the name of the key that
+signs it (mqwire.offer), so that a board finds these before it parses the rest.
+"""
+
+from mqwire import WireError
+
+KIND = "app"  # the value of "kind": no offer of an image is taken for an application
+FORMAT = 1
+FOLDER = "/apps"  # on the board: an application's files are in FOLDER/<id>, it is in <id>.json
+ID_SIZE = 16  # hex digits: how the SHA-256 of the manifest's bytes begins
+MAX_WORD = 32  # characters of a name, and of a version
+MAX_PATH = 160  # bytes of UTF-8
+SCRIPT = "main.py"  # at an application's top it is the module `main`
+
+# States of an application, as the birth message has them.
+CONFIRMED = "confirmed"
+TRIAL = "trial"
+STOPPED = "stopped"  # the board is in safe mode
+MISSING = "missing"  # its files are gone
+NONE = "none"  # no application: the first one failed
+
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+_-"
+_NAME_MAX = 255  # bytes of one level, in LittleFS
+
+
+def check_word(text):
+    """Raise WireError unless `text` can be the name or the version of an application."""
+    if not text or len(text) > MAX_WORD:
+        raise WireError("it has %d characters; 1 to %d are possible" % (len(text), MAX_WORD))
+    for character in text:
+        if character not in _WORD:
+            raise WireError("it has a character in it that is no letter, digit, or . + - _")
+
+
+def check_path(path):
+    """Raise WireError unless `path` is that of a file within a folder: "lib/pump.py"."""
+    size = len(path.encode("utf-8", "surrogatepass"))
+    if not 0 < size <= MAX_PATH:
+        raise WireError("it has %d bytes; 1 to %d are possible" % (size, MAX_PATH))
+    for level in path.split("/"):
+        if level in ("", ".", ".."):
+            raise WireError("a level of it is empty, . or ..")
+        if len(level.encode("utf-8", "surrogatepass")) > _NAME_MAX:
+            raise WireError("a level of it has more than %d bytes" % _NAME_MAX)
+    for character in path:
+        if ord(character) < 0x20 or ord(character) == 0x7F or 0xD800 <= ord(character) < 0xE000:
+            raise WireError("it has a character in it that does not show")
+
+
+def module_files(name):
+    """Return the paths of files of which one makes a module of that name, in an application."""
+    if name == "main":
+        return (SCRIPT,)
+    path = name.replace(".", "/")
+    forms = (path + "/__init__.py", path + "/__init__.mpy", path + ".py", path + ".mpy")
+    return forms + tuple(["lib/" + form for form in forms])
