@@ -34,6 +34,7 @@ GROUPS = (
     "powercuts",
     "config",
     "deploy",
+    "auth",
     "faults",
     "storage",
     "soak",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -115,21 +115,28 @@ class Rig:
         return self.variant(CHANGED_VERSION, {CHANGED_MODULE: before + place + line + after})
 
     @contextlib.contextmanager
-    def board(self, slow: bool = False) -> Iterator[Running]:
+    def board(
+        self, slow: bool = False, prefix: str = PREFIX, auth_key: str = ""
+    ) -> Iterator[Running]:
         """Run a new board with the firmware in its first slot, nothing in the second; it is up.
 
         `slow`: its flash is as slow as that of an ESP32, and its second slot has to be erased.
+        Boards that run at once have other prefixes. `auth_key`: it takes commands with that only.
         """
-        flash = self.folder / "flash.bin"
+        name = prefix.replace("/", "-")
+        flash = self.folder / f"{name}.bin"
         flash.unlink(missing_ok=True)
-        config = default_config(PREFIX, self.broker.host, self.broker.port)
+        config = default_config(prefix, self.broker.host, self.broker.port)
+        if auth_key:
+            config["auth"] = {"key": auth_key}
         provision_flash(flash, self.firmware().flash, self.table, config)
         if slow:
             with flash.open("r+b") as file:
                 file.seek(self.table.slots[1].offset)
                 file.write(bytes(self.table.slots[1].size))
-        console = self.folder / "console.log"
-        with console.open("wb") as log, Session(self.settings) as session:
+        console = self.folder / f"{name}.log"
+        settings = replace(self.settings, prefix=prefix, auth_keys=(auth_key,))
+        with console.open("wb") as log, Session(settings) as session:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ci.bench.simboard", str(flash), *["slow"] * slow],
                 cwd=ROOT,

@@ -203,7 +203,10 @@ class Board:
         back = asyncio.Event()
         self.router.expect_ping(ident, back.set)
         topic = mqwire.command_topic(self.config.prefix, "ping", ident)
-        await self.client.publish(topic, mqwire.header(0, True))
+        ping = mqwire.header(0, True)
+        if self.router.guard:
+            ping = self.router.guard.sealed(topic, ping)
+        await self.client.publish(topic, ping)
         # In slices: what blocks the loop, however long, uses up one of them. What came meanwhile
         # is read in the next.
         for _ in range(_PROOF_TIMEOUT_S):

@@ -31,6 +31,7 @@ class Identity:
         self.reset_cause = "unknown"
         self.storage = None  # what is wrong with the filesystem
         self.twin = None  # the id of another board that has our prefix (mqboard.twins)
+        self.guard = None  # mqboard.auth.Guard, where commands need a tag
         self.crashes = 0  # boots that ended badly and that nobody has cleared
         self.failed = None  # the last failed update: {"image", "version", "code", "reason"}
         self.disabled = None  # {name: why} of modules that are not to run
@@ -70,6 +71,8 @@ class Identity:
         for key in ("storage", "twin", "disabled", "config", "app", "crashes"):
             if getattr(self, key):
                 facts[key] = getattr(self, key)
+        if self.guard:
+            facts["auth"] = self.guard.facts()
         return facts
 
     def birth(self, rssi=None):

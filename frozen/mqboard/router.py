@@ -1,11 +1,12 @@
 """Routes commands: from a message on <prefix>/mqb/cmd/# to a handler, and its replies back.
 
-`on_message` runs inside the MQTT reader: it refuses retained commands, drops duplicates, puts the
-parts of a long command together, and queues the whole. `run()` executes one command after the
-other, so that a slow one does not hold up the reader. What manages the board (ping, info, update,
-reset, cancel) has a queue of its own, `run(MANAGEMENT)`: it never waits behind an operator's work,
-however long that takes. So have files: a task runs their queue, by `drain(FILES)`, only while there
-is something in it. A file that is put is handed on message by message.
+`on_message` runs inside the MQTT reader: it refuses retained commands and, with a `guard`, those
+without a tag, drops duplicates, puts the parts of a long command together, and queues the whole.
+`run()` executes one command after the other, so that a slow one does not hold up the reader. What
+manages the board (ping, info, update, reset, cancel) has a queue of its own, `run(MANAGEMENT)`: it
+never waits behind an operator's work, however long that takes. So have files: a task runs their
+queue, by `drain(FILES)`, only while there is something in it. A file that is put is handed on
+message by message.
 """
 
 import asyncio
@@ -76,6 +77,8 @@ class Router:
     whether there will soon be some. `files()` returns the mqboard.files.service.Files.
     """
 
+    guard = None  # mqboard.auth.Guard, where commands need a tag
+
     @staticmethod
     def make_room():
         """Do nothing: nobody has told us how."""
@@ -140,6 +143,10 @@ class Router:
             # It would be executed again at every boot; nobody waits for the answer.
             self._log.warning("refused the retained command %s/%s", command, ident)
             return
+        if self.guard:
+            payload = self.guard.admit(self, command, ident, topic, payload)
+            if payload is None:
+                return
         try:
             sequence, last = mqwire.parse_header(payload)
         except mqwire.WireError as error:
@@ -158,6 +165,13 @@ class Router:
                 self._say_error(command, ident, _NO_MEMORY)
         else:
             self._collect(command, ident, tail, sequence, last, payload, entry[1])
+
+    def say_aside(self, command, ident, text):
+        """Answer what was not taken with an error, if there is not much else to say: who sends it
+        may send very many.
+        """
+        if len(self._queues[MANAGEMENT]) < _MAX_QUEUE // 2:
+            self._say(command, ident, (mqwire.error_topic, text))
 
     def remember(self, ident, make_topic, payload):
         """Keep the answer of command `ident`, if it is short, for when the command is repeated."""

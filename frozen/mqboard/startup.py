@@ -84,6 +84,11 @@ def assemble():
     board = Board(console, me, box, settings, supervisor, the_link, client, router, clock)
     if brokers:
         board.brokers = brokers
+    if settings.auth:
+        from mqboard.auth import Guard  # most boards leave it to their broker who may command them
+
+        key = settings.auth["key"]
+        me.guard = router.guard = Guard(key, board.announce, log.Logger("auth"))
     if before.crashed(me.reset_cause):
         board.culprit = before.running
         is_module = settings.modules and board.culprit.startswith("module ")

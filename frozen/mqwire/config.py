@@ -132,6 +132,8 @@ KEYS = (
     ("timezone", "text", "+00:00", "timezone"),
     ("log", "group", None, (("level", "text", "info", "level"), ("levels", "object", None, None))),
     ("modules", "object", None, None),
+    # Commands need a tag made with this key, see mqwire.auth.
+    ("auth", "object", None, (("key", "secret", ..., "authkey"),)),
 )
 
 PLAIN_PORT = 1883
@@ -147,5 +149,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 MAX_KEPT = 4000
 
 MAX_CREDENTIAL = 65535  # a user name, a password: MQTT writes a text's length in 16 bits
+# Of auth.key. Whoever hears a command can try keys until the tag is right: it has to be random.
+AUTH_KEY = (20, 200)
 MAX_SSID = 32  # IEEE 802.11
 PASSPHRASE = (8, 63)  # WPA2

@@ -6,6 +6,7 @@ It is apart from the table because an idle board needs neither, and constants of
 
 from mqwire import WireError
 from mqwire.config import (
+    AUTH_KEY,
     KEYS,
     LEAST_CONFIRM,
     LOG_LEVELS,
@@ -212,6 +213,9 @@ def _check(value, limit):
         check_credential(value)
     elif limit == "passphrase":
         _check_passphrase(value)
+    elif limit == "authkey":
+        if not AUTH_KEY[0] <= _size(value) <= AUTH_KEY[1]:
+            raise WireError("it has %d bytes; %d to %d are possible" % ((_size(value),) + AUTH_KEY))
     elif limit == "ssid":
         if not 0 < _size(value) <= MAX_SSID:
             raise WireError("it has %d bytes; 1 to %d are possible" % (_size(value), MAX_SSID))

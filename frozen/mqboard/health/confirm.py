@@ -10,7 +10,7 @@ from esp32 import NVS, Partition
 
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.config import write_back
-from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq
+from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq, parse
 from mqboard.phases import mark, taken
 from mqboard.update import slots
 from mqwire import codes, flash
@@ -40,6 +40,10 @@ async def settle(board):
     while not (board.client.connected and await board.prove() and not trial.trouble()):
         await trial.turn(not trial.trouble())
     mark("reachable")
+    if settings.trial and settings.auth and _key(store) != settings.auth["key"]:
+        # Who has mistyped it must be able to come back.
+        while not board.router.guard.proven:
+            await trial.turn(True, codes.UNREACHABLE, "no command came with its new auth.key")
     board.log.debug("boot: %s", taken())
     if settings.text:  # None: settled once, and died then
         await _keep_config(board, store)
@@ -108,6 +112,12 @@ async def _confirm_app(board, trial, store):
         await board.restart("back to the previous application")
 
 
+def _key(store):
+    """Return the key of commands in the last good configuration, None if there is none."""
+    last = parse(store.get("config", MAX_KEPT), dict) or {}
+    return (last.get("auth") or {}).get("key")
+
+
 def _check_update(board):
     """Raise whatever keeps this firmware from taking an update."""
     from mqboard.commands.update import make_receiver
@@ -154,7 +164,8 @@ class _Watch:
         self._had_network = False
         self._had_broker = False
 
-    async def turn(self, healthy):
+    async def turn(self, healthy, *verdict):
+        """Wait a moment; `verdict`: code and reason, where it is known what is waited for."""
         board = self._board
         if not self._had_network and board.link.connected():
             self._had_network = True
@@ -172,7 +183,7 @@ class _Watch:
         if lost:
             self._trial.blame(codes.UNHEALTHY, lost)
         elif late and (trial or board.identity.slot_state == "pending"):
-            code, reason = self._verdict(healthy)
+            code, reason = verdict or self._verdict(healthy)
             trouble = self.trouble()
             reason = "%s within %d s%s" % (reason, limit, trouble and ": " + trouble)
             self._trial.blame(code, reason)

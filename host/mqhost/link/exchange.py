@@ -11,6 +11,7 @@ import queue
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,14 +19,17 @@ from typing import Any, Protocol
 from paho.mqtt.client import MQTTMessageInfo
 
 import mqwire
-from mqhost.errors import BoardError, ToolError, UsageError
+from mqhost.errors import BoardError, RefusedError, ToolError, UsageError
 from mqhost.link.connection import Connection, Subscription
-from mqwire import names
+from mqhost.link.signer import nonce_of
+from mqwire import auth, names
 
 # What every board since the first MQBoard's says to a command that it does not know.
 _UNSUPPORTED = "Command '{}' not supported"
 
 PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
+# A command that was tagged for a nonce of before is tagged anew so many times.
+_RETAGS = 3
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,19 @@ def new_ident() -> str:
     return secrets.token_urlsafe(6)
 
 
-def split(payload: bytes) -> list[bytes]:
-    """Split `payload` into the messages of one command, each with its header."""
+def split(payload: bytes, room: int = 0) -> list[bytes]:
+    """Split `payload` into the messages of one command, each with its header and with `room` for
+    so many bytes more.
+    """
     if len(payload) > mqwire.MAX_BODY:
         raise UsageError(
             f"{len(payload):,} B are too many for one command; {mqwire.MAX_BODY:,} B is the most. "
             "Nothing was sent."
         )
-    count = max(1, -(-len(payload) // PART_SIZE))
+    size = PART_SIZE - room
+    count = max(1, -(-len(payload) // size))
     return [
-        mqwire.header(seq, seq == count - 1) + payload[seq * PART_SIZE : (seq + 1) * PART_SIZE]
+        mqwire.header(seq, seq == count - 1) + payload[seq * size : (seq + 1) * size]
         for seq in range(count)
     ]
 
@@ -82,6 +89,17 @@ class Owner(Protocol):
 
     def command_root(self) -> str:
         """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
+
+    def room(self) -> int:
+        """Return by how much `sealed` may make a message longer."""
+
+    def sealed(self, topic: str, message: bytes) -> bytes:
+        """Return `message` to `topic` with its tag, if the board wants one; RefusedError if we have
+        not its key. `topic` is that below the board's prefix.
+        """
+
+    def refusal(self) -> str:
+        """Say why the board takes no command from us."""
 
     def attach(self, exchange: "Exchange") -> None:
         """Tell `exchange` of every status from now on."""
@@ -118,6 +136,9 @@ class Exchange:
         self._generation = 0
         self._boot_id: Any = None
         self._answered = False
+        self._nonce = b""
+        self._refused = False  # for its tag
+        self._retags = 0
 
     def __enter__(self) -> "Exchange":
         self._session.connection.subscribe(self._subscription)
@@ -140,7 +161,7 @@ class Exchange:
         """
         root = self._session.command_root()
         self._topic = mqwire.command_topic(root, self._command, self.ident, self._tail)
-        self._messages = split(payload)
+        self._messages = split(payload, self._session.room())
         self._generation = self._session.connection.generation
         self._boot_id = (self._session.last_status or {}).get("boot_id")
         self._publish()
@@ -153,10 +174,16 @@ class Exchange:
             try:
                 failed, payload = self._arrived.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
+                if self._refused:
+                    raise RefusedError(self._session.refusal()) from None
                 return None
             self._answered = True
             if failed:
                 text = payload.decode("utf-8", "replace").strip()
+                if text == auth.NO_TAG:
+                    self._refused, self._answered = True, False
+                    self._tag_anew(self._session.last_status)
+                    continue
                 raise BoardError(self._explained(text))
             try:
                 seq, last = mqwire.parse_header(payload)
@@ -204,6 +231,10 @@ class Exchange:
         """Take a status: if somebody was away in between, send the unanswered command again."""
         if not status or status.get("state") != mqwire.ONLINE or not self._messages:
             return
+        if self._refused:
+            with suppress(RefusedError):  # we have not the key: then nothing will come
+                self._tag_anew(status)
+            return
         boot_id = status.get("boot_id")
         if self._boot_id is None:
             self._boot_id = boot_id
@@ -213,7 +244,8 @@ class Exchange:
         acknowledged = all(_acknowledged(info) for info in self._published)
         if away and acknowledged and not self._answered and boot_id == self._boot_id is not None:
             self._session.connection.debug("sending %s again", self.ident)
-            self._publish()
+            with suppress(RefusedError):  # it wants another key now, and will say so
+                self._publish()
 
     def _explained(self, text: str) -> str:
         """Return the error `text` of the board, with what a person makes of it."""
@@ -227,10 +259,25 @@ class Exchange:
             "than this tool, or another. Update it with mqboard ota, or over USB: invoke flash."
         )
 
+    def _tag_anew(self, status: dict[str, Any] | None) -> None:
+        """Send the command, which was refused for its tag, again if there is another nonce than
+        that it was made with.
+        """
+        if nonce_of(status) not in (b"", self._nonce) and self._retags < _RETAGS:
+            self._refused = False
+            self._retags += 1
+            self._boot_id = (status or {}).get("boot_id")
+            self._publish()
+
     def _publish(self) -> None:
-        self._session.connection.debug("> %s in %d messages", self._topic, len(self._messages))
+        session = self._session
+        session.connection.debug("> %s in %d messages", self._topic, len(self._messages))
+        self._nonce = nonce_of(session.last_status)
+        # A board hears its own root, where there is one, as its prefix.
+        topic = mqwire.command_topic(session.prefix, self._command, self.ident, self._tail)
         self._published = [
-            self._session.connection.publish(self._topic, message) for message in self._messages
+            session.connection.publish(self._topic, session.sealed(topic, message))
+            for message in self._messages
         ]
 
     def _on_reply(self, payload: bytes, retained: bool) -> None:

@@ -20,6 +20,7 @@ from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
 from mqhost.link.roster import Status, look_for, parse_status
 from mqhost.link.settings import Settings
+from mqhost.link.signer import Signer
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
@@ -49,6 +50,8 @@ class Session:
         self.connection = connection or Connection(settings, debug)
         self._shared = connection is not None
         self._address = Address(self.prefix, settings.id)
+        self._signer = Signer(*settings.auth_keys)
+        self._asked = False
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
@@ -205,6 +208,29 @@ class Session:
     def command_root(self) -> str:
         """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
         return self._address.root()
+
+    def room(self) -> int:
+        """Return by how much `sealed` may make a message longer. Waits for the first status, which
+        says whether it does, if we have a key.
+        """
+        if self._signer.room and not self._asked:
+            self._asked = True
+            self.status()
+        return self._signer.room
+
+    def sealed(self, topic: str, message: bytes) -> bytes:
+        """Return `message` to `topic` with its tag, if the board wants one; RefusedError if we have
+        not its key.
+        """
+        return self._signer.sealed(self._status, topic, message)
+
+    def refusal(self) -> str:
+        """Say why the board takes no command from us."""
+        return self._signer.refusal(self._status)
+
+    def learn_key(self, key: str) -> None:
+        """Tag commands with `key`, too, for a board that has that one."""
+        self._signer.learn(key)
 
     def attach(self, exchange: Exchange) -> None:
         """Remember an exchange that waits for its reply, to send its command again if need be."""

@@ -1,7 +1,7 @@
 """Finds out where the broker is and which board is meant: the connection settings of the tool.
 
 Resolved once, from the command line's options, then `MQBOARD_*` environment variables, then
-`mqboard.toml`, then defaults; checked and frozen. The password has no option on purpose: a command
+`mqboard.toml`, then defaults; checked and frozen. Secrets have no options on purpose: a command
 line is visible to every user of the machine.
 """
 
@@ -15,7 +15,16 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.link import schema
-from mqhost.link.settingsfile import BROKER_KEYS, FILE, SECRETS, Files, Values, Warn, password
+from mqhost.link.settingsfile import (
+    AUTH_KEY,
+    BROKER_KEYS,
+    FILE,
+    SECRETS,
+    Files,
+    Values,
+    Warn,
+    password,
+)
 from mqwire import WireError, names, rules
 from mqwire import config as limits
 
@@ -44,7 +53,8 @@ class Settings:
     file that replaces the system's certificates; `cert` and `key` are the client's. `id` is how the
     board's hardware id begins, where several boards have the prefix. `many`: instead of one prefix,
     the prefixes and patterns of many boards. `timeout` is in seconds: how long a silent board is
-    waited for. `chosen`: somebody has said which broker.
+    waited for. `chosen`: somebody has said which broker. `auth_keys` are those of boards that take
+    commands with their key only; which one is a board's it says itself.
     """
 
     server: str = "127.0.0.1"
@@ -61,6 +71,7 @@ class Settings:
     path: str = ""
     many: tuple[str, ...] = ()
     chosen: bool = field(default=True, compare=False)
+    auth_keys: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
@@ -87,6 +98,8 @@ class Settings:
             raise UsageError(f"{self.id!r:.40} is no hardware id: digits and letters, as in info.")
         for name in ("server", "username", "password"):
             as_utf8(getattr(self, name), name)
+        for key in self.auth_keys:
+            as_utf8(key, AUTH_KEY)
         for name in ("username", "password"):
             try:
                 rules.check_credential(getattr(self, name))
@@ -138,7 +151,11 @@ class Settings:
         found.take(_from_environment(environment), "MQBOARD_… variables", False)
         for file in files.all:
             found.take(file.values, str(file.path), True)
-        return cls(**found.values, chosen=bool({"server", "port"} & set(found.values)))
+        found.values.pop(AUTH_KEY, None)  # whatever is known counts, not only that of one board
+        keys = [environment.get("MQBOARD_AUTH_KEY", ""), *files.auth_keys()]
+        chosen = bool({"server", "port"} & set(found.values))
+        found.values["auth_keys"] = tuple(dict.fromkeys(filter(None, keys)))
+        return cls(**found.values, chosen=chosen)
 
 
 class _Found:

@@ -27,10 +27,11 @@ Warn = Callable[[str], None]
 BROKER_KEYS = ("server", "port", "username", "password", "tls", "ca", "cert", "key")
 # The password itself, or where it is.
 SECRETS = ("password", "password_env", "password_command")
+AUTH_KEY = "auth_key"  # that of a board, or of all
 _BROKER_KEYS = (*BROKER_KEYS, *SECRETS[1:])
-_BOARD_KEYS = ("prefix", "broker", "id")
+_BOARD_KEYS = ("prefix", "broker", "id", AUTH_KEY)
 _GROUP_KEYS = ("boards", "broker")
-FLAT_KEYS = (*_BROKER_KEYS, "broker", "prefix", "id", "to", "group", "timeout")
+FLAT_KEYS = (*_BROKER_KEYS, "broker", "prefix", "id", "to", "group", "timeout", AUTH_KEY)
 _TABLES = {"brokers": _BROKER_KEYS, "boards": _BOARD_KEYS, "groups": _GROUP_KEYS}
 _PATHS = ("ca", "cert", "key")
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -69,11 +70,12 @@ class SettingsFile:
 
     def told(self) -> str:
         """Return the sentence for a file whose secrets others can read, "" if there is none."""
-        has_secret = any("password" in values for values in (self.values, *self.brokers.values()))
+        tables = self.values, *self.brokers.values(), *self.boards.values()
+        has_secret = any({"password", AUTH_KEY} & values.keys() for values in tables)
         if not has_secret or not self.path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             return ""
         return (
-            f"{self.path} has a password in it, and others on this machine can read it: "
+            f"{self.path} has a secret in it, and others on this machine can read it: "
             f"chmod 600 {shlex.quote(str(self.path))}"
         )
 
@@ -89,6 +91,11 @@ class Files:
             found.append(SettingsFile.read(own, own=True))
         self.all = tuple(found)
         self._folder = folder
+
+    def auth_keys(self) -> list[str]:
+        """Return the keys of boards that take commands with their key only; "" is none."""
+        tables = (table for file in self.all for table in (file.values, *file.boards.values()))
+        return [str(table.get(AUTH_KEY, "")) for table in tables]
 
     def names(self, table: str) -> list[str]:
         """Return the names that there are in `table`: brokers, boards or groups."""

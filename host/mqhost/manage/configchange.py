@@ -9,7 +9,7 @@ import json
 import queue
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from mqhost.link.session import Session, Status
 from mqhost.link.settings import command_line
 from mqhost.manage.configuration import Configuration, fetch
 from mqwire.config import MAX_KEPT, PLAIN_PORT, TLS_PORT
+from mqwire.secrets import is_placeholder
 
 SETTLE, SEND, TRY = "settle", "send", "try"  # the stages
 _SETTLE_SECONDS = 60.0  # that a board is waited for which has just started
@@ -74,6 +75,7 @@ def change(
             places.append(_place(session, stack.enter_context(there)))
         news: queue.SimpleQueue[tuple[Session, Status]] = queue.SimpleQueue()
         for each in places:
+            each.learn_key(_new_key(new))
             each.watch_status(functools.partial(_note, news, each))
         report(SEND)
         trial = _send(session, old, new)
@@ -165,6 +167,7 @@ def _wait(
         state = status.get("config")
         state = state if isinstance(state, dict) else {}
         if state.get("state") == "trial":
+            _prove_key(place, status)
             continue
         if state.get("id") == trial.ident:
             raise WentBack(
@@ -181,6 +184,20 @@ def _wait(
             f"{session.prefix} is back with its old configuration, and why is not known: it may "
             "have lost power in the very moment. Try again."
         )
+
+
+def _prove_key(place: Session, status: Status) -> None:
+    """Send the board a command: a new auth.key is confirmed only when somebody has shown it."""
+    if "auth" in status:
+        with suppress(RefusedError, BoardError, SilentBoardError):
+            place.request("ping")
+
+
+def _new_key(new: dict[str, Any] | None) -> str:
+    """Return the auth.key that the board gets in the configuration `new`; "" if that is none."""
+    table = (new or {}).get("auth")
+    key = table.get("key") if isinstance(table, dict) else None
+    return key if isinstance(key, str) and not is_placeholder(key) else ""
 
 
 def _silence(session: Session, trial: _Trial, waited: float) -> SilentBoardError:
