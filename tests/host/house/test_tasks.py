@@ -81,5 +81,6 @@ def test_the_broker_task_serves_until_ctrl_c():
 
 def test_every_document_is_named_in_the_readme():
     text = (ROOT / "README.md").read_text().partition("## Where to go next")[2]
-    for path in (ROOT / "docs").glob("*.md"):
-        assert f"- [docs/{path.name}](docs/{path.name}): " in text
+    for path in (ROOT / "docs").rglob("*.md"):
+        name = path.relative_to(ROOT).as_posix()
+        assert f"- [{name}]({name}): " in text
