@@ -1,6 +1,6 @@
 """Carries out the commands: opens a session, makes the request, prints the answer.
 
-These are the functions behind `mqboard …` and behind the Invoke tasks of the same name. They print
+These are functions behind `mqboard …` and behind the Invoke tasks of the same name. They print
 results to the console they are given and raise ToolError; the edge that called them prints that.
 """
 
@@ -15,9 +15,10 @@ from rich.console import Console
 import mqwire
 from mqhost.cli.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
 from mqhost.cli.printing import Output, clean, json_text, say
-from mqhost.errors import SilentBoardError, ToolError, UsageError
+from mqhost.errors import ToolError, UsageError
+from mqhost.link.roster import offline_text
 from mqhost.link.session import Session
-from mqhost.link.settings import Settings, as_utf8
+from mqhost.link.settings import Settings
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
 from mqhost.paths import BUILD, need_checkout
@@ -70,41 +71,18 @@ _UNITS = {
 }
 
 
-def run_eval(settings: Settings, code: str, output: Output, *, debug: Debug = None) -> None:
-    """Evaluate `code` on the board and write to `output` what comes back, as it comes."""
-    source = as_utf8(code, "the code")
+def print_eval(session: Session, source: bytes, output: Output) -> None:
+    """Evaluate `source` on the board and write to `output` what comes back, as it comes."""
     ending = b"\n"
-    with Session(settings, debug=debug) as session:
-        try:
-            for part in session.stream("eval", source):
-                output.write(part)
-                output.flush()
-                ending = part[-1:] or ending
-        finally:
-            if ending != b"\n":
-                output.write(b"\n")
-                output.flush()
-
-
-def run_info(
-    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
-) -> None:
-    """Ask the board who it is and how it is doing, and print it."""
-    with Session(settings, debug=debug) as session:
-        print_facts(console, session.request_json("info"), as_json)
-
-
-def run_status(
-    settings: Settings, console: Console, *, as_json: bool = False, debug: Debug = None
-) -> None:
-    """Print the board's retained status; SilentBoardError when there is none, or it is offline."""
-    with Session(settings, debug=debug) as session:
-        absent = absence(session)
-        status = session.last_status
-    if status is not None:
-        print_facts(console, status, as_json)
-    if absent:
-        raise SilentBoardError(absent)
+    try:
+        for part in session.stream("eval", source):
+            output.write(part)
+            output.flush()
+            ending = part[-1:] or ending
+    finally:
+        if ending != b"\n":
+            output.write(b"\n")
+            output.flush()
 
 
 def run_ota(
@@ -209,7 +187,8 @@ def absence(session: Session) -> str:
     status = session.status()
     if status is None:
         return session.nobody()
-    return "" if status.get("state") == mqwire.ONLINE else f"{session.prefix} is offline."
+    online = status.get("state") == mqwire.ONLINE
+    return "" if online else f"{session.prefix} is {offline_text(status)}."
 
 
 def _fact(key: str, value: Any) -> str:

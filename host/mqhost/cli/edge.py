@@ -3,17 +3,21 @@
 main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mqhost.cli.printing import clean_lines
+from mqhost.cli.printing import Output, board_output, clean_lines
 
 if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it
     from rich.console import Console
 
+    from mqhost.link.connection import Connection
     from mqhost.link.session import Session
     from mqhost.link.settings import Settings
 
@@ -27,7 +31,23 @@ raw_option = click.option(
 
 
 class CommandGroup(click.Group):
-    """Lists its commands with the whole first sentence of each one's help, folded and not cut."""
+    """Lists its commands with the whole first sentence of each one's help, folded and not cut.
+
+    `default`: the one that is meant where none is given, with the group's own options.
+    """
+
+    def __init__(self, name: str | None = None, *, default: str = "", **options: Any) -> None:
+        super().__init__(name, invoke_without_command=bool(default), **options)
+        self._default = default
+
+    def invoke(self, ctx: click.Context) -> Any:
+        found = super().invoke(ctx)
+        if ctx.invoked_subcommand is None and self._default:
+            command = self.commands[self._default]
+            with click.Context(command, parent=ctx, info_name=self._default) as inner:
+                inner.params = dict(ctx.params)
+                command.invoke(inner)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -63,6 +83,32 @@ class Edge:
         from mqhost.link.session import Session
 
         return Session(self.settings, debug=self.debug)
+
+    @contextmanager
+    def connection(self) -> "Iterator[Connection]":
+        """Connect to the broker while the `with` block runs, for what is about many boards."""
+        from mqhost.link.connection import Connection
+
+        connection = Connection(self.settings, self.debug)
+        connection.connect()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def output(self, raw: bool = False) -> Output:
+        """Return where to write what a board prints; see printing.board_output."""
+        return board_output(raw)
+
+    def text_argument(self, text: str) -> str:
+        """Return `text`, or for "-" what is on standard input, which is read once."""
+        if text != "-":
+            return text
+        return self._standard_input
+
+    @cached_property
+    def _standard_input(self) -> str:
+        return sys.stdin.read()
 
 
 def to_stderr(line: str) -> None:

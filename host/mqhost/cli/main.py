@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; the `mqboard` script calls this."""
     try:
         with ended_like_ctrl_c():
-            cli.main(arguments, prog_name="mqboard", standalone_mode=False)
+            ended = cli.main(arguments, prog_name="mqboard", standalone_mode=False)
     except ToolError as error:
         to_stderr(str(error))
         return error.exit_code
@@ -72,4 +72,4 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
-    return 0
+    return ended if isinstance(ended, int) else 0  # what click.exceptions.Exit was raised with

@@ -44,8 +44,19 @@ class Listing:
         return [row for rows in self.sections for row in rows]
 
 
+class Kept(Console):
+    """A console whose tables nobody has seen yet: they are to be shown together with others."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.listings: list[Listing] = []
+
+
 def show(console: Console, listing: Listing, as_json: bool = False) -> None:
     """Print `listing` on `console`, whole; or its record."""
+    if isinstance(console, Kept):
+        console.listings.append(listing)
+        return
     if as_json:
         say(console, json_text(listing.record))
         return

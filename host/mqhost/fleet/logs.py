@@ -50,16 +50,17 @@ class LogLine:
 
 
 class Logs:
-    """The lines of all boards whose prefix matches `pattern` while the `with` block runs, for ever.
+    """The lines of all boards whose prefix matches one of `patterns` while the `with` block runs,
+    for ever.
 
     Raises UsageError for a pattern that is none, BrokerError when the broker does not let us
     listen.
     """
 
-    def __init__(self, connection: Connection, pattern: str) -> None:
+    def __init__(self, connection: Connection, *patterns: str) -> None:
         self._connection = connection
-        filters = [one + _LOG for one in prefix_filters(pattern)]
-        self._subscription = Wide(f"the logs of {pattern}", filters, self._hear)
+        found = {one + _LOG: None for pattern in patterns for one in prefix_filters(pattern)}
+        self._subscription = Wide(f"the logs of {', '.join(patterns)}", list(found), self._hear)
         self._arrived: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
 
     def __enter__(self) -> Iterator[LogLine]:

@@ -9,12 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import mqwire
-from mqhost.link.roster import Sighting
+from mqhost.link.roster import Sighting, told_time
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
-
-# No clock of a board is right that says less, or more.
-_FIRST_TIME, _LAST_TIME = 1_600_000_000, 1 << 33
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Presence:
     def of(cls, prefix: str, sighting: Sighting) -> "Presence":
         """Make it from what was last said at `prefix`."""
         status = sighting.status
-        since = _time(status.get("at")) or sighting.heard_at
+        since = told_time(status) or sighting.heard_at
         online = status.get("state") == mqwire.ONLINE
         return cls(prefix, online, since, status, tuple(_remarks(status, online)))
 
@@ -47,13 +44,6 @@ class Presence:
         """Return it for scripts: the status as it came, with prefix and time."""
         since = self.since and datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds")
         return self.status | {"prefix": self.prefix, "since": since}
-
-
-def _time(said: Any) -> float | None:
-    """Return what a board says as a Unix time, if it can be one."""
-    if isinstance(said, (int, float)) and _FIRST_TIME < said < _LAST_TIME:
-        return float(said)
-    return None
 
 
 def _remarks(status: dict[str, Any], online: bool) -> list[str]:

@@ -9,8 +9,9 @@ import difflib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import mqwire
@@ -21,6 +22,8 @@ from mqwire import names
 Status = dict[str, Any]
 
 ALL = "#"
+# No clock of a board is right that says less, or more.
+_FIRST_TIME, _LAST_TIME = 1_600_000_000, 1 << 33
 _DEEPEST = (mqwire.MAX_PREFIX + 1) // 2  # levels, of one character each
 _STATUS = mqwire.status_topic("")
 # Retained messages follow the subscription; when nothing came for so long, that was all.
@@ -38,7 +41,8 @@ class Sighting:
 
 
 class Roster:
-    """The statuses at prefixes that match `pattern`, kept up to date while the `with` block runs.
+    """The statuses at prefixes that match `pattern`, or one of several, kept up to date while the
+    `with` block runs.
 
     `changed(prefix)` is called after each, in the network thread. Raises UsageError for a pattern
     that is none, BrokerError when the broker does not let us listen.
@@ -47,11 +51,13 @@ class Roster:
     def __init__(
         self,
         connection: Connection,
-        pattern: str = ALL,
+        pattern: str | Sequence[str] = ALL,
         changed: Callable[[str], None] = lambda prefix: None,
     ) -> None:
-        name = f"the statuses of {pattern}"
-        self._subscription = Wide(name, status_filters(pattern), self._hear)
+        patterns = (pattern,) if isinstance(pattern, str) else pattern
+        name = f"the statuses of {', '.join(patterns)}"
+        filters = {filter_: None for one in patterns for filter_ in status_filters(one)}
+        self._subscription = Wide(name, list(filters), self._hear)
         self._connection = connection
         self._changed = changed
         self._news = threading.Condition()
@@ -155,6 +161,22 @@ def look_for(connection: Connection, prefix: str) -> list[str]:
             return nearest(prefix, roster.settle())
     except BrokerError:
         return []
+
+
+def told_time(status: Status) -> float | None:
+    """Return the Unix time at which a board said this status, if it says one that can be."""
+    at = status.get("at")
+    return float(at) if isinstance(at, (int, float)) and _FIRST_TIME < at < _LAST_TIME else None
+
+
+def offline_text(status: Status) -> str:
+    """Say that a board is offline, since when as far as that is known, and why.
+
+    When a board just vanished its broker does not tell: a will has no time.
+    """
+    at = told_time(status)
+    since = f" since {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else ""
+    return f"offline{since} ({status.get('reason', 'no reason known')!s:.60})"
 
 
 def parse_status(payload: bytes) -> Status | None:

@@ -18,7 +18,7 @@ from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.link.address import Address
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
-from mqhost.link.roster import Status, look_for, parse_status
+from mqhost.link.roster import Status, look_for, offline_text, parse_status
 from mqhost.link.settings import Settings
 from mqhost.link.signer import Signer
 
@@ -171,8 +171,8 @@ class Session:
             return SilentBoardError(f"{text}. {self.nobody()}")
         if status.get("state") == mqwire.OFFLINE:
             return SilentBoardError(
-                f"{text}: the board is offline, says the broker "
-                f"({status.get('reason', 'no reason known')!s:.60}). Check its power and network."
+                f"{text}: the board is {offline_text(status)}, says the broker. Check its power "
+                "and network."
             )
         return SilentBoardError(
             f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,10 @@ class Settings:
                 f'prefix = "esp32/test" in {FILE}.'
             )
         return self.prefix
+
+    def for_one(self, prefix: str) -> "Settings":
+        """Return the same for the board at `prefix`."""
+        return replace(self, prefix=prefix, id="", many=())
 
     @classmethod
     def resolve(

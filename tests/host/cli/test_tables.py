@@ -18,13 +18,16 @@ from ci.bench import Figure
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
-from mqhost.cli import demo, main, show, tables
+from mqhost.cli import demo, main, many, show, tables
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import crash as crash_command
+from mqhost.cli.manage import info as info_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.tables import Listing
+from mqhost.errors import SilentBoardError
+from mqhost.fleet.many import Answer
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
 from mqhost.manage import modules
@@ -62,6 +65,14 @@ LISTINGS = {
         "demo",
     ),
     "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
+    "info_listing": (
+        lambda: info_command.info_listing({LONG: {"heap_free": 1000, "uptime_s": 61}}),
+        "mqboard info",
+    ),
+    "answers_listing": (
+        lambda: many.answers_listing([Answer(LONG, error=SilentBoardError("It is gone."))]),
+        "mqboard clock",
+    ),
     "values_listing": (
         lambda: config_command.values_listing({"prefix": LONG}),
         "mqboard config get",

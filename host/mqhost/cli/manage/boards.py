@@ -15,7 +15,6 @@ from mqhost.cli.printing import json_text, say
 from mqhost.cli.tables import Listing, render, show
 from mqhost.errors import SilentBoardError, UsageError
 from mqhost.fleet.presence import Presence
-from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL, Roster
 
 _COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
@@ -25,15 +24,18 @@ _REDRAW_S = 0.2  # what comes within that time is drawn together
 
 
 @click.command("boards")
-@click.argument("pattern", default=ALL)
+@click.argument("pattern", required=False)
 @json_option
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C; with --json a line for each news.")
 @click.option("--forget", is_flag=True, help="Have the broker forget those that are offline.")
 @click.pass_obj
-def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget: bool) -> None:
+def boards_command(
+    edge: Edge, pattern: str | None, as_json: bool, watch: bool, forget: bool
+) -> None:
     """List the boards that the broker knows, online or not, and how they are.
 
-    PATTERN picks prefixes: + stands for one level, as in farm/+, and # for all from there on.
+    PATTERN picks prefixes: + stands for one level, as in farm/+, and # for all from there on;
+    without it --prefix or --group may.
     "since" is known of who took its leave; of who just vanished, the broker does not say when.
     With --forget those that the broker has forgotten now are listed; one that comes back is known
     again.
@@ -44,29 +46,25 @@ def boards_command(edge: Edge, pattern: str, as_json: bool, watch: bool, forget:
       mqboard boards 'farm/+' --watch
       mqboard boards 'farm/old-pump' --forget
     """
-    if forget and (watch or pattern == ALL):
-        raise UsageError("--forget wants a PATTERN of the boards that are no more, and no --watch.")
     settings = edge.settings
+    patterns = (pattern,) if pattern else settings.many or (ALL,)
+    if forget and (watch or ALL in patterns):
+        raise UsageError("--forget wants a PATTERN of the boards that are no more, and no --watch.")
     news: queue.SimpleQueue[str] = queue.SimpleQueue()
-    connection = Connection(settings, edge.debug)
-    connection.connect()
-    try:
-        with Roster(connection, pattern, news.put) as roster:
-            if watch:
-                _watch(edge, roster, news, as_json)
-            roster.settle()
-            boards = presences(roster)
-            if forget:
-                boards = [board for board in boards if not board.online]
-                roster.forget([board.prefix for board in boards])
-    finally:
-        connection.close()
+    with edge.connection() as connection, Roster(connection, patterns, news.put) as roster:
+        if watch:
+            _watch(edge, roster, news, as_json)
+        roster.settle()
+        boards = presences(roster)
+        if forget:
+            boards = [board for board in boards if not board.online]
+            roster.forget([board.prefix for board in boards])
     if boards or as_json:
         show(edge.console, presence_listing(boards), as_json)
     elif forget:
-        say(edge.console, f"No board at {pattern} is offline: nothing to forget.")
+        say(edge.console, f"No board at {' or '.join(patterns)} is offline: nothing to forget.")
     if not boards and not forget:
-        where = "" if pattern == ALL else f" at {pattern}"
+        where = "" if ALL in patterns else f" at {' or '.join(patterns)}"
         raise SilentBoardError(
             f"No board{where} has announced itself at the broker {settings.where}. Is it this "
             "broker, and do its access rules let you read there?"

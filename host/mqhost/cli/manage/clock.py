@@ -4,11 +4,12 @@ import click
 
 from mqhost.cli.commands import clock_text
 from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say
 from mqhost.manage.clock import BoardClock, read_clock, set_clock
 
 
-@click.command("clock")
+@click.command("clock", cls=ForMany, changes=("setting",))
 @click.option("--set", "setting", is_flag=True, help="Set it to this machine's time first.")
 @json_option
 @click.pass_obj

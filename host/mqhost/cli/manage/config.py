@@ -10,6 +10,7 @@ from rich.console import Console
 
 from mqhost.cli.display import Display
 from mqhost.cli.edge import CommandGroup, Edge, json_option
+from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.cli.tables import Listing, show
@@ -42,7 +43,7 @@ def config_command() -> None:
     """
 
 
-@config_command.command("get")
+@config_command.command("get", cls=ForMany)
 @click.argument("key", required=False)
 @json_option
 @click.pass_obj

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.edge import CommandGroup, Edge, json_option
+from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.manage.crash import Crash, clear_crashes, list_crashes, show_crash
@@ -14,19 +15,16 @@ _TOLD_EVERY_S = 10  # so often a board notes how long it has been up
 _COLUMNS = ("crash", "times", "how it ended", "what ran", "up for", "mode", "version")
 
 
-@click.group("crash", cls=CommandGroup, invoke_without_command=True)
+@click.group("crash", cls=CommandGroup, default="list")
 @json_option
-@click.pass_context
-def crash_command(context: click.Context, as_json: bool) -> None:
+def crash_command(as_json: bool) -> None:
     """List the boots of a board that ended badly; show one, or clear them.
 
     They are kept on the board, the last five, until they are cleared.
     """
-    if context.invoked_subcommand is None:
-        _list(context.obj, as_json)
 
 
-@crash_command.command("list")
+@crash_command.command("list", cls=ForMany)
 @json_option
 @click.pass_obj
 def list_command(edge: Edge, as_json: bool) -> None:

@@ -1,15 +1,14 @@
 """Defines `mqboard eval`: Python code that runs on the board."""
 
-import sys
-
 import click
 
 from mqhost.cli import commands
 from mqhost.cli.edge import Edge, raw_option
-from mqhost.cli.printing import board_output
+from mqhost.cli.many import ForMany
+from mqhost.link.settings import as_utf8
 
 
-@click.command("eval")
+@click.command("eval", cls=ForMany)
 @click.argument("code")
 @raw_option
 @click.pass_obj
@@ -25,6 +24,6 @@ def eval_command(edge: Edge, code: str, raw: bool) -> None:
       mqboard --prefix esp32/test eval 'import sys; print(sys.implementation)'
       mqboard --prefix esp32/test eval - < report.py
     """
-    if code == "-":
-        code = sys.stdin.read()
-    commands.run_eval(edge.settings, code, board_output(raw), debug=edge.debug)
+    source = as_utf8(edge.text_argument(code), "the code")
+    with edge.session() as session:
+        commands.print_eval(session, source, edge.output(raw))

@@ -1,12 +1,48 @@
 """Defines `mqboard info` and `mqboard status`: what a board says of itself, or its broker of it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
-from mqhost.cli import commands
+from mqhost.cli.commands import absence, print_facts
 from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.manage.boards import presence_listing
+from mqhost.cli.many import ForMany
+from mqhost.cli.printing import json_text, say, span
+from mqhost.cli.tables import Listing, show
+from mqhost.errors import SilentBoardError
+from mqhost.fleet.many import call_roll
+
+_COLUMNS = ("prefix", "board", "version", "slot", "mode", "reset", "up for", "free heap", "dBm")
 
 
-@click.command("info")
+def info_listing(records: Mapping[str, dict[str, Any]]) -> Listing:
+    """List what many boards say of themselves."""
+    rows = [[prefix, *_row(record)] for prefix, record in records.items()]
+    return Listing(_COLUMNS, (rows,), records, numbers={7, 8}, lean=True)
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    def fact(key: str) -> str:
+        value = record.get(key)
+        return "" if value is None else str(value)
+
+    slot, state = fact("slot"), fact("slot_state")
+    heap, up = record.get("heap_free"), record.get("uptime_s")
+    return [
+        fact("board"),
+        fact("version"),
+        slot if state in ("", "valid") else f"{slot} ({state})",
+        fact("mode"),
+        fact("reset_cause"),
+        span(up) if isinstance(up, int) else fact("uptime_s"),
+        f"{heap:,} B" if isinstance(heap, int) else fact("heap_free"),
+        fact("rssi"),
+    ]
+
+
+@click.command("info", cls=ForMany, table=info_listing)
 @json_option
 @click.pass_obj
 def info_command(edge: Edge, as_json: bool) -> None:
@@ -17,7 +53,8 @@ def info_command(edge: Edge, as_json: bool) -> None:
       mqboard --prefix esp32/test info
       mqboard --prefix esp32/test info --json
     """
-    commands.run_info(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
+    with edge.session() as session:
+        print_facts(edge.console, session.request_json("info"), as_json)
 
 
 @click.command("status")
@@ -33,4 +70,31 @@ def status_command(edge: Edge, as_json: bool) -> None:
       mqboard --prefix esp32/test status
       mqboard --prefix esp32/test status --json
     """
-    commands.run_status(edge.settings, edge.console, as_json=as_json, debug=edge.debug)
+    if edge.settings.many:
+        _statuses(edge, as_json)
+        return
+    with edge.session() as session:
+        absent = absence(session)
+        status = session.last_status
+    if status is not None:
+        print_facts(edge.console, status, as_json)
+    if absent:
+        raise SilentBoardError(absent)
+
+
+def _statuses(edge: Edge, as_json: bool) -> None:
+    """Print what the broker remembers of many boards."""
+    with edge.connection() as connection:
+        boards = call_roll(connection, edge.settings.many)
+    known = {prefix: board for prefix, board in boards.items() if board}
+    if as_json:
+        told = {prefix: board and board.status for prefix, board in boards.items()}
+        say(edge.console, json_text(told))
+    elif known:
+        show(edge.console, presence_listing(known.values()))
+    absent = [prefix for prefix in boards if prefix not in known]
+    if absent or not boards:
+        where = " or ".join(absent or edge.settings.many)
+        raise SilentBoardError(f"No board at {where} has announced itself at this broker.")
+    if not all(board.online for board in known.values()):
+        raise click.exceptions.Exit(SilentBoardError.exit_code)

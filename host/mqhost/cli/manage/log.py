@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -14,7 +13,6 @@ from mqhost.cli.printing import clean, clean_lines, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.fleet.logs import LogLine, Logs
-from mqhost.link.connection import Connection
 from mqhost.link.roster import Roster
 from mqhost.link.session import Session
 from mqhost.manage.loglevels import Levels, Wish, change, levels_of
@@ -100,10 +98,11 @@ class _Printer:
 
 def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _Printer) -> None:
     settings = edge.settings
-    if pattern and {"+", "#"} & set(pattern.split("/")):
-        _follow_many(Connection(settings, edge.debug), pattern, lines, level, printer)
+    is_wide = pattern and {"+", "#"} & set(pattern.split("/"))
+    if patterns := (pattern,) if pattern and is_wide else () if pattern else settings.many:
+        _follow_many(edge, patterns, lines, level, printer)
         return
-    one = replace(settings, prefix=pattern or settings.prefix)
+    one = settings.for_one(pattern) if pattern else settings
     session = Session(one, debug=edge.debug)
     with session, Logs(session.connection, session.prefix) as logs:
         if absent := absence(session):
@@ -112,18 +111,15 @@ def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _P
 
 
 def _follow_many(
-    connection: Connection, pattern: str, lines: int, level: str, printer: _Printer
+    edge: Edge, patterns: tuple[str, ...], lines: int, level: str, printer: _Printer
 ) -> None:
     printer.many = True
-    connection.connect()
-    try:
-        with Logs(connection, pattern) as logs:
-            with Roster(connection, pattern) as roster:
-                if not roster.settle():
-                    to_stderr(f"No board at {pattern} has announced itself. Waiting for logs.")
-            _show(logs, lines, level, printer)
-    finally:
-        connection.close()
+    with edge.connection() as connection, Logs(connection, *patterns) as logs:
+        with Roster(connection, patterns) as roster:
+            if not roster.settle():
+                where = " or ".join(patterns)
+                to_stderr(f"No board at {where} has announced itself. Waiting for logs.")
+        _show(logs, lines, level, printer)
 
 
 def _show(logs: Iterator[LogLine], lines: int, level: str, printer: _Printer) -> None:

@@ -4,6 +4,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.edge import CommandGroup, Edge, json_option
+from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import BoardError
@@ -22,19 +23,16 @@ _COLUMNS = ("module", "state", "for", "restarts", "crashes", "file", "last error
 _SAFE_MODE = "safe mode: no module runs"
 
 
-@click.group("modules", cls=CommandGroup, invoke_without_command=True)
+@click.group("modules", cls=CommandGroup, default="list")
 @json_option
-@click.pass_context
-def modules_command(context: click.Context, as_json: bool) -> None:
+def modules_command(as_json: bool) -> None:
     """List the modules of a board's configuration, and how they are; or change one.
 
     One that took the board down three times is disabled until it is enabled again.
     """
-    if context.invoked_subcommand is None:
-        _list(context.obj, as_json)
 
 
-@modules_command.command("list")
+@modules_command.command("list", cls=ForMany)
 @json_option
 @click.pass_obj
 def list_command(edge: Edge, as_json: bool) -> None:

@@ -1,0 +1,236 @@
+"""Runs a command for every board that is meant, side by side, and shows together what comes back.
+
+A command of the class `ForMany` is written for one board. Where the line means many, its function
+is called once for each of them, in a thread, with an `Edge` that has the settings of that board,
+the connection they all share, and a console that keeps what is printed. Other commands refuse.
+"""
+
+import io
+import json
+import textwrap
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from mqhost.cli.edge import Edge
+from mqhost.cli.printing import Output, clean_lines, json_text, say
+from mqhost.cli.tables import Kept, Listing, Row, show
+from mqhost.errors import SilentBoardError
+from mqhost.fleet.many import Answer, ask_all, call_roll, worst
+from mqhost.link.connection import Connection
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+
+Records = Mapping[str, Any]  # what each board said as JSON, by prefix
+Table = Callable[[Records], Listing]
+_JSON = "as_json"
+_PREFIX, _NOTE = "prefix", "note"
+
+
+class ForMany(click.Command):
+    """A command for one board, or for many. `table` lists their records, where a row for each is
+    more to look at than what the command prints for one. With one of the parameters that are
+    named by `changes` it is for one board only.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        table: Table | None = None,
+        changes: Collection[str] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._table = table
+        self._changes = changes
+
+    def invoke(self, context: click.Context) -> Any:
+        edge: Edge = context.obj
+        if any(context.params[name] for name in self._changes):
+            edge.settings.need_prefix()
+        if not edge.settings.many:
+            return super().invoke(context)
+        as_json = bool(context.params.get(_JSON))
+        params = dict(context.params)
+        if self._table:
+            params[_JSON] = True  # for the table
+        with edge.connection() as connection:
+            answers = self._ask(edge, connection, params)
+        if as_json:
+            say(edge.console, json_text(_records(answers)))
+        elif self._table:
+            said = {answer.prefix: answer.value.record() for answer in answers if answer.value}
+            failed = [answer for answer in answers if answer.error]
+            show(edge.console, _with_notes(self._table(said), failed))
+        else:
+            _show(edge.console, answers)
+        raise click.exceptions.Exit(worst(answers))
+
+    def _ask(
+        self, edge: Edge, connection: Connection, params: dict[str, Any]
+    ) -> "list[Answer[_Said]]":
+        settings = edge.settings
+        boards = call_roll(connection, settings.many)
+        if not boards:
+            raise SilentBoardError(
+                f"No board at {' or '.join(settings.many)} has announced itself at the broker "
+                f"{settings.where}. mqboard boards lists those that have."
+            )
+
+        def ask(prefix: str) -> _Said:
+            one = _OneOfMany(edge, settings.for_one(prefix), connection)
+            context = click.Context(self, obj=one)
+            context.params = dict(params)
+            super(ForMany, self).invoke(context)
+            return one.said
+
+        return ask_all(boards, ask)
+
+
+class _Said:
+    """What a command printed for one board: listings, and text."""
+
+    def __init__(self, console: Kept) -> None:
+        self._console = console
+        self.output = io.BytesIO()
+
+    @property
+    def listings(self) -> list[Listing]:
+        return self._console.listings
+
+    @property
+    def text(self) -> str:
+        """What was printed as text, and as bytes."""
+        printed = self._console.file.getvalue()  # type: ignore[attr-defined]
+        said = printed + self.output.getvalue().decode("utf-8", "replace")
+        return clean_lines(said).rstrip("\n")
+
+    def record(self) -> Any:
+        """What was printed as JSON, or else the text."""
+        if self.listings:
+            return self.listings[0].record
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            return self.text
+
+
+class _OneOfMany(Edge):
+    """The edge of one board among many."""
+
+    def __init__(self, edge: Edge, settings: Settings, connection: Connection) -> None:
+        super().__init__({}, verbose=False)
+        self.debug = edge.debug
+        self.settings = settings
+        kept = Kept(file=io.StringIO(), width=edge.console.width)
+        self.console = kept
+        self.said = _Said(kept)
+        self._connection = connection
+        self._edge = edge
+
+    def session(self) -> Session:
+        return Session(self.settings, debug=self.debug, connection=self._connection)
+
+    def output(self, raw: bool = False) -> Output:
+        return self.said.output
+
+    def text_argument(self, text: str) -> str:
+        return self._edge.text_argument(text)
+
+
+def answers_listing(answers: "list[Answer[_Said]]") -> Listing:
+    """List what each board has said in a line."""
+    rows = [
+        [answer.prefix, answer.value.text if answer.value else _error(answer)] for answer in answers
+    ]
+    return Listing((_PREFIX, "answer"), [rows], _records(answers), prose={1}, lean=True)
+
+
+def _records(answers: "list[Answer[_Said]]") -> dict[str, Any]:
+    """Return the JSON of all: what each board said, or the error."""
+    return {
+        answer.prefix: {"error": str(answer.error), "exit_code": answer.error.exit_code}
+        if answer.error
+        else answer.value and answer.value.record()
+        for answer in answers
+    }
+
+
+def _show(console: Console, answers: list[Answer[_Said]]) -> None:
+    """Print what each board has said: one table where all have printed the like of it."""
+    said = {answer.prefix: answer.value for answer in answers if answer.value}
+    tables = {prefix: one.listings[0] for prefix, one in said.items() if one.listings}
+    heads = {tuple(listing.columns) for listing in tables.values()}
+    short = all(
+        "\n" not in one.text and len(one.listings) + bool(one.text) <= 1 for one in said.values()
+    )
+    if len(heads) == 1 and short:
+        show(console, _with_notes(_joined(tables), answers))
+    elif short and not heads:
+        show(console, answers_listing(answers))
+    else:
+        for answer in answers:
+            _show_one(console, answer)
+
+
+def _joined(listings: Mapping[str, Listing]) -> Listing:
+    """Make one listing of those of all boards, with their prefixes in front."""
+    first = next(iter(listings.values()))
+    rows = [
+        [(prefix, *row) for row in listing.rows or [[""] * len(first.columns)]]
+        for prefix, listing in listings.items()
+    ]
+    return replace(
+        first,
+        columns=(_PREFIX, *first.columns),
+        sections=rows,
+        numbers={number + 1 for number in first.numbers},
+        prose={number + 1 for number in first.prose},
+        lean=True,
+    )
+
+
+def _with_notes(listing: Listing, answers: list[Answer[_Said]]) -> Listing:
+    """Add a row for each board that has no table, with a column for what there is instead."""
+    notes = {answer.prefix: _error(answer) for answer in answers if answer.error}
+    notes |= {
+        answer.prefix: Text(answer.value.text)
+        for answer in answers
+        if answer.value and not answer.value.listings
+    }
+    if not notes:
+        return listing
+    empty = [""] * (len(listing.columns) - 1)
+    rows: list[Row] = [(prefix, *empty, note) for prefix, note in notes.items()]
+    sections = [[(*row, "") for row in section] for section in listing.sections]
+    return replace(
+        listing,
+        columns=(*listing.columns, _NOTE),
+        sections=[*sections, rows],
+        prose={*listing.prose, len(listing.columns)},
+    )
+
+
+def _show_one(console: Console, answer: Answer[_Said]) -> None:
+    """Print what a board has said below its prefix."""
+    say(console, f"{answer.prefix}:")
+    if answer.error:
+        say(console, _indented(clean_lines(str(answer.error))))
+    elif answer.value:
+        for listing in answer.value.listings:
+            show(console, listing)
+        if answer.value.text:
+            say(console, _indented(answer.value.text))
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, "  ", lambda line: True)
+
+
+def _error(answer: Answer[_Said]) -> Text:
+    """Return the error for a cell: of a traceback its last line, which says what it is."""
+    return Text(clean_lines(str(answer.error)).rstrip().rpartition("\n")[2], "red")

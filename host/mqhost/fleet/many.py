@@ -1,0 +1,98 @@
+"""Asks many boards side by side, over one connection: who is there by the broker, then all of them.
+
+Nobody waits for a board that is offline, nor for one that is slow: so many are asked at a time.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mqhost.errors import SilentBoardError, ToolError
+from mqhost.fleet.presence import Presence
+from mqhost.link.connection import Connection
+from mqhost.link.roster import Roster, offline_text
+
+T = TypeVar("T")
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What the board at `prefix` answered, or the `error` why it did not."""
+
+    prefix: str
+    value: T | None = None
+    error: ToolError | None = None
+
+
+def call_roll(connection: Connection, patterns: Sequence[str]) -> dict[str, Presence | None]:
+    """Return the boards whose prefixes match one of `patterns`, by prefix, sorted.
+
+    None stands for a prefix that is given in full, and where nobody has announced himself.
+    """
+    with Roster(connection, patterns) as roster:
+        seen = roster.settle()
+    found: dict[str, Presence | None] = {
+        pattern: None for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))
+    }
+    found |= {prefix: Presence.of(prefix, sighting) for prefix, sighting in seen.items()}
+    return dict(sorted(found.items()))
+
+
+def ask_all(
+    boards: dict[str, Presence | None], ask: Callable[[str], T], at_once: int = AT_ONCE
+) -> list[Answer[T]]:
+    """Call `ask` with the prefix of each of `boards` that is online, `at_once` at a time, in
+    threads; return the answers in the order of `boards`. Who is offline has an answer, too.
+
+    What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then.
+    """
+    answers: dict[str, Answer[T] | None]
+    answers = {prefix: _absent(prefix, board) for prefix, board in boards.items()}
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Answer[T] | BaseException] = queue.SimpleQueue()
+    asked = [prefix for prefix, answer in answers.items() if answer is None]
+    for prefix in asked:
+        todo.put(prefix)
+
+    def work() -> None:
+        while True:
+            try:
+                prefix = todo.get_nowait()
+            except queue.Empty:
+                return
+            done.put(_asked(prefix, ask))
+
+    for _ in range(min(at_once, len(asked))):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in asked:
+        answer = done.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        answers[answer.prefix] = answer
+    return [answer for answer in answers.values() if answer]
+
+
+def worst(answers: Iterable[Answer[T]]) -> int:
+    """Return the exit code for all of them: the highest."""
+    return max((answer.error.exit_code for answer in answers if answer.error), default=0)
+
+
+def _asked(prefix: str, ask: Callable[[str], T]) -> Answer[T] | BaseException:
+    try:
+        return Answer(prefix, ask(prefix))
+    except ToolError as error:
+        return Answer(prefix, error=error)
+    except BaseException as error:
+        return error
+
+
+def _absent(prefix: str, board: Presence | None) -> Answer[T] | None:
+    """Return the answer of a board that need not be asked: it is not there."""
+    if board is None:
+        return Answer(prefix, error=SilentBoardError("has never announced itself at this broker"))
+    if not board.online:
+        return Answer(prefix, error=SilentBoardError(offline_text(board.status)))
+    return None
