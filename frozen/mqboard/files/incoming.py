@@ -19,13 +19,14 @@ from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.files import places, room
 from mqboard.files.changes import make_folders
 from mqboard.files.errors import Fault, fault_of, line
-from mqwire import WireError
+from mqwire import SINGLE, WireError, reply_topic
 from mqwire import files as wire
 
 _AT_ONCE = const(4)  # files being put at the same time
 _MOST = const(8)  # with those that are refused
 _SYNC_EVERY = const(131_072)  # bytes after which a reset does not lose them any more
 _ABANDONED_MS = const(60_000)
+_TELL_EVERY = const(8)  # messages
 _SILENT_MS = const(3_000)  # another sender may go on with a file after so long
 _KEPT = (wire.GAP, wire.ABANDONED, wire.SUPERSEDED, wire.CANCELLED)  # what came so far is good
 
@@ -148,6 +149,7 @@ class Put:
         self._next = 0
         self._reported = -1  # the position that the host was told last
         self._synced = 0
+        self._told = 0  # messages that the first MQBoard's tool was told of
         self._touched = ticks_ms()
         self._check = None  # the hash of what stands in flash, while it is read back
 
@@ -253,6 +255,12 @@ class Put:
                 await self._finish(self.fault)
             elif self.complete:
                 await self._check_piece()
+            elif self.request.tail and self._next >= self._told + _TELL_EVERY:
+                self._told = self._next
+                # Of more than 100 KiB the first MQBoard's tool sends no more without that.
+                told = SINGLE + b"SEQ %d" % (self._told - 1)
+                topic = reply_topic(self.request.prefix, self.request.ident)
+                await self._files.router.publish(topic, told, 1)
             elif self._size is not None and self._due():
                 self._reported = self.position
                 facts = {"have": self.position, "credit": wire.CREDIT}
