@@ -176,7 +176,7 @@ class Session:
             )
         return SilentBoardError(
             f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
-            "longer --timeout."
+            "longer --timeout. Or the broker's rules keep your commands from it."
         )
 
     def nobody(self) -> str:

@@ -1,0 +1,194 @@
+"""Runs a mosquitto on a folder that mqboard broker-config made, and boards and operators with what
+it made for them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from waiting import wait_until
+
+from mqhost.broker.access import Access
+from mqhost.broker.configure import Wish, configure
+from mqhost.link.boardconfig import Wish as BoardWish
+from mqhost.link.connection import tls_context
+from mqhost.link.settings import Settings
+from mqhost.sim.broker import HOST, find_mosquitto, free_port
+from mqhost.sim.device import Device
+from mqhost.sim.filesystem import provision_flash
+from mqhost.usb.provision import Provision
+
+COMMON = {
+    "networks": [{"ssid": "simnet", "password": "simpassword"}],
+    "update": {"health_s": 0.5, "confirm_s": 60},
+    "ntp": "",
+}
+
+
+class MadeBroker:
+    """A folder that was made for the users in `text`, and while the `with` block runs a mosquitto
+    on it. Their broker is on this machine."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.folder = folder / "mq"
+        self.ports = [free_port() for _ in range(3)]
+        (folder / "data").mkdir()
+        (folder / "common.json").write_text(json.dumps(COMMON))
+        port, password_port, websocket_port = self.ports
+        head = {
+            "host": "localhost",
+            "bind": HOST,
+            "port": port,
+            "password_port": password_port,
+            "websocket_port": websocket_port,
+            "data": str(folder / "data"),
+            "board_config": "common.json",
+            # As root mosquitto would change to a user who may not read our temporary folder.
+            "extra": ["log_type debug", *(["user root"] if os.geteuid() == 0 else [])],
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in head.items()]
+        self._head = "\n".join(["[broker]", *lines]) + "\n"
+        self._log = folder / "mosquitto.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.text = text
+        self.configure()
+
+    def configure(self, text: str | None = None, **wish):
+        """Bring the folder to what `text` says, or the same text as before; return the report."""
+        self.text = self.text if text is None else text
+        where = self.folder.parent
+        access = Access.parse(self._head + self.text, "users.toml", folder=where)
+        return configure(self.folder, access, "users.toml", Wish(**wish))
+
+    def __enter__(self):
+        conf = self.folder / "mosquitto/mosquitto.conf"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen([find_mosquitto(), "-c", conf], stderr=log)
+        try:
+            wait_until(lambda: all(map(_listens, self.ports)), otherwise=self.log)
+        except BaseException:
+            self._process.kill()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait(10)
+
+    def reload(self):
+        """Have it read its files again; returns when it has."""
+        before = self.log().count("Reloading config")
+        self._process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log().count("Reloading config") > before, otherwise=self.log)
+
+    def log(self):
+        return self._log.read_text(errors="replace")
+
+    def device(self, sim, firmware, table, name):
+        """Make a simulated board, provisioned with what was made for the board `name`."""
+        own = self.folder / "boards" / name
+        cert, key = own / "cert.pem", own / "key.pem"
+        what = Provision.make(
+            BoardWish(),
+            config=own / "config.json",
+            ca=own / "ca.pem",
+            cert=cert if cert.exists() else None,
+            key=key if key.exists() else None,
+            secret=lambda question, variable: "",
+        )
+        path = self.folder.parent / f"{name}.flash"
+        provision_flash(path, firmware.flash, table, what.config, files=what.files)
+        return Device(path, table=table, name=name)
+
+    def settings(self, operator, **more):
+        """Return the settings that mqboard finds in the operator's folder."""
+        folder = self.folder / "operators" / operator
+        return Settings.resolve(more, environment={}, folder=folder)
+
+    def client(self, user):
+        """Return a connected client with the credentials of `user`, a board or an operator."""
+        return Client(self.credentials(user))
+
+    def credentials(self, user):
+        """Return the settings of a board or an operator."""
+        if (self.folder / "operators" / user).exists():
+            return self.settings(user)
+        own = self.folder / "boards" / user
+        broker = json.loads((own / "config.json").read_text())["broker"]
+        pair = {}
+        if "cert" in broker:
+            pair = {"cert": str(own / "cert.pem"), "key": str(own / "key.pem")}
+        return Settings(
+            server=broker["host"],
+            port=broker["port"],
+            tls=True,
+            ca=str(own / "ca.pem"),
+            username=broker.get("user", ""),
+            password=broker.get("password", ""),
+            **pair,
+        )
+
+
+class Client:
+    """An MQTT client with some credentials that tries whatever it likes; `heard`: the messages."""
+
+    def __init__(self, settings, username=None):
+        self.heard = []
+        self.connected = []  # reasons, one each time it is connected or refused
+        self.lost = []
+        self._answered = set()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        if username or settings.username:
+            self._client.username_pw_set(username or settings.username, settings.password or None)
+        self._client.tls_set_context(tls_context(settings))
+        self._client.on_connect = lambda *args: self.connected.append(args[3])
+        self._client.on_disconnect = lambda *args: self.lost.append(args[3])
+        self._client.on_subscribe = lambda *args: self._answered.add(args[2])
+        self._client.on_message = lambda *args: self.heard.append(
+            (args[2].topic, bytes(args[2].payload))
+        )
+        self._client.connect(settings.server, settings.port)
+        self._client.loop_start()
+
+    def __enter__(self):
+        wait_until(lambda: self.connected or self.lost)
+        assert self.connected and not self.connected[0].is_failure, (self.connected, self.lost)
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def is_refused(self):
+        """Wait until it is clear whether the broker lets it in; return whether it does not."""
+        wait_until(lambda: self.connected or self.lost)
+        refused = not self.connected or self.connected[0].is_failure
+        self.close()
+        return refused
+
+    def subscribe(self, *filters):
+        """Subscribe and wait for the broker's answer, which is yes."""
+        _, mid = self._client.subscribe([(one, 1) for one in filters])
+        wait_until(lambda: mid in self._answered)
+
+    def publish(self, topic, payload=b"x", retain=False):
+        """Publish and wait for the broker's acknowledgement, which is no promise."""
+        message = self._client.publish(topic, payload, 1, retain)
+        message.wait_for_publish(10)
+        assert message.is_published()
+
+    def topics(self):
+        return {topic for topic, _ in self.heard}
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
