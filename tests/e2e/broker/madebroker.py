@@ -1,11 +1,14 @@
 """Runs a mosquitto on a folder that mqboard broker-config made, and boards and operators with what
 it made for them."""
 
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 from paho.mqtt import client as paho
@@ -16,17 +19,21 @@ from mqhost.broker.access import Access
 from mqhost.broker.configure import Wish, configure
 from mqhost.link.boardconfig import Wish as BoardWish
 from mqhost.link.connection import tls_context
+from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.sim.broker import HOST, find_mosquitto, free_port
 from mqhost.sim.device import Device
 from mqhost.sim.filesystem import provision_flash
 from mqhost.usb.provision import Provision
 
+BOOT = 60.0  # seconds a board may take to be there on a slow, noisy machine
+_BIN = Path(sys.executable).parent
 COMMON = {
     "networks": [{"ssid": "simnet", "password": "simpassword"}],
     "update": {"health_s": 0.5, "confirm_s": 60},
     "ntp": "",
 }
+_numbers = itertools.count()
 
 
 class MadeBroker:
@@ -108,6 +115,46 @@ class MadeBroker:
         """Return the settings that mqboard finds in the operator's folder."""
         folder = self.folder / "operators" / operator
         return Settings.resolve(more, environment={}, folder=folder)
+
+    def session(self, operator, prefix):
+        """Return a session of the operator with the board at `prefix`."""
+        return Session(self.settings(operator, prefix=prefix))
+
+    def start_mqboard(self, operator, *arguments):
+        """Start mqboard as that operator, in their folder; return the process."""
+        environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
+        return subprocess.Popen(
+            [_BIN / "mqboard", *map(str, arguments)],
+            cwd=self.folder / "operators" / operator,
+            env=environment | {"COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def mqboard(self, operator, *arguments, timeout=120):
+        """Run mqboard as that operator to its end; returns (exit code, stdout, stderr)."""
+        process = self.start_mqboard(operator, *arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return process.returncode, out, err
+
+    def keep(self, settings):
+        """Return `settings` with copies of their files, which stay when those are made anew."""
+        kept = {}
+        for key in ("ca", "cert", "key"):
+            if path := getattr(settings, key):
+                copy = self.folder.parent / f"kept-{next(_numbers)}.pem"
+                copy.write_bytes(Path(path).read_bytes())
+                kept[key] = str(copy)
+        return replace(settings, **kept)
+
+    def connect(self, settings, username=None):
+        """Return a client with such credentials, which may be refused."""
+        return Client(settings, username)
 
     def client(self, user):
         """Return a connected client with the credentials of `user`, a board or an operator."""

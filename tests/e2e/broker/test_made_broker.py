@@ -5,20 +5,17 @@ different roles.
 """
 
 import json
-import os
 import re
-import subprocess
+from dataclasses import replace
 
 import pytest
 from certificates import Authority as Foreign
-from conftest import BIN, BOOT
-from madebroker import Client, MadeBroker
+from madebroker import BOOT, MadeBroker
 from waiting import wait_until
 
 import mqwire
 from mqhost.broker.authority import Authority
 from mqhost.flash.partition import PartitionTable
-from mqhost.link.session import Session
 from mqhost.paths import ROOT
 
 LIGHT, PUMP = "küche/licht 1", "farm/pump"
@@ -63,7 +60,7 @@ def start(broker, sim, firmware):
         device = broker.device(sim, firmware, table, name)
         started.append(device)
         device.start()
-        with Session(broker.settings("repl", prefix=prefix)) as session:
+        with broker.session("repl", prefix) as session:
             online = session.wait_status(lambda status: status["state"] == "online", BOOT)
             assert online, device.console.tail() + broker.log()
         return device
@@ -85,24 +82,9 @@ def pump(start):
     return start("farm-pump", PUMP)
 
 
-def mqboard(broker, operator, *arguments, timeout=60):
-    """Run mqboard as that operator, in their folder; returns (exit code, stdout, stderr)."""
-    environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
-    found = subprocess.run(
-        [BIN / "mqboard", *map(str, arguments)],
-        cwd=broker.folder / "operators" / operator,
-        env=environment | {"COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    return found.returncode, found.stdout, found.stderr
-
-
 def ask(broker, prefix, code):
     """Evaluate on the board at `prefix`, as who may."""
-    with Session(broker.settings("repl", prefix=prefix)) as session:
+    with broker.session("repl", prefix) as session:
         return session.request("eval", code.encode()).text
 
 
@@ -133,7 +115,7 @@ def test_a_board_can_neither_read_nor_write_the_topics_of_another(broker, light,
 
 def test_what_a_board_that_is_let_in_calls_itself_does_not_matter(broker, light):
     """Its certificate counts, and no user name that it sends."""
-    with Client(broker.credentials("farm-spare"), username="küche-licht-1") as mallory:
+    with broker.connect(broker.credentials("farm-spare"), "küche-licht-1") as mallory:
         mallory.subscribe("#", "farm/spare/x")
         assert ask(broker, LIGHT, "1 + 1") == "2"
         mallory.publish("farm/spare/x")
@@ -156,28 +138,26 @@ def test_a_foreign_or_expired_certificate_is_refused_and_so_is_none(broker, tmp_
     (tmp_path / "old.key").write_bytes(expired.key)
     server = broker.folder / "mosquitto/server.pem"  # of our CA, for another purpose
     for pair in ((cert, key), (tmp_path / "old.pem", tmp_path / "old.key"), (server, server)):
-        settings = type(good)(
-            **{**vars(good), "cert": str(pair[0]), "key": str(pair[1])},
-        )
-        assert Client(settings).is_refused(), pair
-    assert Client(type(good)(**{**vars(good), "cert": "", "key": ""})).is_refused()
-    with Client(good):
+        settings = replace(good, cert=str(pair[0]), key=str(pair[1]))
+        assert broker.connect(settings).is_refused(), pair
+    assert broker.connect(replace(good, cert="", key="")).is_refused()
+    with broker.connect(good):
         pass
 
 
 def test_who_has_no_password_or_a_wrong_one_is_refused(broker):
     good = broker.credentials("farm-spy")
     for change in ({"password": "x"}, {"username": "farm-pump"}, {"username": "", "password": ""}):
-        assert Client(type(good)(**{**vars(good), **change})).is_refused(), change
+        assert broker.connect(replace(good, **change)).is_refused(), change
     # A user with a certificate has no password, so none is right.
-    assert Client(type(good)(**{**vars(good), "username": "repl"})).is_refused()
+    assert broker.connect(replace(good, username="repl")).is_refused()
 
 
 def test_an_operator_is_told_that_a_certificate_is_not_accepted(broker, tmp_path):
     cert, key = Foreign(tmp_path).issue("repl")
     arguments = ("--cert", cert, "--key", key, "--server", "localhost", "--port", broker.ports[0])
     ca = ("--ca", broker.folder / "ca/ca.pem", "--tls")
-    code, _, err = mqboard(broker, "repl", *arguments, *ca, "boards")
+    code, _, err = broker.mqboard("repl", *arguments, *ca, "boards")
     assert code == 3 and "certificate" in err
 
 
@@ -185,13 +165,12 @@ def test_an_operator_is_told_that_a_certificate_is_not_accepted(broker, tmp_path
 
 
 def test_who_reads_logs_does_not_evaluate(broker, light):
-    settings = broker.settings("logs", prefix=LIGHT, timeout=1)
     with broker.client("logs") as reader, broker.client("repl") as watcher:
         reader.subscribe("#")
         watcher.subscribe(f"{LIGHT}/mqb/reply/#", f"{LIGHT}/mqb/cmd/#")
         topic = mqwire.command_topic(LIGHT, "eval", "logreader")
         reader.publish(topic, mqwire.header(0, True) + b"import mqboard; mqboard.evil = 2")
-        code, _, err = mqboard(broker, "logs", "--prefix", LIGHT, "-T", "1", "eval", "1")
+        code, _, err = broker.mqboard("logs", "--prefix", LIGHT, "-T", "1", "eval", "1")
         assert code == 4 and "rules" in err
         ask(broker, LIGHT, "print('evaluated')")
         wait_until(lambda: any(b"evaluated" in payload for _, payload in watcher.heard))
@@ -202,13 +181,12 @@ def test_who_reads_logs_does_not_evaluate(broker, light):
         # and of all that it heard the statuses and the log only
         ends = {topic.removeprefix(LIGHT).removeprefix(PUMP) for topic in reader.topics()}
         assert ends <= {"/log", "/mqb/status"}
-    assert Session(settings).prefix == LIGHT
 
 
 def test_an_operator_has_the_boards_that_its_patterns_name(broker, light, pump):
-    code, out, _ = mqboard(broker, "update", "boards", "--json")
+    code, out, _ = broker.mqboard("update", "boards", "--json")
     assert code == 0 and [board["prefix"] for board in json.loads(out)] == [LIGHT]
-    code, out, _ = mqboard(broker, "repl", "boards", "--json")
+    code, out, _ = broker.mqboard("repl", "boards", "--json")
     assert code == 0 and [board["prefix"] for board in json.loads(out)] == [PUMP, LIGHT]
 
 
@@ -251,7 +229,7 @@ def test_the_role_in_the_documents_suffices_and_a_lesser_one_does_not(broker, li
     lesser = ORDER[: ORDER.index(role)][-1:]
     for who, works in [*((one, False) for one in lesser), (role, True)]:
         options = [] if line.startswith("boards") else ["--prefix", LIGHT]
-        code, out, err = mqboard(broker, who, *options, "-T", 20 if works else 1, *EXAMPLES[line])
+        code, out, err = broker.mqboard(who, *options, "-T", 20 if works else 1, *EXAMPLES[line])
         gone = forgetting and _is_forgotten(broker)
         assert (gone if forgetting else code == 0) == works, (who, out, err)
 

@@ -1,0 +1,185 @@
+"""Tests what an operator does with boards at a broker that mqboard broker-config made, and what
+becomes of boards when the folder is changed."""
+
+import json
+import ssl
+
+import pytest
+from madebroker import BOOT, MadeBroker
+from waiting import wait_until
+
+from mqhost.flash.partition import PartitionTable
+
+USERS = """
+[[boards]]
+prefix = "farm/pump"
+[[boards]]
+prefix = "farm/gate"
+login = "password"
+[[operators]]
+name = "repl"
+roles = ["repl"]
+[[operators]]
+name = "update"
+roles = ["update"]
+login = "password"
+[[operators]]
+name = "logs"
+roles = ["logs"]
+"""
+WITHOUT_BOARDS = USERS[USERS.index("[[operators]]") :]
+
+
+@pytest.fixture
+def made(tmp_path):
+    with MadeBroker(tmp_path, USERS) as running:
+        yield running
+
+
+@pytest.fixture
+def start(made, sim, firmware):
+    """Give start(user, prefix) -> Device of that board, online."""
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    started = []
+
+    def start(name, prefix):
+        device = made.device(sim, firmware, table, name)
+        started.append(device)
+        device.start()
+        with made.session("repl", prefix) as session:
+            online = session.wait_status(lambda status: status["state"] == "online", BOOT)
+            assert online, device.console.tail() + made.log()
+        return device
+
+    yield start
+    for device in started:
+        device.stop()
+
+
+def test_a_day_with_a_board(made, start, variant, tmp_path):
+    """Code, log, configuration, restart, and firmware there and back, each as who may."""
+    device = start("farm-pump", "farm/pump")
+    pump = ("--prefix", "farm/pump")
+    assert made.mqboard("repl", *pump, "eval", "45+876")[:2] == (0, "921\n")
+
+    reading = made.start_mqboard("logs", *pump, "log", "--lines", "1", "--min-level", "error")
+    with made.client("logs"):
+        say = "from mqboard.log import Logger; Logger('test').error('dry')"
+        wait_until(lambda: made.mqboard("repl", *pump, "eval", say) and _ended(reading))
+    assert "test: dry" in reading.communicate()[0]
+
+    code, out, err = made.mqboard("repl", *pump, "config", "set", "log.level=debug")
+    assert code == 0, (out, err, device.console.tail())
+    file = tmp_path / "board.json"
+    config = json.loads(made.mqboard("repl", *pump, "config", "get", "--json")[1])
+    assert config["broker"]["key"] == "/certs/key.pem"
+    file.write_text(json.dumps(config | {"log": {"level": "info"}}))
+    code, out, err = made.mqboard("repl", *pump, "config", "push", file)
+    assert code == 0, (out, err, device.console.tail())
+
+    code, out, err = made.mqboard("repl", *pump, "reset")
+    assert code == 0, (out, err)
+
+    new = variant("2.0.0")
+    with made.session("repl", "farm/pump") as session:
+        confirmed = ("valid", "undefined")
+        assert session.wait_status(lambda status: status["slot_state"] in confirmed, BOOT)
+    code, out, err = made.mqboard("update", *pump, "ota", "--image", new.app)
+    assert code == 0 and "2.0.0, confirmed in slot ota_1" in out, (out, err)
+    code, out, err = made.mqboard("update", *pump, "rollback")
+    assert code == 0 and "is back at" in out, (out, err)
+
+
+def _ended(process):
+    return process.poll() is not None
+
+
+def test_boards_that_are_gone_are_shut_out_by_a_reload(made, start):
+    """A new connection is refused, and what stands already is deaf and dumb."""
+    with made.client("farm-pump") as pump, made.client("repl") as watcher:
+        gate = made.client("farm-gate").__enter__()
+        old = {name: made.credentials(name) for name in ("farm-pump", "farm-gate")}
+        files = {name: made.keep(settings) for name, settings in old.items()}
+        pump.subscribe("farm/pump/#")
+        more = '[[boards]]\nprefix = "farm/new"\n'
+        made.configure(more + WITHOUT_BOARDS, remove=True)
+        made.reload()
+        wait_until(lambda: gate.lost)  # its password is gone: thrown out
+        for settings in files.values():
+            assert made.connect(settings).is_refused()
+        with made.client("farm-new") as new:
+            watcher.subscribe("+/+/mqb/#")
+            pump.publish("farm/pump/mqb/status")
+            watcher.publish("farm/pump/mqb/cmd/eval/x")
+            new.publish("farm/new/mqb/end")  # comes behind that
+            wait_until(lambda: "farm/new/mqb/end" in watcher.topics())
+        assert watcher.topics() == {"farm/new/mqb/end", "farm/pump/mqb/cmd/eval/x"}
+        assert not pump.heard
+        gate.close()
+
+
+def test_a_renewed_certificate_is_used_beside_the_old_one_until_that_is_revoked(made, start):
+    start("farm-pump", "farm/pump")
+    old = made.keep(made.credentials("farm-pump"))
+    made.configure(renew=["farm-pump"])
+    made.reload()
+    pump = ("--prefix", "farm/pump")
+    assert made.mqboard("repl", *pump, "eval", "1")[0] == 0
+    with made.client("farm-pump"), made.connect(old):
+        pass
+    made.configure(revoke=["farm-pump"])
+    made.reload()
+    assert made.connect(old).is_refused()
+    with made.client("farm-pump"):
+        pass
+
+
+def test_the_brokers_own_certificate_is_renewed_without_anybody_noticing(made, start):
+    start("farm-pump", "farm/pump")
+    before = _served(made)
+    made.configure(renew=["server"])
+    made.reload()
+    assert _served(made) != before
+    pump = ("--prefix", "farm/pump")
+    assert made.mqboard("repl", *pump, "eval", "45+876")[1] == "921\n"
+    code, out, err = made.mqboard("repl", *pump, "reset")  # it connects anew, to the new one
+    assert code == 0, (out, err)
+
+
+def _served(made):
+    """Return the certificate that the broker shows."""
+    return ssl.get_server_certificate(("localhost", made.ports[1]))
+
+
+def test_an_operator_comes_over_a_websocket(made, start):
+    start("farm-gate", "farm/gate")
+    server = f"wss://localhost:{made.ports[2]}/mqtt"
+    code, out, err = made.mqboard("update", "--server", server, "boards", "--json")
+    assert code == 0, err
+    assert [board["prefix"] for board in json.loads(out)] == ["farm/gate"]
+
+
+def test_a_board_in_the_field_moves_to_this_broker(made, board):
+    """From a broker without TLS, by the command of docs/broker.md."""
+    made.configure(
+        made.text + f'[[boards]]\nprefix = "{board.prefix}"\nname = "mover"\n', remove=True
+    )
+    made.reload()
+    own = made.folder / "boards/mover"
+    board.wait_settled()
+    for name in ("ca", "cert", "key"):
+        pem = (own / f"{name}.pem").read_text()
+        board.eval(
+            "import os\n"
+            "if 'certs' not in os.listdir('/'): os.mkdir('/certs')\n"
+            f"with open('/certs/{name}.pem', 'w') as file: file.write({pem!r})"
+        )
+    words = json.loads((own / "config.json").read_text())["broker"]
+    changes = [f"broker.{key}={value}" for key, value in words.items()]
+    process = board.command("config", "set", "broker.tls=true", *changes)
+    with made.session("repl", board.prefix) as session:
+        found = session.wait_status(lambda status: status["state"] == "online", BOOT)
+        assert found, board.device.console.tail()
+        wait_until(lambda: session.request("eval", b"board.settled").data == b"True", BOOT)
+    process.kill()
+    process.communicate()
