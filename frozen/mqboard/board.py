@@ -186,7 +186,7 @@ class Board:
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
         await self._settle()
-        unload()
+        self._unload()
         gc.threshold(-1)  # see _boot.py
         while True:
             await self.client.up.wait()
@@ -227,8 +227,7 @@ class Board:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
             if self.files and self.files.idle():
                 self.files = None
-            if not self.receiver and not self.files:  # which would load a second copy of it all
-                unload()
+            self._unload()
         for work in (self.receiver, self.files):
             if work:
                 work.look()
@@ -250,6 +249,10 @@ class Board:
             (end or machine.reset)()
 
     # Commands and endings.
+
+    def _unload(self):
+        if not self.receiver and not self.files:  # which would load a second copy of it all
+            unload()
 
     def _files(self):
         if not self.files:

@@ -6,7 +6,7 @@ from mqboard.files import places
 from mqboard.files.errors import Fault, fault_of
 from mqboard.files.wish import texts
 
-_AT_ONCE = 16  # names of a folder that are kept in memory while it is emptied
+_AT_ONCE = 32  # names of a folder that are kept in memory while it is emptied
 
 
 async def rm(files, request, wish):
@@ -38,26 +38,28 @@ async def _remove_tree(files, request, top, done):
     folders = [top]
     while folders:
         folder = folders[-1]
-        some = []
-        for entry in os.ilistdir(folder):  # unfinished files, too
-            some.append((places.join(folder, entry[0]), entry[1]))
-            if len(some) == _AT_ONCE:
-                break
-        deeper = False
-        for place, kind in some:
-            if kind == 0x4000:
+        some = _some(folder)
+        for place, size in some:
+            if size is None:
                 folders.append(place)
-                deeper = True
-                break
+                break  # first what is in it
             _do(os.remove, place, files.shown(place), done)
             done += 1
             await files.turn(request, done=done)
         if not some:
             _do(os.rmdir, folders.pop(), files.shown(folder), done)
             done += 1
-        elif not deeper:
-            await files.turn(request, done=done)
     return done
+
+
+def _some(folder):
+    """Return some of what is in a folder, unfinished files, too: (place, size) each."""
+    some = []
+    with places.Listing(folder, unfinished=True) as listed:
+        for name, size in listed:
+            if len(some) < _AT_ONCE:
+                some.append((places.join(folder, name), size))
+    return some
 
 
 async def rmdir(files, request, wish):

@@ -26,14 +26,15 @@ async def ls(files, request, wish):
     while folders:
         folder = folders.pop()
         try:
-            for name, size in places.entries(places.join(top, folder[:-1]) if folder else top):
-                name = folder + name
-                place = places.join(top, name)
-                await files.say(request, await _entry(files, request, wish, place, name, size))
-                done += 1
-                if size is None and wish.get("recursive"):
-                    folders.append(name + "/")
-                await files.turn(request, done=done)
+            with places.Listing(places.join(top, folder[:-1]) if folder else top) as listed:
+                for name, size in listed:
+                    name = folder + name
+                    place = places.join(top, name)
+                    await files.say(request, await _entry(files, request, wish, place, name, size))
+                    done += 1
+                    if size is None and wish.get("recursive"):
+                        folders.append(name + "/")
+                    await files.turn(request, done=done)
         except Fault as fault:
             if not folder or fault.code not in ("ENOENT", "ENOTDIR"):
                 raise

@@ -39,14 +39,15 @@ async def cp(files, request, wish):
     while folders:
         source, target = folders.pop()
         make_folders(files, target)
-        for name, size in places.entries(source):
-            ends = places.join(source, name), places.join(target, name)
-            if size is None:
-                folders.append(ends)
-            else:
-                await _copy(files, request, ends[0], ends[1], size)
-                done += 1
-            await files.turn(request, done=done)
+        with places.Listing(source) as listed:
+            for name, size in listed:
+                ends = places.join(source, name), places.join(target, name)
+                if size is None:
+                    folders.append(ends)
+                else:
+                    await _copy(files, request, ends[0], ends[1], size)
+                    done += 1
+                await files.turn(request, done=done)
     return {"done": done}
 
 

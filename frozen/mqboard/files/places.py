@@ -3,9 +3,10 @@
 import os
 
 from mqboard.files.errors import Fault, fault_of
-from mqwire.files import MALFORMED, MAX_FILE_NAME, TEMP, is_temporary
+from mqwire.files import MALFORMED, MAX_FILE_NAME, is_temporary
 
 _FOLDER = 0x4000
+_MOST_ERRORS = 1000
 
 
 def normal(path):
@@ -48,17 +49,47 @@ def stat(path):
     return (None if found[0] & _FOLDER else found[6]), found[8]
 
 
-def entries(path):
-    """Yield (name, size) of what is in a folder, size None: a folder; without unfinished files."""
-    try:
-        for entry in os.ilistdir(path):
-            name = entry[0]
-            if not is_temporary(name):
-                yield name, None if entry[1] == _FOLDER else entry[3]
-    except OSError as error:
-        raise fault_of(error, path)
-    except UnicodeError:  # of a damaged filesystem
-        raise Fault("ECORRUPT", path)
+class Listing:
+    """Iterates over (name, size) of what is in a folder, size None: a folder; raises Fault.
+
+    Use it in a `with` block. LittleFS knows of each folder that is being listed. One that is left
+    to the garbage collector is taken off its list in the middle of something else that goes through
+    it: on a block device in Python that ends the board.
+    """
+
+    def __init__(self, path, unfinished=False):
+        self._path = path
+        self._unfinished = unfinished
+        try:
+            self._entries = os.ilistdir(path)
+        except OSError as error:
+            raise fault_of(error, path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for _ in range(_MOST_ERRORS):
+            try:
+                for _ in self._entries:  # to the end, where it is closed
+                    pass
+                return
+            except (OSError, UnicodeError, MemoryError):
+                pass
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while True:
+            try:
+                entry = next(self._entries)
+            except OSError as error:
+                raise fault_of(error, self._path)
+            except UnicodeError:  # of a damaged filesystem
+                raise Fault("ECORRUPT", self._path)
+            if self._unfinished or not is_temporary(entry[0]):
+                return entry[0], None if entry[1] == _FOLDER else entry[3]
 
 
 def mounts():
@@ -81,9 +112,7 @@ def home(path, root="/"):
 
 def leftovers(folder):
     """Return (mtime, path) of unfinished files in a root folder."""
-    found = []
-    for entry in os.ilistdir(folder):
-        if entry[0].startswith(TEMP) and is_temporary(entry[0]):
-            path = join(folder, entry[0])
-            found.append((os.stat(path)[8], path))
-    return found
+    with Listing(folder, unfinished=True) as listed:
+        names = [name for name, _ in listed if is_temporary(name)]
+    paths = [join(folder, name) for name in names]
+    return [(os.stat(path)[8], path) for path in paths]

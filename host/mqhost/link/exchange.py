@@ -159,13 +159,26 @@ class Exchange:
 
         RefusedError when it is not clear which board would take it.
         """
+        self._send(split(payload, self._session.room()))
+        return sum(len(message) for message in self._messages)
+
+    def begin(self, first: bytes) -> None:
+        """Send the first message of a command; the others `follow`, and are never sent again."""
+        self._send([mqwire.header(0, False) + first])
+
+    def follow(self, seq: int, data: bytes, last: bool) -> None:
+        """Send message number `seq` of a command that was begun: it has to fit one message."""
+        message = mqwire.header(seq, last) + data
+        sealed = self._session.sealed(self._own_topic, message)
+        self._session.connection.publish(self._topic, sealed)
+
+    def _send(self, messages: list[bytes]) -> None:
         root = self._session.command_root()
         self._topic = mqwire.command_topic(root, self._command, self.ident, self._tail)
-        self._messages = split(payload, self._session.room())
+        self._messages = messages
         self._generation = self._session.connection.generation
         self._boot_id = (self._session.last_status or {}).get("boot_id")
         self._publish()
-        return sum(len(message) for message in self._messages)
 
     def receive(self, timeout: float) -> Message | None:
         """Return the next reply message, None after `timeout` seconds; BoardError for an error."""
@@ -273,12 +286,15 @@ class Exchange:
         session = self._session
         session.connection.debug("> %s in %d messages", self._topic, len(self._messages))
         self._nonce = nonce_of(session.last_status)
-        # A board hears its own root, where there is one, as its prefix.
-        topic = mqwire.command_topic(session.prefix, self._command, self.ident, self._tail)
         self._published = [
-            session.connection.publish(self._topic, session.sealed(topic, message))
+            session.connection.publish(self._topic, session.sealed(self._own_topic, message))
             for message in self._messages
         ]
+
+    @property
+    def _own_topic(self) -> str:
+        """The topic as the board has it: it hears its own root, if there is one, as its prefix."""
+        return mqwire.command_topic(self._session.prefix, self._command, self.ident, self._tail)
 
     def _on_reply(self, payload: bytes, retained: bool) -> None:
         if not retained:

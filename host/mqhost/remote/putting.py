@@ -1,0 +1,234 @@
+"""Puts one file on a board, over lost connections and resets, until it stands there whole.
+
+    head -> what the board has -> bytes, as many as it gives credit for -> its last answer
+
+A small file is one message. What became of an attempt whose answer was lost is looked up by the
+hash of what is there.
+"""
+
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import mqwire
+from mqhost.errors import BoardError, BrokerError
+from mqhost.link.exchange import PART_SIZE, Exchange
+from mqhost.link.session import Session
+from mqhost.remote.faults import FileError, FileRefused, fault
+from mqhost.remote.patience import PATIENCE, Patience, Presence
+from mqhost.remote.records import ask, entry, parsed
+from mqwire import files as wire
+
+_POLL = 0.25
+_PIECE = wire.PIECE
+_WORKERS = 4  # files at once: a board takes no more
+# Errors after which another attempt is worth it, and how often in all those after which it may be.
+_AGAIN = (wire.GAP, wire.ABANDONED, wire.SUPERSEDED)
+_ONCE_MORE = (wire.HASH, "ENOMEM")
+
+Sent = Callable[[int], None]
+
+
+class _Lost(Exception):
+    """Raised inside when an attempt led nowhere."""
+
+
+def put(
+    session: Session,
+    path: str,
+    data: bytes,
+    *,
+    parents: bool = False,
+    sent: Sent | None = None,
+    patience: float = PATIENCE,
+) -> None:
+    """Put `data` on the board as the file `path`; `sent` is told how many bytes the board has.
+
+    With `parents` missing folders are made. Raises FileError, FileRefused (no room), and for a
+    board or a broker that is lost for `patience` seconds SilentBoardError or BrokerError; then
+    what was there before is there still, and the same again goes on where this ended.
+    """
+    _Putting(session, path, data, parents, sent or (lambda count: None), patience).run()
+
+
+class _Putting:
+    def __init__(
+        self, session: Session, path: str, data: bytes, parents: bool, sent: Sent, patience: float
+    ) -> None:
+        self._session = session
+        self._path = path
+        self._data = data
+        self._sent = sent
+        self._most = -1  # bytes that the board once had
+        self._patience = Patience(session, patience)
+        self._tried_again = 0
+        self._hash = hashlib.sha256(data).hexdigest()
+        self._head: dict[str, Any] = {
+            "path": path,
+            "size": len(data),
+            "sha256": self._hash,
+            "token": secrets.token_urlsafe(6),
+        }
+        if parents:
+            self._head["parents"] = True
+
+    def run(self) -> None:
+        """Try until it is done, refused, or too long ago that there was progress."""
+        doubtful = False  # all was sent once, and the answer is missing
+        while True:
+            try:
+                if doubtful and self._is_there():
+                    break
+                doubtful = False
+                doubtful = self._attempt()
+                if not doubtful:
+                    break
+            except _Lost:
+                doubtful = self._most == len(self._data)
+            except BrokerError:
+                pass  # has the same patience as the rest
+            except (FileError, FileRefused) as error:
+                self._excuse(error)
+            self._patience.pause()
+        self._sent(len(self._data))
+
+    def _excuse(self, error: FileError | FileRefused) -> None:
+        """Raise `error` unless another attempt may end better."""
+        if error.reason in _AGAIN or (error.reason == "EBUSY" and self._path.strip("/")):
+            return
+        self._tried_again += 1
+        if error.reason not in _ONCE_MORE or self._tried_again > 1:
+            raise error
+
+    def _is_there(self) -> bool:
+        """Return whether the board has the file already."""
+        found, _ = ask(self._session, "stat", {"paths": [self._path], "sha": True})
+        there = entry(found[0], "stat") if found else None
+        return there is not None and there.sha256 == self._hash
+
+    def _attempt(self) -> bool:
+        """Send what is missing; return whether it is in doubt what came of it. Raises _Lost."""
+        presence = Presence(self._session)
+        head = self._packed()
+        with self._session.open("put") as exchange:
+            if len(head) + len(self._data) <= PART_SIZE - self._session.room():
+                exchange.send(head + self._data)
+                return self._finish(exchange, presence) is None
+            self._head["resume"] = True
+            exchange.begin(self._packed())
+            position, credit = self._have(self._answer(exchange, presence))
+            seq = 0
+            acknowledged = position
+            while position < len(self._data) or not seq:
+                while seq and position - acknowledged >= max(credit, _PIECE):
+                    acknowledged, credit = self._have(self._answer(exchange, presence))
+                piece = self._data[position : position + _PIECE]
+                position += len(piece)
+                seq += 1
+                exchange.follow(seq, piece, last=position == len(self._data))
+            return self._finish(exchange, presence) is None
+
+    def _packed(self) -> bytes:
+        text = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return wire.pack_head(text.encode("utf-8", "surrogatepass"))
+        except mqwire.WireError as error:
+            raise fault({"error": "ENAMETOOLONG", "path": self._path}) from error
+
+    def _finish(self, exchange: Exchange, presence: Presence) -> dict[str, Any] | None:
+        """Wait for the last answer; None if it does not come."""
+        while True:
+            try:
+                record = self._answer(exchange, presence)
+            except _Lost:
+                return None
+            if "have" not in record:
+                return record
+            self._have(record)
+
+    def _answer(self, exchange: Exchange, presence: Presence) -> dict[str, Any]:
+        """Return what the board says next; raise what it says, if it is an error, or _Lost."""
+        waited = 0.0
+        while waited < self._session.settings.timeout and not presence.lost():
+            message = exchange.receive(_POLL)
+            if message is None:
+                waited += _POLL
+                continue
+            lines = [line for line in message.data.split(b"\n") if line]
+            record = parsed(lines[-1], "put") if lines else {}
+            if not isinstance(record, dict):
+                raise BoardError(f"The board's answer to put is not understood: {record!r:.60}")
+            if "error" in record:
+                raise fault(record, self._path)
+            return record
+        raise _Lost
+
+    def _have(self, record: dict[str, Any]) -> tuple[int, int]:
+        """Return how many bytes the board has and its credit, as it says; note the progress."""
+        have, credit = record.get("have"), record.get("credit")
+        if not isinstance(have, int) or not isinstance(credit, int):
+            raise BoardError(f"The board's answer to put is not understood: {record!r:.60}")
+        have = min(max(have, 0), len(self._data))
+        if have > self._most:
+            self._most = have
+            self._patience.progressed()
+            self._sent(have)
+        return have, credit
+
+
+def put_all(
+    session: Session,
+    files: Iterable[tuple[str, Callable[[], bytes]]],
+    *,
+    parents: bool = False,
+    sent: Sent | None = None,
+    patience: float = PATIENCE,
+) -> None:
+    """Put many files, (path, a function that returns the bytes) each, several at once.
+
+    `sent` is told how many bytes more the board has. The first error ends it, and is raised.
+    """
+    lock = threading.Lock()
+    todo = iter(files)
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        while not failure:
+            try:
+                with lock:
+                    path, read = next(todo, (None, None))
+                if path is None or read is None:
+                    return
+                data = read()
+            except BaseException as error:
+                failure.append(error)
+                return
+            before = 0
+
+            def tell(count: int) -> None:
+                nonlocal before
+                with lock:
+                    if sent and count > before:
+                        sent(count - before)
+                before = max(count, before)
+
+            try:
+                put(session, path, data, parents=parents, sent=tell, patience=patience)
+            except BaseException as error:
+                failure.append(error)
+
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(_WORKERS)]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(_POLL)
+    except BaseException as error:  # Ctrl-C comes to this thread
+        failure.append(error)
+        raise
+    if failure:
+        raise failure[0]
