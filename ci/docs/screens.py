@@ -1,10 +1,11 @@
 """Makes the pictures of docs/images: the main commands, run against simulated boards just now.
 
-Each screen is an SVG, as wide as a terminal of 96 columns. What differs from run to run (times,
-hashes, bytes) does not make a new picture: one is written again only when something else is to be
-seen in it.
+Each screen is an SVG, as wide as a terminal of 96 columns; that of the demo moves. What differs
+from run to run (times, hashes, bytes) does not make a new picture: one is written again only when
+something else is to be seen in it.
 """
 
+import functools
 import hashlib
 import io
 import os
@@ -20,6 +21,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
+from ci.docs.cast import Recording, animate
 from ci.docs.terminal import Screen, run_in_terminal
 from mqhost import packages
 from mqhost.build.board import find
@@ -35,6 +37,7 @@ from mqhost.sim.filesystem import default_config, provision_flash
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 96
+DEMO = "./invoke demo"
 OLD, NEW = "1.4.0", "1.5.0"
 PUMP, GATE, BARN = "farm/pump", "farm/gate", "farm/barn"
 _MACS = {PUMP: "240ac49dc9bb", GATE: "240ac41b7e02", BARN: "240ac4a35510"}
@@ -108,10 +111,33 @@ def write(folder: Path = IMAGES, say: Callable[[str], None] = print) -> list[Pat
     with World.open(say) as world:
         for shot in SHOTS:
             path = folder / f"{shot.name}.svg"
-            if _write(path, world.take(shot), shot.name):
+            lines = world.take(shot)
+            if _write(path, lines, functools.partial(draw, lines, shot.name)):
                 written.append(path)
                 say(f"{path.name} is new.")
+    recording = record(DEMO, ["demo"])
+    lines = recording.pictures[-1][1]
+    path = folder / "demo.svg"
+    if _write(path, lines, lambda: animate(recording.pictures, WIDTH, DEMO)):
+        written.append(path)
+        say(f"{path.name} is new.")
     return written
+
+
+def record(line: str, words: Sequence[str]) -> Recording:
+    """Run the Invoke task that `words` are, as if somebody had typed `line`; return what was
+    seen."""
+    screen = Screen(WIDTH)
+    recording = Recording(screen)
+    screen.feed(_typed(line))
+    recording.heard(0.0)
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    environment = dict(os.environ) | {"TERM": "xterm-256color", "COLUMNS": str(WIDTH)}
+    code = run_in_terminal(argv, screen, environment=environment, heard=recording.heard)
+    if code:
+        shown = "\n".join(text.plain for text in screen.lines)
+        raise ToolError(f"{line} ended with {code}:\n{shown}")
+    return recording
 
 
 class World:
@@ -162,7 +188,7 @@ class World:
         if shot.before:
             self._run(shot.before, Screen(WIDTH))
         for line in shot.lines:
-            screen.feed(f"\x1b[32m$\x1b[0m {line}\r\n".encode())
+            screen.feed(_typed(line))
             self._run(line, screen)
         return screen.lines
 
@@ -201,23 +227,30 @@ def draw(lines: Sequence[Text], name: str) -> str:
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
     plain = CONSOLE_SVG_FORMAT.replace("Fira Code, monospace", f"{_FAMILY}; white-space: pre")
-    form = f"{_FONTS.sub('', plain).rstrip()}\n<!-- shape: {shape(lines)} -->\n"
     return console.export_svg(
-        title="mqboard", code_format=form, font_aspect_ratio=0.6, unique_id=f"screen-{name}"
+        title="mqboard",
+        code_format=_FONTS.sub("", plain),
+        font_aspect_ratio=0.6,
+        unique_id=f"screen-{name}",
     )
 
 
 def shape(lines: Sequence[Text]) -> str:
     """Return a digest of what is shown, without what is different at each run: numbers, hashes."""
     text = "\n".join(line.plain for line in lines)
-    text = re.sub(r"\b[0-9a-f]{7,}(-dirty)?\b|\d[\d,.:]*", "0", text)
+    text = re.sub(r"\bg?[0-9a-f]{7,}([-.]dirty)?\b|\d[\d,.:]*", "0", text)
     return hashlib.sha256(re.sub(r"[ ─━]+", " ", text).encode()).hexdigest()[:16]
 
 
-def _write(path: Path, lines: Sequence[Text], name: str) -> bool:
+def _typed(line: str) -> bytes:
+    """Return what a terminal shows of a command line that somebody types."""
+    return f"\x1b[32m$\x1b[0m {line}\r\n".encode()
+
+
+def _write(path: Path, lines: Sequence[Text], drawn: Callable[[], str]) -> bool:
     """Write the picture, unless the one that is there shows the same; return whether it was."""
     known = _SHAPE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
     if known and known[1] == shape(lines):
         return False
-    path.write_text(draw(lines, name), encoding="utf-8")
+    path.write_text(f"{drawn().rstrip()}\n<!-- shape: {shape(lines)} -->\n", encoding="utf-8")
     return True

@@ -6,8 +6,9 @@ from ci.docs import screens
 def test_every_picture_is_made(tmp_path):
     said = []
     written = screens.write(tmp_path, say=said.append)
-    assert [path.stem for path in written] == [shot.name for shot in screens.SHOTS]
+    assert [path.stem for path in written] == [*(shot.name for shot in screens.SHOTS), "demo"]
     text = {path.stem: path.read_text().replace("&#160;", " ") for path in written}
     assert "crashes to look at: 1" in text["boards"] and "offline" in text["boards"]
     assert "watchdog" in text["crash"] and "module gate" in text["crash"]
+    assert "Nothing is left running." in text["demo"].replace("\xa0", " ")
     assert "1.4.0 → 1.5.0, confirmed in slot ota_1" in text["ota"]

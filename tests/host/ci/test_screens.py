@@ -8,7 +8,8 @@ import pytest
 from documented import problem
 from rich.text import Text
 
-from ci.docs.screens import IMAGES, SHOTS, _write, draw, shape
+from ci.docs.cast import END, LONGEST, PACE, Recording, animate, clips_of
+from ci.docs.screens import DEMO, IMAGES, SHOTS, _write, draw
 from ci.docs.terminal import Screen, run_in_terminal
 from mqhost.errors import ToolError
 from mqhost.paths import ROOT
@@ -74,19 +75,59 @@ def test_one_that_does_not_end_is_ended():
 
 def test_a_picture_is_written_again_only_for_what_is_new(tmp_path):
     path = tmp_path / "a.svg"
-    assert _write(path, [Text("sent 1,234 B in 0.2 s of 87d0d5827631f30a")], "a")
+
+    def write(text):
+        return _write(path, [Text(text)], lambda: f"<svg>{text}</svg>")
+
+    assert write("sent 1,234 B in 0.2 s of 87d0d5827631f30a to 0.1.0+g3f8dbf58.dirty")
     before = path.read_text()
-    assert not _write(path, [Text("sent 99 B in 12.5 s of 0123456789ab")], "a")
+    assert not write("sent 99 B in 12.5 s of 0123456789ab to 0.2.0+gabcdef01")
     assert path.read_text() == before
-    assert _write(path, [Text("sent 99 B of 0123456789ab")], "a")
+    assert write("sent 99 B of 0123456789ab")
 
 
-def test_a_picture_fetches_nothing_and_has_its_shape_in_it():
-    lines = [Text("a <b> & c", "bold red")]
-    text = draw(lines, "x")
+def test_a_picture_fetches_nothing():
+    text = draw([Text("a <b> & c", "bold red")], "x")
     root = ElementTree.fromstring(text)
     assert "a\xa0<b>\xa0&\xa0c" in "".join(root.itertext())
-    assert shape(lines) in text and "url(http" not in text and "https://cdnjs" not in text
+    assert "url(http" not in text and "https://cdnjs" not in text
+
+
+def test_a_moving_picture_has_a_clip_for_each_line_and_its_time():
+    one, two, three = Text("1 %"), Text("2 %"), Text("done")
+    pictures = [(0.0, [three, one]), (0.5, [three, two]), (60.0, [three, two, three])]
+    clips, seconds = clips_of(pictures)
+    first, pause = PACE * 0.5, LONGEST
+    assert [(clip.row, clip.text.plain, clip.start, clip.end) for clip in clips] == [
+        (0, "done", 0, first + pause + END),
+        (1, "1 %", 0, first),
+        (1, "2 %", first, first + pause + END),
+        (2, "done", first + pause, first + pause + END),
+    ]
+    assert seconds == first + pause + END
+    text = animate(pictures, 20, "a & b")
+    root = ElementTree.fromstring(text)
+    lines = [node for node in root if node.tag.endswith("}text")]
+    # Without motion the last picture is seen, and only that.
+    shown = ["".join(line.itertext()).strip() for line in lines if line.get("class") == "c e"]
+    assert shown == ["done", "2\xa0%", "done"]
+    assert text.count("@keyframes") == 3
+
+
+def test_what_follows_at_once_is_one_picture():
+    screen = Screen(20)
+    recording = Recording(screen)
+    for number, when in enumerate((0.0, 0.02, 0.05, 0.3)):
+        screen.feed(b"%d\r" % number)
+        recording.heard(when)
+    seen = [(when, lines[0].plain) for when, lines in recording.pictures]
+    assert seen == [(0.0, "2"), (0.3, "3")]
+
+
+def test_the_moving_picture_of_the_demo_is_there():
+    text = (IMAGES / "demo.svg").read_text()
+    seen = "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")
+    assert DEMO in seen and "What happened" in seen and "@keyframes" in text
 
 
 @pytest.mark.parametrize("shot", SHOTS, ids=lambda shot: shot.name)
@@ -100,4 +141,4 @@ def test_every_picture_is_there(shot):
 def test_the_documents_show_them_with_words_for_who_sees_none():
     readme = (ROOT / "README.md").read_text()
     found = re.findall(r"!\[(.{10,}?)\]\(docs/images/([\w-]+)\.svg\)", readme)
-    assert {"boards", "ota", "crash", "log"} <= {name for _, name in found}
+    assert {"demo", "boards", "ota", "crash", "log"} <= {name for _, name in found}
