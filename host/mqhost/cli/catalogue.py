@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.clock:clock_command",
         "Tell what time the board has, whether it is to be trusted, and from where.",
     ),
+    "completion": (
+        "mqhost.cli.completion:completion_command",
+        "Print the script that makes TAB complete commands, options, prefixes and names in SHELL.",
+    ),
     "config": (
         "mqhost.cli.manage.config:config_command",
         "Show or change a board's configuration, which no change can lock you out of.",

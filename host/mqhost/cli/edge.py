@@ -4,13 +4,14 @@ main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mqhost.cli.printing import Output, board_output, clean_lines
 
@@ -28,6 +29,17 @@ _WHOLE = 1000  # characters
 raw_option = click.option(
     "--raw", is_flag=True, help="On a terminal, too, print it byte for byte, control codes and all."
 )
+
+
+def completing(what: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes prefixes, or names in a table of mqboard.toml: see completion.py."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from mqhost.cli import completion  # at TAB only
+
+        return completion.complete(what, context.find_root().params, incomplete)
+
+    return complete
 
 
 class CommandGroup(click.Group):
@@ -52,6 +64,15 @@ class CommandGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(self.sentences())
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, none of them imported, and the options that do."""
+        names = [
+            CompletionItem(name, help=sentence)
+            for name, sentence in self.sentences()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def sentences(self) -> list[tuple[str, str]]:
         """Return the commands' names, each with the first sentence of its help."""

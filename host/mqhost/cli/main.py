@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from mqhost.cli.catalogue import MainGroup
-from mqhost.cli.edge import Edge, to_stderr
+from mqhost.cli.edge import Edge, completing, to_stderr
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 
@@ -33,11 +33,30 @@ _option = functools.partial(click.option, allow_from_autoenv=False)
     "~/.config/mqboard; there brokers, boards and groups can have names, too. The password only "
     "there: MQBOARD_PASSWORD.",
 )
-@_option("--prefix", help="Topic prefix of the board, as esp32/test; as esp32/+ of many.")
-@_option("--to", metavar="NAME", help="The board with that name in mqboard.toml.")
-@_option("--group", metavar="NAME", help="All boards of that group in mqboard.toml.")
+@_option(
+    "--prefix",
+    shell_complete=completing("prefix"),
+    help="Topic prefix of the board, as esp32/test; as esp32/+ of many.",
+)
+@_option(
+    "--to",
+    metavar="NAME",
+    shell_complete=completing("boards"),
+    help="The board with that name in mqboard.toml.",
+)
+@_option(
+    "--group",
+    metavar="NAME",
+    shell_complete=completing("groups"),
+    help="All boards of that group in mqboard.toml.",
+)
 @_option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
-@_option("--broker", metavar="NAME", help="The broker with that name in mqboard.toml.")
+@_option(
+    "--broker",
+    metavar="NAME",
+    shell_complete=completing("brokers"),
+    help="The broker with that name in mqboard.toml.",
+)
 @_option(
     "-s",
     "--server",
@@ -47,9 +66,16 @@ _option = functools.partial(click.option, allow_from_autoenv=False)
 @_option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
 @_option("--username", help="User name for the broker.")
 @_option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
-@_option("--ca", metavar="FILE", help="PEM file of the CA that signed the broker's certificate.")
-@_option("--cert", metavar="FILE", help="PEM file of the client certificate.")
-@_option("--key", metavar="FILE", help="PEM file of the client certificate's key.")
+@_option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(),
+    help="PEM file of the CA that signed the broker's certificate.",
+)
+@_option("--cert", metavar="FILE", type=click.Path(), help="PEM file of the client certificate.")
+@_option(
+    "--key", metavar="FILE", type=click.Path(), help="PEM file of the client certificate's key."
+)
 @_option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
 @click.option("-v", "--verbose", is_flag=True, help="Show the MQTT traffic on stderr.")
 @click.version_option(package_name="mqboard", message="%(prog)s %(version)s")

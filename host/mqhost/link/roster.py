@@ -71,13 +71,15 @@ class Roster:
     def __exit__(self, *_: object) -> None:
         self._connection.unsubscribe(self._subscription)
 
-    def settle(self) -> dict[str, Sighting]:
-        """Wait until the broker has sent what it holds; return the sightings by prefix, sorted."""
+    def settle(self, quiet: float = _QUIET) -> dict[str, Sighting]:
+        """Wait until the broker has sent what it holds, and nothing more for `quiet` seconds;
+        return the sightings by prefix, sorted.
+        """
         deadline = time.monotonic() + _LONGEST
         with self._news:
             while time.monotonic() < deadline:
                 before = self._count
-                self._news.wait(_QUIET)
+                self._news.wait(quiet)
                 if self._count == before:
                     break
         return self.sightings()

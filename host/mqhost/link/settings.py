@@ -140,17 +140,19 @@ class Settings:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         warn: Warn = lambda line: None,
+        asking: bool = True,
     ) -> "Settings":
         """Gather settings from all sources; the first that has a value wins (None is no value).
 
-        `warn` gets a sentence for each file with a secret that others can read.
+        `warn` gets a sentence for each file with a secret that others can read. Without `asking`
+        a password that a command would tell is left out.
         """
         environment = os.environ if environment is None else environment
         files = Files(folder or Path.cwd())
         for told in filter(None, (file.told() for file in files.all)):
             warn(told)
         given = {key: value for key, value in (options or {}).items() if value is not None}
-        found = _Found(files, environment)
+        found = _Found(files, environment, asking)
         found.take(given, "the options", False)
         found.take(_from_environment(environment), "MQBOARD_… variables", False)
         for file in files.all:
@@ -165,10 +167,11 @@ class Settings:
 class _Found:
     """Puts the settings together, from the source that counts most to the one that counts least."""
 
-    def __init__(self, files: Files, environment: Mapping[str, str]) -> None:
+    def __init__(self, files: Files, environment: Mapping[str, str], asking: bool) -> None:
         self.values: Values = {}
         self._files = files
         self._environment = environment
+        self._asking = asking
         self._whose = False  # it is clear which boards are meant
         self._complete = False  # it is clear which broker is, with all that belongs to it
 
@@ -214,6 +217,8 @@ class _Found:
         secret = {key: said.pop(key) for key in SECRETS if key in said}
         if self.values.get("username", said.get("username")) != said.get("username"):
             secret = {}  # another user's
+        if not self._asking:
+            secret.pop("password_command", None)
         if "server" in self.values:
             said.pop("server", None)  # with the scheme and the port in it
         self._add(_taken_apart(said, where))

@@ -207,8 +207,8 @@ SHOWN = {
     "rollback": shown_by_rollback,
     "ota": shown_by_ota,
 }
-# sign and broker-config know no board; what adopt shows of one goes through the same functions.
-ELSEWHERE = {"sign", "broker-config", "adopt"}
+# Some know no board; what adopt shows of one goes through the same functions.
+ELSEWHERE = {"sign", "completion", "broker-config", "adopt"}
 
 
 def test_every_command_is_looked_at():

@@ -10,10 +10,11 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.edge import Edge, completing, json_option
 from mqhost.cli.printing import json_text, say
 from mqhost.cli.tables import Listing, render, show
 from mqhost.errors import SilentBoardError, UsageError
+from mqhost.fleet.memory import remember
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import ALL, Roster
 
@@ -24,7 +25,7 @@ _REDRAW_S = 0.2  # what comes within that time is drawn together
 
 
 @click.command("boards")
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=completing("prefix"))
 @json_option
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C; with --json a line for each news.")
 @click.option("--forget", is_flag=True, help="Have the broker forget those that are offline.")
@@ -56,6 +57,8 @@ def boards_command(
             _watch(edge, roster, news, as_json)
         roster.settle()
         boards = presences(roster)
+        if patterns == (ALL,):
+            remember(settings, [board.prefix for board in boards])  # for completion
         if forget:
             boards = [board for board in boards if not board.online]
             roster.forget([board.prefix for board in boards])

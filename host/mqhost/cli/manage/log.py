@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mqhost.cli.commands import absence
-from mqhost.cli.edge import Edge, json_option, raw_option, to_stderr
+from mqhost.cli.edge import Edge, completing, json_option, raw_option, to_stderr
 from mqhost.cli.printing import clean, clean_lines, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
@@ -23,7 +23,7 @@ _COLUMNS = ("logger", "level", "")
 
 
 @click.command("log")
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=completing("prefix"))
 @click.option("--lines", type=click.IntRange(min=1), help="Stop after that many lines.")
 @click.option(
     "--min-level",
