@@ -8,8 +8,9 @@ from mqhost.broker import authority as certificates
 from mqhost.broker import mosquitto, snippets
 from mqhost.broker.access import PASSWORD, Access
 from mqhost.broker.authority import Authority
-from mqhost.broker.configure import BROKER, CA_CERT, CA_KEY, RENEW_BEFORE, Wish, configure
+from mqhost.broker.configure import CA_CERT, CA_KEY, RENEW_BEFORE, configure
 from mqhost.broker.folder import Folder
+from mqhost.broker.report import BROKER, Wish
 from mqhost.errors import UsageError
 
 _PRIVATE = (mosquitto.ACL, mosquitto.PASSWORDS, mosquitto.SERVER_PEM)

@@ -9,8 +9,7 @@ when that is asked for. A file that a person has changed since it was made is no
 
 import os
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,65 +18,18 @@ from mqhost.broker import mosquitto, passwords, rules, snippets
 from mqhost.broker.access import CERTIFICATE, PASSWORD, SERVER, Access, Board, Operator, User
 from mqhost.broker.authority import Authority
 from mqhost.broker.folder import File, Folder
+from mqhost.broker.report import BROKER, Report, Wish
 from mqhost.broker.state import NAME as STATE
 from mqhost.broker.state import Certificate, State, digest
 from mqhost.errors import UsageError
 
 CA_CERT, CA_KEY = "ca/ca.pem", "ca/ca.key"
-BROKER = "mosquitto"  # the folder of what the broker needs
 PASSPHRASE = "MQBOARD_CA_PASSPHRASE"
 IGNORED = ".gitignore"
 # A broker's certificate that ends within this time is made anew with the next change.
 RENEW_BEFORE = timedelta(days=180)
 _KEPT = ".yours"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked for beside the file of users. `renew` and `revoke` have names of users; the
-    broker's certificate is SERVER. `ca_key`: where the CA's key is, if it is not in the folder.
-    `remove`: who is gone is to be shut out. `replace`: also what a person changed.
-    """
-
-    renew: Collection[str] = ()
-    revoke: Collection[str] = ()
-    ca_key: Path | None = None
-    remove: bool = False
-    replace: bool = False
-    dry_run: bool = False
-
-
-@dataclass
-class Report:
-    """What was done, or would be: names of users, and of files; `notes` are sentences.
-
-    `edited` are files of the broker that a person has changed since they were made. `expires` says
-    when the broker's certificate ends, `ca_expires` the CA's.
-    """
-
-    folder: str
-    made_ca: bool = False
-    added: list[str] = field(default_factory=list)
-    renewed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    edited: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    boards: int = 0
-    operators: int = 0
-    expires: str | None = None
-    ca_expires: str = ""
-
-    @property
-    def broker_changed(self) -> bool:
-        """Whether the broker has to be told: a file of its own was written."""
-        return any(name.startswith(f"{BROKER}/") for name in self.written)
-
-    @property
-    def restart(self) -> bool:
-        """Whether it must be restarted: what listens where is not read again otherwise."""
-        return f"{BROKER}/{mosquitto.CONF}" in self.written
+_SHOWN = 10  # names in a sentence
 
 
 def configure(path: Path, access: Access, file: str, wish: Wish | None = None) -> Report:
@@ -169,18 +121,36 @@ class _Work:
         gone = [one for one in self.state.certificates if one.revoked is None]
         gone = [one for one in gone if now.get(one.user) != CERTIFICATE]
         without = [name for name in self.hashes if now.get(name) != PASSWORD]
-        lost = sorted({*(one.user for one in gone), *without})
-        if lost and not self.wish.remove and not self.wish.dry_run:
-            raise UsageError(
-                f"{_some(lost)} would get in no more with what they have now: "
-                f"{self.state.file} does not have them, or not so. If that is meant: --remove. "
-                "Nothing was changed."
-            )
+        self.report.removed = sorted({*(one.user for one in gone), *without})
+        self._ask_before(self._lost_prefixes())
         for one in gone:
             one.revoked = int(time.time())
         for name in without:
             del self.hashes[name]
-        self.report.removed = lost
+        self.state.prefixes = {board.name: list(board.prefixes) for board in self.access.boards}
+
+    def _lost_prefixes(self) -> list[str]:
+        """Return sentences about the boards that are still there, and not all their prefixes."""
+        now = {board.name: board.prefixes for board in self.access.boards}
+        lost = [
+            (name, prefix)
+            for name, before in self.state.prefixes.items()
+            for prefix in before
+            if name in now and prefix not in now[name]
+        ]
+        return [f"{name} loses what is below {prefix}" for name, prefix in lost]
+
+    def _ask_before(self, lost: list[str]) -> None:
+        """Raise UsageError if somebody would be cut off and that was not asked for."""
+        self.report.notes += [f"{sentence}." for sentence in lost]
+        if removed := self.report.removed:
+            lost = [f"{_some(removed)} would get in no more with what they have now", *lost]
+        if lost and not self.wish.remove and not self.wish.dry_run:
+            raise UsageError(
+                f"{'; '.join(lost[:_SHOWN])}: that is not in {self.state.file} any more. A board "
+                "that moves has both prefixes in the meantime (also = […]). If it is meant: "
+                "--remove. Nothing was changed."
+            )
 
     def _let_in(self, user: User) -> None:
         """See that `user` has a certificate or a password, and no more of them than are meant."""
@@ -376,5 +346,5 @@ def _unmatched(operator: Operator, boards: Iterable[Board]) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from mqhost.broker.access import Access
 from mqhost.broker.folder import File, Folder
 from mqhost.broker.state import NAME as STATE
 from mqhost.broker.state import State
@@ -50,6 +51,7 @@ def find_file(folder: Path, given: Path | None, hosts: tuple[str, ...]) -> Path:
             "file that says it, and who the boards are: --boards FILE (docs/broker.md)."
         )
     text = _FIRST.format(host=json.dumps(hosts[0]), names=json.dumps(list(hosts[1:])))
+    Access.parse(text, "--host")
     with Folder.opened(folder) as opened:
         opened.change({FILE: File(text.encode())})
     return own

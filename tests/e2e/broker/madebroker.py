@@ -16,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from waiting import wait_until
 
 from mqhost.broker.access import Access
-from mqhost.broker.configure import Wish, configure
+from mqhost.broker.configure import configure
+from mqhost.broker.report import Wish
 from mqhost.link.boardconfig import Wish as BoardWish
 from mqhost.link.connection import tls_context
 from mqhost.link.session import Session

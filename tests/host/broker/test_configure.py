@@ -12,8 +12,9 @@ from userfile import HEAD, PASSWORD, users
 from mqhost.broker import authority as certificates
 from mqhost.broker import folder as folders
 from mqhost.broker.access import Access
-from mqhost.broker.configure import PASSPHRASE, Wish, configure
+from mqhost.broker.configure import PASSPHRASE, configure
 from mqhost.broker.passwords import is_password, read_passwords, write_passwords
+from mqhost.broker.report import Wish
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import check
 
@@ -198,6 +199,19 @@ def test_who_logs_in_in_another_way_is_asked_about_too(made):
     }
     made.run(users(["pump"]), remove=True)
     assert made.hashes() == {} and "password_file" not in made.text("mosquitto/mosquitto.conf")
+
+
+def test_a_board_does_not_lose_its_prefix_by_a_slip_of_the_pen(made):
+    made.run(users(['old\nname = "pump"']))
+    new = users(['new\nname = "pump"'])
+    with pytest.raises(UsageError, match="pump loses what is below old.*also.*--remove"):
+        made.run(new)
+    made.run(users(['new\nname = "pump"\nalso = ["old"]']))
+    assert "readwrite old/#" in made.text("mosquitto/acl")
+    (note,) = made.run(new, remove=True).notes
+    assert note == "pump loses what is below old."
+    assert "readwrite old/#" not in made.text("mosquitto/acl")
+    assert not made.run(new).notes
 
 
 def test_an_operator_that_becomes_a_board_moves_house(made):

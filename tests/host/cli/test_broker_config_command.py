@@ -17,8 +17,9 @@ def run(capsys, tmp_path, monkeypatch):
 def test_the_first_run_makes_a_file_to_go_on_with(run, tmp_path):
     found = run("--out", "mq", "--host", "broker.lan", "--host", "10.0.0.1")
     assert found.returncode == 0, found.stderr
-    for words in ("New: admin", "mq/ca/ca.key", "no network", "bring mq/mosquitto to the broker"):
+    for words in ("New: admin", "mq/ca/ca.key", "no network"):
         assert words in found.stdout
+    assert "bring mq/mosquitto to the broker, and restart mosquitto" in found.stdout
     text = (tmp_path / "mq/boards.toml").read_text()
     assert 'host = "broker.lan"\nnames = ["10.0.0.1"]' in text
     (tmp_path / "mq/boards.toml").write_text(text.replace("# [[", "[[").replace("# pr", "pr"))
@@ -26,12 +27,19 @@ def test_the_first_run_makes_a_file_to_go_on_with(run, tmp_path):
     assert found.returncode == 0 and "New: farm-pump" in found.stdout
     assert "reload (SIGHUP)" in found.stdout and "ca.key" not in found.stdout
     found = run("--out", "mq")
-    assert found.stdout == "mq is as 1 boards and their operators need it.\n"
+    assert found.stdout == "mq has all that 1 board and 1 operator need.\n"
 
 
 def test_without_a_host_it_says_what_is_missing(run, tmp_path):
     found = run("--out", "mq")
     assert found.returncode == 2 and "--host broker.lan" in found.stderr
+    assert not (tmp_path / "mq").exists()
+
+
+def test_a_host_that_is_none_leaves_no_file_behind(run, tmp_path):
+    for host in ("a b", "127.0.0.1"):
+        found = run("--out", "mq", "--host", host)
+        assert found.returncode == 2 and host in found.stderr
     assert not (tmp_path / "mq").exists()
 
 

@@ -13,7 +13,7 @@ from mqhost.errors import ToolError
 
 if TYPE_CHECKING:
     from mqhost.broker.access import Access
-    from mqhost.broker.configure import Report
+    from mqhost.broker.report import Report
 
 _SHOWN = 12  # names in a line
 
@@ -89,7 +89,8 @@ def broker_config_command(
       mqboard broker-config --out mq --check
     """
     from mqhost.broker.access import Access
-    from mqhost.broker.configure import Wish, configure
+    from mqhost.broker.configure import configure
+    from mqhost.broker.report import Wish
     from mqhost.broker.start import find_file
 
     file = find_file(out, file, hosts)
@@ -122,7 +123,11 @@ def _check(console: Console, out: Path, access: "Access", file: Path, as_json: b
 
 def _tell(console: Console, report: "Report", access: "Access", dry_run: bool) -> None:
     if not report.written and not report.deleted:
-        say(console, f"{report.folder} is as {report.boards} boards and their operators need it.")
+        say(
+            console,
+            f"{report.folder} has all that {_count(report.boards, 'board')} and "
+            f"{_count(report.operators, 'operator')} need.",
+        )
     for word, names in (
         ("New", report.added),
         ("Renewed", report.renewed),
@@ -152,9 +157,9 @@ def _tell_next(console: Console, report: "Report", access: "Access") -> None:
         )
     if report.broker_changed:
         folder = access.site.folder
-        where = f", to {folder} on the broker's machine" if folder else ""
+        where = f"{folder} on the broker's machine" if folder else "the broker"
         how = "restart" if report.restart else "reload (SIGHUP)"
-        say(console, f"Next: bring {report.folder}/mosquitto to the broker{where}, and {how} it.")
+        say(console, f"Next: bring {report.folder}/mosquitto to {where}, and {how} mosquitto.")
     if report.added or report.renewed:
         say(console, f"What each needs is in {report.folder}/boards and {report.folder}/operators.")
 
@@ -162,3 +167,7 @@ def _tell_next(console: Console, report: "Report", access: "Access") -> None:
 def _some(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,57 @@
+"""Defines what is asked of a run that makes the folder, and what it says that it did."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mqhost.broker import mosquitto
+
+BROKER = "mosquitto"  # the folder of what the broker needs
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for beside the file of users. `renew` and `revoke` have names of users; the
+    broker's certificate is SERVER. `ca_key`: where the CA's key is, if it is not in the folder.
+    `remove`: who is gone is to be shut out. `replace`: also what a person changed.
+    """
+
+    renew: Collection[str] = ()
+    revoke: Collection[str] = ()
+    ca_key: Path | None = None
+    remove: bool = False
+    replace: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Report:
+    """What was done, or would be: names of users, and of files; `notes` are sentences.
+
+    `edited` are files of the broker that a person has changed since they were made. `expires` says
+    when the broker's certificate ends, `ca_expires` the CA's.
+    """
+
+    folder: str
+    made_ca: bool = False
+    added: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    boards: int = 0
+    operators: int = 0
+    expires: str | None = None
+    ca_expires: str = ""
+
+    @property
+    def broker_changed(self) -> bool:
+        """Whether the broker has to be told: a file of its own was written."""
+        return any(name.startswith(f"{BROKER}/") for name in self.written)
+
+    @property
+    def restart(self) -> bool:
+        """Whether it must be restarted: what listens where is not read again otherwise."""
+        return f"{BROKER}/{mosquitto.CONF}" in self.written
