@@ -47,9 +47,11 @@ class _Senders:
         """Return whether there is no room for another one."""
         return self._count == _SENDERS
 
-    def take(self, sender, number):
+    def take(self, sender, number, note=True):
         """Note a number of `sender`, whom there is room for; return whether it is a new one."""
         start = self.find(sender)
+        if start < 0 and not note:
+            return True
         if start < 0:
             start = self._count * _ENTRY
             self._count += 1
@@ -63,7 +65,8 @@ class _Senders:
             return False
         else:
             bits |= 1 << -ahead
-        struct.pack_into("<II", self._entries, start + auth.SENDER_SIZE, highest, bits)
+        if note:
+            struct.pack_into("<II", self._entries, start + auth.SENDER_SIZE, highest, bits)
         return True
 
 
@@ -96,8 +99,24 @@ class Guard:
     def admit(self, router, command, ident, topic, payload):
         """Return `payload`, a memoryview, without its trailer; None if it is refused."""
         size = len(payload) - auth.TRAILER_SIZE
+        why = self._judge(topic, payload, size, True)
+        if why:
+            return self._refuse(router, command, ident, why)
+        if self._now.full():
+            self._before, self._now = self._now, None
+            self._sent = 0
+            self._announce()
+        return payload[:size]
+
+    def peek(self, topic, payload):
+        """Return `payload` without its trailer, None if it would be refused; note nothing of it."""
+        size = len(payload) - auth.TRAILER_SIZE
+        return None if self._judge(topic, payload, size, False) else payload[:size]
+
+    def _judge(self, topic, payload, size, note):
+        """Return why a message is refused, None if it is not; `size`: without its trailer."""
         if size < mqwire.HEADER_SIZE:
-            return self._refuse(router, command, ident, auth.NO_TAG)
+            return auth.NO_TAG
         sender = bytes(payload[size : size + auth.SENDER_SIZE])
         senders = self._senders()
         if self._before and self._before.find(sender) >= 0:
@@ -105,16 +124,11 @@ class Guard:
         numbered = payload[size : size + auth.SENDER_SIZE + 4]
         tag = self._maker.tag(senders.nonce, topic, payload[:size], numbered)
         if not auth.same(tag, payload[size + auth.SENDER_SIZE + 4 :]):
-            return self._refuse(router, command, ident, auth.NO_TAG)
+            return auth.NO_TAG
         (number,) = struct.unpack_from(">I", payload, size + auth.SENDER_SIZE)
-        if not senders.take(sender, number):
-            return self._refuse(router, command, ident, _REPLAYED)
-        self.proven = self.proven or sender != senders.own
-        if self._now.full():
-            self._before, self._now = self._now, None
-            self._sent = 0
-            self._announce()
-        return payload[:size]
+        if not senders.take(sender, number, note):
+            return _REPLAYED
+        self.proven = self.proven or note and sender != senders.own
 
     def _senders(self):
         if not self._now:

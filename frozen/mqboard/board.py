@@ -38,6 +38,7 @@ _COMMANDS = (
     "log",
     "modules",
     "rollback",
+    "running",
 )
 # Of mqboard.files, loaded in the same way.
 _FILES = ("ls", "stat", "get", "rm", "mkdir", "rmdir", "touch", "mv", "cp", "df")
@@ -68,6 +69,8 @@ class Board:
         self._news = asyncio.Event()  # the birth message changed
         self.receiver = None  # while an update is under way
         self._twins = None
+        # The names that code from afar finds, and leaves.
+        self.names = {"__name__": "__main__", "board": self, "machine": machine, "help": self._help}
         self.announce = client.on_up = self._news.set
         supervisor.turn = self._turn
         router.make_room = supervisor.make_room
@@ -77,6 +80,7 @@ class Board:
         router.register(_FILES, None, FILES)
         router.register("put", None, EACH)
         router.files = self._files
+        router.register(("complete", "eval", "exec"), self._load_and_answer)
 
     def run(self):
         """Run the board, for ever."""
@@ -251,7 +255,8 @@ class Board:
     # Commands and endings.
 
     def _unload(self):
-        if not self.receiver and not self.files:  # which would load a second copy of it all
+        # What comes for what is under way would load a second copy of it all.
+        if not self.receiver and not self.files and not self.router.jobs:
             unload()
 
     def _files(self):
@@ -265,6 +270,12 @@ class Board:
     async def _load_and_answer(self, request):
         module = __import__("mqboard.commands." + request.command, None, None, ("answer",))
         await module.answer(self, request)
+
+    def _help(self, *about):
+        """Print what help() prints; of the board, what a module may use of it."""
+        from mqboard.modules.help import tell
+
+        tell(self, *about)
 
     async def _info(self, request):
         uptime_s, refused = self.supervisor.seconds, self.client.refused

@@ -62,12 +62,17 @@ class Console(io.IOBase):
         except Exception:  # os.dupterm would drop us for good
             self.dropped += 1
         except KeyboardInterrupt:
-            # So would it for this, and whoever prints would go on. So it comes once more, at the
-            # next jump, and there is none before the end of this.
-            self._interrupted = True
-            os.dupterm_notify(self)
+            # So would it for this, and whoever prints would go on. So it comes once more.
+            self.interrupt()
             return len(data)
         return len(data)
+
+    def interrupt(self):
+        """Raise KeyboardInterrupt in the main thread, at its next jump: whoever calls this makes
+        none from here on.
+        """
+        self._interrupted = True
+        os.dupterm_notify(self)
 
     def readinto(self, data):
         if not self._interrupted:

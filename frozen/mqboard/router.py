@@ -57,10 +57,11 @@ class Request:
         topic = mqwire.reply_topic(self.prefix, self.ident)
         return await self._router.publish(topic, payload, qos)
 
-    def reply_now(self, data):
+    def reply_now(self, data, publish=None):
         """Send one reply message, not the last, from code that cannot await; raises OSError."""
         payload = mqwire.header(self.sequence, False) + data
-        self._router.publish_now(mqwire.reply_topic(self.prefix, self.ident), payload)
+        publish = publish or self._router.publish_now
+        publish(mqwire.reply_topic(self.prefix, self.ident), payload)
         self.sequence += 1  # now: Ctrl-C may have broken in before the message was made
 
     async def error(self, text):
@@ -83,6 +84,8 @@ class Router:
     def make_room():
         """Do nothing: nobody has told us how."""
         return False
+
+    jobs = None  # mqboard.repl.jobs.Jobs, while code runs
 
     def __init__(self, prefix, publish, publish_now, log):
         self.prefix = prefix
@@ -147,6 +150,10 @@ class Router:
             payload = self.guard.admit(self, command, ident, topic, payload)
             if payload is None:
                 return
+        if self.jobs:
+            self.jobs.hear(command, ident, tail, payload)
+        if command == "credit":
+            return  # no command of its own: for output that is under way, or was
         try:
             sequence, last = mqwire.parse_header(payload)
         except mqwire.WireError as error:

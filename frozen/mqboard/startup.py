@@ -20,7 +20,6 @@ from mqboard.health.supervisor import Supervisor
 from mqboard.mqtt import Client
 from mqboard.net.link import Link
 from mqboard.phases import mark, taken
-from mqboard.repl.eval import Repl
 from mqboard.router import Router
 from mqboard.timeofday import Clock
 from mqboard.update import slots
@@ -94,8 +93,6 @@ def assemble():
         is_module = settings.modules and board.culprit.startswith("module ")
         if is_module and not _was_on_trial(before, me, settings):
             _blame(board, before, store, logger)
-    names = {"__name__": "__main__", "board": board, "machine": machine}
-    router.register("eval", Repl(console, names, box).eval)
     mark("board")
     logger.debug("boot: %s", taken())
     return board

@@ -34,6 +34,10 @@ class BoardError(ToolError):
     """The board reported an error: a traceback, a failed or rolled back update."""
 
 
+class UnsupportedError(BoardError):
+    """The board's firmware does not know such a command."""
+
+
 class BrokerError(ToolError):
     """The broker is unreachable or refused us."""
 

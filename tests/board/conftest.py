@@ -14,6 +14,8 @@ for folder in (HERE.parents[1] / "frozen", HERE, HERE / "cpython"):
 # MicroPython's scheduler: what is imported with it is not run here.
 if not hasattr(asyncio, "core"):
     asyncio.core = types.ModuleType("asyncio.core")
+# For MicroPython every generator is a coroutine.
+asyncio.coroutine = types.coroutine
 
 
 def _print_exception(error, file=None):

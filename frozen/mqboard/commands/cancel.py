@@ -1,8 +1,14 @@
-"""Ends the update that is under way, if there is one."""
+"""Ends what is under way: the code of one command; or all code and a transfer, or that alone."""
+
+from mqwire import HEADER_SIZE
 
 
 async def answer(board, request):
     """Cancel; answer OK in any case."""
-    if board.receiver:
+    jobs = board.router.jobs
+    if jobs:  # it was told as this came, but what came right before has begun only now
+        payload = memoryview(bytes(HEADER_SIZE) + request.body)
+        jobs.hear("cancel", request.ident, request.tail, payload)
+    if board.receiver and not request.tail:
         await board.receiver.cancel()
     await request.reply(b"OK")

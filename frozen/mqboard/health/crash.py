@@ -157,9 +157,9 @@ def describe(before, me):
         kind = EXCEPTION
     else:
         kind = WATCHDOG if me.reset_cause == "watchdog" else RESET
-    # Each eval has another id.
+    # Each command has another id.
     command, _, rest = before.running.partition(" ")
-    what = rest.partition(" ")[2] if command == "eval" else before.running
+    what = rest.partition(" ")[2] if command in ("eval", "exec") else before.running
     image = "".join(["%02x" % byte for byte in before.image])
     version = None
     if image and me.image.startswith(image):

@@ -29,6 +29,7 @@ _STOP_TURN_S = 0.05
 _MODULE = "module "  # how the name of a module's task begins
 _LATE_MS = const(1300)  # after a turn the next one is late, at the earliest
 _LATEST_MS = const(20_000)
+_LOOK_MS = const(250)  # half a second is what Ctrl-C may take
 
 
 class _Entry:
@@ -54,6 +55,7 @@ class Supervisor:
     health.blackbox; `turn()`, if given, is called once a second."""
 
     turn = None
+    watch = None  # called with each look, while there is code to interrupt
     _late = False  # that the loop does not turn is noted
     _fatal = None  # what a vital task died of too often
     _suspect = None  # the last entry that was stopped while the heap was full
@@ -63,7 +65,7 @@ class Supervisor:
         self._box = box
         self._late_ms = min(max(_LATE_MS, timeout_ms // 3), _LATEST_MS)
         # Between two calls of `look`.
-        self.look_ms = min((timeout_ms - self._late_ms) // 2, _LATEST_MS)
+        self.look_ms = min((timeout_ms - self._late_ms) // 2, _LOOK_MS)
         self._starved = 0
         self._log = log
         self._entries = []
@@ -179,11 +181,13 @@ class Supervisor:
                 self._box.run(self._what_runs(asyncio.core.cur_task))
             what, waited_s = self._box.running, waited_ms // 1000
             self._log.warning("all else has waited for %d s for: %s", waited_s, what)
+        if self.watch:
+            self.watch()  # the last thing: it may interrupt what runs, at the next jump
 
     def _what_runs(self, task):
         for entry in self._entries:
             if entry.task is task:
-                return entry.name if _module_of(entry) else "task " + entry.name
+                return entry.name if " " in entry.name else "task " + entry.name
         if not task:
             return "unknown"
         # Somebody's own: the function that it runs has a name, and is perhaps a module's.

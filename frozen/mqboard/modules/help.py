@@ -1,4 +1,4 @@
-"""Holds what help(board) prints; loaded for that, as MicroPython has no docstrings."""
+"""Prints what help() prints, and about the board; loaded for that, as there are no docstrings."""
 
 BOARD = """\
 The board, as a module's `async def start(board, settings)` gets it:
@@ -22,3 +22,11 @@ from mqboard.log import Logger; log = Logger("name")
 from mqboard.modules.together import together; await together(first(), second())
 
 Await, never block; end when cancelled. More: docs/modules.md."""
+
+
+def tell(board, *about):
+    """Print what help(*about) prints; of `board`, what a module may use of it."""
+    if about and about[0] is board:
+        print(BOARD)
+    else:
+        help(*about)

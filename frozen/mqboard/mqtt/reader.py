@@ -31,10 +31,12 @@ class Reader:
         self.rx = memoryview(self.buffer)
         self._acks = memoryview(bytearray(4 * _ACKS))
         self._ack_size = 0
+        self.acks_out = 0  # of them, these are being sent
+        self.end = 0  # behind what is received and not taken; up to date while the reader waits
         self._views = [self.rx] * _VIEWS
         self._starts = [0] * _VIEWS
         self.pause = False  # somebody asks for a turn for other tasks before the next packet
-        self._left = 0  # of a large PUBLISH, this much is still to come
+        self.left = 0  # of a large PUBLISH, this much is still to come
         self._large = 0  # its size
         self._first = 0  # the first byte of one that is passed over
         self._passed = 0  # how much is left of that one when its packet id comes; then 0
@@ -43,8 +45,8 @@ class Reader:
     def attach(self, stream):
         """Work on `stream` from now on, and have the writer do so."""
         self._writer.attach(stream)
-        self._ack_size = 0
-        self._left = self._first = 0
+        self._ack_size = self.acks_out = 0
+        self.left = self._first = self.end = 0
         self.last_rx = ticks_ms()
 
     async def read_connack(self):
@@ -75,7 +77,7 @@ class Reader:
         stream = self._writer.stream
         rx = self.rx
         take = taker.take  # looked up once: `taker` has many names
-        end = reads = 0
+        end = reads = 0  # others may have taken packets while we waited: see mqboard.mqtt.pump
         while True:
             room = rx[end:] if end else rx
             count = stream.readinto(room)
@@ -88,11 +90,14 @@ class Reader:
                     if done and end:
                         rx[:end] = rx[done : done + end]
                     if self._ack_size == 4 * _ACKS:
+                        self.end = end
                         await self._send_acks()
                     elif self.pause:
+                        self.end = end
                         await asyncio.sleep(0)
                     else:
                         break
+                    end = self.end
                     self.pause = False
                 if end == len(rx):
                     raise packet.PacketError("no packet in a full buffer")
@@ -100,21 +105,25 @@ class Reader:
                     reads += 1
                     if reads >= _READS_PER_TURN:
                         reads = 0
+                        self.end = end
                         await asyncio.sleep(0)
+                        end = self.end
                     continue
             elif count == 0:
                 raise EOFError("broker closed the connection")
+            self.end = end
             if self._ack_size:
                 await self._send_acks()
             reads = 0
             await stream.wait_readable()
+            end = self.end
 
     def take_packets(self, end, take, taker):
         """Hand on the complete packets in the first `end` bytes received; return the bytes used."""
         buffer = self.buffer
         position = 0
         while self._ack_size < 4 * _ACKS and not self.pause:
-            if self._left:
+            if self.left:
                 before = position
                 position = self._take_piece(position, end, taker)
                 if position == before:
@@ -166,38 +175,38 @@ class Reader:
             raise packet.PacketError("malformed PUBLISH")
         if body - position + 4 + topic_size > len(self.buffer):
             # Nobody has subscribed to such a topic, only to a filter that matches it.
-            self._left = stop - position
+            self.left = stop - position
             self._passed = stop - body - 2 - topic_size if first & 6 else 0
             self._first = first
             return position
         if end - body < 4 + topic_size:
             return -1
         start = taker.open(first, body, stop)
-        self._left = self._large = stop - start
+        self.left = self._large = stop - start
         return start
 
     def _take_piece(self, position, end, taker):
         """Hand on what has come of a large payload; return the position behind it."""
         if self._first:
             return self._pass_over(position, end, taker)
-        stop = min(end, position + self._left)
+        stop = min(end, position + self.left)
         if stop > position:
-            taker.piece(position, stop, self._large - self._left, self._large)
-            self._left -= stop - position
-            if not self._left:
+            taker.piece(position, stop, self._large - self.left, self._large)
+            self.left -= stop - position
+            if not self.left:
                 taker.close()
         return stop
 
     def _pass_over(self, position, end, taker):
         """Pass over a PUBLISH whose topic the buffer cannot hold, but for its packet id."""
-        if self._left == self._passed:  # here is the packet id
+        if self.left == self._passed:  # here is the packet id
             if end - position < 2:
                 return position
             taker.pass_over(self._first, self.number(position))
             self._passed = 0
-        stop = min(end, position + self._left - self._passed)
-        self._left -= stop - position
-        if not self._left:
+        stop = min(end, position + self.left - self._passed)
+        self.left -= stop - position
+        if not self.left:
             if not self._first & 6:
                 taker.pass_over(self._first, 0)
             self._first = 0
@@ -231,5 +240,12 @@ class Reader:
         self._ack_size = size + 4
 
     async def _send_acks(self):
+        self.acks_out = self._ack_size
         await self._writer.send(self._acks[: self._ack_size])
-        self._ack_size = 0
+        self._ack_size = self.acks_out = 0
+
+    def take_acks(self):
+        """Return the acknowledgements that nobody sends yet; whoever asks has to, at once."""
+        acks = self._acks[self.acks_out : self._ack_size]
+        self._ack_size = self.acks_out
+        return acks

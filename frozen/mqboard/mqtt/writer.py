@@ -5,7 +5,8 @@ A packet leaves in one write where it fits the send buffer. What is not written 
 own, and so can the next task when one is cancelled half-way.
 
 A stream has readinto(view) and write(view), both returning None when they would block,
-wait_readable() and wait_writable() to await, wait_writable_now(ms) that blocks, and close(). What
+wait_readable() and wait_writable() to await, wait_readable_now(ms) and wait_writable_now(ms) that
+block, and close(). What
 readinto leaves of a view it would have had to wait for: the reader need not ask again.
 """
 
@@ -80,11 +81,21 @@ class Writer:
         self._out.append(memoryview(data))
         await self.flush()
 
+    def at_rest(self):
+        """Return whether nothing waits to be written."""
+        return not self._out
+
     def send_soon(self, data):
         """Send a small packet without waiting, or not at all when other output is waiting."""
         if not self._out:
             self._out.append(memoryview(data))
             self.write_some()
+
+    def send_now(self, data):
+        """Send a whole packet; OSError when the socket takes nothing for 10 s."""
+        self._flush_now()
+        self._out.append(memoryview(data))
+        self._flush_now()
 
     def send_publish_now(self, topic, payload):
         """Send a QoS 0 PUBLISH without awaiting; OSError when the socket takes nothing for 10 s."""

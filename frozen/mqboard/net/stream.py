@@ -53,7 +53,7 @@ class Stream:
             if error.errno != EINPROGRESS:
                 raise
         await self.wait_writable()
-        for _, event in self._poll(0):
+        for _, event in self._poll(0, select.POLLOUT):
             if event & (select.POLLERR | select.POLLHUP):
                 raise OSError(ECONNREFUSED)
 
@@ -65,13 +65,17 @@ class Stream:
     def wait_writable(self):
         yield core._io_queue.queue_write(self.socket)
 
+    def wait_readable_now(self, timeout_ms):
+        """Block until the socket has data; False when it had none within `timeout_ms`."""
+        return bool(self._poll(timeout_ms, select.POLLIN))
+
     def wait_writable_now(self, timeout_ms):
         """Block until the socket takes data; False when it did not within `timeout_ms`."""
-        return bool(self._poll(timeout_ms))
+        return bool(self._poll(timeout_ms, select.POLLOUT))
 
-    def _poll(self, timeout_ms):
+    def _poll(self, timeout_ms, events):
         poller = select.poll()
-        poller.register(self.socket, select.POLLOUT | select.POLLERR | select.POLLHUP)
+        poller.register(self.socket, events | select.POLLERR | select.POLLHUP)
         return poller.poll(timeout_ms)
 
     def close(self):

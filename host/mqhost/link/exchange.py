@@ -10,7 +10,7 @@ import math
 import queue
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,8 +19,15 @@ from typing import Any, Protocol
 from paho.mqtt.client import MQTTMessageInfo
 
 import mqwire
-from mqhost.errors import BoardError, RefusedError, ToolError, UsageError
-from mqhost.link.connection import Connection, Subscription
+from mqhost.errors import (
+    BoardError,
+    BrokerError,
+    RefusedError,
+    ToolError,
+    UnsupportedError,
+    UsageError,
+)
+from mqhost.link.connection import Connection, Route, Subscription
 from mqhost.link.signer import nonce_of
 from mqwire import auth, names
 
@@ -124,12 +131,14 @@ class Exchange:
         self._command = command
         self._tail = tail
         self._topic = ""
-        self._arrived: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
-        self._subscription = Subscription(
+        # What came, and from where: the topic's function, or None when there will be nothing.
+        self._arrived: queue.SimpleQueue[tuple[bool | None, bytes]] = queue.SimpleQueue()
+        self._subscription = _Replies(
             {
                 mqwire.reply_topic(session.prefix, self.ident): self._on_reply,
                 mqwire.error_topic(session.prefix, self.ident): self._on_error,
-            }
+            },
+            self._on_refused,
         )
         self._messages: list[bytes] = []
         self._published: list[MQTTMessageInfo] = []
@@ -141,7 +150,9 @@ class Exchange:
         self._retags = 0
 
     def __enter__(self) -> "Exchange":
-        self._session.connection.subscribe(self._subscription)
+        # Not waiting for the answer: MQTT keeps the order, so the command comes behind it, and
+        # costs one round trip. A broker that refuses it is met by `receive`.
+        self._session.connection.register(self._subscription)
         self._session.attach(self)
         return self
 
@@ -181,7 +192,10 @@ class Exchange:
         self._publish()
 
     def receive(self, timeout: float) -> Message | None:
-        """Return the next reply message, None after `timeout` seconds; BoardError for an error."""
+        """Return the next reply message, None after `timeout` seconds; BoardError for an error,
+        UnsupportedError for a command that the board does not know, BrokerError when the broker
+        does not let us have replies.
+        """
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -190,6 +204,12 @@ class Exchange:
                 if self._refused:
                     raise RefusedError(self._session.refusal()) from None
                 return None
+            if failed is None:
+                raise BrokerError(
+                    f"The broker {self._session.connection.settings.where} does not let us listen "
+                    f"on {self._subscription}. Its access rules must allow this user to. The "
+                    "command was sent all the same."
+                )
             self._answered = True
             if failed:
                 text = payload.decode("utf-8", "replace").strip()
@@ -197,7 +217,7 @@ class Exchange:
                     self._refused, self._answered = True, False
                     self._tag_anew(self._session.last_status)
                     continue
-                raise BoardError(self._explained(text))
+                raise self._failure(text)
             try:
                 seq, last = mqwire.parse_header(payload)
             except mqwire.WireError:
@@ -238,6 +258,19 @@ class Exchange:
                 return
             expected = (expected + 1) & mqwire.MAX_SEQ
 
+    def repeat(self) -> None:
+        """Send the very command again: a board that has executed it repeats its short answer."""
+        self._publish()
+
+    def tell(self, command: str, ident: str, tail: str = "", body: bytes = b"") -> None:
+        """Publish a command of one message beside this one, as its cancel; any thread may."""
+        session = self._session
+        session.connection.debug("> %s %s %s", command, ident, tail)
+        seen = mqwire.command_topic(session.prefix, command, ident, tail)
+        message = session.sealed(seen, mqwire.header(0, True) + body)
+        topic = mqwire.command_topic(session.command_root(), command, ident, tail)
+        session.connection.publish(topic, message)
+
     # In the network thread
 
     def board_said(self, status: dict[str, Any] | None, retained: bool) -> None:
@@ -260,14 +293,14 @@ class Exchange:
             with suppress(RefusedError):  # it wants another key now, and will say so
                 self._publish()
 
-    def _explained(self, text: str) -> str:
-        """Return the error `text` of the board, with what a person makes of it."""
+    def _failure(self, text: str) -> BoardError:
+        """Make the error for the board's `text`, with what a person makes of it."""
         if text != _UNSUPPORTED.format(self._command):
-            return text or "The board reported an error without a word."
+            return BoardError(text or "The board reported an error without a word.")
         status = self._session.last_status or {}
         facts = f"{status.get('version', 'unknown')!s:.60}"
         facts += f", protocol {status.get('protocol', 'unknown')!s:.20}"
-        return (
+        return UnsupportedError(
             f"{text} by the firmware of {self._session.prefix} (version {facts}), which is older "
             "than this tool, or another. Update it with mqboard ota, or over USB: invoke flash."
         )
@@ -303,6 +336,23 @@ class Exchange:
     def _on_error(self, payload: bytes, retained: bool) -> None:
         if not retained:
             self._arrived.put((True, payload))
+
+    def _on_refused(self) -> None:
+        self._arrived.put((None, b""))
+
+
+class _Replies(Subscription):
+    """The topics of one command's replies; `refused()` is called when the broker refuses them."""
+
+    def __init__(self, routes: dict[str, Route], refused: Callable[[], None]) -> None:
+        super().__init__(routes)
+        self._on_refused = refused
+
+    def answered(self, failures: list[bool]) -> None:
+        """Take the broker's answer."""
+        super().answered(failures)
+        if self.refused:
+            self._on_refused()
 
 
 def _acknowledged(info: MQTTMessageInfo) -> bool:

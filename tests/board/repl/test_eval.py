@@ -62,7 +62,7 @@ class EvalTest(unittest.TestCase):
         async def go():
             for source, name in (
                 (b"(", b"SyntaxError"),
-                (b"\xff", b"Error"),
+                (b"\xff", b"no UTF-8"),
                 (b"raise SystemExit", b"SystemExit"),
                 (b"raise MemoryError", b"MemoryError"),
                 (b"undefined_name", b"NameError"),
@@ -90,7 +90,9 @@ class EvalTest(unittest.TestCase):
         async def go():
             bench = Bench().start()
             seen = []
-            bench.names["look"] = lambda *_: seen.append((bench.box.running, bench.box._data[6]))
+            bench.names["look"] = lambda *_: seen.append(
+                (bench.blackbox.running, bench.blackbox._data[6])
+            )
             for ident, source in (
                 ("abcdefgh", b"look()"),
                 ("bbbbbbbb", b"look('machine.reset()')"),
@@ -101,7 +103,9 @@ class EvalTest(unittest.TestCase):
             self.assertEqual(seen[0], ("eval abcdefgh look()", blackbox.SILENT))
             self.assertEqual(seen[1][1], blackbox.BY_CODE)
             self.assertEqual(seen[2][0], "eval cccccccc look(" + 17 * "1," + "1")
-            self.assertEqual((bench.box.running, bench.box._data[6]), ("", blackbox.SILENT))
+            self.assertEqual(
+                (bench.blackbox.running, bench.blackbox._data[6]), ("", blackbox.SILENT)
+            )
 
         run(go())
 
