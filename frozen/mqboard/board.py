@@ -130,6 +130,12 @@ class Board:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
             add("brokers", lambda: back(lambda: self.receiver, self.say_goodbye), vital=False)
+        if self.config.repl and self.config.repl["json"]:
+            from mqboard.repl.json import JsonRepl  # few boards are asked that way
+
+            answer = JsonRepl(self, Logger("repl")).take
+            # Nobody would know one that a broker sends again.
+            await self.client.subscribe(self.config.prefix + "/repl/in", answer, 0)
         if self.identity.crashes:
             add("crash", self._publish_crashes, vital=False)
         from mqboard.modules.begin import begin

@@ -132,6 +132,8 @@ KEYS = (
     ("timezone", "text", "+00:00", "timezone"),
     ("log", "group", None, (("level", "text", "info", "level"), ("levels", "object", None, None))),
     ("modules", "object", None, None),
+    # What answers besides the commands; see mqboard.repl.json.
+    ("repl", "object", None, (("json", "bool", False, None),)),
     # Commands need a tag made with this key, see mqwire.auth.
     ("auth", "object", None, (("key", "secret", ..., "authkey"),)),
 )

@@ -123,6 +123,9 @@ def _relate(into, wrong):
         why = "is %s; it must be at least twice update.health_s, which is %s"
         wrong.append((DOUBT, "update.confirm_s", why % (into.confirm_s, into.health_s)))
         into.confirm_s = least
+    if into.auth and into.repl and into.repl["json"]:
+        wrong.append((DOUBT, "repl.json", "is true; it takes no tags, and stays off with auth.key"))
+        into.repl["json"] = False
     into.modules = _by_name(into.modules, "modules.", wrong)
     into.levels = _by_name(into.levels, "log.levels.", wrong)
     try:

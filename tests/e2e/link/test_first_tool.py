@@ -81,12 +81,21 @@ def test_sync_puts_what_differs_and_nothing_else(tool):
     assert tool.get("/synced/lib/b.py") == b"b = 3\n"
 
 
-def test_a_hard_reset_is_one_and_no_crash(shared_board, tool):
+def test_each_of_its_resets_is_one_and_no_crash(shared_board, tool):
     with shared_board.session() as session:
-        boot = session.request_json("info")["boot_id"]
-        tool.reset("hard")
-        status = shared_board.wait_status(session, lambda status: status["boot_id"] != boot)
-        assert status["mode"] == "normal" and "crashes" not in status
+        for how, mode in (
+            ("hard", "normal"),
+            ("safe", "safe"),
+            ("soft", "normal"),
+            ("normal", "normal"),
+        ):
+            boot = session.request_json("info")["boot_id"]
+            tool.reset(how)
+            status = shared_board.wait_status(
+                session, lambda status, boot=boot: status["boot_id"] != boot
+            )
+            assert (how, status["mode"]) == (how, mode)
+            assert "crashes" not in status
 
 
 def test_view_follows_the_log(tool):
