@@ -123,11 +123,17 @@ class _Work:
         without = [name for name in self.hashes if now.get(name) != PASSWORD]
         self.report.removed = sorted({*(one.user for one in gone), *without})
         self._ask_before(self._lost_prefixes())
-        for one in gone:
-            one.revoked = int(time.time())
+        self._revoke(gone)
         for name in without:
             del self.hashes[name]
         self.state.prefixes = {board.name: list(board.prefixes) for board in self.access.boards}
+
+    def _revoke(self, given: Iterable[Certificate]) -> None:
+        here = {user.name for user in self.access.users}
+        for one in given:
+            one.revoked = int(time.time())
+            if one.user in here and one.user not in self.report.revoked:
+                self.report.revoked.append(one.user)
 
     def _lost_prefixes(self) -> list[str]:
         """Return sentences about the boards that are still there, and not all their prefixes."""
@@ -170,11 +176,11 @@ class _Work:
 
     def _certify(self, user: User) -> None:
         has = self.state.certificates_of(user.name)
+        renew = user.name in self.wish.renew
         if user.name in self.wish.revoke:
             # The one that was made last is the good one, unless there is no other.
-            for one in has if user.name in self.wish.renew or len(has) == 1 else has[:-1]:
-                one.revoked = int(time.time())
-        if has and user.name not in self.wish.renew and self.state.certificates_of(user.name):
+            self._revoke(has if renew or len(has) == 1 else has[:-1])
+        if self.state.certificates_of(user.name) and not renew:
             return
         issued = self.authority.issue_client(user.name, user.days)
         facts = issued.facts

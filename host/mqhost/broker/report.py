@@ -28,6 +28,8 @@ class Wish:
 class Report:
     """What was done, or would be: names of users, and of files; `notes` are sentences.
 
+    `revoked` are those who are still there, and of whose certificates one is not valid any more.
+
     `edited` are files of the broker that a person has changed since they were made. `expires` says
     when the broker's certificate ends, `ca_expires` the CA's.
     """
@@ -37,6 +39,7 @@ class Report:
     added: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
@@ -53,5 +56,7 @@ class Report:
 
     @property
     def restart(self) -> bool:
-        """Whether it must be restarted: what listens where is not read again otherwise."""
-        return f"{BROKER}/{mosquitto.CONF}" in self.written
+        """Whether it must be restarted: otherwise what listens where is not read again, and who is
+        connected with a certificate that was revoked goes on, with the rules of its user.
+        """
+        return f"{BROKER}/{mosquitto.CONF}" in self.written or bool(self.revoked)

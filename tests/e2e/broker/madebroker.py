@@ -73,17 +73,24 @@ class MadeBroker:
         return configure(self.folder, access, "users.toml", Wish(**wish))
 
     def __enter__(self):
+        self._log.touch()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
         conf = self.folder / "mosquitto/mosquitto.conf"
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen([find_mosquitto(), "-c", conf], stderr=log)
         try:
             wait_until(lambda: all(map(_listens, self.ports)), otherwise=self.log)
         except BaseException:
             self._process.kill()
             raise
-        return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self._process.terminate()
         self._process.wait(10)
 

@@ -63,17 +63,15 @@ def test_a_day_with_a_board(made, start, variant, tmp_path):
     assert made.mqboard("repl", *pump, "eval", "45+876")[:2] == (0, "921\n")
 
     reading = made.start_mqboard("logs", *pump, "log", "--lines", "1", "--min-level", "error")
-    with made.client("logs"):
-        say = "from mqboard.log import Logger; Logger('test').error('dry')"
-        wait_until(lambda: made.mqboard("repl", *pump, "eval", say) and _ended(reading))
+    say = b"from mqboard.log import Logger; Logger('test').error('dry')"
+    with made.session("repl", "farm/pump") as session:
+        wait_until(lambda: session.request("eval", say) and reading.poll() is not None)
     assert "test: dry" in reading.communicate()[0]
 
-    code, out, err = made.mqboard("repl", *pump, "config", "set", "log.level=debug")
-    assert code == 0, (out, err, device.console.tail())
     file = tmp_path / "board.json"
     config = json.loads(made.mqboard("repl", *pump, "config", "get", "--json")[1])
     assert config["broker"]["key"] == "/certs/key.pem"
-    file.write_text(json.dumps(config | {"log": {"level": "info"}}))
+    file.write_text(json.dumps(config | {"log": {"level": "debug"}}))
     code, out, err = made.mqboard("repl", *pump, "config", "push", file)
     assert code == 0, (out, err, device.console.tail())
 
@@ -88,10 +86,6 @@ def test_a_day_with_a_board(made, start, variant, tmp_path):
     assert code == 0 and "2.0.0, confirmed in slot ota_1" in out, (out, err)
     code, out, err = made.mqboard("update", *pump, "rollback")
     assert code == 0 and "is back at" in out, (out, err)
-
-
-def _ended(process):
-    return process.poll() is not None
 
 
 def test_boards_that_are_gone_are_shut_out_by_a_reload(made, start):
@@ -132,6 +126,20 @@ def test_a_renewed_certificate_is_used_beside_the_old_one_until_that_is_revoked(
     assert made.connect(old).is_refused()
     with made.client("farm-pump"):
         pass
+
+
+def test_a_thief_is_thrown_out_by_the_restart_that_the_report_asks_for(made):
+    thief = made.connect(made.keep(made.credentials("farm-pump"))).__enter__()
+    report = made.configure(renew=["farm-pump"], revoke=["farm-pump"])
+    assert report.restart and report.revoked == ["farm-pump"]
+    made.stop()
+    wait_until(lambda: thief.lost)
+    made.start()
+    with made.client("farm-pump"):
+        pass
+    wait_until(lambda: len(thief.lost) > 1)  # it tries again, and again
+    assert len(thief.connected) == 1
+    thief.close()
 
 
 def test_the_brokers_own_certificate_is_renewed_without_anybody_noticing(made, start):

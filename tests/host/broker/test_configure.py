@@ -169,7 +169,7 @@ def test_who_is_gone_is_shut_out_only_when_that_is_asked_for(made):
     assert made.files() == before
     serial = made.serial("boards/farm-pump")
     report = made.run(left, remove=True)
-    assert report.removed == ["bob", "farm-pump"]
+    assert report.removed == ["bob", "farm-pump"] and not report.restart
     assert made.revoked() == {serial}
     assert set(made.hashes()) == {"farm-gate"}
     for gone in ("farm-pump", "bob"):
@@ -232,6 +232,7 @@ def test_a_renewed_certificate_leaves_the_old_one_valid_until_it_is_revoked(made
     assert any("--revoke pump" in note for note in report.notes)
     report = made.run(users(["pump"]), revoke=["pump"])
     assert made.revoked() == {old} and made.serial("boards/pump") == new and not report.notes
+    assert report.revoked == ["pump"] and report.restart  # who is connected with it stays otherwise
 
 
 def test_a_stolen_certificate_is_revoked_and_replaced_at_once(made):

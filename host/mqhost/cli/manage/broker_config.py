@@ -160,6 +160,12 @@ def _tell_next(console: Console, report: "Report", access: "Access") -> None:
         where = f"{folder} on the broker's machine" if folder else "the broker"
         how = "restart" if report.restart else "reload (SIGHUP)"
         say(console, f"Next: bring {report.folder}/mosquitto to {where}, and {how} mosquitto.")
+    if report.revoked:
+        say(
+            console,
+            "Until it is restarted, who is connected with a certificate that was revoked stays so: "
+            f"{_some(report.revoked)}.",
+        )
     if report.added or report.renewed:
         say(console, f"What each needs is in {report.folder}/boards and {report.folder}/operators.")
 
