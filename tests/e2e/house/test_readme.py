@@ -117,10 +117,3 @@ def test_every_command_of_the_readme_works(clone, tmp_path):
         printed = {step.line: tmp_path / f"{number}.txt" for number, step in enumerate(steps)}
         wait_for(printed["mqboard --prefix esp32/test log"], "update to 0.2.0 is in place")
     assert "Nothing is left running" in printed["./invoke demo"].read_text()
-
-
-def test_every_linked_file_exists():
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
