@@ -77,7 +77,12 @@ _option = functools.partial(click.option, allow_from_autoenv=False)
     "--key", metavar="FILE", type=click.Path(), help="PEM file of the client certificate's key."
 )
 @_option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
-@click.option("-v", "--verbose", is_flag=True, help="Show the MQTT traffic on stderr.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show on stderr what travels over MQTT; secrets are masked.",
+)
 @click.version_option(package_name="mqboard", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, verbose: bool, **options: Any) -> None:

@@ -9,6 +9,7 @@ import secrets
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from mqhost.errors import BrokerError
 from mqhost.link import unreachable
 from mqhost.link.connack import refusal
 from mqhost.link.settings import Settings
+from mqhost.link.trace import describe
 
 KEEPALIVE = 30  # seconds
 RECONNECT_DELAYS = (0.2, 10)  # seconds: the first, and the longest
@@ -94,6 +96,7 @@ class Connection:
         self.generation = 0  # how many times the broker has accepted us
         self.failure: str | None = None  # why it did not, the last time
         self._debug = debug
+        self._began = time.monotonic()
         self._changed = threading.Condition()
         self._connected = False
         self._subscriptions: list[Subscription] = []
@@ -147,6 +150,14 @@ class Connection:
         if self._debug:
             self._debug(text % values)
 
+    def _trace(
+        self, direction: str, topic: str, payload: bytes | bytearray, retained: bool
+    ) -> None:
+        """Tell of a message, with the seconds since the beginning."""
+        if self._debug:
+            passed = time.monotonic() - self._began
+            self._debug(f"{passed:7.3f} {direction} {describe(topic, bytes(payload), retained)}")
+
     def register(self, subscription: Subscription) -> None:
         """Subscribe as soon as there is a connection, without waiting for the answer."""
         with self._changed:
@@ -186,6 +197,7 @@ class Connection:
         self, topic: str, payload: bytes, qos: int = 1, retain: bool = False
     ) -> paho.MQTTMessageInfo:
         """Send a message; with QoS 1 it survives a lost connection. Does not wait."""
+        self._trace(">", topic, payload, retain)
         return self._client.publish(topic, payload, qos, retain)
 
     # Callbacks in paho's network thread
@@ -233,7 +245,7 @@ class Connection:
             route = self._routes.get(message.topic)
         except UnicodeDecodeError:  # no topic that MQTT allows, so none of ours
             return
-        self.debug("< %s %d B", message.topic, len(message.payload))
+        self._trace("<", message.topic, message.payload, message.retain)
         if route:
             route(bytes(message.payload), message.retain)
             return

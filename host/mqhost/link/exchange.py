@@ -317,7 +317,6 @@ class Exchange:
 
     def _publish(self) -> None:
         session = self._session
-        session.connection.debug("> %s in %d messages", self._topic, len(self._messages))
         self._nonce = nonce_of(session.last_status)
         self._published = [
             session.connection.publish(self._topic, session.sealed(self._own_topic, message))
