@@ -171,6 +171,8 @@ def _site(record: Any, where: str, hosts: tuple[str, ...]) -> Site:
     for name in site.all_names:
         if not _is_address(name) and not (_HOST.fullmatch(name) and len(name) < 254):
             raise UsageError(f"{where}: {name!r} is neither a host's name nor an address.")
+    if "*" in site.host:
+        raise UsageError(f"{where}: host is {site.host}: boards need the name that it has itself.")
     if boardconfig.is_loopback(site.host) and not site.bind:
         raise UsageError(
             f"{where}: host is {site.host}: for a board that is the board itself. Give the name or "

@@ -39,16 +39,16 @@ _numbers = itertools.count()
 
 class MadeBroker:
     """A folder that was made for the users in `text`, and while the `with` block runs a mosquitto
-    on it. Their broker is on this machine."""
+    on it. Their broker is on this machine, which they call `host`."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, host: str = "localhost") -> None:
         self.folder = folder / "mq"
         self.ports = [free_port() for _ in range(3)]
         (folder / "data").mkdir()
         (folder / "common.json").write_text(json.dumps(COMMON))
         port, password_port, websocket_port = self.ports
         head = {
-            "host": "localhost",
+            "host": host,
             "bind": HOST,
             "port": port,
             "password_port": password_port,

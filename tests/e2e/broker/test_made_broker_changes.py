@@ -9,6 +9,7 @@ from madebroker import BOOT, MadeBroker
 from waiting import wait_until
 
 from mqhost.flash.partition import PartitionTable
+from mqhost.sim.broker import HOST
 
 USERS = """
 [[boards]]
@@ -31,8 +32,8 @@ WITHOUT_BOARDS = USERS[USERS.index("[[operators]]") :]
 
 
 @pytest.fixture
-def made(tmp_path):
-    with MadeBroker(tmp_path, USERS) as running:
+def made(tmp_path, request):
+    with MadeBroker(tmp_path, USERS, **getattr(request, "param", {})) as running:
         yield running
 
 
@@ -157,6 +158,13 @@ def test_the_brokers_own_certificate_is_renewed_without_anybody_noticing(made, s
 def _served(made):
     """Return the certificate that the broker shows."""
     return ssl.get_server_certificate(("localhost", made.ports[1]))
+
+
+@pytest.mark.parametrize("made", [{"host": HOST}], indirect=True)
+def test_a_broker_that_has_an_address_only_is_verified_all_the_same(made, start):
+    start("farm-pump", "farm/pump")
+    code, out, err = made.mqboard("repl", "--prefix", "farm/pump", "eval", "board.config.verify")
+    assert (code, out) == (0, "True\n"), err
 
 
 def test_an_operator_comes_over_a_websocket(made, start):

@@ -56,6 +56,7 @@ def test_paths_are_found_from_where_the_file_is(tmp_path):
         ("[brokers]", "unknown key brokers. Do you mean broker?"),
         ("", "host is missing"),
         ('[broker]\nhost = "a b"', "'a b' is neither a host's name nor an address"),
+        ('[broker]\nhost = "*.lan"', "the name that it has itself"),
         ('[broker]\nhost = "127.0.0.1"', "that is the board itself"),
         (BROKER + "port = 8884", "each another one"),
         (BROKER + 'port = "8883"', 'port is "8883", not a whole number'),
