@@ -1,4 +1,4 @@
-"""Ends what is under way: the code of one command; or all code and a transfer, or that alone."""
+"""Ends what is under way: one command with code or files; without an id the update, or all code."""
 
 from mqwire import HEADER_SIZE
 
@@ -9,6 +9,8 @@ async def answer(board, request):
     if jobs:  # it was told as this came, but what came right before has begun only now
         payload = memoryview(bytes(HEADER_SIZE) + request.body)
         jobs.hear("cancel", request.ident, request.tail, payload)
+    if board.files and request.tail:
+        board.files.cancel(request.tail)
     if board.receiver and not request.tail:
         await board.receiver.cancel()
     await request.reply(b"OK")

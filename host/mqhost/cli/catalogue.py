@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.broker_config:broker_config_command",
         "Make a mosquitto configuration with TLS, in which each board has its own topics only.",
     ),
+    "cat": (
+        "mqhost.cli.files.looking:cat_command",
+        "Print files of the board.",
+    ),
     "clock": (
         "mqhost.cli.manage.clock:clock_command",
         "Tell what time the board has, whether it is to be trusted, and from where.",
@@ -37,13 +41,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.config:config_command",
         "Show or change a board's configuration, which no change can lock you out of.",
     ),
+    "cp": (
+        "mqhost.cli.files.carrying:cp_command",
+        'Copy files to the board, from it, or on it: ":" marks what is on the board.',
+    ),
     "crash": (
         "mqhost.cli.manage.crash:crash_command",
         "List the boots of a board that ended badly; show one, or clear them.",
     ),
+    "df": (
+        "mqhost.cli.files.looking:df_command",
+        "Say how full the board's filesystems are.",
+    ),
     "eval": (
         "mqhost.cli.manage.eval:eval_command",
         "Evaluate Python CODE on the board and print the answer.",
+    ),
+    "get": (
+        "mqhost.cli.files.carrying:get_command",
+        "Get files from the board: into the folder TO, or as the file TO; without TO, in here.",
     ),
     "info": (
         "mqhost.cli.manage.info:info_command",
@@ -53,17 +69,41 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.log:log_command",
         "Follow the board's log until Ctrl-C; with PATTERN the logs of all boards that match.",
     ),
+    "ls": (
+        "mqhost.cli.files.looking:ls_command",
+        "List the files in a folder of the board, the root folder if there is no PATH.",
+    ),
+    "mkdir": (
+        "mqhost.cli.files.changing:mkdir_command",
+        "Make folders on the board.",
+    ),
     "modules": (
         "mqhost.cli.manage.modules:modules_command",
         "List the modules of a board's configuration, and how they are; or change one.",
+    ),
+    "mv": (
+        "mqhost.cli.files.changing:mv_command",
+        "Move or rename files and folders on the board; several go into the folder TO.",
     ),
     "ota": (
         "mqhost.cli.update.ota:ota_command",
         "Push new firmware and wait until the board has confirmed it.",
     ),
+    "put": (
+        "mqhost.cli.files.carrying:put_command",
+        "Put files on the board: into the folder TO, or as the file TO; without TO, into its root.",
+    ),
     "reset": (
         "mqhost.cli.manage.reset:reset_command",
         "Restart the board and wait until it is back; say in which mode, and why.",
+    ),
+    "rm": (
+        "mqhost.cli.files.changing:rm_command",
+        "Remove files of the board.",
+    ),
+    "rmdir": (
+        "mqhost.cli.files.changing:rmdir_command",
+        "Remove folders of the board that are empty.",
     ),
     "rollback": (
         "mqhost.cli.manage.rollback:rollback_command",
@@ -76,6 +116,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": (
         "mqhost.cli.manage.info:status_command",
         "Print what the broker remembers of the board; exit code 4 if it is offline.",
+    ),
+    "touch": (
+        "mqhost.cli.files.changing:touch_command",
+        "Make files on the board, empty, or give those that are there the time that it is now.",
+    ),
+    "tree": (
+        "mqhost.cli.files.looking:tree_command",
+        "Show the folders of the board, and what is in them, as a tree.",
     ),
 }
 

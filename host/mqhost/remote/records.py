@@ -66,6 +66,8 @@ def ask(
                 on_progress(record["done"])
     if "error" in outcome:
         raise fault(outcome)
+    if "done" not in outcome:
+        raise _nonsense(command, json.dumps(outcome).encode())
     return entries, outcome
 
 

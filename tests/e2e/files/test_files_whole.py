@@ -88,3 +88,17 @@ def test_what_cannot_be_is_an_error_that_says_so(files):
         files.write("/work/large", bytes(2_000_000))
     assert "there is no room" in str(refused.value)
     assert files.ls("/work") == files.ls("/work", recursive=True)
+
+
+def test_a_long_command_ends_when_it_is_cancelled_and_files_never_wait_behind_code(files):
+    data = random.Random(1).randbytes(200_000)
+    files.write("/work/f", data)
+    session = files.session
+    with session.open("ls") as exchange, session.open("eval") as other:
+        other.send(b"import asyncio\nawait asyncio.sleep(60)")
+        exchange.send(b'{"path": "/work", "sha": true}')
+        session.request("cancel", tail=exchange.ident)
+        (reply,) = exchange.parts(10)
+        assert b'"error"' in reply and b"cancelled" in reply
+        assert files.read("/work/f") == data
+        session.request("cancel", tail=other.ident)

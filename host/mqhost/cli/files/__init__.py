@@ -1,0 +1,1 @@
+"""Defines the commands for files: what they take from the line, and what they print."""

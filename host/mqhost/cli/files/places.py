@@ -1,0 +1,73 @@
+"""Reads paths from the command line: those that begin with `:` are on the board, as in mpremote."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from mqhost.cli.display import Display
+from mqhost.errors import UsageError
+from mqhost.progress import Progress, silent
+from mqhost.remote.board_files import BoardFiles
+from mqhost.remote.trees import join
+
+_WORDS = {"put": "putting", "get": "getting", "rm": "removing", "copy": "copying"}
+_SIZES = {"put": 1, "get": 1}
+
+
+def on_board(text: str) -> bool:
+    """Return whether a path is marked as one on the board."""
+    return text.startswith(":")
+
+
+def board_path(text: str) -> str:
+    """Return the board's path that a word of the line means, with the mark or without."""
+    return text[1:] if on_board(text) else text
+
+
+def name_of(path: str) -> str:
+    """Return the last name of a board's path; "" of the root folder."""
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            names = names[:-1]
+        elif name not in ("", "."):
+            names.append(name)
+    return names[-1] if names else ""
+
+
+def targets(files: BoardFiles, names: Sequence[str], destination: str) -> list[str]:
+    """Return where on the board things with these names go: into the folder `destination`, or, a
+    single one, in its place. UsageError if several cannot.
+    """
+    found = files.stat(destination)
+    if found and found.is_folder:
+        return [join(destination, name) for name in names]
+    if destination.endswith("/") or not name_of(destination):
+        raise UsageError(f":{destination} is no folder on the board. Make it: mqboard mkdir -p.")
+    if len(names) > 1:
+        raise UsageError(f"{len(names)} things go into a folder, and :{destination} is none.")
+    return [destination]
+
+
+def local_targets(names: Sequence[str], destination: Path, as_folder: bool) -> list[Path]:
+    """Return where on this machine things with these names go, in the same way."""
+    if destination.is_dir():
+        return [destination / name for name in names]
+    if as_folder:
+        raise UsageError(f"{destination} is no folder here. Make it first.")
+    if len(names) > 1:
+        raise UsageError(f"{len(names)} things go into a folder, and {destination} is none.")
+    return [destination]
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Give a progress callback that shows a bar on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    with Display(console, _WORDS, _SIZES) as display:
+        yield display.show

@@ -1,0 +1,126 @@
+"""Tests the commands for files on a real board: what they do, print, and end with."""
+
+import json
+import os
+
+import pytest
+
+from mqhost.cli.main import main
+from mqhost.remote.board_files import BoardFiles
+
+
+@pytest.fixture
+def run(shared_board, capfdbinary, tmp_path, monkeypatch):
+    """Give run(*words) -> (exit code, stdout, stderr) in an empty folder; the board is cleaned."""
+    monkeypatch.chdir(tmp_path)
+    settings = shared_board.settings()
+    options = ["--prefix", shared_board.prefix, "--server", settings.server]
+    options += ["--port", str(settings.port), "--no-tls"]
+
+    def call(*words):
+        capfdbinary.readouterr()
+        code = main([*options, *map(str, words)])
+        out, err = capfdbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    yield call
+    with shared_board.session() as session:
+        files = BoardFiles(session)
+        names = [entry.path for entry in files.ls("/") if entry.path != "config.json"]
+        files.rm(names, recursive=True)
+
+
+def write(place, text="text"):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+
+
+def test_files_go_up_are_looked_at_and_come_back(run, tmp_path):
+    write(tmp_path / "a.py", "print('a')\n")
+    write(tmp_path / "b.py", "b")
+    assert run("put", "a.py") == (0, "1 file copied.\n", "")
+    assert run("mkdir", "-p", ":lib/deep") == (0, "", "")
+    assert run("put", "a.py", "b.py", ":lib/")[0] == 0
+    assert run("ls")[1].splitlines() == ["a.py", "config.json", "lib/"]
+    assert run("ls", "-R", "lib")[1].splitlines() == ["a.py", "b.py", "deep/"]
+    assert run("cat", ":a.py", "lib/b.py")[1] == "print('a')\nb"
+    assert run("get", "a.py", "copy.py")[0] == 0
+    assert (tmp_path / "copy.py").read_text() == "print('a')\n"
+    (tmp_path / "into").mkdir()
+    assert run("get", ":a.py", ":lib/b.py", "into")[1] == "2 files copied.\n"
+    assert sorted(os.listdir(tmp_path / "into")) == ["a.py", "b.py"]
+
+
+def test_listings_have_sizes_times_hashes_and_json(run, tmp_path):
+    write(tmp_path / "a.py", "12345")
+    run("put", "a.py", ":x y.py")
+    run("mkdir", ":d")
+    code, out, _ = run("ls", "-l", "--sha")
+    line = next(line for line in out.splitlines() if "x y.py" in line)
+    assert code == 0 and line.split()[0] == "5" and "5994471abb01112a" in line
+    told = json.loads(run("ls", "--json", "--sha")[1])
+    found = {each["path"]: each for each in told}
+    assert found["d"]["folder"] is True and found["d"]["size"] is None
+    assert found["x y.py"]["size"] == 5 and len(found["x y.py"]["sha256"]) == 64
+    volumes = json.loads(run("df", "--json")[1])
+    assert volumes[-1]["path"] == "/" and volumes[-1]["free"] > 0
+    assert "%" in run("df")[1]
+    assert "x y.py" in run("tree")[1] and "d/" in run("tree")[1]
+
+
+def test_folders_go_up_and_come_back_as_mpremote_spells_it(run, tmp_path):
+    write(tmp_path / "app/main.py", "m")
+    write(tmp_path / "app/lib/é ü.py", "e")
+    (tmp_path / "app/empty").mkdir()
+    assert run("cp", "app", ":")[0] == 2
+    assert run("cp", "-r", "app", ":") == (0, "2 files copied.\n", "")
+    assert run("cp", "-r", ":app", ":other") == (0, "2 files copied.\n", "")
+    assert run("cp", ":app/main.py", ":m.py")[0] == 0
+    assert run("mv", ":m.py", ":other/")[0] == 0
+    assert run("cp", "-r", ":other", ".")[0] == 0
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert [path for path in found if path.startswith("other")] == [
+        "other",
+        "other/empty",
+        "other/lib",
+        "other/lib/é ü.py",
+        "other/m.py",
+        "other/main.py",
+    ]
+    assert run("get", ":app")[0] == 1
+    assert run("get", "-r", ":app", "fresh")[0] == 0
+    assert (tmp_path / "fresh/lib/é ü.py").read_text() == "e"
+    assert run("rm", "-r", ":app", "other") == (0, "", "")
+    assert run("ls")[1] == "config.json\n"
+
+
+def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
+    write(tmp_path / "large.bin", "x" * 2_000_000)
+    (tmp_path / "folder").mkdir()
+    for words, code, part in (
+        (("cat", ":none"), 1, ":none: there is no such file"),
+        (("rm", "none"), 1, "no such file"),
+        (("rm", "-f", "none"), 0, ""),
+        (("rm", "-r", "/"), 1, "the root folder stays"),
+        (("rmdir", ":config.json"), 1, "it is a file"),
+        (("mkdir", ":a/b"), 1, "no such"),
+        (("put", "large.bin"), 5, "there is no room"),
+        (("put", "none.py"), 2, "none.py is not there"),
+        (("put", "folder"), 2, "with -r"),
+        (("cp", "a", "b"), 2, "Mark what is on the board"),
+        (("cp", "a"), 2, "to where"),
+        (("mv", ":config.json", ":none/"), 2, "is no folder on the board"),
+        (("get", ":config.json", "none/"), 2, "is no folder here"),
+        (("put", "large.bin", "folder", ":x"), 2, "with -r"),
+        (("ls", ":none"), 1, "no such"),
+    ):
+        found, _, err = run(*words)
+        assert (found, part in err) == (code, True), (words, found, err)
+    assert run("ls")[1] == "config.json\n"
+
+
+def test_touch_makes_and_rmdir_removes(run):
+    assert run("touch", ":flag", ":b")[0] == 0
+    assert run("mkdir", ":d")[0] == 0
+    assert run("rmdir", ":d")[0] == 0
+    assert run("ls")[1].splitlines() == ["b", "config.json", "flag"]
