@@ -116,6 +116,7 @@ class Board:
 
     async def _main(self):
         commands = mqwire.command_filter(self.config.prefix)
+        self.client.vital = commands[:-1]
         await self.client.subscribe(commands, self.router.on_message)
         await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
         add = self.supervisor.add

@@ -23,7 +23,9 @@ _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
 _KEPT_ANSWER = const(128)
 _MAX_ERROR = const(2048)
-_ROOM_S = 1.5  # until a module that is stopped has let go of its memory
+# Until a module that is stopped has let go of its memory. Whole seconds: a fraction takes some.
+_ROOM_S = 2
+_TRIES = const(20)  # to publish an answer for which there is no memory; the supervisor makes room
 
 # Queues, for `register` and `run`.
 WORK = 0
@@ -137,7 +139,9 @@ class Router:
             self._ping[1]()
 
     def on_message(self, topic, payload, retained):
-        """Take one command message; called by the MQTT client. True asks for a turn for others."""
+        """Take one command message; called by the MQTT client. True asks for a turn for others.
+        After MemoryError it can be given again.
+        """
         parsed = mqwire.parse_command_topic(self.prefix, topic)
         if not parsed:
             return
@@ -228,13 +232,13 @@ class Router:
             return
         request.parts += 1
         if last:
-            self.take_ident(ident)
             self._enqueue(request, queue)
+            self.take_ident(ident)
 
     def _say_error(self, command, ident, text):
         """Queue an error as if the command had run and failed with it."""
-        self.take_ident(ident)
         self._say(command, ident, (mqwire.error_topic, text))
+        self.take_ident(ident)
 
     def _say(self, command, ident, answer):
         if len(self._queues[MANAGEMENT]) < 2 * _MAX_QUEUE:
@@ -273,42 +277,66 @@ class Router:
         while requests:
             try:
                 await self._start_next(requests)
+            except MemoryError:
+                await asyncio.sleep(_ROOM_S)  # it has not begun: it is still the first
             except Exception as error:
                 self._log.exception(error, "a command could not be answered")
 
     def _start_next(self, requests):
+        """Return what answers the first of `requests`, and take it out; MemoryError: not now."""
         # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
         # here a request with its body.
-        request = requests.pop(0)
-        if not request.answer:
-            return self._execute(request)
-        make_topic, payload = request.answer
-        return self.publish(make_topic(self.prefix, request.ident), payload, 1)
+        request = requests[0]
+        if request.answer:
+            work = self._give(request)
+        else:
+            work = self._execute(request, self._serve(request))
+        requests.pop(0)
+        return work
 
-    async def _execute(self, request):
-        handler, queue = self._entry(request.command)
-        handler = handler or self.files().answer
-        served = await self._serve(handler, request)
-        if not served and not request.sequence and self._make_room(queue):
+    async def _execute(self, request, serving):
+        fault = await serving
+        queue = self._entry(request.command)[1]
+        if fault is _NO_MEMORY and not request.sequence and self._make_room(queue):
             await asyncio.sleep(_ROOM_S)
-            served = await self._serve(handler, request)
-        if not served:
+            try:
+                fault = await self._serve(request)
+            except MemoryError:
+                pass
+        if fault:
             request.body = b""
             gc.collect()
-            await request.error(_NO_MEMORY)
+            request.answer = (mqwire.error_topic, fault)
+            self.remember(request.ident, mqwire.error_topic, fault)
+            await self._give(request)
 
-    async def _serve(self, handler, request):
-        """Have a command answered; return False when there is no memory for that."""
+    async def _serve(self, request):
+        """Have a command answered; return the text of the error that it ended with, if any."""
         try:
-            await handler(request)
-        except MemoryError:
-            gc.collect()
-            return False
-        except UnicodeError:
-            await request.error(b"the command '%s' is no UTF-8" % request.command.encode())
-        except Exception as error:
-            await request.error(traceback(error))
-        return True
+            try:
+                handler = self._entry(request.command)[0] or self.files().answer
+                await handler(request)
+            except UnicodeError:
+                return b"the command '%s' is no UTF-8" % request.command.encode()
+            except MemoryError:
+                gc.collect()
+                return _NO_MEMORY
+            except Exception as error:
+                return traceback(error)
+        except MemoryError:  # for that text
+            return _NO_MEMORY
+
+    async def _give(self, request):
+        """Publish the answer that `request` has; while there is no memory for that, later."""
+        for _ in range(_TRIES):
+            try:
+                make_topic, payload = request.answer
+                await self.publish(make_topic(self.prefix, request.ident), payload, 1)
+                return
+            except MemoryError:
+                gc.collect()
+            await asyncio.sleep(_ROOM_S)
+        self._log.error("no memory for the answer to %s", request.ident)
 
     def _make_room(self, queue):
         """What manages the board goes before modules, and may be what is to stop one."""

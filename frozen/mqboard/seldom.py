@@ -69,7 +69,7 @@ def unload():
 
 
 def _forget(name):
-    del sys.modules[name]
+    sys.modules.pop(name, None)
     package, _, leaf = name.rpartition(".")
     package = sys.modules.get(package)
     if hasattr(package, leaf):

@@ -6,6 +6,7 @@ from commandbench import PREFIX, Bench
 from fakes import run, until
 
 import mqwire
+from mqboard import router
 from mqboard.router import MANAGEMENT, WORK
 
 
@@ -133,6 +134,57 @@ class RouterTest(unittest.TestCase):
             self.assertEqual(topic, "reply/err/abcdefgh")
             self.assertIn(b"MemoryError", payload)
             self.assertEqual(asked, times)
+
+    def starved(self, name, times, command):
+        """Have `command` answered while the router's method `name` finds no memory `times` times;
+        return what was sent."""
+
+        async def go():
+            bench = Bench().start()
+            work = getattr(bench.router, name)
+
+            def starving(*args):
+                nonlocal times
+                times -= 1
+                if times >= 0:
+                    raise MemoryError
+                return work(*args)
+
+            setattr(bench.router, name, starving)
+            bench.send(command, "abcdefgh", b"6*7")
+            await until(lambda: bench.sent)
+            return bench.sent
+
+        pause, router._ROOM_S = router._ROOM_S, 0
+        try:
+            return run(go())
+        finally:
+            router._ROOM_S = pause
+
+    def test_a_command_that_found_no_memory_is_taken_when_it_comes_again(self):
+        async def go():
+            bench = Bench().start()
+            enqueue = bench.router._enqueue
+
+            def full(request, queue):
+                bench.router._enqueue = enqueue
+                raise MemoryError
+
+            bench.router._enqueue = full
+            with self.assertRaises(MemoryError):
+                bench.send("eval", "abcdefgh", b"6*7")
+            await bench.eval(b"6*7")
+            self.assertEqual(bench.sent, [("reply/out/abcdefgh", b"\x80\x0042")])
+
+        run(go())
+
+    def test_a_command_that_cannot_begin_for_want_of_memory_begins_later(self):
+        self.assertEqual(self.starved("_serve", 3, "eval"), [("reply/out/abcdefgh", b"\x80\x0042")])
+
+    def test_an_answer_for_which_there_is_no_memory_is_given_later(self):
+        ((topic, text),) = self.starved("publish", 3, "fly")
+        self.assertEqual(topic, "reply/err/abcdefgh")
+        self.assertIn(b"'fly' not supported", text)
 
     def test_an_unknown_command_and_a_headless_payload_are_errors(self):
         async def go():

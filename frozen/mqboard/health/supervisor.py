@@ -134,10 +134,8 @@ class Supervisor:
             while True:
                 try:
                     await self._turn()
-                except MemoryError:
-                    self._starved += 1  # a turn itself takes memory
-                    if self._starved > _STARVED_MAX + _STOPPED_MAX:
-                        raise
+                except MemoryError:  # a turn itself takes memory
+                    self._look_for_memory()
                 await asyncio.sleep(_TURN_S)
                 self._count_time()
         finally:

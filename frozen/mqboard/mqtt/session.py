@@ -44,6 +44,9 @@ class Subscription:
 class Session:
     """The base of mqboard.mqtt.connection.Connection."""
 
+    # How the topics begin whose messages must not be lost when their handler finds no memory.
+    vital = None
+
     def __init__(self, rx_size, log):
         self._log = log
         self.writer = Writer()
@@ -224,8 +227,11 @@ class Session:
             self.reader.acknowledge(packet.PUBACK, packet_id)
 
     def blame(self, error, topic):
-        """Count and log what a handler raised."""
+        """Count and log what a handler raised. A vital message that found no memory ends the
+        connection: so it is not acknowledged, and comes again."""
         self.failed += 1
+        if self.vital and isinstance(error, MemoryError) and topic.startswith(self.vital):
+            self._lose(error)
         if self._log:
             self._log.exception(error, "handler of %s", topic)
 

@@ -256,6 +256,33 @@ class FullHeapTest(unittest.TestCase):
         self.assertEqual(supervisor.let_go(), "module eater")
         self.assertEqual(supervisor._entries, [])
 
+    def test_a_module_is_stopped_when_there_is_no_memory_for_a_turn_either(self):
+        async def go():
+            supervisor = make()
+            supervisor.add("module eater", lives, vital=False)
+            entry = supervisor.find("module eater")
+            turn = supervisor._turn
+
+            def no_turn():
+                if not entry.task.done():
+                    raise MemoryError
+                return turn()
+
+            def no_room(size):
+                raise MemoryError
+
+            supervisor._turn = no_turn
+            tested.bytearray, tested._TURN_S = no_room, 0.01
+            running = asyncio.create_task(supervisor.run())
+            try:
+                await until(lambda: entry.stopped)
+            finally:
+                del tested.bytearray
+                tested._TURN_S = 1
+                running.cancel()
+
+        run(go())
+
     def test_of_several_modules_none_is_blamed_when_stopping_them_did_not_help(self):
         supervisor = self.starve(("mqtt", "module a", "module b"), 20)
         self.assertEqual(supervisor._log.lines[-1], "the heap stays full")

@@ -102,6 +102,25 @@ class ClientTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_vital_message_that_finds_no_memory_is_not_acknowledged(self):
+        def full(topic, payload, retained):
+            raise MemoryError
+
+        async def go():
+            ack = b"\x40\x02\x00\x07"
+            for vital in (None, "a/"):
+                peer = Peer()
+                peer.handler = full
+                peer.client.vital = vital
+                await peer.start()
+                await peer.subscribed()
+                stream = peer.stream
+                stream.feed(publish(b"a/1", b"one", qos=1, packet_id=7))
+                await until(lambda p=peer, s=stream: ack in bytes(s.sent) or len(p.streams) == 2)
+                self.assertEqual(ack in bytes(stream.sent), vital is None)
+
+        run(go())
+
     def test_many_small_qos_1_messages_are_all_acknowledged(self):
         async def go():
             peer = Peer()
