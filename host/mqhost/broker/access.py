@@ -53,7 +53,7 @@ class Site:
     for mosquitto.conf.
     """
 
-    host: str
+    host: str = ""
     names: tuple[str, ...] = ()
     port: int = 8883
     password_port: int = 8884
@@ -356,20 +356,17 @@ def _typed(kind: type[Known], record: Any, where: str) -> Known:
         values[key] = tuple(value) if isinstance(value, list) else value
     for key, item in known.items():
         if key not in values and item.default is MISSING and item.default_factory is MISSING:
-            if kind is Site:
-                values[key] = ""
-                continue
             raise UsageError(f"{where}: {key} is missing.")
     return kind(**values)
 
 
 def _known(record: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    names = list(known)
+    keys = list(known)
     for key in record:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1)
             meant = f" Do you mean {near[0]}?" if near else ""
-            raise UsageError(f"{where}: unknown key {key}.{meant} Known: {', '.join(names)}.")
+            raise UsageError(f"{where}: unknown key {key}.{meant} Known: {', '.join(keys)}.")
 
 
 def _is_address(name: str) -> bool:

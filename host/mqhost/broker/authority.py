@@ -1,4 +1,4 @@
-"""Is the private CA: certificates for the broker, for boards and operators, and which are revoked.
+"""Signs certificates for the broker, boards and operators, and lists which are revoked: the CA.
 
 All keys are ECDSA with P-256, which is small and quick on an ESP32: certificate and key of a board
 are less than 1 KB of PEM. All certificates are valid from FIRST_DAY on: a board whose clock nobody
@@ -6,10 +6,11 @@ has set yet is at the build time of its firmware, which may be long before today
 """
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,10 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mqhost.errors import UsageError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import (
-        CertificateIssuerPrivateKeyTypes,
-        PrivateKeyTypes,
-    )
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 CA_YEARS = 20
@@ -47,9 +45,11 @@ class Issued:
 
 
 class Authority:
-    """A CA: its certificate in PEM, and its key, without which it signs nothing.
+    """A CA: its certificate and its key in PEM; without the key it signs nothing.
 
-    `where` is the key's path, for people. Raises UsageError if they are not a CA and its key.
+    `where` is the key's path, for people. An encrypted key is opened when there is something to
+    sign, with what `passphrase()` returns. Raises UsageError for a certificate that is none of a
+    CA, and when signing for a key that cannot be used.
     """
 
     def __init__(
@@ -58,18 +58,15 @@ class Authority:
         key: bytes | None = None,
         *,
         where: str = "",
-        passphrase: str = "",
+        passphrase: Callable[[], str] = str,
     ) -> None:
         self.pem = certificate
         self.certificate = read_certificate(certificate, "the CA's certificate")
-        self._where = where
-        self._key: CertificateIssuerPrivateKeyTypes | None = None
         if not _may_sign(self.certificate):
             raise UsageError("The CA's certificate is none of a CA: it may not sign certificates.")
-        if key is not None:
-            self._key = _load_ca_key(key, where, passphrase)
-            if self._key.public_key() != self.certificate.public_key():
-                raise UsageError(f"{where} is not the key of this CA, but of another.")
+        self._where = where
+        self._pem = key
+        self._passphrase = passphrase
 
     @classmethod
     def make(cls, name: str, passphrase: str = "") -> tuple["Authority", bytes]:
@@ -87,7 +84,7 @@ class Authority:
         )
         pem = certificate.public_bytes(serialization.Encoding.PEM)
         encoded = _pem(key, passphrase)
-        return cls(pem, encoded, passphrase=passphrase), encoded
+        return cls(pem, encoded, passphrase=lambda: passphrase), encoded
 
     @property
     def until(self) -> datetime:
@@ -97,7 +94,7 @@ class Authority:
     @property
     def can_sign(self) -> bool:
         """Whether its key is there."""
-        return self._key is not None
+        return self._pem is not None
 
     def issue_server(self, names: Sequence[str], days: int) -> Issued:
         """Make the broker's certificate, for host names and addresses."""
@@ -132,7 +129,7 @@ class Authority:
         for serial, since in sorted(serials.items()):
             revoked = x509.RevokedCertificateBuilder().serial_number(serial)
             builder = builder.add_revoked_certificate(revoked.revocation_date(since).build())
-        signed = builder.sign(self._need_key(), hashes.SHA256())
+        signed = builder.sign(self._key, hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.PEM)
 
     def has_signed(self, certificate: x509.Certificate) -> bool:
@@ -150,7 +147,7 @@ class Authority:
         purpose: x509.ObjectIdentifier,
         names: x509.SubjectAlternativeName | None = None,
     ) -> Issued:
-        signer = self._need_key()
+        signer = self._key
         key = _new_key()
         until = min(self.until, _now() + timedelta(days=days)) if days else self.until
         builder = (
@@ -166,15 +163,21 @@ class Authority:
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
 
     def _identifier(self) -> x509.AuthorityKeyIdentifier:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._need_key().public_key())
+        public: Any = self.certificate.public_key()
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
 
-    def _need_key(self) -> "CertificateIssuerPrivateKeyTypes":
-        if self._key is None:
+    @cached_property
+    def _key(self) -> "CertificateIssuerPrivateKeyTypes":
+        """The key, to sign with."""
+        if self._pem is None:
             raise UsageError(
                 f"There is something to sign, and the CA's key is not at {self._where}. Bring it "
                 "from where you keep it, or name it with --ca-key. Nothing was changed."
             )
-        return self._key
+        key = _load_ca_key(self._pem, self._where, self._passphrase)
+        if key.public_key() != self.certificate.public_key():
+            raise UsageError(f"{self._where} is not the key of this CA, but of another.")
+        return key
 
 
 def read_certificate(pem: bytes, where: str) -> x509.Certificate:
@@ -225,18 +228,15 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _load_ca_key(pem: bytes, where: str, passphrase: str) -> "CertificateIssuerPrivateKeyTypes":
+def _load_ca_key(
+    pem: bytes, where: str, passphrase: Callable[[], str]
+) -> "CertificateIssuerPrivateKeyTypes":
+    secret = passphrase() if b"ENCRYPTED" in pem else ""
     try:
-        key: PrivateKeyTypes = serialization.load_pem_private_key(
-            pem, passphrase.encode() if passphrase and b"ENCRYPTED" in pem else None
-        )
-    except TypeError as error:
-        raise UsageError(
-            f"The CA's key {where} is encrypted: MQBOARD_CA_PASSPHRASE has its passphrase."
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        wrong = "the passphrase is wrong, or it is none" if passphrase else "it is none"
-        raise UsageError(f"The CA's key {where} cannot be read: {wrong}.") from error
+        key = serialization.load_pem_private_key(pem, secret.encode() or None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        wrong = "its passphrase is another" if b"ENCRYPTED" in pem else "it is none in PEM"
+        raise UsageError(f"The CA's key {where} cannot be used: {wrong}.") from error
     return key  # type: ignore[return-value]
 
 

@@ -7,7 +7,6 @@ Users that are gone are shut out, by the access rules and by revoking their cert
 when that is asked for. A file that a person has changed since it was made is not written over.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,6 @@ from mqhost.broker.state import Certificate, State, digest
 from mqhost.errors import UsageError
 
 CA_CERT, CA_KEY = "ca/ca.pem", "ca/ca.key"
-PASSPHRASE = "MQBOARD_CA_PASSPHRASE"
 IGNORED = ".gitignore"
 # A broker's certificate that ends within this time is made anew with the next change.
 RENEW_BEFORE = timedelta(days=180)
@@ -85,7 +83,6 @@ class _Work:
 
     def _find_authority(self) -> Authority:
         """Return the CA of the folder; a new one if it has none."""
-        passphrase = os.environ.get(PASSPHRASE, "")
         certificate, key = self.folder.read(CA_CERT), self.folder.read(CA_KEY)
         where = str(self.wish.ca_key or self.folder.path / CA_KEY)
         if self.wish.ca_key:
@@ -94,10 +91,11 @@ class _Work:
             except OSError as error:
                 raise UsageError(f"{where} cannot be read: {error.strerror}.") from error
         if certificate is not None:
-            return Authority(certificate, key, where=where, passphrase=passphrase)
+            return Authority(certificate, key, where=where, passphrase=self.wish.passphrase)
         if key is not None:
             raise UsageError(f"There is a CA's key, {where}, and no certificate {CA_CERT} to it.")
-        made, pem = Authority.make(f"MQBoard CA of {self.access.site.host}"[:64], passphrase)
+        name = f"MQBoard CA of {self.access.site.host}"[:64]
+        made, pem = Authority.make(name, self.wish.new_passphrase)
         self.files[CA_CERT], self.files[CA_KEY] = File(made.pem), File(pem, private=True)
         self.report.made_ca = True
         return made

@@ -1,6 +1,6 @@
 """Defines what is asked of a run that makes the folder, and what it says that it did."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,15 @@ BROKER = "mosquitto"  # the folder of what the broker needs
 class Wish:
     """What is asked for beside the file of users. `renew` and `revoke` have names of users; the
     broker's certificate is SERVER. `ca_key`: where the CA's key is, if it is not in the folder.
+    `passphrase()` returns that of the key, if it is encrypted; `new_passphrase` encrypts a new one.
     `remove`: who is gone is to be shut out. `replace`: also what a person changed.
     """
 
     renew: Collection[str] = ()
     revoke: Collection[str] = ()
     ca_key: Path | None = None
+    passphrase: Callable[[], str] = str
+    new_passphrase: str = field(default="", repr=False)
     remove: bool = False
     replace: bool = False
     dry_run: bool = False

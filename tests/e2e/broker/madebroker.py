@@ -18,6 +18,7 @@ from waiting import wait_until
 from mqhost.broker.access import Access
 from mqhost.broker.configure import configure
 from mqhost.broker.report import Wish
+from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish as BoardWish
 from mqhost.link.connection import tls_context
 from mqhost.link.session import Session
@@ -62,6 +63,7 @@ class MadeBroker:
         self._head = "\n".join(["[broker]", *lines]) + "\n"
         self._log = folder / "mosquitto.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._devices: list[Device] = []
         self.text = text
         self.configure()
 
@@ -78,6 +80,8 @@ class MadeBroker:
         return self
 
     def __exit__(self, *_):
+        for device in self._devices:
+            device.stop()
         self.stop()
 
     def start(self):
@@ -103,21 +107,30 @@ class MadeBroker:
     def log(self):
         return self._log.read_text(errors="replace")
 
-    def device(self, sim, firmware, table, name):
-        """Make a simulated board, provisioned with what was made for the board `name`."""
+    def boot(self, sim, firmware, name, prefix):
+        """Start a simulated board, provisioned with what was made for the board `name`; return it
+        when it is online. An operator `repl` must be able to see it."""
         own = self.folder / "boards" / name
-        cert, key = own / "cert.pem", own / "key.pem"
+        pair = {}
+        if (own / "cert.pem").exists():
+            pair = {"cert": own / "cert.pem", "key": own / "key.pem"}
         what = Provision.make(
             BoardWish(),
             config=own / "config.json",
             ca=own / "ca.pem",
-            cert=cert if cert.exists() else None,
-            key=key if key.exists() else None,
             secret=lambda question, variable: "",
+            **pair,
         )
+        table = PartitionTable.load(sim.partitions, sim.flash_size)
         path = self.folder.parent / f"{name}.flash"
         provision_flash(path, firmware.flash, table, what.config, files=what.files)
-        return Device(path, table=table, name=name)
+        device = Device(path, table=table, name=name)
+        self._devices.append(device)
+        device.start()
+        with self.session("repl", prefix) as session:
+            online = session.wait_status(lambda status: status["state"] == "online", BOOT)
+            assert online, device.console.tail() + self.log()
+        return device
 
     def settings(self, operator, **more):
         """Return the settings that mqboard finds in the operator's folder."""

@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import pytest
 from certificates import Authority as Foreign
-from madebroker import BOOT, MadeBroker
+from madebroker import MadeBroker
 from waiting import wait_until
 
 import mqwire
 from mqhost.broker.authority import Authority
-from mqhost.flash.partition import PartitionTable
 from mqhost.paths import ROOT
 
 LIGHT, PUMP = "küche/licht 1", "farm/pump"
@@ -51,35 +50,15 @@ def broker(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def start(broker, sim, firmware):
-    """Give start(user, prefix) -> Device of that board, online."""
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
-    started = []
-
-    def start(name, prefix):
-        device = broker.device(sim, firmware, table, name)
-        started.append(device)
-        device.start()
-        with broker.session("repl", prefix) as session:
-            online = session.wait_status(lambda status: status["state"] == "online", BOOT)
-            assert online, device.console.tail() + broker.log()
-        return device
-
-    yield start
-    for device in started:
-        device.stop()
-
-
-@pytest.fixture(scope="module")
-def light(start):
+def light(broker, sim, firmware):
     """Run the board with a certificate."""
-    return start("küche-licht-1", LIGHT)
+    return broker.boot(sim, firmware, "küche-licht-1", LIGHT)
 
 
 @pytest.fixture(scope="module")
-def pump(start):
+def pump(broker, sim, firmware):
     """Run the board with a password."""
-    return start("farm-pump", PUMP)
+    return broker.boot(sim, firmware, "farm-pump", PUMP)
 
 
 def ask(broker, prefix, code):

@@ -8,7 +8,6 @@ import pytest
 from madebroker import BOOT, MadeBroker
 from waiting import wait_until
 
-from mqhost.flash.partition import PartitionTable
 from mqhost.sim.broker import HOST
 
 USERS = """
@@ -39,22 +38,8 @@ def made(tmp_path, request):
 
 @pytest.fixture
 def start(made, sim, firmware):
-    """Give start(user, prefix) -> Device of that board, online."""
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
-    started = []
-
-    def start(name, prefix):
-        device = made.device(sim, firmware, table, name)
-        started.append(device)
-        device.start()
-        with made.session("repl", prefix) as session:
-            online = session.wait_status(lambda status: status["state"] == "online", BOOT)
-            assert online, device.console.tail() + made.log()
-        return device
-
-    yield start
-    for device in started:
-        device.stop()
+    """Give start(name, prefix) -> Device of that board, online."""
+    return lambda name, prefix: made.boot(sim, firmware, name, prefix)
 
 
 def test_a_day_with_a_board(made, start, variant, tmp_path):
@@ -89,7 +74,7 @@ def test_a_day_with_a_board(made, start, variant, tmp_path):
     assert code == 0 and "is back at" in out, (out, err)
 
 
-def test_boards_that_are_gone_are_shut_out_by_a_reload(made, start):
+def test_boards_that_are_gone_are_shut_out_by_a_reload(made):
     """A new connection is refused, and what stands already is deaf and dumb."""
     with made.client("farm-pump") as pump, made.client("repl") as watcher:
         gate = made.client("farm-gate").__enter__()

@@ -95,18 +95,33 @@ def test_the_names_of_a_certificate_can_be_read(authority):
     assert names == {"broker.lan", "10.0.0.1", "::1", "n" * 65} and PLAIN_NAME not in names
 
 
-def test_the_key_may_be_encrypted():
+def test_the_key_may_be_encrypted_and_its_passphrase_is_asked_for_when_it_is_needed():
     made, key = Authority.make("test CA", "secret ü")
     assert b"ENCRYPTED" in key
-    assert Authority(made.pem, key, where="k", passphrase="secret ü").can_sign
-    with pytest.raises(UsageError, match="k is encrypted: MQBOARD_CA_PASSPHRASE"):
-        Authority(made.pem, key, where="k")
-    with pytest.raises(UsageError, match="the passphrase is wrong"):
-        Authority(made.pem, key, where="k", passphrase="no")
+    asked = []
+
+    def opened(*answers):
+        asked.clear()
+        replies = iter(answers)
+        return Authority(
+            made.pem, key, where="k", passphrase=lambda: asked.append(1) or next(replies)
+        )
+
+    authority = opened("secret ü")
+    assert authority.can_sign and not asked
+    authority.issue_client("a")
+    authority.issue_client("b")
+    assert len(asked) == 1
+    for wrong in ("no", ""):
+        with pytest.raises(UsageError, match="k cannot be used: its passphrase is another"):
+            opened(wrong).issue_client("a")
 
 
-def test_a_key_without_a_passphrase_is_taken_though_one_is_set(made):
-    assert Authority(made[0].pem, made[1], passphrase="for another").can_sign
+def test_nobody_is_asked_for_the_passphrase_of_a_key_without_one(made):
+    def ask():
+        raise AssertionError
+
+    Authority(made[0].pem, made[1], passphrase=ask).issue_client("a")
 
 
 def test_without_its_key_it_signs_nothing_and_says_where_it_looked(authority):
@@ -120,9 +135,9 @@ def test_what_is_no_ca_or_not_its_key_is_refused(made):
     with pytest.raises(UsageError, match="may not sign certificates"):
         Authority(other.certificate, other.key)
     with pytest.raises(UsageError, match="x is not the key of this CA"):
-        Authority(authority.pem, other.key, where="x")
-    with pytest.raises(UsageError, match="x cannot be read: it is none"):
-        Authority(authority.pem, b"x", where="x")
+        Authority(authority.pem, other.key, where="x").issue_client("a")
+    with pytest.raises(UsageError, match="x cannot be used: it is none in PEM"):
+        Authority(authority.pem, b"x", where="x").issue_client("a")
     with pytest.raises(UsageError, match="no certificate that can be read"):
         Authority(b"x", key)
 

@@ -12,7 +12,7 @@ from userfile import HEAD, PASSWORD, users
 from mqhost.broker import authority as certificates
 from mqhost.broker import folder as folders
 from mqhost.broker.access import Access
-from mqhost.broker.configure import PASSPHRASE, configure
+from mqhost.broker.configure import configure
 from mqhost.broker.passwords import is_password, read_passwords, write_passwords
 from mqhost.broker.report import Wish
 from mqhost.errors import UsageError
@@ -309,14 +309,13 @@ def test_a_ca_of_somebodys_own_is_used(made):
     assert (made.path / "boards/farm-pump/ca.pem").read_bytes() == other.pem
 
 
-def test_a_passphrase_encrypts_the_cas_key(made, monkeypatch):
-    monkeypatch.setenv(PASSPHRASE, "open sesame")
-    made.run()
+def test_a_passphrase_encrypts_the_cas_key_and_is_needed_to_sign(made):
+    made.run(new_passphrase="open sesame")
     assert "ENCRYPTED" in made.text("ca/ca.key")
-    made.run(renew=["anna"])
-    monkeypatch.delenv(PASSPHRASE)
-    with pytest.raises(UsageError, match="is encrypted: MQBOARD_CA_PASSPHRASE"):
-        made.run(renew=["anna"])
+    assert made.run(users(["farm/pump", "farm/gate" + PASSWORD], ["anna", "bob" + PASSWORD]))
+    assert made.run(renew=["anna"], passphrase=lambda: "open sesame").renewed == ["anna"]
+    with pytest.raises(UsageError, match="its passphrase is another"):
+        made.run(renew=["anna"], passphrase=lambda: "open barley")
 
 
 def test_a_certificate_from_elsewhere_is_named_where_it_is(made, tmp_path):

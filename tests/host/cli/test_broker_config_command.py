@@ -96,3 +96,14 @@ def test_no_secret_is_shown(run, tmp_path):
         shown += found.stdout + found.stderr
     config = json.loads((tmp_path / "mq/boards/p/config.json").read_text())
     assert config["broker"]["password"] not in shown and "PRIVATE" not in shown
+
+
+def test_a_passphrase_comes_from_a_variable_or_is_asked_for(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    renew = command_line(1, "", "broker-config", "--out", "mq", "--renew", "admin")
+    first = command_line(1, "", "broker-config", "--out", "mq", "--host", "b")
+    assert here(capsys, first, MQBOARD_CA_PASSPHRASE="x").returncode == 0
+    assert "ENCRYPTED" in (tmp_path / "mq/ca/ca.key").read_text()
+    assert here(capsys, renew, MQBOARD_CA_PASSPHRASE="x").returncode == 0
+    found = here(capsys, renew)
+    assert found.returncode == 2 and "MQBOARD_CA_PASSPHRASE" in found.stderr

@@ -1,5 +1,6 @@
 """Defines `mqboard broker-config`: makes and keeps a broker's configuration, with its CA."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mqhost.broker.access import Access
     from mqhost.broker.report import Report
 
+PASSPHRASE = "MQBOARD_CA_PASSPHRASE"
 _SHOWN = 12  # names in a line
 
 
@@ -92,13 +94,23 @@ def broker_config_command(
     from mqhost.broker.configure import configure
     from mqhost.broker.report import Wish
     from mqhost.broker.start import find_file
+    from mqhost.cli.questions import Questions
 
     file = find_file(out, file, hosts)
     access = Access.load(file, hosts)
     if checks:
         _check(edge.console, out, access, file, as_json)
         return
-    wish = Wish(renew, revoke, ca_key, remove, replace, dry_run)
+    wish = Wish(
+        renew=renew,
+        revoke=revoke,
+        ca_key=ca_key,
+        passphrase=lambda: Questions.at_terminal().secret("Passphrase of the CA's key", PASSPHRASE),
+        new_passphrase=os.environ.get(PASSPHRASE, ""),
+        remove=remove,
+        replace=replace,
+        dry_run=dry_run,
+    )
     report = configure(out, access, str(file), wish)
     if as_json:
         say(edge.console, json_text(asdict(report) | {"broker_changed": report.broker_changed}))
