@@ -8,6 +8,7 @@ operators. Loaded only on a board that has a key.
 """
 
 import hashlib
+import json
 import os
 import struct
 
@@ -151,4 +152,5 @@ class Guard:
         # A broker, too, sends again what it has no acknowledgement for, while the sender waits for
         # the answer to the first.
         if why != _REPLAYED:
-            router.say_aside(command, ident, why.encode())
+            text = "%s: %s" % (why, json.dumps(self.facts()))
+            router.say_aside(command, ident, text.encode())

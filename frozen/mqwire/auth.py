@@ -15,8 +15,8 @@ TAG_SIZE = 16
 TRAILER_SIZE = SENDER_SIZE + 4 + TAG_SIZE
 # So many messages may come in another order than they were numbered: those of QoS 0 overtake.
 WINDOW = 32
-# What a board answers on `err` to a command that it does not take; to one that it has had already,
-# nothing.
+# How the answer on `err` begins to a command that a board does not take; ": " and what its status
+# says in `auth` come behind it. One that it has had already is not answered.
 NO_TAG = "refused: it has no tag that was made with this board's key for this boot"
 
 _BLOCK = 64  # of SHA-256, in bytes

@@ -6,6 +6,7 @@ board was away and the board has not been restarted meanwhile, the command is se
 same id: the board answers a repeated id without doing it twice.
 """
 
+import json
 import math
 import queue
 import secrets
@@ -28,7 +29,6 @@ from mqhost.errors import (
     UsageError,
 )
 from mqhost.link.connection import Connection, Route, Subscription
-from mqhost.link.signer import nonce_of
 from mqwire import auth, names
 
 # What every board since the first MQBoard's says to a command that it does not know.
@@ -97,6 +97,9 @@ class Owner(Protocol):
     def command_root(self) -> str:
         """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
 
+    def listen(self, subscription: Subscription) -> None:
+        """Subscribe, and know from then on which boards are there."""
+
     def room(self) -> int:
         """Return by how much `sealed` may make a message longer."""
 
@@ -104,6 +107,13 @@ class Owner(Protocol):
         """Return `message` to `topic` with its tag, if the board wants one; RefusedError if we have
         not its key. `topic` is that below the board's prefix.
         """
+
+    @property
+    def nonce(self) -> bytes:
+        """The nonce that tags are made with; b"" if there are none."""
+
+    def refused(self, wanted: Any) -> None:
+        """Take what the board said in `auth` when it refused a command."""
 
     def refusal(self) -> str:
         """Say why the board takes no command from us."""
@@ -146,13 +156,14 @@ class Exchange:
         self._boot_id: Any = None
         self._answered = False
         self._nonce = b""
-        self._refused = False  # for its tag
-        self._retags = 0
+        self._copies = self._refusals = 0  # of the command, and of messages for their tags
+        self._refused = False
+        self._followed = False
 
     def __enter__(self) -> "Exchange":
-        # Not waiting for the answer: MQTT keeps the order, so the command comes behind it, and
-        # costs one round trip. A broker that refuses it is met by `receive`.
-        self._session.connection.register(self._subscription)
+        # As a rule this does not wait for the answer: MQTT keeps the order, so the command comes
+        # behind it, and costs one round trip. A broker that refuses it is met by `receive`.
+        self._session.listen(self._subscription)
         self._session.attach(self)
         return self
 
@@ -179,6 +190,7 @@ class Exchange:
 
     def follow(self, seq: int, data: bytes, last: bool) -> None:
         """Send message number `seq` of a command that was begun: it has to fit one message."""
+        self._followed = True
         message = mqwire.header(seq, last) + data
         sealed = self._session.sealed(self._own_topic, message)
         self._session.connection.publish(self._topic, sealed)
@@ -213,9 +225,8 @@ class Exchange:
             self._answered = True
             if failed:
                 text = payload.decode("utf-8", "replace").strip()
-                if text == auth.NO_TAG:
-                    self._refused, self._answered = True, False
-                    self._tag_anew(self._session.last_status)
+                if text.startswith(auth.NO_TAG):
+                    self._take_refusal(text[len(auth.NO_TAG) :].lstrip(": "))
                     continue
                 raise self._failure(text)
             try:
@@ -277,10 +288,6 @@ class Exchange:
         """Take a status: if somebody was away in between, send the unanswered command again."""
         if not status or status.get("state") != mqwire.ONLINE or not self._messages:
             return
-        if self._refused:
-            with suppress(RefusedError):  # we have not the key: then nothing will come
-                self._tag_anew(status)
-            return
         boot_id = status.get("boot_id")
         if self._boot_id is None:
             self._boot_id = boot_id
@@ -305,19 +312,26 @@ class Exchange:
             "than this tool, or another. Update it with mqboard ota, or over USB: invoke flash."
         )
 
-    def _tag_anew(self, status: dict[str, Any] | None) -> None:
-        """Send the command, which was refused for its tag, again if there is another nonce than
-        that it was made with.
+    def _take_refusal(self, wanted: str) -> None:
+        """Take that a message was refused for its tag: send the command again if the board tells
+        another nonce than that was made with.
         """
-        if nonce_of(status) not in (b"", self._nonce) and self._retags < _RETAGS:
-            self._refused = False
-            self._retags += 1
-            self._boot_id = (status or {}).get("boot_id")
+        self._refusals += 1
+        with suppress(ValueError, RecursionError):
+            self._session.refused(json.loads(wanted))
+        if self._followed:
+            return  # part of it is lost; whoever waits begins anew
+        if self._session.nonce != self._nonce and self._copies <= _RETAGS:
+            self._answered = False
+            self._boot_id = (self._session.last_status or {}).get("boot_id")
             self._publish()
+        elif self._refusals > (self._copies - 1) * len(self._messages):
+            self._refused = True  # and not only a copy of before
 
     def _publish(self) -> None:
         session = self._session
-        self._nonce = nonce_of(session.last_status)
+        self._copies += 1
+        self._nonce = session.nonce
         self._published = [
             session.connection.publish(self._topic, session.sealed(self._own_topic, message))
             for message in self._messages

@@ -20,7 +20,7 @@ from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
 from mqhost.link.roster import Status, look_for, offline_text, parse_status
 from mqhost.link.settings import Settings
-from mqhost.link.signer import Signer
+from mqhost.link.signer import Signer, nonce_of
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
@@ -51,7 +51,8 @@ class Session:
         self._shared = connection is not None
         self._address = Address(self.prefix, settings.id)
         self._signer = Signer(*settings.auth_keys)
-        self._asked = False
+        self._wanted: Any = None  # what the board said in `auth`
+        self._met = False  # what is retained has come
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
@@ -209,24 +210,39 @@ class Session:
         """Return what commands' topics begin with; RefusedError if no board is clearly meant."""
         return self._address.root()
 
-    def room(self) -> int:
-        """Return by how much `sealed` may make a message longer. Waits for the first status, which
-        says whether it does, if we have a key.
+    def listen(self, subscription: Subscription) -> None:
+        """Subscribe. Only the first time this waits for the broker's answer: before that comes what
+        it has retained, by which we know whom a command will reach, and what tag it needs.
         """
-        if self._signer.room and not self._asked:
-            self._asked = True
-            self.status()
+        if self._met:
+            self.connection.register(subscription)
+        else:
+            self.connection.subscribe(subscription)
+            self._met = True
+
+    def room(self) -> int:
+        """Return by how much `sealed` may make a message longer."""
         return self._signer.room
 
     def sealed(self, topic: str, message: bytes) -> bytes:
         """Return `message` to `topic` with its tag, if the board wants one; RefusedError if we have
         not its key.
         """
-        return self._signer.sealed(self._status, topic, message)
+        return self._signer.sealed(self._wanted, topic, message)
+
+    @property
+    def nonce(self) -> bytes:
+        """The nonce that tags are made with; b"" if there are none."""
+        return nonce_of(self._wanted)
+
+    def refused(self, wanted: Any) -> None:
+        """Take what the board said in `auth` when it refused a command."""
+        if isinstance(wanted, dict):
+            self._wanted = wanted
 
     def refusal(self) -> str:
         """Say why the board takes no command from us."""
-        return self._signer.refusal(self._status)
+        return self._signer.refusal(self._wanted)
 
     def learn_key(self, key: str) -> None:
         """Tag commands with `key`, too, for a board that has that one."""
@@ -251,6 +267,8 @@ class Session:
             return  # another board's
         with self._changed:
             self._status = status
+            if (status or {}).get("state") == mqwire.ONLINE:
+                self._wanted = (status or {}).get("auth")
             self.births += (status or {}).get("state") == mqwire.ONLINE
             self._changed.notify_all()
             exchanges = list(self._exchanges)

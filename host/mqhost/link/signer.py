@@ -1,7 +1,7 @@
 """Puts tags behind the messages of commands, for boards that take no others (mqwire.auth).
 
-The board's status says whether it wants tags, made with which key and which nonce. The keys are
-those of the settings, and those that a board is being given.
+The board says in `auth` whether it wants tags, made with which key and which nonce: in its status,
+and when it refuses a command. The keys are those of the settings, and those that it is being given.
 """
 
 import hashlib
@@ -38,18 +38,17 @@ class Signer:
         """How many bytes a message may become longer."""
         return auth.TRAILER_SIZE if self._makers else 0
 
-    def sealed(self, status: dict[str, Any] | None, topic: str, message: bytes) -> bytes:
-        """Return `message` to `topic` as the board with that status takes it.
+    def sealed(self, wanted: Any, topic: str, message: bytes) -> bytes:
+        """Return `message` to `topic` as the board takes it that says `wanted` in `auth`.
 
         RefusedError, before anything is sent, when it wants tags of a key that we have not.
         """
-        wanted = (status or {}).get("auth")
         if not isinstance(wanted, dict):
             return message
         maker = self._makers.get(str(wanted.get("key")))
         if maker is None:
-            raise RefusedError(self.refusal(status))
-        nonce = nonce_of(status)
+            raise RefusedError(self.refusal(wanted))
+        nonce = nonce_of(wanted)
         with self._lock:
             if nonce != self._nonce:
                 self._nonce, self._number = nonce, 0
@@ -57,9 +56,8 @@ class Signer:
             self._number += 1
             return message + maker.trailer(nonce, topic, message, self._sender, self._number)
 
-    def refusal(self, status: dict[str, Any] | None) -> str:
-        """Say why the board with that status takes no command from us."""
-        wanted = (status or {}).get("auth")
+    def refusal(self, wanted: Any) -> str:
+        """Say why the board that says `wanted` in `auth` takes no command from us."""
         key = str(wanted.get("key")) if isinstance(wanted, dict) else ""
         need = "The board takes commands only with a tag of its key, auth.key"
         need += f" ({key:.16}) of its configuration" if key else " of its configuration"
@@ -70,9 +68,8 @@ class Signer:
         return f"{need}, and has refused ours, though the key is the same. Try again."
 
 
-def nonce_of(status: dict[str, Any] | None) -> bytes:
-    """Return the nonce that a status tells; b"" if it tells none."""
-    wanted = (status or {}).get("auth")
+def nonce_of(wanted: Any) -> bytes:
+    """Return the nonce that a board tells in `auth`; b"" if it tells none."""
     try:
         return bytes.fromhex(str(wanted["nonce"])) if isinstance(wanted, dict) else b""
     except (KeyError, ValueError):

@@ -70,3 +70,25 @@ def test_nothing_is_sent_to_two_boards_until_one_is_named_and_renamed(twins, fir
     second.prefix = renamed.prefix
     birth = second.wait_online()
     assert birth["id"] == other and "twin" not in birth
+
+
+def test_with_a_key_each_of_them_takes_what_is_for_it(make_board):
+    """The retained status is that of one of them, and has its nonce: the other says its own."""
+    key = "one key for two boards"
+    first = make_board(auth={"key": key})
+    one = first.wait_online()["id"]
+    make_board(prefix=first.prefix, auth={"key": key})
+    with first.session() as session:
+        birth = first.wait_status(session, lambda status: status.get("twin"), BOTH)
+    ids = {birth["id"], birth["twin"]}
+    assert one in ids and len(ids) == 2
+    for board_id in sorted(ids):
+        with first.session(id=board_id, auth_keys=(key,)) as alone:
+
+            def asked(alone=alone):
+                try:
+                    return alone.request_json("info")["id"]
+                except RefusedError:  # it has met nobody yet
+                    return None
+
+            assert wait_until(asked, BOTH) == board_id

@@ -5,13 +5,14 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from fakeboard import FakeBoard
 from waiting import wait_until
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, SilentBoardError, UsageError
+from mqhost.errors import BoardError, BrokerError, RefusedError, SilentBoardError, UsageError
 from mqhost.link.exchange import PART_SIZE, new_ident, split
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -252,6 +253,24 @@ def test_several_hosts_do_not_mix_their_replies(settings, board):
 def test_a_wrong_prefix_says_that_nobody_is_there(settings):
     with Session(settings) as session, pytest.raises(SilentBoardError, match="Is the prefix right"):
         session.request("eval", b"1", timeout=0.3)
+
+
+def test_nothing_is_sent_before_it_is_known_which_board_is_there(settings, board, monkeypatch):
+    board.facts["id"] = "another"
+    board.power_cycle()
+    heard = Session._on_status
+
+    def late(self, payload, retained):
+        time.sleep(0.3)  # in the network thread: whatever else comes is later still
+        heard(self, payload, retained)
+
+    monkeypatch.setattr(Session, "_on_status", late)
+    with (
+        Session(replace(settings, id="mine")) as session,
+        pytest.raises(RefusedError, match="Nothing was sent"),
+    ):
+        session.request("eval", b"1")
+    assert board.requests == []
 
 
 def test_an_offline_board_is_said_to_be_offline(settings, board):

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import itertools
+import json
 import struct
 import threading
 
@@ -27,7 +28,7 @@ def facts(key=KEY, nonce=b"n" * auth.NONCE_SIZE):
 @pytest.mark.parametrize("size", [20, 63, 64, 65, 200])
 def test_a_tag_is_what_any_hmac_makes_of_it(size):
     key, nonce, message = "é" * size, b"n" * auth.NONCE_SIZE, b"\x80\x0045+876"
-    sealed = Signer(key).sealed({"auth": facts(key)}, TOPIC, message)
+    sealed = Signer(key).sealed(facts(key), TOPIC, message)
     assert sealed.startswith(message) and len(sealed) == len(message) + auth.TRAILER_SIZE
     numbered = sealed[len(message) : -auth.TAG_SIZE]
     assert numbered.endswith(b"\0\0\0\1")
@@ -42,7 +43,7 @@ def test_each_message_has_a_number_of_its_own_whatever_thread_it_comes_from():
 
     def send():
         for _ in range(100):
-            sealed.append(signer.sealed({"auth": facts()}, TOPIC, b"\x80\x00")[2:14])
+            sealed.append(signer.sealed(facts(), TOPIC, b"\x80\x00")[2:14])
 
     threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
@@ -56,32 +57,31 @@ def test_each_message_has_a_number_of_its_own_whatever_thread_it_comes_from():
 def test_with_another_nonce_we_are_another_sender_who_begins_anew():
     signer = Signer(KEY)
     first, second = (
-        signer.sealed({"auth": facts(nonce=bytes([byte]) * auth.NONCE_SIZE)}, TOPIC, b"")
-        for byte in (1, 2)
+        signer.sealed(facts(nonce=bytes([byte]) * auth.NONCE_SIZE), TOPIC, b"") for byte in (1, 2)
     )
     assert first[:8] != second[:8] and first[8:12] == second[8:12] == b"\0\0\0\1"
 
 
 def test_a_board_that_wants_no_tag_gets_none():
-    for status in (None, {}, {"auth": None}, {"auth": "?"}):
-        assert Signer(KEY).sealed(status, TOPIC, b"message") == b"message"
+    for wanted in (None, "?", 5, []):
+        assert Signer(KEY).sealed(wanted, TOPIC, b"message") == b"message"
 
 
 def test_no_key_and_another_key_are_two_sentences_and_neither_tells_a_key():
-    status = {"auth": facts()}
+    wanted = facts()
     with pytest.raises(RefusedError, match="no key here: set MQBOARD_AUTH_KEY, or auth_key in"):
-        Signer().sealed(status, TOPIC, b"")
+        Signer().sealed(wanted, TOPIC, b"")
     with pytest.raises(RefusedError, match="the one here is another") as caught:
-        Signer(OTHER_KEY).sealed(status, TOPIC, b"")
+        Signer(OTHER_KEY).sealed(wanted, TOPIC, b"")
     assert OTHER_KEY not in str(caught.value)
     signer = Signer(OTHER_KEY)
     signer.learn(KEY)
-    assert signer.sealed(status, TOPIC, b"")
+    assert signer.sealed(wanted, TOPIC, b"")
 
 
 @pytest.mark.parametrize("nonce", [None, 5, "xyz", [], {}])
 def test_a_nonce_that_is_none_is_none(nonce):
-    assert nonce_of({"auth": {"nonce": nonce}}) == nonce_of({"auth": nonce}) == b""
+    assert nonce_of({"nonce": nonce}) == nonce_of(nonce) == nonce_of({}) == b""
 
 
 def test_every_key_that_is_known_counts_and_none_shows(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_key_has_a_size():
 
 
 class Picky(FakeBoard):
-    """A board that takes one nonce, and draws it at every boot and whenever it is told to."""
+    """A board that takes one nonce, and draws it when it is told to; `says`: when it refuses."""
 
     def __init__(self, port):
         super().__init__(port)
@@ -127,6 +127,7 @@ class Picky(FakeBoard):
         self.answer = self.take
         self.bodies = []
         self.refusals = 0
+        self.says = ("nonce",)
 
     def draw(self):
         self.nonce = bytes([next(self.numbers)]) * auth.NONCE_SIZE
@@ -138,13 +139,20 @@ class Picky(FakeBoard):
         topic = mqwire.command_topic(self.prefix, command, ident)
         message = mqwire.header(0, True) + body
         if maker.tag(self.nonce, topic, message, trailer[:12]) != trailer[12:]:
-            self.refusals += 1
-            self._recent.clear()  # what was refused was not taken
-            if self.refusals == 1:
-                self.announce()
-            return [(mqwire.error_topic(self.prefix, ident), auth.NO_TAG.encode())]
+            return self.turn_away(ident)
         self.bodies.append(body)
         return [(mqwire.reply_topic(self.prefix, ident), mqwire.SINGLE + b"done")]
+
+    def turn_away(self, ident):
+        self.refusals += 1
+        self._recent.clear()  # what was refused was not taken
+        if "status" in self.says:
+            self.announce()
+        text = auth.NO_TAG
+        if "nonce" in self.says:
+            text += ": " + json.dumps(self.facts["auth"])
+        answer = mqwire.error_topic(self.prefix, ident), text.encode()
+        return [answer] if self.says else []
 
 
 @pytest.fixture
@@ -158,33 +166,45 @@ def settings_of(board, **changes):
     return Settings(**values | {"auth_keys": (KEY,)} | changes)
 
 
-def test_a_command_for_a_nonce_of_before_is_tagged_anew_and_done_once(picky):
+@pytest.mark.parametrize("says", [("nonce",), ("status",), ("status", "nonce")])
+def test_a_command_for_a_nonce_of_before_is_tagged_anew_and_done_once(picky, says):
+    picky.says = says
     with Session(settings_of(picky)) as session:
         assert session.request("eval", b"1").data == b"done"
         picky.draw()  # and does not say so before it has refused one
-        assert session.request("eval", b"2").data == b"done"
-    assert (picky.bodies, picky.refusals) == ([b"1", b"2"], 1)
+        with session.open("eval") as exchange:
+            exchange.send(b"2")
+            looks = iter(lambda: exchange.receive(0.2), ())  # as those do who look often
+            assert next(filter(None, itertools.islice(looks, 50))).data == b"done"
+    assert picky.bodies[:2] == [b"1", b"2"] and set(picky.bodies) == {b"1", b"2"}
+    assert picky.refusals == 1
 
 
 def test_a_board_that_refuses_for_ever_is_given_up(picky):
-    with Session(settings_of(picky, timeout=1)) as session:
+    with Session(settings_of(picky, timeout=0.5)) as session:
         assert session.request("eval", b"1").data == b"done"
-        picky.refusals = 1  # it tells nothing any more
-        picky.draw()
+        picky.nonce = b"?" * auth.NONCE_SIZE
         with pytest.raises(RefusedError, match="though the key is the same"):
             session.request("eval", b"2")
 
 
 def test_who_has_no_key_is_told_so_after_a_refusal_too(picky):
     with Session(settings_of(picky, auth_keys=())) as session:
-        session._status = None  # nothing has come yet
-        picky.refusals = 1
+        session.status()
+        session._wanted = None  # as if nothing had come yet
         with pytest.raises(RefusedError, match="no key here"):
             session.request("eval", b"1")
 
 
-def test_a_board_without_a_status_gets_its_command_after_a_moment(broker, monkeypatch):
-    monkeypatch.setattr("mqhost.link.session._RETAINED_TIMEOUT", 0.1)
+def test_a_board_whose_status_is_not_there_says_what_it_wants_when_it_refuses(picky):
+    with Session(settings_of(picky)) as session:
+        session.status()
+        session._wanted = None
+        assert session.request("eval", b"1").data == b"done"
+    assert picky.refusals == 1
+
+
+def test_a_board_without_a_status_gets_its_command_as_it_is(broker):
     with FakeBoard(broker.port, "no/status") as board:
         board._client.publish(mqwire.status_topic(board.prefix), b"", 1, True).wait_for_publish(10)
         with Session(settings_of(board)) as session:
