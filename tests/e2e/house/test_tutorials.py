@@ -37,6 +37,15 @@ def test_from_an_empty_desk_to_blinky(board, variant, tmp_path):
     )
 
 
+def test_from_your_own_main_to_a_managed_board(make_board, tmp_path):
+    made = make_board(prefix="esp32/test", watchdog={"timeout_s": 4})  # not a minute
+    made.wait_online()
+    page = (ROOT / "docs" / "tutorials" / "main.md").read_text()
+    # The first time, when it must not work.
+    codes = {"mqboard config set modules.main={}": [1, 0]}
+    follow(page, tmp_path, made.settings(), following=["mqboard log"], codes=codes)
+
+
 def test_every_tutorial_is_followed():
-    assert [page.name for page in PAGES] == ["blinky.md"]
+    assert [page.name for page in PAGES] == ["blinky.md", "main.md"]
     assert all(len(steps_of(page.read_text())) > 10 for page in PAGES)

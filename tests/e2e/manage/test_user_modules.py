@@ -17,7 +17,7 @@ from mqhost.paths import ROOT
 
 TUTORIAL = (ROOT / "docs" / "modules.md").read_text()
 BLINKY = re.search(r"```python\n(\"\"\"Blinks.*?)```", TUTORIAL, re.S)[1]
-PUT = re.search(r"```console\n(\$ python3 - > put.py.*?)```", TUTORIAL, re.S)[1]
+PUT = re.search(r"```console\n(\$ mqboard [^\n]* mkdir .*?)```", TUTORIAL, re.S)[1]
 CONFIGURE = re.search(r"^\$ (mqboard .* config set .*)$", TUTORIAL, re.M)[1]
 DIES = "async def start(board, settings):\n    1 / 0\n"
 DIED = 'ZeroDivisionError: divide by zero, File "/lib/dies.py", line 2, in start'
