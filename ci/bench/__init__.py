@@ -31,6 +31,7 @@ GROUPS = (
     "boot",
     "update",
     "mqtt",
+    "files",
     "powercuts",
     "config",
     "deploy",

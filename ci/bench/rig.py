@@ -18,13 +18,13 @@ from mqhost import packages
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, build
 from mqhost.errors import SilentBoardError, ToolError
-from mqhost.flash.partition import PartitionTable
+from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, PartitionTable
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.paths import BUILD, FROZEN, ROOT
 from mqhost.progress import Progress
 from mqhost.sim.broker import Broker
-from mqhost.sim.filesystem import default_config, provision_flash
+from mqhost.sim.filesystem import FLASH_SIZE, default_config, provision_flash
 
 VERSION, NEXT_VERSION, CHANGED_VERSION = "bench.1", "bench.2", "bench.3"
 # Where the line goes in the firmware that has one more.
@@ -32,6 +32,7 @@ CHANGED_MODULE, CHANGED_AFTER = "mqboard/net/link.py", "        while True:\n"
 PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
 _BOOT_SECONDS = 60.0
+_LARGE = 8 << 20  # bytes of flash
 _TAIL = 1500
 
 
@@ -116,12 +117,20 @@ class Rig:
 
     @contextlib.contextmanager
     def board(
-        self, slow: bool = False, prefix: str = PREFIX, auth_key: str = ""
+        self,
+        slow: bool = False,
+        prefix: str = PREFIX,
+        auth_key: str = "",
+        image: Path | None = None,
+        files: dict[str, bytes] | None = None,
+        large: bool = False,
     ) -> Iterator[Running]:
         """Run a new board with the firmware in its first slot, nothing in the second; it is up.
 
         `slow`: its flash is as slow as that of an ESP32, and its second slot has to be erased.
         Boards that run at once have other prefixes. `auth_key`: it takes commands with that only.
+        `image`: another flash.bin. `files`: what is in its filesystem. `large`: that has the rest
+        of a flash of 8 MiB.
         """
         name = prefix.replace("/", "-")
         flash = self.folder / f"{name}.bin"
@@ -129,7 +138,12 @@ class Rig:
         config = default_config(prefix, self.broker.host, self.broker.port)
         if auth_key:
             config["auth"] = {"key": auth_key}
-        provision_flash(flash, self.firmware().flash, self.table, config)
+        image_bytes = (image or self.firmware().flash).read_bytes()
+        table, size = self.table, FLASH_SIZE
+        if large:
+            table, image_bytes = enlarged(table, image_bytes)
+            size = _LARGE
+        provision_flash(flash, image_bytes, table, config, files=files, size=size)
         if slow:
             with flash.open("r+b") as file:
                 file.seek(self.table.slots[1].offset)
@@ -161,6 +175,14 @@ class Rig:
             if process.returncode:
                 raise ToolError(f"The simulated board failed:\n{_tail(console)}")
             running.saw.update(json.loads(output))
+
+
+def enlarged(table: PartitionTable, image: bytes) -> tuple[PartitionTable, bytes]:
+    """Return `table` and the flash image `image` with a filesystem up to the end of 8 MiB."""
+    *before, vfs = table.partitions
+    large = PartitionTable((*before, replace(vfs, size=_LARGE - vfs.offset)))
+    behind = TABLE_OFFSET + TABLE_SIZE
+    return large, image[:TABLE_OFFSET] + large.to_bytes() + image[behind:]
 
 
 def _wait_birth(session: Session, births: int) -> bool:

@@ -23,7 +23,7 @@ MAX_FILE_NAME = 255  # bytes of UTF-8, of one name in a path: LittleFS's
 PIECE = 4096
 # Bytes of one file that may be on their way to a board, and after how many it says how far it is.
 CREDIT = 65536
-REPORT_EVERY = 16384
+REPORT_EVERY = 32768
 # The most that one item of `get` asks for: a board says nothing else to us meanwhile.
 MAX_CHUNK = 32768
 

@@ -1,12 +1,14 @@
 """Decides what a path means: always a place in the board's own filesystem, whatever it is like."""
 
 import os
+import time
 
 from mqboard.files.errors import Fault, fault_of
 from mqwire.files import MALFORMED, MAX_FILE_NAME, is_temporary
 
 _FOLDER = 0x4000
 _MOST_ERRORS = 1000
+_FROM_2000 = 946684800
 
 
 def normal(path):
@@ -38,15 +40,28 @@ def join(folder, name):
     return folder + name if folder.endswith("/") else folder + "/" + name
 
 
+def now():
+    """Return the time as the filesystem would write it, in seconds since 1970."""
+    return unix(int(time.time()))
+
+
+def unix(seconds):
+    """Return a time of the port's, which may count from 2000, in seconds since 1970."""
+    return seconds + (_FROM_2000 if time.gmtime(0)[0] == 2000 else 0)
+
+
 def stat(path):
-    """Return (size, mtime) of what is there, size None: a folder; None if there is nothing."""
+    """Return (size, mtime) of what is there, size None: a folder; None if there is nothing.
+
+    mtime is in seconds since 1970, 0 where there is none.
+    """
     try:
         found = os.stat(path)
     except OSError as error:
         if error.args[0] in (2, 20):  # ENOENT; ENOTDIR: nothing can be in a file
             return None
         raise fault_of(error, path)
-    return (None if found[0] & _FOLDER else found[6]), found[8]
+    return (None if found[0] & _FOLDER else found[6]), found[8] and unix(found[8])
 
 
 class Listing:

@@ -3,8 +3,6 @@
 Nothing about a file is kept from one command to the next: the host asks for what it has not got.
 """
 
-import time
-
 from micropython import const
 
 from mqboard.files import places
@@ -73,7 +71,7 @@ async def _send(files, request, item):
         raise fault_of(error, path)
     same = not turns
     if turns:
-        same = places.stat(place) == found and time.time() - found[1] > _RECENT_S
+        same = places.stat(place) == found and places.now() - found[1] > _RECENT_S
     return pack_end(found[0], found[1], same)
 
 

@@ -8,7 +8,7 @@ import unittest
 from fakes import until
 from filesbench import Bench, pattern, run
 
-from mqboard.files import room
+from mqboard.files import places, room
 from mqwire import files as wire
 
 SIZES = (0, 1, 4095, 4096, 4097, 8191, 8192, 8193, 20_000)
@@ -36,7 +36,8 @@ class GetTest(unittest.TestCase):
                 ["f", 0, 5000], ["f", 5000, 15_000], ["f", 20_000, 10], ["f", 30_000, 10]
             )
             self.assertEqual([each[0] for each in found], [data[:5000], data[5000:], b"", b""])
-            self.assertEqual({each[1:3] for each in found}, {(20_000, os.stat(bench.path("f"))[8])})
+            mtime = places.stat(bench.path("f"))[1]
+            self.assertEqual({each[1:3] for each in found}, {(20_000, mtime)})
 
         run(go())
 
@@ -162,7 +163,7 @@ class PutTest(unittest.TestCase):
             said = [each.get("have") for each in bench.objects("abcdefgh")]
             self.assertEqual((said[0], said[-1]), (4096, None))
             self.assertEqual(said[:-1], sorted(said[:-1]))
-            self.assertTrue(len(said) > 4)
+            self.assertTrue(len(said) > 3)
             self.assertEqual(bench.objects("abcdefgh")[0]["credit"], wire.CREDIT)
             self.assertEqual(outcome["size"], 100_000)
 

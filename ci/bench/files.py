@@ -1,0 +1,100 @@
+"""Measures files: what put and get of a megabyte take, and many small files, beside bare ones.
+
+The bare one (raw/carrier.py) runs on the same MicroPython, flash and filesystem, with the same
+broker. It checks nothing; ours is read back from flash, hashed and renamed in that time.
+"""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+from ci.bench import Figure, median
+from ci.bench.rig import PREFIX, Rig, Running
+from mqhost.link.connection import Subscription
+from mqhost.remote.board_files import BoardFiles
+
+_SIZE = 1_000_000
+_PIECE = 4096
+_SMALL = 100  # files
+_RECENT_SECONDS = 3  # a file that was just written is read twice: it may change, and look the same
+_CARRIER = Path(__file__).parent / "raw" / "carrier.py"
+
+
+def measure(rig: Rig) -> dict[str, Figure]:
+    """put_ratio, get_ratio: how fast a file of 1 MB goes to a board, or comes from it, in parts of
+    how fast the bare program does it; put_kb_per_s, get_kb_per_s: that in kB (`limit`: the bare
+    one). small_per_s: how many files of 1 kB are put in a second, of a folder with a hundred.
+    """
+    runs = 3 if rig.quick else 7
+    data = random.Random(1).randbytes(_SIZE)
+    ours: dict[str, list[float]] = {"put": [], "get": []}
+    bare: dict[str, list[float]] = {"put": [], "get": []}
+    small = []
+    raw = rig.variant("bench.raw", {"main.py": _CARRIER.read_text()}).flash
+    with (
+        rig.board(large=True) as board,
+        rig.board(prefix=PREFIX + "/bare", image=raw, large=True) as other,
+    ):
+        files = BoardFiles(board.session)
+        for _ in range(runs):
+            _ours(files, data, ours)
+            _bare(other, data, bare)
+            small.append(_small(files))
+    figures = {}
+    for work in ("put", "get"):
+        mine, limit = median(ours[work]), median(bare[work])
+        kb, bare_kb = _SIZE / 1000 / mine, _SIZE / 1000 / limit
+        figures[f"{work}_kb_per_s"] = Figure(round(kb), "kB/s", runs, round(bare_kb))
+        ratio = round(limit / mine, 3)
+        figures[f"{work}_ratio"] = Figure(ratio, "of raw", runs, 1, aim=0.6, at_least=True)
+    figures["small_per_s"] = Figure(round(_SMALL / median(small)), "1/s", runs)
+    return figures
+
+
+def _ours(files: BoardFiles, data: bytes, samples: dict[str, list[float]]) -> None:
+    started = time.perf_counter()
+    files.write("/file.bin", data)
+    samples["put"].append(time.perf_counter() - started)
+    time.sleep(_RECENT_SECONDS)
+    started = time.perf_counter()
+    found = files.read("/file.bin")
+    samples["get"].append(time.perf_counter() - started)
+    assert found == data
+    files.rm(["/file.bin"])
+
+
+def _small(files: BoardFiles) -> float:
+    contents = [(f"/small/{n}.py", lambda n=n: b"# %d\n" % n * 200) for n in range(_SMALL)]
+    files.mkdir(["/small"])
+    started = time.perf_counter()
+    files.write_all(contents)
+    took = time.perf_counter() - started
+    files.rm(["/small"], recursive=True)
+    return took
+
+
+def _bare(board: Running, data: bytes, samples: dict[str, list[float]]) -> None:
+    connection = board.session.connection
+    root = board.session.prefix + "/raw"
+    got = bytearray()
+    arrived = threading.Event()
+
+    def hear(payload: bytes, retained: bool) -> None:
+        got.extend(payload)
+        if bytes(got) == b"done" or len(got) >= len(data):
+            arrived.set()
+
+    subscription = Subscription({f"{root}/out": hear})
+    connection.subscribe(subscription)
+    for work in ("put", "get"):
+        got.clear()
+        arrived.clear()
+        started = time.perf_counter()
+        connection.publish(f"{root}/{work}", b"%d" % len(data), qos=0)
+        for start in range(0, len(data), _PIECE) if work == "put" else ():
+            connection.publish(f"{root}/data", data[start : start + _PIECE], qos=0)
+        assert arrived.wait(60), f"the bare program does not {work}"
+        samples[work].append(time.perf_counter() - started)
+    assert got == data
+    connection.unsubscribe(subscription)
