@@ -1,0 +1,136 @@
+"""Tests that every command ends with the exit codes that docs/cli.md promises, and with a sentence.
+
+A command that is added is in it by itself, with arguments made up. What is special about one stands
+in the tables below.
+"""
+
+import click
+import pytest
+from commandline import here, write_app
+from fakeboard import FakeBoard
+
+import mqwire
+from mqhost.cli.main import cli
+from mqhost.sim.broker import Broker, free_port
+from mqwire import auth
+
+# Commands that talk to no board.
+LOCAL = {"adopt", "broker-config", "completion", "sign"}
+# What cannot be made up.
+ARGUMENTS = {
+    "config set": ["update.confirm_s=120"],
+    "config unset": ["update.confirm_s"],
+    "log": ["--levels"],  # without it, it follows for ever
+    "ota": ["--image", "APP"],
+}
+# (command, situation): the code, where it is not that of all others.
+SPECIAL = {
+    ("boards", "no prefix"): 4,  # of all prefixes: there is none at this broker
+    ("boards", "error"): 0,
+    ("boards", "refused"): 0,
+    ("status", "error"): 0,
+    ("status", "refused"): 0,
+}
+CONFIG = '{"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": false}}'
+
+
+def leaves(command, words=()):
+    """Yield (words, command) of all commands that are no groups."""
+    if isinstance(command, click.Group):
+        for name in command.commands:
+            yield from leaves(command.commands[name], (*words, name))
+    else:
+        yield " ".join(words), command
+
+
+COMMANDS = {words: command for words, command in leaves(cli) if words not in LOCAL}
+
+
+def arguments(words, command, folder):
+    """Return what `command` may be given, so that it has something to do."""
+    given = ARGUMENTS.get(words)
+    if given is None:
+        given = [
+            _value(parameter)
+            for parameter in command.params
+            if isinstance(parameter, click.Argument) and parameter.required
+        ]
+    files = {"FILE": folder / "config.json", "APP": folder / "app.bin"}
+    return [str(files.get(one, one)) for one in given]
+
+
+def _value(argument):
+    if isinstance(argument.type, click.Choice):
+        return argument.type.choices[0]
+    is_path = isinstance(
+        argument.type, (click.Path, click.File)
+    ) or "FILE" in argument.make_metavar(click.Context(cli))
+    return "FILE" if is_path else "1"
+
+
+@pytest.fixture(scope="module")
+def lonely():
+    """Run a broker without boards."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Give run(words, *options) -> how the command ends."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG)
+    write_app(tmp_path)
+
+    def go(words, *options, T="0.3"):
+        line = [*words.split(), *arguments(words, COMMANDS[words], tmp_path)]
+        return here(capsys, ["", "", "", "-T", T, *map(str, options), *line])
+
+    return go
+
+
+def check(ended, words, situation, code):
+    code = SPECIAL.get((words, situation), code)
+    assert ended.returncode == code, (ended.stdout, ended.stderr)
+    assert "Traceback (most" not in ended.stderr
+    assert bool(ended.stderr.strip()) == bool(code)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_an_option_that_there_is_not_is_2(words, capsys):
+    ended = here(capsys, ["", "", "", "--prefix", "a", *words.split(), "--no-such-option"])
+    assert ended.returncode == 2 and "--no-such-option" in ended.stderr
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_no_prefix_is_2(words, run, lonely):
+    check(run(words, "--port", lonely.port), words, "no prefix", 2)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_no_broker_is_3(words, run):
+    check(run(words, "--prefix", "a", "--port", free_port()), words, "no broker", 3)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_nobody_there_is_4(words, run, lonely):
+    check(run(words, "--prefix", "nobody", "--port", lonely.port), words, "nobody", 4)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_an_error_of_the_board_is_1(words, run, broker, prefix):
+    with FakeBoard(broker.port, prefix) as board:
+        board.answer = lambda command, ident, body: [(mqwire.error_topic(prefix, ident), b"No.")]
+        ended = run(words, "--prefix", prefix, "--port", broker.port, T="5")
+    check(ended, words, "error", 1)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_board_that_refuses_is_5(words, run, broker, prefix):
+    with FakeBoard(broker.port, prefix) as board:
+        board.facts["auth"] = {"key": "0123abcd", "nonce": "00" * 8}  # that nobody here has
+        no = auth.NO_TAG.encode()
+        board.answer = lambda command, ident, body: [(mqwire.error_topic(prefix, ident), no)]
+        board.announce()
+        ended = run(words, "--prefix", prefix, "--port", broker.port, T="1")
+    check(ended, words, "refused", 5)
