@@ -90,7 +90,9 @@ class Settings:
         if bool(self.cert) != bool(self.key):
             raise UsageError("A client certificate needs both: cert and key.")
         if self.password and not self.username:
-            raise UsageError("A password without a username: MQTT has no such thing.")
+            raise UsageError(
+                "A password without a username: MQTT has no such thing. Give it: --username."
+            )
         if self.prefix:
             check_prefix(self.prefix)
         object.__setattr__(self, "id", self.id.lower())
@@ -215,7 +217,7 @@ class _Found:
     def _broker(self, said: Values, where: str) -> None:
         """Add what is `said` of a broker; its password is only fetched if it is needed."""
         secret = {key: said.pop(key) for key in SECRETS if key in said}
-        if self.values.get("username", said.get("username")) != said.get("username"):
+        if "username" in said and self.values.get("username", said["username"]) != said["username"]:
             secret = {}  # another user's
         if not self._asking:
             secret.pop("password_command", None)

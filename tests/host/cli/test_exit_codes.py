@@ -18,8 +18,10 @@ from mqwire import auth
 LOCAL = {"adopt", "broker-config", "completion", "sign"}
 # What cannot be made up.
 ARGUMENTS = {
+    "cp": [":a", ":b"],
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
+    "mv": [":a", ":b"],
     "log": ["--levels"],  # without it, it follows for ever
     "ota": ["--image", "APP"],
 }

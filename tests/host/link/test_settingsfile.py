@@ -198,6 +198,11 @@ def test_a_command_is_not_run_for_a_password_that_is_there_or_for_another_user(r
     assert not (tmp_path / "ran").exists()
 
 
+def test_the_password_of_a_user_that_is_an_option_is_in_the_variable(resolve):
+    found = resolve(options={"username": "me"}, MQBOARD_PASSWORD="s3cret")
+    assert (found.username, found.password) == ("me", "s3cret")
+
+
 def test_the_variable_gives_a_named_broker_the_password_that_it_lacks(resolve):
     assert resolve(FARM, {"broker": "farm"}, MQBOARD_PASSWORD="mine").password == "mine"
 
