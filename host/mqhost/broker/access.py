@@ -190,13 +190,13 @@ def _site(record: Any, where: str, hosts: tuple[str, ...]) -> Site:
         )
     if not 1 <= site.server_days <= 7300:
         raise UsageError(f"{where}: server_days is {site.server_days}; 1 to 7300 are possible.")
-    for key in ("folder", "data"):
+    for key in ("folder", "data", "server_cert", "server_key"):
         value = getattr(site, key)
-        if value and not value.startswith("/") or "\n" in value:
+        if value and not value.startswith("/"):
             raise UsageError(f"{where}: {key} is {value!r}; it must be a path from / on.")
-    for line in site.extra:
-        if "\n" in line:
-            raise UsageError(f"{where}: extra has lines, each a text of its own.")
+    for line in (site.bind, site.folder, site.data, site.server_cert, site.server_key, *site.extra):
+        if not (line.isprintable() and line == line.strip()):
+            raise UsageError(f"{where}: {line!r} cannot stand in a line of mosquitto.conf.")
     _check_topics(site.broadcast, f"{where}: broadcast")
     return site
 

@@ -29,8 +29,11 @@ prefixes = ["#"]        # of all boards; or "farm/+", "farm/#", "farm/pump"
 """
 
 
-def find_file(folder: Path, given: Path | None, hosts: tuple[str, ...]) -> Path:
-    """Return the file of users: the one `given`, or FILE in the folder, made for a new folder.
+def find_file(
+    folder: Path, given: Path | None, hosts: tuple[str, ...], make: bool = True
+) -> Path:
+    """Return the file of users: the one `given`, or FILE in the folder; `make`: for a new folder,
+    which is for `hosts`, it is made.
 
     UsageError if another one was used before: nobody is to be shut out because of a missing option.
     """
@@ -45,6 +48,8 @@ def find_file(folder: Path, given: Path | None, hosts: tuple[str, ...]) -> Path:
         raise UsageError(
             f"{folder} was made from {before}, and there is no {own}. Name the file: --boards."
         )
+    if not make:
+        raise UsageError(f"There is no {own} yet. Without --dry-run and --check it is made.")
     if not hosts:
         raise UsageError(
             "How do boards reach the broker? Give its name or address: --host broker.lan. Or a "

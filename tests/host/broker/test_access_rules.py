@@ -1,11 +1,16 @@
 """Tests the access rules: what each board and each role may read and write."""
 
+import json
+
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 import mqwire
 from mqhost.broker import rules
 from mqhost.broker.access import Access
+from mqhost.errors import UsageError
 from mqwire.twins import own_root
 
 TEXT = """
@@ -47,13 +52,7 @@ def access():
 @pytest.fixture(scope="module")
 def may(access):
     """Give may(user, access, topic): whether a rule allows it, as mosquitto reads the text."""
-    allowed, user = {}, None
-    for line in rules.acl(access).splitlines():
-        word, _, rest = line.partition(" ")
-        if word == "user":
-            user = allowed.setdefault(rest, [])
-        elif word == "topic":
-            user.append(rest.split(" ", 1))
+    allowed = read_rules(rules.acl(access))
 
     def may(user, want, topic):
         return any(
@@ -161,6 +160,54 @@ def test_patterns_find_their_boards(access):
         "+/pump": ["pump"],
         "far/#": [],
     }
+
+
+def read_rules(text):
+    """Return {user: [(access, topic)]} of an acl_file, as mosquitto takes its lines apart."""
+    allowed = {}
+    for line in text.split("\n"):
+        word, _, rest = line.partition(" ")
+        if word == "user":
+            user = allowed.setdefault(rest, [])
+        elif word == "topic":
+            access, _, topic = rest.partition(" ")
+            user.append((access, topic.strip()))
+        else:
+            assert not line or line.startswith("#"), line
+    return allowed
+
+
+# Mostly what is taken, and now and then anything.
+PREFIXES = st.text("abü %", min_size=1, max_size=6).map("x{}/y".format) | st.text(max_size=6)
+PATTERNS = st.sampled_from(["#", "+", "+/y", "xa/#"]) | st.text("ab+#/ \n", max_size=6)
+
+
+@settings(max_examples=400)
+@given(
+    prefixes=st.lists(PREFIXES, max_size=3),
+    topics=st.lists(PREFIXES, max_size=2),
+    patterns=st.lists(PATTERNS, max_size=2),
+)
+def test_no_text_in_the_file_makes_a_rule_that_it_does_not_say(prefixes, topics, patterns):
+    boards = "".join(
+        f'[[boards]]\nname = "b{n}"\nprefix = {json.dumps(prefix)}\nread = {json.dumps(topics)}\n'
+        for n, prefix in enumerate(prefixes)
+    )
+    operator = '[[operators]]\nname = "op"\nroles = ["logs"]\n'
+    text = f'[broker]\nhost = "b"\n{boards}{operator}prefixes = {json.dumps(patterns)}\n'
+    try:
+        access = Access.parse(text, "users.toml")
+    except UsageError:
+        return
+    event("accepted")
+    found = read_rules(rules.acl(access))
+    assert list(found) == [f"b{n}" for n in range(len(prefixes))] + ["op"]
+    for board in access.boards:
+        wanted = [("readwrite", f"{board.prefix}/#"), *(("read", topic) for topic in topics)]
+        assert found[board.name] == wanted
+    assert {access for access, _ in found["op"]} <= {"read"}
+    ends = ("/log", "/mqb/status", "/mqb/crash")
+    assert all(topic.endswith(ends) for _, topic in found["op"])
 
 
 def test_a_thousand_boards_make_no_operator_slow():

@@ -97,7 +97,9 @@ def test_paths_are_found_from_where_the_file_is(tmp_path):
         (BROKER + '[[operators]]\nname = "a"\nread = ["a/#/b"]', "is no topic, nor a filter"),
         (BROKER + '[[operators]]\nname = "a"\nread = [" a"]', "is no topic, nor a filter"),
         (BROKER + '[[operators]]\nname = "a"\nwrite = ["a\\nuser b"]', "U\\+000A"),
-        (BROKER + 'extra = ["a\\nb"]', "each a text of its own"),
+        (BROKER + 'extra = ["a\\nb"]', "cannot stand in a line of mosquitto.conf"),
+        (BROKER + 'bind = "::1\\nallow_anonymous true"', "cannot stand in a line"),
+        (BROKER + 'server_cert = "a"\nserver_key = "/b"\nserver_ca = "c"', "a path from / on"),
     ],
 )
 def test_what_could_not_work_is_refused(text, words):

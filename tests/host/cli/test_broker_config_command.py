@@ -43,6 +43,16 @@ def test_a_host_that_is_none_leaves_no_file_behind(run, tmp_path):
     assert not (tmp_path / "mq").exists()
 
 
+@pytest.mark.parametrize("option", ["--check", "--dry-run"])
+def test_what_only_looks_makes_nothing(run, tmp_path, option):
+    found = run("--out", "mq", "--host", "b", option)
+    assert found.returncode == 2 and "There is no mq/boards.toml yet" in found.stderr
+    (tmp_path / "users.toml").write_text('[broker]\nhost = "b"\n')
+    found = run("--out", "mq", "--boards", "users.toml", option)
+    assert found.returncode == 2 and "There is no folder mq" in found.stderr
+    assert not (tmp_path / "mq").exists()
+
+
 def test_the_file_that_was_used_is_not_forgotten(run, tmp_path):
     (tmp_path / "users.toml").write_text('[broker]\nhost = "b"\n[[boards]]\nprefix = "p"\n')
     assert run("--out", "mq", "--boards", "users.toml").returncode == 0

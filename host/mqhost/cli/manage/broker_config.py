@@ -96,7 +96,7 @@ def broker_config_command(
     from mqhost.broker.start import find_file
     from mqhost.cli.questions import Questions
 
-    file = find_file(out, file, hosts)
+    file = find_file(out, file, hosts, make=not (checks or dry_run))
     access = Access.load(file, hosts)
     if checks:
         _check(edge.console, out, access, file, as_json)
