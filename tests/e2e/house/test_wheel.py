@@ -106,6 +106,22 @@ def test_a_board_is_managed_from_an_empty_folder(mqboard, line, shown):
     assert shown in result.stdout
 
 
+def test_files_go_there_and_back(mqboard, tmp_path):
+    (tmp_path / "empty" / "a.py").write_text("print('a')")
+    for line in (["mkdir", ":wheel"], ["put", "a.py", ":wheel/"], ["get", ":wheel/a.py", "b.py"]):
+        result = mqboard(*line)
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "empty" / "b.py").read_text() == "print('a')"
+    assert "a.py" in mqboard("ls", ":wheel").stdout
+
+
+def test_what_needs_no_board(mqboard, tmp_path):
+    made = mqboard("broker-config", "--out", "made", "--host", "broker.lan")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "empty" / "made").is_dir()
+    assert "mqboard" in mqboard("completion", "bash").stdout
+
+
 def test_downloaded_firmware_is_signed_and_pushed(mqboard, variant, shared_board, tmp_path):
     built = variant("7.0")
     for name in ("app.bin", "image.json"):
