@@ -151,7 +151,11 @@ class Router:
             self._log.warning("refused the retained command %s/%s", command, ident)
             return
         if self.guard:
-            payload = self.guard.admit(self, command, ident, topic, payload)
+            try:
+                payload = self.guard.admit(self, command, ident, topic, payload)
+            except MemoryError:
+                self.make_room()  # it may be what is to stop a module
+                return
             if payload is None:
                 return
         if self.jobs:

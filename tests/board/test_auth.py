@@ -248,6 +248,26 @@ class GuardTest(unittest.TestCase):
         run(go())
 
 
+    def test_where_there_is_no_memory_to_check_a_tag_there_is_room_made(self):
+        async def go():
+            bench = Guarded().start()
+            asked = []
+            bench.router.make_room = lambda: asked.append(1)
+
+            def full(*_):
+                raise MemoryError
+
+            bench.guard.admit, admit = full, bench.guard.admit
+            sender = Sender(bench)
+            sender.send("aaaaaaaa", b"1+1")
+            self.assertEqual((asked, bench.sent), ([1], []))
+            bench.guard.admit = admit
+            sender.send("aaaaaaaa", b"1+1")
+            self.assertEqual(await bench.answers(), [answer("aaaaaaaa", b"2")])
+
+        run(go())
+
+
 class SendersTest(unittest.TestCase):
     def test_operators_send_at_once_each_in_an_order_of_its_own(self):
         async def go():

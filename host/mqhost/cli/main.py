@@ -30,8 +30,8 @@ _option = functools.partial(click.option, allow_from_autoenv=False)
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MQBOARD"},
     epilog="Each of these options can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
     'environment, or in mqboard.toml (server = "…"), in this folder, one above it, or '
-    "~/.config/mqboard; there brokers, boards and groups can have names, too. The password only "
-    "there: MQBOARD_PASSWORD.",
+    "~/.config/mqboard; there brokers, boards and groups can have names, too. Secrets only "
+    "there: MQBOARD_PASSWORD, and MQBOARD_AUTH_KEY for boards that have a key.",
 )
 @_option(
     "--prefix",

@@ -17,6 +17,8 @@ import mqwire
 from mqhost.errors import RefusedError
 from mqhost.manage import configuration
 from mqhost.manage.configchange import body_of
+from mqhost.remote.board_files import BoardFiles
+from mqhost.repl.running import start as run_code
 from mqwire import auth
 
 KEY, OTHER_KEY = "the key of the tests, no other", "another key of the same tests"
@@ -224,6 +226,29 @@ def test_a_flood_of_forged_commands_locks_no_operator_out(board, session, wire):
     told = [m for m in wire.messages if m[0].endswith("/log") and b"auth: ping" in m[1]]
     sent = [m for m in wire.messages if "/mqb/cmd/ping/" in m[0]]
     assert len(sent) > len(told) + 8
+
+
+def test_code_that_streams_and_files_in_many_messages_have_tags_too(board, session, wire):
+    data = os.urandom(200_000)
+    files = BoardFiles(session)
+    files.write("/tagged.bin", data)
+    assert files.read("/tagged.bin") == data
+    files.rm(["/tagged.bin"])
+    run = run_code(session, "for number in range(30000): print(number)")
+    assert b"".join(run).split() == [b"%d" % number for number in range(30000)]
+    endless = run_code(session, "while True: print('on and on')")
+    for _ in endless:
+        endless.interrupt()
+    assert endless.result.cancelled
+    # And nobody without the key ends it.
+    waiting = run_code(
+        session, "import asyncio; print('begun'); await asyncio.sleep(1); print('done')"
+    )
+    output = iter(waiting)
+    assert next(output) == b"begun\n"
+    topic = mqwire.command_topic(board.prefix, "cancel", "00000000", waiting.ident)
+    wire.publish(topic, mqwire.header(0, True))
+    assert b"".join(output) == b"done\n"
 
 
 def test_the_board_reaches_itself_takes_updates_and_confirms_them(make_board, variant, tmp_path):
