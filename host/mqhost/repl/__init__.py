@@ -9,6 +9,7 @@ a prompt needs besides: completion on the board, and ending what runs there.
 
 `run.interrupt()` is Ctrl-C on the board, from any thread and as often as wanted: the code may catch
 it, as at any prompt; the iteration goes on until it has ended. docs/protocol.md has what travels.
+`typed` decides for a prompt whether a text is whole, `names` completes with a memory.
 """
 
 from mqhost.repl.completion import Completion, complete

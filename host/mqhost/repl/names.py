@@ -1,0 +1,62 @@
+"""Looks up the names that a board has, for completion: in the background, each once."""
+
+import threading
+from collections.abc import Callable
+
+from mqhost.errors import ToolError
+from mqhost.link.session import Session
+from mqhost.repl.completion import Completion, complete
+
+Found = Callable[[list[str]], None]
+
+
+class Names:
+    """Completes dotted names on the board of `session`, and remembers what it has told.
+
+    `forget` when code has run there: it may have made names.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._known: dict[str, Completion] = {}  # by the text that was asked for
+        self._age = 0  # how many times it was all forgotten
+
+    def forget(self) -> None:
+        """Forget everything that the board has told."""
+        with self._lock:
+            self._known.clear()
+            self._age += 1
+
+    def known(self, text: str) -> list[str] | None:
+        """Return what can stand for the last word of `text`, None if that is not known yet."""
+        path, dot, word = text.rpartition(".")
+        with self._lock:
+            for size in range(len(word), -1, -1):
+                told = self._known.get(path + dot + word[:size])
+                # For a word of no letters the board leaves out what begins with an underscore.
+                if told and (size == len(word) or not told.more and (size or word[0] != "_")):
+                    return [name for name in told.names if name.startswith(word)]
+        return None
+
+    def ask(self, text: str, found: Found) -> None:
+        """Call `found` with what can stand for the last word of `text`, in another thread if the
+        board has to be asked. Nothing, if it does not tell.
+        """
+        names = self.known(text)
+        if names is not None:
+            found(names)
+            return
+        threading.Thread(target=self._look_up, args=(text, found), daemon=True).start()
+
+    def _look_up(self, text: str, found: Found) -> None:
+        age = self._age
+        try:
+            told = complete(self._session, text)
+        except ToolError:  # nobody asked for words
+            found([])
+            return
+        with self._lock:
+            if age == self._age:
+                self._known[text] = told
+        found(told.names)
