@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +67,7 @@ async def start(board, settings):
             log.warning("the motor takes %d mA", 2100 + number)
         await asyncio.sleep(0.2)
 '''
+_APP = {"tank.py": _PUMP, "pump.py": _PUMP, "pumps.csv": "flow,head\n" * 40_000}
 _SHAPE = re.compile(r"<!-- shape: (\w+) -->")
 # Rich's, without the fonts that it would have the reader's browser fetch from somebody else.
 _FAMILY = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -90,6 +92,14 @@ SHOTS = (
         (
             f"mqboard --prefix {PUMP} eval '45+876'",
             f"mqboard --prefix {PUMP} eval 'import os; print(os.listdir())'",
+        ),
+    ),
+    Shot(
+        "files",
+        (
+            f"mqboard --prefix {PUMP} put -r app :",
+            f"mqboard --prefix {PUMP} ls -l :app",
+            f"mqboard --prefix {PUMP} df",
         ),
     ),
     Shot("config", (f"mqboard --prefix {PUMP} config set update.confirm_s=120 log.level=debug",)),
@@ -146,7 +156,11 @@ class World:
     def __init__(self, broker: Broker, folder: Path, image: Path) -> None:
         self._broker = broker
         self._folder = folder
-        self._image = image
+        self._desk = folder / "desk"  # where the commands are run
+        shutil.copytree(image.parent, self._desk)
+        (self._desk / "app").mkdir()
+        for name, text in _APP.items():
+            (self._desk / "app" / name).write_text(text)
         self._devices: dict[str, Device] = {}
 
     @classmethod
@@ -194,8 +208,8 @@ class World:
 
     def _run(self, line: str, screen: Screen) -> None:
         """Run a command line in `screen`; ToolError if it ends with an error."""
-        argv, folder = ["sh", "-c", line], self._image.parent
-        code = run_in_terminal(argv, screen, environment=self._environment, cwd=folder)
+        argv = ["sh", "-c", line]
+        code = run_in_terminal(argv, screen, environment=self._environment, cwd=self._desk)
         if code:
             shown = "\n".join(text.plain for text in screen.lines)
             raise ToolError(f"{line} ended with {code}:\n{shown}")
