@@ -55,6 +55,13 @@ def _mount_after(deaths, store):
         vfs.VfsLfs2.mkfs(bdev)
         vfs.mount(bdev, "/")
         return news
+    try:
+        # Power that went in a rename from one folder to another leaves that half done, and
+        # LittleFS 2.11 then hides another name until something is written. To remove what is not
+        # there has it finish that, and writes nothing if there is nothing to finish.
+        os.remove("/.nothing")
+    except OSError:
+        pass
     # What littlefs puts up with: it goes back to an older root folder, which may be empty.
     there = False
     try:

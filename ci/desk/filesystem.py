@@ -3,6 +3,7 @@
 open(), os.rename() … of on-board code -> Files -> LittleFS -> Flash, where power may go
 """
 
+import contextlib
 import errno
 import io
 import os
@@ -52,6 +53,10 @@ class Files:
             self.formatted += 1
             filesystem.format()
             filesystem.mount()
+        with contextlib.suppress(LittleFSError):
+            lfs.remove(filesystem.fs, "/.nothing")
+        if self._context.lost:
+            self._lost(self._context.lost)
         self._mounted = filesystem
 
     def open(self, path: str, mode: str = "r") -> io.IOBase:

@@ -9,7 +9,6 @@ JSON. With DIES it ends at that read of the filesystem, from 0, as a board that 
 """
 
 import json
-import os
 import struct
 import sys
 
@@ -42,7 +41,7 @@ class Chip:
         self._filesystem = filesystem
         self._dies = dies
         self.reset_cause = cause
-        self.reads = 0  # of the filesystem
+        self.reads = self.writes = 0  # of the filesystem
 
     def read_flash(self, address, buffer):
         if address >= self._filesystem:
@@ -57,6 +56,7 @@ class Chip:
             self._flash.seek(x)
             self._flash.write(b"\xff" * y)
         elif op == _PROGRAM:
+            self.writes += x >= self._filesystem
             old = bytearray(len(data))
             self.read_flash(x, old)
             for index, byte in enumerate(data):
@@ -138,7 +138,10 @@ def write(path, size):
 
 def main(flash, memory, cause, filesystem, dies=-1):
     """Do what the module's docstring says."""
+    global os
     sys.modules["_bus"] = chip = Chip(flash, memory, int(cause), int(filesystem), int(dies))
+    import os  # the board's: it asks the bus
+
     import vfs
 
     vfs.umount("/")
@@ -146,6 +149,7 @@ def main(flash, memory, cause, filesystem, dies=-1):
     import mqboard
 
     told = {"storage": mqboard.storage, "boot_reads": chip.reads, "faults": []}
+    told["boot_writes"] = chip.writes
     told["files"] = count_files()
     use(told["faults"])
     told["reads"] = chip.reads

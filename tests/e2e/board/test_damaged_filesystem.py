@@ -1,9 +1,14 @@
 """Tests that a board boots from whatever is in its filesystem's flash, and says what it found."""
 
+import contextlib
+import errno
+
 import pytest
+from littlefs import LittleFS, UserContext
+from littlefs.errors import LittleFSError
 
 from ci.storage import Bench, Stuck
-from mqhost.flash.filesystem import BLOCK
+from mqhost.flash.filesystem import BLOCK, PARAMETERS
 from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import ResetCause
 
@@ -37,8 +42,9 @@ def test_an_older_root_folder_is_not_passed_off_as_fine(bench):
 def test_a_filesystem_that_kills_boots_is_made_anew_after_the_second(bench):
     bench.write(bench.newest)
     reads = bench.boot(ResetCause.PWRON)["boot_reads"]
-    assert reads > 20
-    for at in (0, 1, reads // 2, reads - 1):
+    assert reads > 40
+    # The first boot of a filesystem that was made on the host writes, and so reads more than others.
+    for at in (0, 1, reads // 4, reads // 2):
         assert bench.recover(bench.newest, deaths=1, at=at) == "fine"  # it may have been bad luck
         assert bench.recover(bench.newest, deaths=2, at=at) == "made anew"
         assert bench.recover(bench.newest, deaths=3, at=at) == "made anew"
@@ -67,3 +73,42 @@ def test_files_that_are_gone_without_a_word_are_found_out(bench, monkeypatch, fi
     monkeypatch.setattr(bench, "boot", lambda *_: told)
     with pytest.raises(Stuck):
         bench.recover(bench.newest)
+
+
+class Failing(UserContext):
+    """A filesystem in memory that loses power after `left` operations, None: never."""
+
+    left = None
+
+    def prog(self, cfg, block, offset, data):
+        return super().prog(cfg, block, offset, data) if self.lasts() else -errno.EIO
+
+    def erase(self, cfg, block):
+        return super().erase(cfg, block) if self.lasts() else -errno.EIO
+
+    def lasts(self):
+        if self.left is not None:
+            self.left -= 1
+        return self.left is None or self.left >= 0
+
+
+def test_what_a_rename_between_folders_left_undone_is_done_at_boot(bench):
+    """LittleFS 2.11 does not find the name behind that of the file until something is written."""
+    hidden = 0
+    for operations in range(4):
+        flash = Failing(buffer=bytearray(bench.newest))
+        filesystem = LittleFS(flash, block_count=0, **PARAMETERS)
+        filesystem.mkdir("/moved")
+        with filesystem.open("/config.a", "w") as file:  # stands before config.json
+            file.write("x")
+        flash.left = operations
+        with contextlib.suppress(LittleFSError):
+            filesystem.rename("/config.a", "/moved/here")
+        flash.left = None
+        undone = "config.json" not in LittleFS(flash, block_count=0, **PARAMETERS).listdir("/")
+        hidden += undone
+        bench.write(bytes(flash.buffer))
+        told = bench.boot(ResetCause.PWRON)
+        assert told["storage"] is None
+        assert bool(told["boot_writes"]) == undone
+    assert hidden == 1
