@@ -43,7 +43,7 @@ def test_a_filesystem_that_kills_boots_is_made_anew_after_the_second(bench):
     bench.write(bench.newest)
     reads = bench.boot(ResetCause.PWRON)["boot_reads"]
     assert reads > 40
-    # The first boot of a filesystem that was made on the host writes, and so reads more than others.
+    # The first boot of a filesystem that was made on the host writes, and so reads more.
     for at in (0, 1, reads // 4, reads // 2):
         assert bench.recover(bench.newest, deaths=1, at=at) == "fine"  # it may have been bad luck
         assert bench.recover(bench.newest, deaths=2, at=at) == "made anew"
