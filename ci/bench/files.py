@@ -1,22 +1,25 @@
-"""Measures files: what put and get of a megabyte take, and many small files, beside bare ones.
+"""Measures files: what put and get of a megabyte take, and what power cuts leave behind.
 
 The bare one (raw/carrier.py) runs on the same MicroPython, flash and filesystem, with the same
 broker. It checks nothing; ours is read back from flash, hashed and renamed in that time.
 """
 
 import random
+import sys
 import threading
 import time
 from pathlib import Path
 
 from ci.bench import Figure, median
 from ci.bench.rig import PREFIX, Rig, Running
+from ci.filecuts import sweep
 from mqhost.link.connection import Subscription
 from mqhost.remote.board_files import BoardFiles
 
 _SIZE = 1_000_000
 _PIECE = 4096
 _SMALL = 100  # files
+_CUTS = 25  # of each story, in a quick run
 _RECENT_SECONDS = 3  # a file that was just written is read twice: it may change, and look the same
 _CARRIER = Path(__file__).parent / "raw" / "carrier.py"
 
@@ -24,7 +27,9 @@ _CARRIER = Path(__file__).parent / "raw" / "carrier.py"
 def measure(rig: Rig) -> dict[str, Figure]:
     """put_ratio, get_ratio: how fast a file of 1 MB goes to a board, or comes from it, in parts of
     how fast the bare program does it; put_kb_per_s, get_kb_per_s: that in kB (`limit`: the bare
-    one). small_per_s: how many files of 1 kB are put in a second, of a folder with a hundred.
+    one). small_per_s: how many files of 1 kB are put in a second, of a folder with a hundred. cuts:
+    how often power was cut while a file was put, at every flash operation; lost: after how many of
+    them the file was neither the old one nor the new one; each is told on stderr.
     """
     runs = 3 if rig.quick else 7
     data = random.Random(1).randbytes(_SIZE)
@@ -48,6 +53,13 @@ def measure(rig: Rig) -> dict[str, Figure]:
         figures[f"{work}_kb_per_s"] = Figure(round(kb), "kB/s", runs, round(bare_kb))
         ratio = round(limit / mine, 3)
         figures[f"{work}_ratio"] = Figure(ratio, "of raw", runs, 1, aim=0.6, at_least=True)
+    count = sweep(
+        rig.firmware().app, rig.folder, _CUTS if rig.quick else None, progress=rig.progress
+    )
+    for text in count.lost:
+        print(text, file=sys.stderr)
+    figures["cuts"] = Figure(count.cuts, "cuts", count.cuts, aim=500, at_least=True, part=rig.quick)
+    figures["lost"] = Figure(len(count.lost), "files", count.cuts, aim=0, part=rig.quick)
     figures["small_per_s"] = Figure(round(_SMALL / median(small)), "1/s", runs)
     return figures
 

@@ -25,7 +25,7 @@ PIECE = 4096
 CREDIT = 65536
 REPORT_EVERY = 32768
 # The most that one item of `get` asks for: a board says nothing else to us meanwhile.
-MAX_CHUNK = 32768
+MAX_CHUNK = 65536
 
 # Kinds of messages of `get`: the byte behind the header.
 DATA = 0

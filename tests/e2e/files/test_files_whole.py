@@ -9,7 +9,7 @@ from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.faults import FileError, FileRefused
 from mqhost.remote.getting import Wanted
 
-SIZES = (0, 1, 4095, 4096, 4097, 32767, 32768, 32769, 65536, 100_000, 300_000)
+SIZES = (0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131_073, 300_000)
 NAMES = ("a b.py", 'it\'s "quoted"', "küche 灯.txt", ".hidden", "x" * 255, "b\\c", "+#", "n\nl")
 
 
