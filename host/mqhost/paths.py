@@ -12,10 +12,10 @@ BUILD = ROOT / "build"
 
 
 def need_checkout(what: str) -> None:
-    """Raise UsageError, saying that `what` needs a checkout of MQBoard, where there is none."""
+    """Raise UsageError where there is no checkout; `what`, as "It needs", begins its sentence."""
     if not (BOARDS.is_dir() and FROZEN.is_dir()):
         raise UsageError(
-            f"{what} needs a checkout of MQBoard; this mqboard was installed without one. "
+            f"{what} a checkout of MQBoard, and this mqboard was installed without one. "
             "Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
         )
 

@@ -51,7 +51,7 @@ class Adoption:
 
 def adopt(adoption: Adoption, settings: Settings, questions: Questions, console: Console) -> Status:
     """Adopt a board and return its birth message; raises ToolError where it does not go on."""
-    need_checkout("mqboard adopt flashes what was built there: it")
+    need_checkout("mqboard adopt flashes what was built in")
     # Not at the top: what flashing is done with is not installed without a checkout.
     from mqhost.usb.flashing import Firmware, check_kind
     from mqhost.usb.provision import Provision, provision

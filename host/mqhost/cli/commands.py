@@ -111,7 +111,7 @@ def run_ota(
     report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
     try:
         if not image:
-            need_checkout("Without --image mqboard ota pushes what was built there: it")
+            need_checkout("Without --image mqboard ota pushes what was built in")
         with Session(settings, debug=debug) as session, report:
             path = image_path(image) if image else app_path(board or _board_of(session))
             offer, app = load_image(path)
