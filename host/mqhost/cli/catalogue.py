@@ -134,6 +134,7 @@ class Catalogue(Mapping[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         module, _, command = COMMANDS[name][0].partition(":")
         found: click.Command = getattr(import_module(module), command)
+        give_variables(found, ("MQBOARD", name))
         return found
 
     def __contains__(self, name: object) -> bool:
@@ -144,6 +145,17 @@ class Catalogue(Mapping[str, click.Command]):
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+def give_variables(command: click.Command, words: tuple[str, ...]) -> None:
+    """Let each option be given by a variable, too: MQBOARD_OTA_PATIENCE for --patience of ota."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            name = next((one for one in option.opts if one.startswith("--")), option.name or "")
+            option.envvar = "_".join((*words, name.lstrip("-"))).replace("-", "_").upper()
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            give_variables(inner, (*words, name))
 
 
 class MainGroup(CommandGroup):

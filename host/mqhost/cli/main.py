@@ -8,7 +8,6 @@ Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unre
 us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C, SIGTERM or SIGHUP.
 """
 
-import functools
 from typing import Any
 
 import click
@@ -21,66 +20,65 @@ from mqhost.interrupt import ended_like_ctrl_c
 _INTERRUPTED = 130
 
 
-# Settings takes these from the environment, for the Invoke tasks, too.
-_option = functools.partial(click.option, allow_from_autoenv=False)
-
-
 @click.group(
     cls=MainGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MQBOARD"},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each of these options can also be set as MQBOARD_SERVER, MQBOARD_PREFIX, … in the "
     'environment, or in mqboard.toml (server = "…"), in this folder, one above it, or '
     "~/.config/mqboard; there brokers, boards and groups can have names, too. Secrets only "
     "there: MQBOARD_PASSWORD, and MQBOARD_AUTH_KEY for boards that have a key.",
 )
-@_option(
+@click.option(
     "--prefix",
     shell_complete=completing("prefix"),
     help="Topic prefix of the board, as esp32/test; as esp32/+ of many.",
 )
-@_option(
+@click.option(
     "--to",
     metavar="NAME",
     shell_complete=completing("boards"),
     help="The board with that name in mqboard.toml.",
 )
-@_option(
+@click.option(
     "--group",
     metavar="NAME",
     shell_complete=completing("groups"),
     help="All boards of that group in mqboard.toml.",
 )
-@_option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
-@_option(
+@click.option("--id", help="Hardware id of the board, or its beginning, if two have the prefix.")
+@click.option(
     "--broker",
     metavar="NAME",
     shell_complete=completing("brokers"),
     help="The broker with that name in mqboard.toml.",
 )
-@_option(
+@click.option(
     "-s",
     "--server",
     metavar="HOST|URL",
     help="The MQTT broker: HOST, HOST:PORT, or a URL with mqtt, mqtts, ws or wss.  [127.0.0.1]",
 )
-@_option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
-@_option("--username", help="User name for the broker.")
-@_option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
-@_option(
+@click.option("--port", type=int, help="Port of the broker.  [8883 with TLS, 1883 without]")
+@click.option("--username", help="User name for the broker.")
+@click.option("--tls/--no-tls", default=None, help="TLS or none.  [TLS, except to this machine]")
+@click.option(
     "--ca",
     metavar="FILE",
     type=click.Path(),
     help="PEM file of the CA that signed the broker's certificate.",
 )
-@_option("--cert", metavar="FILE", type=click.Path(), help="PEM file of the client certificate.")
-@_option(
+@click.option(
+    "--cert", metavar="FILE", type=click.Path(), help="PEM file of the client certificate."
+)
+@click.option(
     "--key", metavar="FILE", type=click.Path(), help="PEM file of the client certificate's key."
 )
-@_option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
+@click.option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
 @click.option(
     "-v",
     "--verbose",
     is_flag=True,
+    envvar="MQBOARD_VERBOSE",
     help="Show on stderr what travels over MQTT; secrets are masked.",
 )
 @click.version_option(package_name="mqboard", message="%(prog)s %(version)s")
@@ -100,7 +98,18 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if variable := _variable_of(error):
+            to_stderr(f"It is the value of {variable}.")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
     return ended if isinstance(ended, int) else 0  # what click.exceptions.Exit was raised with
+
+
+def _variable_of(error: click.ClickException) -> str:
+    """Return the variable that a value comes from which is wrong, "" if it comes from none."""
+    if not isinstance(error, click.BadParameter) or not error.ctx or not error.param:
+        return ""
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    found = source is click.core.ParameterSource.ENVIRONMENT
+    return str(error.param.envvar) if found else ""
