@@ -20,7 +20,8 @@ import paho.mqtt.client as paho
 PAYLOAD, HEADER, LAST = 4352, 2, 0x8000
 BLOCK, RECORDS, BLOCK_HASH = 4096, 8, 4
 RECEIVING, INSTALLED = 0, 1
-DEFLATE = 1
+DEFLATE, DELTA = 1, 2
+LITERAL, CHUNK = 0xFFFF, 256
 ITEM = 32768
 SILENT = 2.0  # seconds after which a message counts as lost
 
@@ -38,7 +39,7 @@ class PageClient:
         self.prefix = prefix
         self._key = key
         self._sender, self._number = os.urandom(8), 0
-        self.lost = 0
+        self.lost = self.sent = 0
         self._lose = lose
         self._status = queue.SimpleQueue()
         self._replies = {}
@@ -127,10 +128,14 @@ class PageClient:
 
     # An update
 
-    def update(self, image, offer, signature, patience=60.0):
-        """Push an image, and wait until the board has confirmed it; returns its status."""
+    def update(self, image, offer, signature, base=b"", patience=60.0):
+        """Push an image, as differences to `base` if there is one, and wait until the board has
+        confirmed it; returns its status."""
         topic = f"{self.prefix}/mqb/blocks/{base64.urlsafe_b64encode(os.urandom(6)).decode()}"
-        options = json.dumps({"topic": topic}).encode()
+        options = {"topic": topic}
+        if base:
+            options["base"] = hashlib.sha256(base).hexdigest()
+        options = json.dumps(options).encode()
         parts = (offer, signature, options)
         body = b"".join(struct.pack(">H", len(part)) + part for part in parts)
         number = 0
@@ -138,11 +143,11 @@ class PageClient:
         while True:
             assert time.monotonic() < deadline, "the update does not get anywhere"
             with self._command("update", body) as replies:
-                code, number = self._send_blocks(topic, replies, image, number)
+                code, number = self._send_blocks(topic, replies, image, base, number)
             if code == INSTALLED:
                 return self._confirmed(hashlib.sha256(image).hexdigest(), patience)
 
-    def _send_blocks(self, topic, replies, image, number):
+    def _send_blocks(self, topic, replies, image, base, number):
         """Send what the board says that it needs, until it is all there or nothing comes."""
         waiting, sent = None, 0
         while True:
@@ -160,7 +165,7 @@ class PageClient:
                 return code, number
             if waiting is None:
                 needed = [at for at in range(8 * len(rest)) if rest[at // 8] & 0x80 >> at % 8]
-                waiting = iter(list(block_messages(image, needed)))
+                waiting = iter(list(block_messages(image, base, needed)))
             while sent < received + credit and (message := next(waiting, None)):
                 sent += 1
                 number += 1
@@ -168,6 +173,7 @@ class PageClient:
                     self.lost += 1
                 else:
                     self._client.publish(topic, message, qos=0)
+                    self.sent += len(message)
 
     def _confirmed(self, image, patience):
         deadline = time.monotonic() + patience
@@ -262,15 +268,17 @@ def pieces(body):
         yield number, start + size >= len(body), body[start : start + size]
 
 
-def block_messages(image, needed):
-    """Yield messages with the blocks that are needed, deflated, up to eight in each."""
+def block_messages(image, base, needed):
+    """Yield messages with the blocks that are needed, up to eight in each."""
     message, records = b"", 0
     for number in needed:
         block = image[number * BLOCK : (number + 1) * BLOCK].ljust(BLOCK, b"\xff")
-        packer = zlib.compressobj(9, zlib.DEFLATED, -10)
-        packed = packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH)
-        assert packed.endswith(b"\x00\x00\xff\xff")
-        record = struct.pack(">HBH", number, DEFLATE, len(packed) - 4) + packed[:-4]
+        same = base[number * BLOCK : (number + 1) * BLOCK]
+        if len(same) == BLOCK:
+            encoding, data = DELTA, b"\1" + deflated(instructions(block, same))
+        else:
+            encoding, data = DEFLATE, deflated(block)
+        record = struct.pack(">HBH", number, encoding, len(data)) + data
         if records == RECORDS or len(message) + len(record) > PAYLOAD:
             yield message
             message, records = b"", 0
@@ -278,3 +286,26 @@ def block_messages(image, needed):
         records += 1
     if message:
         yield message
+
+
+def deflated(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -10)
+    packed = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+    assert packed.endswith(b"\x00\x00\xff\xff")
+    return packed[:-4]
+
+
+def instructions(block, same):
+    """Make `block` out of what stands at its place in the base: copied, patched, or literally."""
+    made = b""
+    for start in range(0, BLOCK, CHUNK):
+        new, old = block[start : start + CHUNK], same[start : start + CHUNK]
+        changed = [at for at in range(CHUNK) if new[at] != old[at]]
+        if len(changed) > 40 or any(abs(new[at] - old[at]) > 127 for at in changed):
+            made += struct.pack(">HHi", CHUNK, LITERAL, 0) + new
+            continue
+        gaps = [at - before - 1 for before, at in zip([-1, *changed], changed, strict=False)]
+        added = [new[at] - old[at] for at in changed]
+        made += struct.pack(">HHi", CHUNK, len(changed), 0)
+        made += bytes(gaps) + struct.pack(f"{len(added)}b", *added)
+    return made

@@ -94,11 +94,13 @@ def test_code_with_credit(client):
     assert "ZeroDivisionError" in end["error"]
 
 
-def test_an_update_with_lost_messages(board, variant):
-    built = variant("6.5")
-    image, offer, signature = (
-        (built.folder / name).read_bytes() for name in ("app.bin", "image.json", "image.sig")
-    )
+def parts_of(built):
+    names = ("app.bin", "image.json", "image.sig")
+    return [(built.folder / name).read_bytes() for name in names]
+
+
+def test_an_update_with_lost_messages_and_one_of_differences(board, variant):
+    image, offer, signature = parts_of(variant("6.5"))
     where = board.broker.host, board.broker.port, board.prefix
     with PageClient(*where, lose=lambda number: number in (3, 10, 11)) as client:
         status = client.update(image, offer, signature)
@@ -108,3 +110,7 @@ def test_an_update_with_lost_messages(board, variant):
             client.update(image, offer, signature)
         with pytest.raises(Refused, match=r"^16: |^22: "):
             client.update(image, offer, signature[:-1] + bytes([signature[-1] ^ 1]))
+    newer, offer, signature = parts_of(variant("6.6"))
+    with PageClient(*where) as client:
+        assert client.update(newer, offer, signature, base=image)["version"] == "6.6"
+        assert 0 < client.sent < len(newer) / 20
