@@ -248,6 +248,20 @@ class GuardTest(unittest.TestCase):
         run(go())
 
 
+    def test_a_message_that_is_only_looked_at_is_judged_and_not_noted(self):
+        bench = Guarded()
+        sender = Sender(bench)
+        topic = mqwire.command_topic(PREFIX, "cancel", "aaaaaaaa")
+        message = memoryview(sender.sealed(topic, b"\x80\x00all"))
+        for _ in range(2):
+            self.assertEqual(bytes(bench.guard.peek(topic, message)), b"\x80\x00all")
+        self.assertFalse(bench.guard.proven)
+        self.assertTrue(bench.guard.admit(bench.router, "cancel", "aaaaaaaa", topic, message))
+        other = bytes(message[:-1]) + bytes([message[-1] ^ 1])
+        for wrong in (message, memoryview(b"\x80\x00all"), memoryview(other)):
+            self.assertEqual(bench.guard.peek(topic, wrong), None)
+        self.assertEqual(bench.log.lines, [])
+
     def test_where_there_is_no_memory_to_check_a_tag_there_is_room_made(self):
         async def go():
             bench = Guarded().start()

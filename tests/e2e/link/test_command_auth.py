@@ -77,12 +77,12 @@ def recorded(wire, ident_or_command):
     return found[0][:2]
 
 
-def refusal(wire, topic):
-    """Return what the board answers to the command with that topic, as text."""
+def refusal(wire, topic, since=0):
+    """Return what the board answers to the command with that topic, without the nonce."""
     ident = topic.split("/cmd/")[1].split("/")[1]
     err = "/reply/err/" + ident
-    text = wait_until(lambda: [m[1].decode() for m in wire.messages if m[0].endswith(err)])[0]
-    return text[: len(auth.NO_TAG)]
+    text = wait_until(lambda: [m[1] for m in wire.messages[since:] if m[0].endswith(err)])[0]
+    return text.decode()[: len(auth.NO_TAG)]
 
 
 def wait_logged(wire, line):
@@ -167,11 +167,15 @@ def test_what_was_recorded_in_one_boot_is_worth_nothing_in_the_next(board, wire)
             exchange.send(COUNT)
             assert b"".join(exchange.parts(10)) == b""
         topic, payload = recorded(wire, exchange.ident)
-        assert session.request("reset").data == b"OK"
-        board.wait_status(session, lambda status: status["boot_id"] != boot)
-        wire.send(topic, payload)
-        assert refusal(wire, topic) == auth.NO_TAG
-        assert count(session) == 0  # and this session goes on with the new boot's nonce
+        for mode in ("safe", "normal"):
+            assert session.request("reset", mode.encode()).data == b"OK"
+            status = board.wait_status(session, lambda status, old=boot: status["boot_id"] != old)
+            assert status["mode"] == mode
+            boot = status["boot_id"]
+            before = len(wire.messages)
+            wire.send(topic, payload)
+            assert refusal(wire, topic, before) == auth.NO_TAG
+            assert count(session) == 0  # and this session goes on with the new boot's nonce
 
 
 def test_many_operators_work_at_once_and_nobody_is_shut_out_by_the_others(board, session, wire):
