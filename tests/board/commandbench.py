@@ -64,7 +64,7 @@ class Supervisor:
 class Bench:
     """A router, its commands and their board; `sent` has what it published: (topic, payload)."""
 
-    receiver = None
+    receiver = files = None
     config = Config
     identity = Identity
     client = Client
