@@ -19,6 +19,7 @@ from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
 from mqhost.cli import demo, main, many, show, tables
+from mqhost.cli.files import looking
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import crash as crash_command
@@ -35,6 +36,7 @@ from mqhost.manage.configuration import Difference
 from mqhost.manage.crash import Crash
 from mqhost.manage.loglevels import Levels
 from mqhost.paths import ROOT
+from mqhost.remote.records import Entry, Volume
 from mqhost.update.push import UpdateResult
 
 LONG = "mqtt.pub1_window8_1k_tls_peer_ratio"
@@ -65,6 +67,11 @@ LISTINGS = {
         "demo",
     ),
     "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
+    "files_listing": (
+        lambda: looking.files_listing([Entry(LONG, 1, 0, "ab")], True, True),
+        "mqboard ls",
+    ),
+    "volumes_listing": (lambda: looking.volumes_listing([Volume("/" + LONG, 9, 3)]), "mqboard df"),
     "info_listing": (
         lambda: info_command.info_listing({LONG: {"heap_free": 1000, "uptime_s": 61}}),
         "mqboard info",

@@ -193,7 +193,46 @@ def shown_by_ota(board, terminal, image):
     yield terminal(*push)
 
 
+def shown_by_errors(*words):
+    """Return what shows the errors that a command for files can have."""
+
+    def shown(board, terminal, image):
+        for error in ("ENOENT", EVIL):
+            answering(board, json.dumps({"error": error, "path": EVIL, "detail": EVIL}) + "\n")
+            yield terminal(*words)
+        answering(board, EVIL, mqwire.error_topic)
+        yield terminal(*words)
+
+    return shown
+
+
+def shown_by_names(*words):
+    """Return the same, and what shows the names of files, and nonsense."""
+
+    def shown(board, terminal, image):
+        for line in ([EVIL, 3, 5, EVIL], [EVIL, 3, 1], [EVIL, None]):
+            answering(board, json.dumps(line) + "\n" + json.dumps({"done": 1}) + "\n")
+            yield terminal(*words)
+        answering(board, f"no JSON, {EVIL}\n")
+        yield terminal(*words)
+        yield from shown_by_errors(*words)(board, terminal, image)
+
+    return shown
+
+
 SHOWN = {
+    "cat": shown_by_names("cat", EVIL),
+    "cp": shown_by_errors("cp", ":a", ":b"),
+    "df": shown_by_names("df"),
+    "get": shown_by_names("get", ":a"),
+    "ls": shown_by_names("ls", "-l", "--sha"),
+    "mkdir": shown_by_errors("mkdir", "a"),
+    "mv": shown_by_errors("mv", "a", "b"),
+    "put": shown_by_errors("put", __file__),
+    "rm": shown_by_errors("rm", "a"),
+    "rmdir": shown_by_errors("rmdir", "a"),
+    "touch": shown_by_errors("touch", "a"),
+    "tree": shown_by_names("tree"),
     "eval": shown_by_eval,
     "info": shown_by_info,
     "status": shown_by_status,

@@ -13,7 +13,7 @@ from mqhost.cli.many import ForMany
 from mqhost.cli.printing import clean, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.remote.board_files import BoardFiles
-from mqhost.remote.records import Entry
+from mqhost.remote.records import Entry, Volume
 
 _SHORT_HASH = 16  # digits
 
@@ -41,16 +41,19 @@ def ls_command(
     with edge.session() as session:
         files = BoardFiles(session)
         entries = files.ls(board_path(path), recursive=recursive, times=long or as_json, sha=sha)
-    if as_json:
-        say(edge.console, json_text([record(entry) for entry in entries]))
-    elif long or sha:
-        rows = [_row(entry, long, sha) for entry in entries]
-        show(
-            edge.console, Listing(("",) * len(rows[0]), (rows,), None, lean=True)
-        ) if rows else None
+    if as_json or ((long or sha) and entries):
+        show(edge.console, files_listing(entries, long, sha), as_json)
     else:
         for entry in entries:
             say(edge.console, _shown(entry))
+
+
+def files_listing(entries: list[Entry], long: bool = True, sha: bool = False) -> Listing:
+    """List files and folders: `long` with sizes and times, `sha` with hashes."""
+    rows = [_row(entry, long, sha) for entry in entries]
+    columns = ("bytes", "changed") * long + ("sha256",) * sha + ("name",)
+    told = [record(entry) for entry in entries]
+    return Listing(columns, (rows,), told, numbers={0} if long else (), lean=True)
 
 
 def record(entry: Entry) -> dict[str, Any]:
@@ -103,6 +106,11 @@ def df_command(edge: Edge, as_json: bool) -> None:
     """
     with edge.session() as session:
         volumes = BoardFiles(session).df()
+    show(edge.console, volumes_listing(volumes), as_json)
+
+
+def volumes_listing(volumes: list[Volume]) -> Listing:
+    """List filesystems, and how full they are."""
     rows = [
         (
             volume.path,
@@ -115,8 +123,7 @@ def df_command(edge: Edge, as_json: bool) -> None:
     ]
     told = [{"path": each.path, "size": each.size, "free": each.free} for each in volumes]
     columns = ("filesystem", "bytes", "used", "free", "full")
-    listing = Listing(columns, (rows,), told, numbers={1, 2, 3, 4}, lean=True)
-    show(edge.console, listing, as_json)
+    return Listing(columns, (rows,), told, numbers={1, 2, 3, 4}, lean=True)
 
 
 @click.command("cat", cls=ForMany)
@@ -147,7 +154,7 @@ def _shown(entry: Entry) -> str:
 def _row(entry: Entry, long: bool, sha: bool) -> tuple[str, ...]:
     row: tuple[str, ...] = ()
     if long:
-        row += ("" if entry.size is None else f"{entry.size:,}".rjust(9), _time(entry.mtime))
+        row += ("" if entry.size is None else f"{entry.size:,}", _time(entry.mtime))
     if sha:
         row += (entry.sha256 or "",)
     return (*row, _shown(entry))
