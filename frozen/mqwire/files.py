@@ -59,7 +59,8 @@ HASH = "hash"  # what stands in flash is not what the host announced
 CANCELLED = "cancelled"
 ABANDONED = "abandoned"  # nothing came for a minute
 SUPERSEDED = "superseded"  # its sender began anew
-OWN_CODES = (MALFORMED, GAP, HASH, CANCELLED, ABANDONED, SUPERSEDED)
+GUARDED = "guarded"  # the configuration, which is changed by `config` alone: on trial
+OWN_CODES = (MALFORMED, GAP, HASH, CANCELLED, ABANDONED, SUPERSEDED, GUARDED)
 
 _HEAD = ">H"
 

@@ -27,6 +27,7 @@ _MOST = const(8)  # with those that are refused
 _SYNC_EVERY = const(131_072)  # bytes after which a reset does not lose them any more
 _ABANDONED_MS = const(60_000)
 _TELL_EVERY = const(8)  # messages
+_TELL_MS = const(1_000)  # while a file is read back
 _SILENT_MS = const(3_000)  # another sender may go on with a file after so long
 _KEPT = (wire.GAP, wire.ABANDONED, wire.SUPERSEDED, wire.CANCELLED)  # what came so far is good
 
@@ -263,8 +264,7 @@ class Put:
                 await self._files.router.publish(topic, told, 1)
             elif self._size is not None and self._due():
                 self._reported = self.position
-                facts = {"have": self.position, "credit": wire.CREDIT}
-                await self.request.reply(line(facts), last=False, qos=0)
+                await self._say_how_far()
             else:
                 return False
         except OSError as error:
@@ -272,6 +272,10 @@ class Put:
         except MemoryError:
             self.fail(Fault("ENOMEM", self.path))
         return True
+
+    async def _say_how_far(self):
+        facts = {"have": self.position, "credit": wire.CREDIT}
+        await self.request.reply(line(facts), last=False, qos=0)
 
     def _due(self):
         return self._reported < 0 or self.position - self._reported >= wire.REPORT_EVERY
@@ -285,6 +289,9 @@ class Put:
         count = self._file.readinto(buffer)
         self._check.update(buffer[:count])
         if count:
+            if not self.request.tail and ticks_diff(ticks_ms(), self._touched) >= _TELL_MS:
+                self._touched = ticks_ms()
+                await self._say_how_far()
             return
         self._file.close()
         self._file = None

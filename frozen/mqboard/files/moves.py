@@ -16,6 +16,8 @@ async def mv(files, request, wish):
     """
     source, target = _ends(files, wish)
     if source != target:
+        if places.stat(source)[0] is not None:
+            room.check(files, target)
         try:
             os.rename(source, target)
         except OSError as error:

@@ -7,9 +7,10 @@ from micropython import const
 
 from mqboard.files import places
 from mqboard.files.errors import Fault
-from mqwire.files import TEMP, TEMP_SIZE
+from mqwire.files import GUARDED, TEMP, TEMP_SIZE
 
 _SPARE = const(4)  # blocks that have to be left: a full filesystem cannot even remove
+_CONFIG = "/config.json"  # a wrong one would be the end of all management: it needs a trial
 _KEPT = const(2)  # unfinished files that may lie about, the newest
 
 
@@ -21,6 +22,8 @@ def temporary(files, place, what):
 
 def check(files, place):
     """Raise Fault unless a file can come to be at `place`."""
+    if files.shown(place) == _CONFIG:
+        raise Fault(GUARDED, _CONFIG)
     found = places.stat(place)
     if found and found[0] is None:
         raise Fault("EISDIR", files.shown(place))

@@ -13,7 +13,7 @@ from mqhost.progress import Progress, silent
 from mqhost.remote import getting, putting
 from mqhost.remote.getting import Wanted
 from mqhost.remote.patience import PATIENCE
-from mqhost.remote.records import Entry, Volume, ask, entry, volume
+from mqhost.remote.records import Entry, Volume, ask, entry, look, volume
 
 _PATHS_AT_ONCE = 40
 _PATHS_BYTES = 12_000  # in one command
@@ -35,7 +35,7 @@ class BoardFiles:
         folders. A file's path is the only entry's. `sha` has the board hash every file.
         """
         wish = {"path": path, "recursive": recursive, "times": times, "sha": sha}
-        records, _ = ask(self.session, "ls", wish)
+        records, _ = look(self.session, "ls", wish)
         found = [there for there in map(entry, records) if there]
         return sorted(found, key=lambda each: each.path.split("/"))
 
@@ -47,7 +47,7 @@ class BoardFiles:
         """Return what is known of each of `paths`, in their order."""
         found: list[Entry | None] = []
         for some in _portions(paths):
-            records, _ = ask(self.session, "stat", {"paths": some, "sha": sha})
+            records, _ = look(self.session, "stat", {"paths": some, "sha": sha})
             if len(records) != len(some):
                 raise BoardError(f"The board says {len(records)} of {len(some)} paths.")
             found += [entry(record, "stat") for record in records]
@@ -55,7 +55,7 @@ class BoardFiles:
 
     def df(self) -> list[Volume]:
         """Return the filesystems of the board and how full they are."""
-        return [volume(record) for record in ask(self.session, "df", {})[0]]
+        return [volume(record) for record in look(self.session, "df", {})[0]]
 
     # Changes
 

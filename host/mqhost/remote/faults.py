@@ -25,6 +25,8 @@ _WORDS = {
     wire.HASH: "what stands in flash is not what was sent; the flash may be worn out. Try again",
     wire.CANCELLED: "it was cancelled",
     wire.ABANDONED: "nothing came for a minute, says the board; try again",
+    wire.GUARDED: "the configuration is not replaced as a file, which could lock everybody out. "
+    "mqboard config push tries the new one, and goes back by itself",
     wire.SUPERSEDED: "somebody else began with the same file",
 }
 

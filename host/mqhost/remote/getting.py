@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, ToolError
+from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.link.exchange import Exchange
 from mqhost.link.session import Session
 from mqhost.remote.faults import fault, shown
@@ -112,7 +112,7 @@ class _Getting:
                 self._round()
                 self._make_sure()
                 continue
-            except (_Lost, BrokerError):  # which have the same patience
+            except (_Lost, BrokerError, SilentBoardError):  # which have the same patience
                 self._todo = deque(item for item in self._todo if not item.stale)
             self._patience.pause()
 

@@ -9,17 +9,31 @@ _LONGEST_PAUSE = 5.0
 
 
 class Patience:
-    """Counts the time without progress; `pause` waits before the next attempt, or gives up."""
+    """Counts the time without progress; `pause` waits before the next attempt, or gives up.
+
+    With a board that has not answered yet there is less of it: one that is away is told soon.
+    """
 
     def __init__(self, session: Session, seconds: float = PATIENCE) -> None:
         self._session = session
-        self._seconds = seconds
-        self._attempts = 0
-        self.progressed()
+        self._whole = seconds
+        self._answered = False
+        self._begin(min(seconds, session.settings.timeout))
+
+    def answered(self) -> None:
+        """Note that the board is there."""
+        if not self._answered:
+            self._answered = True
+            self._begin(self._whole)
 
     def progressed(self) -> None:
         """Begin anew: there was progress."""
-        self._until = time.monotonic() + self._seconds
+        self._answered = True
+        self._begin(self._whole)
+
+    def _begin(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
         self._attempts = 0
 
     def pause(self) -> None:

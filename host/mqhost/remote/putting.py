@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError
+from mqhost.errors import BoardError, BrokerError, SilentBoardError
 from mqhost.link.exchange import PART_SIZE, Exchange
 from mqhost.link.session import Session
 from mqhost.remote.faults import FileError, FileRefused, fault
@@ -65,6 +65,7 @@ class _Putting:
         self._most = -1  # bytes that the board once had
         self._patience = Patience(session, patience)
         self._tried_again = 0
+        self._all_sent = False  # then it is in doubt what came of an attempt that was lost
         self._hash = hashlib.sha256(data).hexdigest()
         self._head: dict[str, Any] = {
             "path": path,
@@ -77,19 +78,15 @@ class _Putting:
 
     def run(self) -> None:
         """Try until it is done, refused, or too long ago that there was progress."""
-        doubtful = False  # all was sent once, and the answer is missing
         while True:
             try:
-                if doubtful and self._is_there():
+                if self._all_sent and self._is_there():
                     break
-                doubtful = False
-                doubtful = self._attempt()
-                if not doubtful:
-                    break
-            except _Lost:
-                doubtful = self._most == len(self._data)
-            except BrokerError:
-                pass  # has the same patience as the rest
+                self._all_sent = False
+                self._attempt()
+                break
+            except (_Lost, BrokerError, SilentBoardError):
+                pass  # the patience is the same for all of these
             except (FileError, FileRefused) as error:
                 self._excuse(error)
             self._patience.pause()
@@ -97,7 +94,11 @@ class _Putting:
 
     def _excuse(self, error: FileError | FileRefused) -> None:
         """Raise `error` unless another attempt may end better."""
-        if error.reason in _AGAIN or (error.reason == "EBUSY" and self._path.strip("/")):
+        self._patience.answered()
+        if error.reason == "EBUSY" and self._path.strip("/"):
+            return
+        self._all_sent = False  # it is known what came of it
+        if error.reason in _AGAIN:
             return
         self._tried_again += 1
         if error.reason not in _ONCE_MORE or self._tried_again > 1:
@@ -109,14 +110,16 @@ class _Putting:
         there = entry(found[0], "stat") if found else None
         return there is not None and there.sha256 == self._hash
 
-    def _attempt(self) -> bool:
-        """Send what is missing; return whether it is in doubt what came of it. Raises _Lost."""
+    def _attempt(self) -> None:
+        """Send what is missing. Raises _Lost when an answer does not come."""
         presence = Presence(self._session)
         head = self._packed()
         with self._session.open("put") as exchange:
             if len(head) + len(self._data) <= PART_SIZE - self._session.room():
+                self._all_sent = True
                 exchange.send(head + self._data)
-                return self._finish(exchange, presence) is None
+                self._finish(exchange, presence)
+                return
             self._head["resume"] = True
             exchange.begin(self._packed())
             position, credit = self._have(self._answer(exchange, presence))
@@ -128,8 +131,9 @@ class _Putting:
                 piece = self._data[position : position + _PIECE]
                 position += len(piece)
                 seq += 1
-                exchange.follow(seq, piece, last=position == len(self._data))
-            return self._finish(exchange, presence) is None
+                self._all_sent = position == len(self._data)
+                exchange.follow(seq, piece, last=self._all_sent)
+            self._finish(exchange, presence)
 
     def _packed(self) -> bytes:
         text = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))
@@ -138,15 +142,9 @@ class _Putting:
         except mqwire.WireError as error:
             raise fault({"error": "ENAMETOOLONG", "path": self._path}) from error
 
-    def _finish(self, exchange: Exchange, presence: Presence) -> dict[str, Any] | None:
-        """Wait for the last answer; None if it does not come."""
-        while True:
-            try:
-                record = self._answer(exchange, presence)
-            except _Lost:
-                return None
-            if "have" not in record:
-                return record
+    def _finish(self, exchange: Exchange, presence: Presence) -> None:
+        """Wait for the last answer. Raises _Lost."""
+        while "have" in (record := self._answer(exchange, presence)):
             self._have(record)
 
     def _answer(self, exchange: Exchange, presence: Presence) -> dict[str, Any]:
@@ -157,6 +155,7 @@ class _Putting:
             if message is None:
                 waited += _POLL
                 continue
+            self._patience.answered()
             lines = [line for line in message.data.split(b"\n") if line]
             record = parsed(lines[-1], "put") if lines else {}
             if not isinstance(record, dict):

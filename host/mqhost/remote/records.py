@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mqhost.errors import BoardError
+from mqhost.errors import BoardError, BrokerError, SilentBoardError
 from mqhost.link.session import Session
 from mqhost.remote.faults import fault
+from mqhost.remote.patience import Patience, Presence
 
 _MAX_LINE = 1 << 16
 
@@ -69,6 +70,24 @@ def ask(
     if "done" not in outcome:
         raise _nonsense(command, json.dumps(outcome).encode())
     return entries, outcome
+
+
+def look(
+    session: Session, command: str, wish: dict[str, Any]
+) -> tuple[list[list[Any]], dict[str, Any]]:
+    """Give a command that changes nothing, again if the connection or the board was lost meanwhile.
+
+    The rest is as with `ask`.
+    """
+    patience = Patience(session)
+    while True:
+        presence = Presence(session)
+        try:
+            return ask(session, command, wish)
+        except (BrokerError, SilentBoardError):
+            if not presence.lost():
+                raise
+        patience.pause()
 
 
 def _records(parts: Iterator[bytes], command: str) -> Iterator[list[Any] | dict[str, Any]]:

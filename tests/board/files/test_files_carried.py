@@ -313,6 +313,40 @@ class PutTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_long_check_says_that_it_goes_on(self):
+        async def go():
+            bench = Bench()
+            data = pattern(9000)
+            bench.tell("put", bench.head("f", data), "abcdefgh", 0, False)
+            bench.tell("put", data[:4500], "abcdefgh", 1, False)
+            bench.tell("put", data[4500:], "abcdefgh", 2)
+            bench.files.puts._puts[0]._touched -= 2_000
+            await bench.wait("abcdefgh")
+            said = bench.objects("abcdefgh")
+            self.assertEqual([each.get("have") for each in said], [9000, None])
+            self.assertEqual(bench.read("f"), data)
+
+        run(go())
+
+    def test_the_configuration_is_not_replaced_as_a_file(self):
+        async def go():
+            bench = Bench()
+            bench.write("config.json", b"good")
+            bench.write("other", b"other")
+            for path in ("config.json", "/config.json", "a/../config.json"):
+                outcome = await bench.put(path, b"bad")
+                self.assertEqual(outcome["error"], wire.GUARDED)
+                for command in ("mv", "cp"):
+                    _, outcome = await bench.ask(command, **{"from": "other", "to": path})
+                    self.assertEqual(outcome["error"], wire.GUARDED)
+            bench.tell("put", b"bad", "abcdefgh", tail="config.json")
+            await bench.wait("abcdefgh")
+            self.assertTrue(bench.errors("abcdefgh"))
+            self.assertEqual(bench.read("config.json"), b"good")
+            self.assertEqual(bench.names(), ["config.json", "other"])
+
+        run(go())
+
     def test_two_operators_put_one_path_each_whole_and_the_last_one_stays(self):
         async def go():
             bench = Bench()

@@ -97,6 +97,7 @@ def test_folders_go_up_and_come_back_as_mpremote_spells_it(run, tmp_path):
 def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
     write(tmp_path / "large.bin", "x" * 2_000_000)
     (tmp_path / "folder").mkdir()
+    write(tmp_path / "small.py")
     for words, code, part in (
         (("cat", ":none"), 1, ":none: there is no such file"),
         (("rm", "none"), 1, "no such file"),
@@ -107,6 +108,7 @@ def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
         (("put", "large.bin"), 5, "there is no room"),
         (("put", "none.py"), 2, "none.py is not there"),
         (("put", "folder"), 2, "with -r"),
+        (("cp", "small.py", ":config.json"), 1, "mqboard config push"),
         (("cp", "a", "b"), 2, "Mark what is on the board"),
         (("cp", "a"), 2, "to where"),
         (("mv", ":config.json", ":none/"), 2, "is no folder on the board"),
