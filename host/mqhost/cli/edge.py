@@ -4,6 +4,7 @@ main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -86,6 +87,7 @@ class Edge:
     def __init__(self, options: dict[str, Any], verbose: bool) -> None:
         self._options = options
         self.debug = to_stderr if verbose else None
+        self._reading = threading.Lock()  # the edges of many boards have one standard input
 
     @cached_property
     def console(self) -> "Console":
@@ -125,7 +127,8 @@ class Edge:
         """Return `text`, or for "-" what is on standard input, which is read once."""
         if text != "-":
             return text
-        return self._standard_input
+        with self._reading:
+            return self._standard_input
 
     @cached_property
     def _standard_input(self) -> str:

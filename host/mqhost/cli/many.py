@@ -8,7 +8,8 @@ the connection they all share, and a console that keeps what is printed. Other c
 import io
 import json
 import textwrap
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from mqhost.fleet.many import Answer, ask_all, call_roll, worst
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
+from mqhost.progress import Progress, silent
 
 Records = Mapping[str, Any]  # what each board said as JSON, by prefix
 Table = Callable[[Records], Listing]
@@ -88,7 +90,23 @@ class ForMany(click.Command):
             super(ForMany, self).invoke(context)
             return one.said
 
-        return ask_all(boards, ask)
+        with _waiting() as progress:
+            return ask_all(boards, ask, progress=progress)
+
+
+@contextmanager
+def _waiting() -> Iterator[Progress]:
+    """Show on a terminal, while the `with` block runs, how many have answered."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    with console.status("") as status:
+
+        def show_count(stage: str, done: int, total: int) -> None:
+            status.update(f"{done:,} of {total:,} boards have answered")
+
+        yield show_count
 
 
 class _Said:

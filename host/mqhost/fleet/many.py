@@ -13,6 +13,7 @@ from mqhost.errors import SilentBoardError, ToolError
 from mqhost.fleet.presence import Presence
 from mqhost.link.connection import Connection
 from mqhost.link.roster import Roster, offline_text
+from mqhost.progress import Progress, silent
 
 T = TypeVar("T")
 AT_ONCE = 16
@@ -42,10 +43,14 @@ def call_roll(connection: Connection, patterns: Sequence[str]) -> dict[str, Pres
 
 
 def ask_all(
-    boards: dict[str, Presence | None], ask: Callable[[str], T], at_once: int = AT_ONCE
+    boards: dict[str, Presence | None],
+    ask: Callable[[str], T],
+    at_once: int = AT_ONCE,
+    progress: Progress = silent,
 ) -> list[Answer[T]]:
     """Call `ask` with the prefix of each of `boards` that is online, `at_once` at a time, in
     threads; return the answers in the order of `boards`. Who is offline has an answer, too.
+    `progress` is told "ask", and how many have answered of those who are asked.
 
     What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then.
     """
@@ -67,7 +72,8 @@ def ask_all(
 
     for _ in range(min(at_once, len(asked))):
         threading.Thread(target=work, daemon=True).start()
-    for _ in asked:
+    for count in range(len(asked)):
+        progress("ask", count, len(asked))
         answer = done.get()
         if isinstance(answer, BaseException):
             raise answer

@@ -250,6 +250,24 @@ SHOWN = {
 ELSEWHERE = {"sign", "completion", "broker-config", "adopt"}
 
 
+@pytest.mark.parametrize("command", ["eval", "info", "config get", "ls -l", "ls"])
+def test_what_many_boards_say_cannot_control_the_terminal(command, board, terminal):
+    words = ["--prefix", board.prefix.replace("test", "+"), *command.split()]
+    words += ["x"] * (command == "eval")
+    board.config |= {EVIL: EVIL}
+    board.facts |= {"version": EVIL}
+    texts = [terminal(*words)]
+    for answer in (EVIL, f"{EVIL}\n{EVIL}", json.dumps({"version": EVIL, "slot": EVIL})):
+        answering(board, answer)
+        texts.append(terminal(*words))
+        answering(board, answer, mqwire.error_topic)
+        texts.append(terminal(*words))
+    answering(board, json.dumps([EVIL, 3, 5]) + "\n" + json.dumps({"done": 1}) + "\n")
+    texts.append(terminal(*words))
+    for text in texts:
+        assert board.prefix in text and not [code for code in FORBIDDEN if code in text], text
+
+
 def test_every_command_is_looked_at():
     assert set(cli.commands) == SHOWN.keys() | ELSEWHERE
 

@@ -30,7 +30,9 @@ def test_the_roll_has_who_matches_and_who_is_named(settings, board):
 def test_answers_come_in_the_order_of_the_boards_with_those_who_are_away():
     boards = {"a": board("a"), "b": board("b", state="offline", reason="gone"), "c": None}
     boards["d"] = board("d")
-    answers = ask_all(boards, str.upper)
+    counted = []
+    answers = ask_all(boards, str.upper, progress=lambda *told: counted.append(told))
+    assert counted == [("ask", 0, 2), ("ask", 1, 2)]
     assert [answer.prefix for answer in answers] == ["a", "b", "c", "d"]
     assert [answer.value for answer in answers] == ["A", None, None, "D"]
     assert str(answers[1].error) == "offline (gone)"
