@@ -190,11 +190,12 @@ class Board:
 
 
 def _making(folder, sim, firmware, broker):
-    """Yield make(firmware=…, update={…}) -> Board with power; stop all that it made."""
+    """Yield make(firmware=…, update={…}) -> Board with power; stop all that it made. `at`: another
+    broker, or what leads to it."""
     made = []
 
-    def make(image=firmware, **changes):
-        board = Board(folder, sim, image, broker, **changes)
+    def make(image=firmware, at=broker, **changes):
+        board = Board(folder, sim, image, at, **changes)
         made.append(board)
         board.device.start()
         return board

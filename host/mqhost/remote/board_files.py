@@ -99,14 +99,25 @@ class BoardFiles:
 
     def read(self, path: str, progress: Progress = silent) -> bytes:
         """Return what is in a file. `progress` is told "get", and bytes."""
-        count = _Counter("get", 0, progress)
-        return getting.get(self.session, path, count.add, self._patience)
+        wanted = Wanted(path)
+        self.read_all([wanted], progress)
+        if wanted.error:
+            raise wanted.error
+        assert wanted.data is not None
+        return wanted.data
 
     def read_all(self, wanted: list[Wanted], progress: Progress = silent) -> None:
         """Read many files; what becomes of each stands in its Wanted."""
-        total = sum(each.size or 0 for each in wanted)
-        count = _Counter("get", total, progress)
-        getting.get_all(self.session, wanted, count.add, self._patience)
+        done = 0
+
+        def came(count: int) -> None:
+            nonlocal done
+            done += count
+            # A file that changed meanwhile begins anew.
+            total = sum(each.size or 0 for each in wanted)
+            progress("get", min(done, total) if total else done, total)
+
+        getting.get_all(self.session, wanted, came, self._patience)
 
     def write(
         self, path: str, data: bytes, *, parents: bool = False, progress: Progress = silent

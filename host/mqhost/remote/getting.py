@@ -72,20 +72,10 @@ class _Item:
         return done or self.changes != self.file.changes
 
 
-def get(session: Session, path: str, came: Came | None = None, patience: float = PATIENCE) -> bytes:
-    """Return what is in the file `path`; FileError if it cannot be got. See `get_all`."""
-    wanted = Wanted(path)
-    get_all(session, [wanted], came, patience)
-    if wanted.error:
-        raise wanted.error
-    assert wanted.data is not None
-    return wanted.data
-
-
 def get_all(
     session: Session, files: Sequence[Wanted], came: Came | None = None, patience: float = PATIENCE
 ) -> None:
-    """Get all `files`; what becomes of each stands in it.
+    """Get all `files`; what becomes of each stands in it, its size as soon as that is known.
 
     Raises SilentBoardError or BrokerError when board or broker are lost for `patience` seconds.
     """

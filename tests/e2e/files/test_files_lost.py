@@ -52,26 +52,18 @@ def free(files):
     return files.df()[-1].free
 
 
-def test_a_broker_that_restarts_delays_files_and_loses_none(
-    own_broker, make_shared_board, tmp_path, sim, firmware
-):
-    from conftest import Board
-
-    board = Board(tmp_path, sim, firmware, own_broker)
-    board.device.start()
-    try:
-        board.wait_online()
-        with board.session() as session:
-            files = BoardFiles(session)
-            seen = Once(150_000, own_broker.restart)
-            files.write("/f", DATA, progress=seen)
-            assert seen.done
-            seen = Once(150_000, own_broker.restart)
-            assert files.read("/f", progress=seen) == DATA
-            assert seen.done
-            assert names(files) == ["config.json", "f"]
-    finally:
-        board.device.stop()
+def test_a_broker_that_restarts_delays_files_and_loses_none(make_board, own_broker):
+    board = make_board(at=own_broker)
+    board.wait_online()
+    with board.session() as session:
+        files = BoardFiles(session)
+        seen = Once(150_000, own_broker.restart)
+        files.write("/f", DATA, progress=seen)
+        assert seen.done
+        seen = Once(150_000, own_broker.restart)
+        assert files.read("/f", progress=seen) == DATA
+        assert seen.done
+        assert names(files) == ["config.json", "f"]
 
 
 def test_a_put_goes_on_after_a_reset_of_the_board(board, files):
