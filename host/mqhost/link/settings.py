@@ -146,13 +146,14 @@ class Settings:
     ) -> "Settings":
         """Gather settings from all sources; the first that has a value wins (None is no value).
 
-        `warn` gets a sentence for each file with a secret that others can read. Without `asking`
-        a password that a command would tell is left out.
+        `warn` gets a sentence for each file with a secret that others can read, and for what is
+        not read since it is another user's. Without `asking` a password that a command would tell
+        is left out.
         """
         environment = os.environ if environment is None else environment
         files = Files(folder or Path.cwd())
-        for told in filter(None, (file.told() for file in files.all)):
-            warn(told)
+        for note in files.notes:
+            warn(note)
         given = {key: value for key, value in (options or {}).items() if value is not None}
         found = _Found(files, environment, asking)
         found.take(given, "the options", False)

@@ -40,6 +40,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "tls": (bool,),
     "boards": (list,),
 }
+_ROOT = 0  # the user
 _COMMAND_TIMEOUT = 60.0  # seconds: it may ask somebody
 
 
@@ -81,15 +82,27 @@ class SettingsFile:
 
 
 class Files:
-    """The files that hold for `folder`, the nearest first; looks up what they have names for."""
+    """The files that hold for `folder`, the nearest first; looks up what they have names for.
+
+    `notes`: sentences about files that somebody should do something about. A file above `folder`
+    that another user has put there, as anybody can in /tmp, might send passwords astray.
+    """
 
     def __init__(self, folder: Path) -> None:
         own = config_dir() / FILE
-        nearest = next(filter(os.path.isfile, (at / FILE for at in (folder, *folder.parents))), own)
+        here, *above = (at / FILE for at in (folder, *folder.parents))
+        there = [path for path in (here, *above) if os.path.isfile(path)]
+        strange = [path for path in there if path != here and not _is_ours(path)]
+        nearest = next((path for path in there if path not in strange), own)
+        self.notes = [
+            f"{path} is another user's, and not read. It counts in its own folder only."
+            for path in strange
+        ]
         found = [SettingsFile.read(nearest, own=nearest == own)] if os.path.isfile(nearest) else []
         if nearest != own and os.path.isfile(own):
             found.append(SettingsFile.read(own, own=True))
         self.all = tuple(found)
+        self.notes += filter(None, (file.told() for file in found))
         self._folder = folder
 
     def auth_keys(self) -> list[str]:
@@ -156,6 +169,11 @@ def password(values: Mapping[str, Any], environment: Mapping[str, str], where: s
     if "password_command" in values:
         return _output(values["password_command"], f"{where}: password_command")
     return values.get("password")
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file belongs to the user, or to root."""
+    return os.name != "posix" or path.stat().st_uid in (os.geteuid(), _ROOT)
 
 
 def _output(command: str, where: str) -> str:

@@ -59,6 +59,20 @@ def test_the_nearest_file_above_counts(own, tmp_path):
     assert Settings.resolve(environment={}, folder=below).prefix == "near"
 
 
+def test_a_file_above_that_another_user_has_put_there_is_not_read(own, tmp_path, monkeypatch):
+    below = tmp_path / "a"
+    below.mkdir()
+    (tmp_path / "mqboard.toml").write_text('server = "evil"')
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1)
+    monkeypatch.setattr("mqhost.link.settingsfile._ROOT", -1)
+    told = []
+    found = Settings.resolve(environment={}, folder=below, warn=told.append)
+    assert found.server == "127.0.0.1"
+    (line,) = told
+    assert line.startswith(f"{tmp_path}/mqboard.toml is another user's, and not read.")
+    assert Settings.resolve(environment={}, folder=tmp_path, warn=told.append).server == "evil"
+
+
 def test_without_a_project_the_users_own_file_counts(resolve):
     assert resolve(user='prefix = "own"').prefix == "own"
 
