@@ -71,8 +71,16 @@ class Timer:
 
 
 def _call_back(timer):
-    """Call back, once nobody uses the bus: to wait for it here would be for ever."""
+    """Call back, once nobody uses the bus: to wait for it here would be for ever.
+
+    No jump comes behind the callback: it may have asked for a Ctrl-C, which is not for us.
+    """
     if _bus.busy():
         micropython.schedule(_call_back, timer)
-    elif timer._callback:
-        timer._callback(timer)
+        return
+    callback = timer._callback or _nothing
+    callback(timer)
+
+
+def _nothing(timer):
+    pass

@@ -83,6 +83,16 @@ def test_whatever_is_printed_comes_as_valid_json(asker):
     assert asker.ask("1")["r"] == "1"
 
 
+def test_what_does_not_end_is_ended_by_a_cancel(board, asker):
+    asker.send("board.log.warning('on and on')\nprint('on')\nwhile True: pass")
+    board.device.wait_console("on and on", timeout=30)
+    with board.session() as session:
+        session.request("cancel", tail="json-repl")
+    (payload,) = wait_until(asker.answers)
+    told = json.loads(payload)
+    assert told["o"] == "on\n" and told["e"].endswith("KeyboardInterrupt:")
+
+
 def test_names_are_those_that_eval_has(board, asker):
     asker.ask("shared = 'here'")
     assert board.eval("shared") == "'here'"
