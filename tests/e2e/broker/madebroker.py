@@ -35,6 +35,7 @@ COMMON = {
     "update": {"health_s": 0.5, "confirm_s": 60},
     "ntp": "",
 }
+_ATTEMPTS = 3
 _numbers = itertools.count()
 
 
@@ -44,39 +45,50 @@ class MadeBroker:
 
     def __init__(self, folder: Path, text: str, host: str = "localhost") -> None:
         self.folder = folder / "mq"
-        self.ports = [free_port() for _ in range(3)]
+        self.ports: list[int] = []
+        self.text = text
+        self._host = host
         (folder / "data").mkdir()
         (folder / "common.json").write_text(json.dumps(COMMON))
+        self._log = folder / "mosquitto.log"
+        self._log.touch()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._devices: list[Device] = []
+
+    def _head(self):
+        """Return the file's [broker]."""
         port, password_port, websocket_port = self.ports
         head = {
-            "host": host,
+            "host": self._host,
             "bind": HOST,
             "port": port,
             "password_port": password_port,
             "websocket_port": websocket_port,
-            "data": str(folder / "data"),
+            "data": str(self.folder.parent / "data"),
             "board_config": "common.json",
             # As root mosquitto would change to a user who may not read our temporary folder.
             "extra": ["log_type debug", *(["user root"] if os.geteuid() == 0 else [])],
         }
         lines = [f"{key} = {json.dumps(value)}" for key, value in head.items()]
-        self._head = "\n".join(["[broker]", *lines]) + "\n"
-        self._log = folder / "mosquitto.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._devices: list[Device] = []
-        self.text = text
-        self.configure()
+        return "\n".join(["[broker]", *lines]) + "\n"
 
     def configure(self, text: str | None = None, **wish):
         """Bring the folder to what `text` says, or the same text as before; return the report."""
         self.text = self.text if text is None else text
         where = self.folder.parent
-        access = Access.parse(self._head + self.text, "users.toml", folder=where)
+        access = Access.parse(self._head() + self.text, "users.toml", folder=where)
         return configure(self.folder, access, "users.toml", Wish(**wish))
 
     def __enter__(self):
-        self._log.touch()
-        self.start()
+        for attempt in range(_ATTEMPTS):
+            self.ports = [free_port() for _ in range(3)]
+            self.configure()
+            try:
+                self.start()
+                break
+            except AssertionError:  # somebody else was faster with one of the ports
+                if attempt == _ATTEMPTS - 1:
+                    raise
         return self
 
     def __exit__(self, *_):
@@ -88,10 +100,15 @@ class MadeBroker:
         conf = self.folder / "mosquitto/mosquitto.conf"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([find_mosquitto(), "-c", conf], stderr=log)
+        ended = self._process.poll
         try:
-            wait_until(lambda: all(map(_listens, self.ports)), otherwise=self.log)
+            wait_until(
+                lambda: ended() is not None or all(map(_listens, self.ports)), otherwise=self.log
+            )
+            assert ended() is None, self.log()
         except BaseException:
             self._process.kill()
+            self._process.wait()
             raise
 
     def stop(self):
@@ -139,7 +156,7 @@ class MadeBroker:
 
     def session(self, operator, prefix):
         """Return a session of the operator with the board at `prefix`."""
-        return Session(self.settings(operator, prefix=prefix))
+        return Session(self.settings(operator, prefix=prefix, timeout=30.0))
 
     def start_mqboard(self, operator, *arguments):
         """Start mqboard as that operator, in their folder; return the process."""

@@ -45,17 +45,20 @@ def start(made, sim, firmware):
 def test_a_day_with_a_board(made, start, variant, tmp_path):
     """Code, log, configuration, restart, and firmware there and back, each as who may."""
     device = start("farm-pump", "farm/pump")
-    pump = ("--prefix", "farm/pump")
-    assert made.mqboard("repl", *pump, "eval", "45+876")[:2] == (0, "921\n")
+    pump = ("--prefix", "farm/pump", "-T", "30")
+    assert made.mqboard("repl", *pump, "eval", "45+876") == (0, "921\n", "")
 
     reading = made.start_mqboard("logs", *pump, "log", "--lines", "1", "--min-level", "error")
     say = b"from mqboard.log import Logger; Logger('test').error('dry')"
     with made.session("repl", "farm/pump") as session:
-        wait_until(lambda: session.request("eval", say) and reading.poll() is not None)
-    assert "test: dry" in reading.communicate()[0]
+        wait_until(lambda: session.request("eval", say) and reading.poll() is not None, BOOT)
+    out, err = reading.communicate()
+    assert "test: dry" in out, err
 
     file = tmp_path / "board.json"
-    config = json.loads(made.mqboard("repl", *pump, "config", "get", "--json")[1])
+    code, out, err = made.mqboard("repl", *pump, "config", "get", "--json")
+    assert code == 0, err
+    config = json.loads(out)
     assert config["broker"]["key"] == "/certs/key.pem"
     file.write_text(json.dumps(config | {"log": {"level": "debug"}}))
     code, out, err = made.mqboard("repl", *pump, "config", "push", file)
@@ -106,7 +109,7 @@ def test_a_renewed_certificate_is_used_beside_the_old_one_until_that_is_revoked(
     made.reload()
     own, pump = made.folder / "boards/farm-pump", ("--prefix", "farm/pump")
     with made.client("farm-pump"), made.connect(old):
-        pass
+        pass  # both are let in
     words = ["broker.cert=/certs/2/cert.pem", "broker.key=/certs/2/key.pem"]
     for line in (
         ["mkdir", "-p", ":/certs/2"],
@@ -142,8 +145,8 @@ def test_the_brokers_own_certificate_is_renewed_without_anybody_noticing(made, s
     made.configure(renew=["server"])
     made.reload()
     assert _served(made) != before
-    pump = ("--prefix", "farm/pump")
-    assert made.mqboard("repl", *pump, "eval", "45+876")[1] == "921\n"
+    pump = ("--prefix", "farm/pump", "-T", "30")
+    assert made.mqboard("repl", *pump, "eval", "45+876") == (0, "921\n", "")
     code, out, err = made.mqboard("repl", *pump, "reset")  # it connects anew, to the new one
     assert code == 0, (out, err)
 
@@ -156,7 +159,8 @@ def _served(made):
 @pytest.mark.parametrize("made", [{"host": HOST}], indirect=True)
 def test_a_broker_that_has_an_address_only_is_verified_all_the_same(made, start):
     start("farm-pump", "farm/pump")
-    code, out, err = made.mqboard("repl", "--prefix", "farm/pump", "eval", "board.config.verify")
+    pump = ("--prefix", "farm/pump", "-T", "30")
+    code, out, err = made.mqboard("repl", *pump, "eval", "board.config.verify")
     assert (code, out) == (0, "True\n"), err
 
 
