@@ -14,7 +14,10 @@ from ci.bench import Figure, median
 from ci.bench.rig import PREFIX, Rig, Running
 from ci.filecuts import sweep
 from mqhost.link.connection import Subscription
+from mqhost.link.session import Session
 from mqhost.remote.board_files import BoardFiles
+from mqhost.remote.compare import compare
+from mqhost.remote.trees import put_tree
 
 _SIZE = 1_000_000
 _PIECE = 4096
@@ -30,12 +33,15 @@ def measure(rig: Rig) -> dict[str, Figure]:
     one). small_per_s: how many files of 1 kB are put in a second, of a folder with a hundred. cuts:
     how often power was cut while a file was put, at every flash operation; lost: after how many of
     them the file was neither the old one nor the new one; each is told on stderr.
+    sync_unchanged_s: how long it takes to find out that a folder of a hundred files is on the board
+    already, a new connection included.
     """
-    runs = 3 if rig.quick else 7
+    runs = 3 if rig.quick else 9
     data = random.Random(1).randbytes(_SIZE)
     ours: dict[str, list[float]] = {"put": [], "get": []}
     bare: dict[str, list[float]] = {"put": [], "get": []}
-    small = []
+    small: list[float] = []
+    same: list[float] = []
     raw = rig.variant("bench.raw", {"main.py": _CARRIER.read_text()}).flash
     with (
         rig.board(large=True) as board,
@@ -46,6 +52,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
             _ours(files, data, ours)
             _bare(other, data, bare)
             small.append(_small(files))
+            same.append(_unchanged(rig, files))
     figures = {}
     for work in ("put", "get"):
         mine, limit = median(ours[work]), median(bare[work])
@@ -58,6 +65,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     )
     for text in count.lost:
         print(text, file=sys.stderr)
+    figures["sync_unchanged_s"] = Figure(median(same), "s", runs, aim=1)
     figures["cuts"] = Figure(count.cuts, "cuts", count.cuts, aim=500, at_least=True, part=rig.quick)
     figures["lost"] = Figure(len(count.lost), "files", count.cuts, aim=0, part=rig.quick)
     figures["small_per_s"] = Figure(round(_SMALL / median(small)), "1/s", runs)
@@ -83,6 +91,21 @@ def _small(files: BoardFiles) -> float:
     files.write_all(contents)
     took = time.perf_counter() - started
     files.rm(["/small"], recursive=True)
+    return took
+
+
+def _unchanged(rig: Rig, files: BoardFiles) -> float:
+    folder = rig.folder / "unchanged"
+    for number in range(_SMALL):
+        place = folder / f"package{number % 10}" / f"module{number}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"# %d\n" % number * 200)
+    put_tree(files, folder, "/app")
+    started = time.perf_counter()
+    with Session(files.session.settings) as session:
+        assert not compare(BoardFiles(session), folder, "/app")
+    took = time.perf_counter() - started
+    files.rm(["/app"], recursive=True)
     return took
 
 
