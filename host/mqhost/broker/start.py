@@ -29,9 +29,7 @@ prefixes = ["#"]        # of all boards; or "farm/+", "farm/#", "farm/pump"
 """
 
 
-def find_file(
-    folder: Path, given: Path | None, hosts: tuple[str, ...], make: bool = True
-) -> Path:
+def find_file(folder: Path, given: Path | None, hosts: tuple[str, ...], make: bool = True) -> Path:
     """Return the file of users: the one `given`, or FILE in the folder; `make`: for a new folder,
     which is for `hosts`, it is made.
 

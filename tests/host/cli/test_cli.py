@@ -14,6 +14,7 @@ from rich.console import Console
 
 import mqwire
 from mqhost.cli import commands
+from mqhost.cli import facts as facts_
 from mqhost.cli.commands import app_path, run_ota
 from mqhost.cli.main import cli
 from mqhost.errors import UsageError
@@ -67,7 +68,7 @@ def test_every_command_and_option_has_help():
 
 def test_a_build_is_told_as_a_moment_and_keys_as_a_list(capsys):
     facts = {"built": 0, "keys": ["a1", "b2"], "zeta": []}
-    commands.print_facts(Console(), facts, as_json=False)
+    facts_.print_facts(Console(), facts, as_json=False)
     lines = [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
     assert lines == [["built", "1970-01-01 00:00:00 UTC"], ["keys", "a1, b2"], ["zeta", "[]"]]
 
@@ -139,7 +140,7 @@ def test_info_prints_the_facts(mqboard, board):
 
 
 def test_what_info_says_stands_in_one_column(mqboard, board):
-    board.facts |= {key: 3 for key in commands._FACTS if key not in board.facts}
+    board.facts |= {key: 3 for key in facts_._FACTS if key not in board.facts}
     for line in mqboard("info").stdout.splitlines():
         assert line[12:14].endswith(" ") and line[14] != " ", line
     assert "given up      3 messages" in mqboard("info").stdout

@@ -2,9 +2,10 @@
 
 import click
 
-from mqhost.cli import commands
 from mqhost.cli.edge import Edge, raw_option
 from mqhost.cli.many import ForMany
+from mqhost.cli.printing import Output
+from mqhost.link.session import Session
 from mqhost.link.settings import as_utf8
 
 
@@ -26,4 +27,18 @@ def eval_command(edge: Edge, code: str, raw: bool) -> None:
     """
     source = as_utf8(edge.text_argument(code), "the code")
     with edge.session() as session:
-        commands.print_eval(session, source, edge.output(raw))
+        print_eval(session, source, edge.output(raw))
+
+
+def print_eval(session: Session, source: bytes, output: Output) -> None:
+    """Evaluate `source` on the board and write to `output` what comes back, as it comes."""
+    ending = b"\n"
+    try:
+        for part in session.stream("eval", source):
+            output.write(part)
+            output.flush()
+            ending = part[-1:] or ending
+    finally:
+        if ending != b"\n":
+            output.write(b"\n")
+            output.flush()

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from mqhost.cli.commands import absence, print_facts
 from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.facts import absence, print_facts
 from mqhost.cli.manage.boards import presence_listing
 from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say, span

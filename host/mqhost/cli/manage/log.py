@@ -7,8 +7,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from mqhost.cli.commands import absence
 from mqhost.cli.edge import Edge, completing, json_option, raw_option, to_stderr
+from mqhost.cli.facts import absence
 from mqhost.cli.printing import clean, clean_lines, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
