@@ -39,6 +39,7 @@ _SCHEMES: dict[str, tuple[bool | None, int]] = {
     "ws": (False, 80),
     "wss": (True, 443),
 }
+_PATH = re.compile(r"[!-~]*")
 _WEBSOCKET_PATH = "/mqtt"  # what brokers are set up for where nobody says anything
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:@\[\]?#\s]+))(?::([0-9]{1,5}))?")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -89,6 +90,8 @@ class Settings:
             raise UsageError(f"A timeout of {self.timeout} s makes no sense.")
         if bool(self.cert) != bool(self.key):
             raise UsageError("A client certificate needs both: cert and key.")
+        if self.id and self.many:
+            raise UsageError("An id is that of one board, and there may be many: give its prefix.")
         if self.password and not self.username:
             raise UsageError(
                 "A password without a username: MQTT has no such thing. Give it: --username."
@@ -277,7 +280,7 @@ def _taken_apart(said: Values, where: str) -> Values:
     if "@" in address:
         raise UsageError("A server's address has no user in it: --username is the place for that.")
     host = _ADDRESS.fullmatch(address)
-    if not host:
+    if not host or not _PATH.fullmatch(path):
         if not scheme:
             return said | {"path": ""}  # perhaps a name all the same: an IPv6 address is one
         raise UsageError(f"{server} is no broker's address; write it like wss://host:443/mqtt.")

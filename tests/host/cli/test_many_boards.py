@@ -1,11 +1,14 @@
 """Tests commands for many boards: tables, JSON by prefix, exit codes, and what refuses."""
 
 import json
+import signal
+import subprocess
 from contextlib import ExitStack
 
 import pytest
-from commandline import command_line, here
+from commandline import ENVIRONMENT, command_line, here
 from fakeboard import FakeBoard
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +148,22 @@ def test_what_changes_something_is_for_one_board(mqboard, farm, words):
     assert ended.returncode == 2
     assert "farm/+ can be many boards, and this command is for one at a time" in ended.stderr
     assert not {"reset", "update"} & {command for board in farm for command, _ in board.requests}
+
+
+def test_ctrl_c_ends_waiting_for_all(farm, broker, tmp_path):
+    for board in farm:
+        board.silent.add("eval")
+    asked = len(farm[1].requests)
+    line = command_line(broker.port, "farm/+", "-T", "60", "eval", "1")
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        wait_until(lambda: len(farm[1].requests) > asked)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert b"Traceback" not in process.communicate()[1]
+    finally:
+        process.kill()
+        for board in farm:
+            board.silent.clear()

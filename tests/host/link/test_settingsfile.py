@@ -282,6 +282,8 @@ def test_a_server_beats_a_url_that_is_given_later_and_the_other_way_round(resolv
         ({"server": "mqtts://a/b"}, "only ws:// and wss:// have a path"),
         ({"server": "wss://a b"}, "is no broker's address; write it like"),
         ({"server": "wss://"}, "is no broker's address"),
+        ({"server": "wss://a/b\r\nX: y"}, "is no broker's address"),
+        ({"prefix": "a/+", "id": "12"}, "An id is that of one board"),
         ({"server": "wss://a:99999"}, "Port 99999 is not between"),
     ],
 )
