@@ -34,6 +34,7 @@ MAX_NAME = 64  # bytes: X.509 takes no longer common name (RFC 5280, appendix A)
 _RESERVED = (SERVER, "ca")
 _OWN_LEVEL = "mqb"
 _HOST = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_KINDS = {int: "a whole number", str: "a text", bool: "true or false"}
 _TABLES = ("broker", "boards", "operators")
 
 Known = TypeVar("Known")
@@ -90,10 +91,12 @@ class User:
 
 @dataclass(frozen=True)
 class Board(User):
-    """A board with its `prefix`, and with those of `also` while it moves from one to another."""
+    """A board with its `prefix`, and with those of `also` while it moves from one to another.
+    `auth`: it takes only commands that are made with a key (docs/security.md)."""
 
     prefix: str = ""
     also: tuple[str, ...] = ()
+    auth: bool = False
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -349,9 +352,9 @@ def _typed(kind: type[Known], record: Any, where: str) -> Known:
         if wanted == tuple[str, ...]:
             fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
         else:
-            fits = isinstance(value, wanted) and not isinstance(value, bool)
+            fits = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
         if not fits:
-            what = {int: "a whole number", str: "a text"}.get(wanted, 'a list of texts, ["…"]')
+            what = _KINDS.get(wanted, 'a list of texts, ["…"]')
             raise UsageError(f"{where}: {key} is {json.dumps(value, default=str)}, not {what}.")
         values[key] = tuple(value) if isinstance(value, list) else value
     for key, item in known.items():

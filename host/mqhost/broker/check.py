@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mqhost.broker import authority as certificates
 from mqhost.broker import mosquitto, snippets
-from mqhost.broker.access import PASSWORD, Access
+from mqhost.broker.access import Access
 from mqhost.broker.authority import Authority
 from mqhost.broker.configure import CA_CERT, CA_KEY, RENEW_BEFORE, configure
 from mqhost.broker.folder import Folder
@@ -81,7 +81,7 @@ class _Looking:
         names = [f"{BROKER}/{name}" for name in _PRIVATE]
         for user in self.access.users:
             names.append(f"{snippets.folder_of(user)}/{snippets.KEY}")
-            if user.login == PASSWORD:
+            if snippets.is_secret(self.folder.read(snippets.file_of(user)) or b""):
                 names.append(snippets.file_of(user))
         for name in [*names, CA_KEY]:
             mode = self.folder.mode(name)

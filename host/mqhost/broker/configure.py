@@ -61,6 +61,10 @@ class _Work:
         self._shut_out()
         for user in self.access.users:
             self._let_in(user)
+        known, wanted = self.state.auth_keys, [b.name for b in self.access.boards if b.auth]
+        self.state.auth_keys = {
+            name: known.get(name) or passwords.make_password() for name in wanted
+        }
         self._write_broker()
         for user in self.access.users:
             self._write_snippet(user)
@@ -249,8 +253,8 @@ class _Work:
         password = self.secrets.get(user.name, "")
         if user.login == PASSWORD and not password:
             return  # whoever has it has it; here it is not known any more
-        data = snippets.snippet(user, self.access, password)
-        self._make(name, data, private=user.login == PASSWORD or b"password" in data, again=fresh)
+        data = snippets.snippet(user, self.access, password, self.state.auth_keys)
+        self._make(name, data, private=snippets.is_secret(data), again=fresh)
         self._make(f"{place}/{snippets.CA}", self._trusted(), again=fresh)
 
     def _trusted(self) -> bytes:

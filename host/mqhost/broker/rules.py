@@ -79,6 +79,15 @@ def matching(pattern: str, boards: Iterable[Board]) -> list[Board]:
     ]
 
 
+def commanded(operator: Operator, boards: Iterable[Board]) -> list[Board]:
+    """Return those of `boards` to which `operator` may send commands."""
+    if not {UPDATE, REPL} & set(operator.roles):
+        return []
+    known = list(boards)
+    found = [board for pattern in operator.prefixes for board in matching(pattern, known)]
+    return list(dict.fromkeys(found))
+
+
 def acl(access: Access) -> str:
     """Return the text of the access rules, for mosquitto's acl_file."""
     lines = [

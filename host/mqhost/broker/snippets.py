@@ -7,10 +7,12 @@ and its key as PEM files: as `invoke provision --config` and the operator's own 
 import ipaddress
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 from mqhost.broker.access import CERTIFICATE, Access, Board, Operator, Site, User
 from mqhost.broker.authority import PLAIN_NAME
+from mqhost.broker.rules import commanded
 from mqhost.link.boardconfig import Wish
 
 FOLDERS = BOARDS, OPERATORS = "boards", "operators"
@@ -30,12 +32,19 @@ def file_of(user: User) -> str:
     return f"{folder_of(user)}/{CONFIG if isinstance(user, Board) else TOML}"
 
 
-def snippet(user: User, access: Access, password: str) -> bytes:
-    """Return the text of that file; `password` is "" for who has a certificate."""
+def snippet(user: User, access: Access, password: str, keys: Mapping[str, str]) -> bytes:
+    """Return the text of that file; `password` is "" for who has a certificate, and `keys` are
+    those of boards that take no command without.
+    """
     if isinstance(user, Board):
-        return _json(board_config(user, access, password))
+        return _json(board_config(user, access, password, keys.get(user.name, "")))
     assert isinstance(user, Operator)
-    return operator_toml(user, access.site, password).encode()
+    return operator_toml(user, access, password, keys).encode()
+
+
+def is_secret(data: bytes) -> bool:
+    """Return whether there is something in such a file that is for its user only."""
+    return b"password" in data or b"auth" in data
 
 
 def password_in(user: User, data: bytes) -> str:
@@ -50,8 +59,8 @@ def password_in(user: User, data: bytes) -> str:
     return found if isinstance(found, str) else ""
 
 
-def board_config(board: Board, access: Access, password: str) -> dict[str, Any]:
-    """Return the configuration of `board`, as far as it is known here."""
+def board_config(board: Board, access: Access, password: str, key: str = "") -> dict[str, Any]:
+    """Return the configuration of `board`, as far as it is known here; `key` is for `auth`."""
     site = access.site
     base = json.loads(json.dumps(dict(access.common)))
     broker = {key: value for key, value in base.get("broker", {}).items() if key not in _OWN}
@@ -69,11 +78,16 @@ def board_config(board: Board, access: Access, password: str) -> dict[str, Any]:
     )
     if _is_address(site.host) and not site.server_cert:
         config["broker"]["server_name"] = PLAIN_NAME
+    if key:
+        config["auth"] = {"key": key}
     return {"prefix": board.prefix} | config
 
 
-def operator_toml(operator: Operator, site: Site, password: str) -> str:
-    """Return the text of mqboard.toml for `operator`."""
+def operator_toml(
+    operator: Operator, access: Access, password: str, keys: Mapping[str, str]
+) -> str:
+    """Return the text of mqboard.toml for `operator`, with the `keys` of boards to command."""
+    site = access.site
     # TLS is said because mqboard would do without on the broker's own machine.
     values: dict[str, Any] = {"server": site.host, "port": _port(operator, site), "tls": True}
     values["ca"] = CA
@@ -86,9 +100,17 @@ def operator_toml(operator: Operator, site: Site, password: str) -> str:
         f"# {operator.name} at {site.host}: {roles} of {' '.join(operator.prefixes)}.",
         "# For the folder that mqboard is started in, or ~/.config/mqboard; with the PEM files.",
     ]
+    lines = [*head, *_toml(values)]
+    for board in commanded(operator, access.boards):
+        if key := keys.get(board.name):
+            lines += ["", f"[boards.{json.dumps(board.name, ensure_ascii=False)}]"]
+            lines += _toml({"prefix": board.prefix, "auth_key": key})
+    return "\n".join(lines) + "\n"
+
+
+def _toml(values: Mapping[str, Any]) -> list[str]:
     # JSON's texts and numbers are TOML's, too.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
-    return "\n".join([*head, *lines]) + "\n"
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def _port(user: User, site: Site) -> int:

@@ -35,13 +35,14 @@ class Certificate:
 class State:
     """`file`: the file of users that it was made from. `written`: SHA-256 of each file as it was
     made, in hex. `revocations`: how many lists of revoked certificates there have been. `prefixes`:
-    those that each board had."""
+    those that each board had. `auth_keys`: the key of each board that takes no command without."""
 
     file: str = ""
     certificates: list[Certificate] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
     revocations: int = 0
     prefixes: dict[str, list[str]] = field(default_factory=dict)
+    auth_keys: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> "State":

@@ -3,11 +3,14 @@ becomes of boards when the folder is changed."""
 
 import json
 import ssl
+from dataclasses import replace
 
 import pytest
 from madebroker import BOOT, MadeBroker
 from waiting import wait_until
 
+from mqhost.errors import ToolError
+from mqhost.link.session import Session
 from mqhost.sim.broker import HOST
 
 USERS = """
@@ -16,6 +19,7 @@ prefix = "farm/pump"
 [[boards]]
 prefix = "farm/gate"
 login = "password"
+auth = true
 [[operators]]
 name = "repl"
 roles = ["repl"]
@@ -162,6 +166,15 @@ def test_a_broker_that_has_an_address_only_is_verified_all_the_same(made, start)
     pump = ("--prefix", "farm/pump", "-T", "30")
     code, out, err = made.mqboard("repl", *pump, "eval", "board.config.verify")
     assert (code, out) == (0, "True\n"), err
+
+
+def test_a_board_that_wants_a_key_takes_commands_of_those_who_got_it(made, start):
+    start("farm-gate", "farm/gate")
+    code, out, err = made.mqboard("repl", "--to", "farm-gate", "-T", "30", "eval", "45+876")
+    assert (code, out) == (0, "921\n"), err
+    without = replace(made.settings("repl", prefix="farm/gate"), auth_keys=())
+    with Session(without) as session, pytest.raises(ToolError):
+        session.request("eval", b"1")
 
 
 def test_an_operator_comes_over_a_websocket(made, start):

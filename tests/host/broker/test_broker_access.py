@@ -72,6 +72,7 @@ def test_paths_are_found_from_where_the_file_is(tmp_path):
         (BROKER + '[[boards]]\nname = "x"', r"boards\[1\] \('x'\): prefix is missing"),
         (BROKER + '[[boards]]\nprefix = "x"\nlogn = "y"', "unknown key logn. Do you mean login?"),
         (BROKER + '[[boards]]\nprefix = "x"\nlogin = "y"', "it can be certificate or password"),
+        (BROKER + '[[boards]]\nprefix = "x"\nauth = 1', "auth is 1, not true or false"),
         (BROKER + '[[boards]]\nprefix = "😀"', "'' cannot be its user name"),
         (BROKER + '[[boards]]\nprefix = "x"\nname = "a/b"', "'a/b' cannot be its user name"),
         (BROKER + '[[boards]]\nprefix = "x"\nname = ".."', "'..' cannot be its user name"),

@@ -140,6 +140,27 @@ def test_what_all_boards_share_is_in_each_configuration(made, tmp_path):
     assert stat.S_IMODE(mode) == 0o600  # the Wi-Fi's password
 
 
+def test_a_board_that_wants_a_key_gets_one_and_so_do_those_who_may_command_it(made):
+    operators = ['anna\nprefixes = ["farm/+"]', 'bob\nprefixes = ["home/#"]']
+    text = users(["farm/pump\nauth = true", "farm/gate", "home/lamp"], operators)
+    text += '[[operators]]\nname = "logs"\nroles = ["logs"]\n'
+    made.run(text)
+    key = made.config("farm-pump")["auth"]["key"]
+    check(made.config("farm-pump") | {"networks": [{"ssid": "x"}]})
+    assert made.toml("anna")["boards"] == {"farm-pump": {"prefix": "farm/pump", "auth_key": key}}
+    for name in ("bob", "logs"):
+        assert "boards" not in made.toml(name)
+    assert "auth" not in made.config("farm-gate")
+    for name in ("boards/farm-pump/config.json", "operators/anna/mqboard.toml", "state.json"):
+        assert stat.S_IMODE((made.path / name).stat().st_mode) == 0o600
+    made.run(text, renew=["farm-pump"])
+    assert made.config("farm-pump")["auth"]["key"] == key  # a certificate is another thing
+    made.run(text.replace("auth = true", "auth = false"))
+    assert "auth" not in made.config("farm-pump") and "boards" not in made.toml("anna")
+    made.run(text)
+    assert made.config("farm-pump")["auth"]["key"] not in (key, "")
+
+
 def test_a_second_run_changes_nothing(made):
     made.run()
     before = made.files()
