@@ -144,6 +144,10 @@ class ConfigTest(unittest.TestCase):
             ({"update": []}, "update"),
             ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),
             ({"modules": [1]}, "modules"),
+            ({"auth": {}}, "auth.key is missing"),
+            ({"auth": {"key": 5}}, "auth.key cannot be so: it must be a text"),
+            ({"auth": {"key": "k" * 19}}, "auth.key cannot be so: it has 19 bytes; 20 to 200"),
+            ({"repl": {"json": "yes"}}, "repl.json is 'yes'; it must be true or false"),
         ):
             fields = dict(GOOD)
             fields.update(changes)
@@ -153,6 +157,17 @@ class ConfigTest(unittest.TestCase):
         for text in ("", "{", "[]", "null", "{}"):
             with self.assertRaises(config.ConfigError):
                 config.parse(text)
+
+    def test_the_json_repl_stays_off_beside_a_key(self):
+        for changes, on, told in (
+            ({}, None, ""),
+            ({"repl": {}}, False, ""),
+            ({"repl": {"json": True}}, True, ""),
+            ({"repl": {"json": True}, "auth": {"key": "k" * 20}}, False, "repl.json is true; it"),
+        ):
+            parsed = config.parse(json.dumps(dict(GOOD, **changes)))
+            self.assertEqual(parsed.repl and parsed.repl["json"], on)
+            self.assertEqual(parsed.complaint[: len(told) or None], told)
 
     def test_what_is_doubtful_or_unknown_is_told_and_used_all_the_same(self):
         for changes, sentence in (
