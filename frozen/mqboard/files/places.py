@@ -1,7 +1,8 @@
 """Decides what a path means: always a place in the board's own filesystem, whatever it is like."""
 
 import os
-import time
+
+import utime  # whatever stands in for `time`: this is the clock by which the filesystem writes
 
 from mqboard.files.errors import Fault, fault_of
 from mqwire.files import MALFORMED, MAX_FILE_NAME, is_temporary
@@ -42,12 +43,12 @@ def join(folder, name):
 
 def now():
     """Return the time as the filesystem would write it, in seconds since 1970."""
-    return unix(int(time.time()))
+    return unix(int(utime.time()))
 
 
 def unix(seconds):
     """Return a time of the port's, which may count from 2000, in seconds since 1970."""
-    return seconds + (_FROM_2000 if time.gmtime(0)[0] == 2000 else 0)
+    return seconds + (_FROM_2000 if utime.gmtime(0)[0] == 2000 else 0)
 
 
 def stat(path):
