@@ -128,6 +128,11 @@ class _Work:
         self._revoke(gone)
         for name in without:
             del self.hashes[name]
+        before = self.state.prefixes
+        if left := [prefix for name in before if name not in now for prefix in before[name]]:
+            self.report.notes.append(
+                f"The broker keeps the last status of {_some(left)}: mqboard boards --forget."
+            )
         self.state.prefixes = {board.name: list(board.prefixes) for board in self.access.boards}
 
     def _revoke(self, given: Iterable[Certificate]) -> None:

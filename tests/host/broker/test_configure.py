@@ -191,6 +191,8 @@ def test_who_is_gone_is_shut_out_only_when_that_is_asked_for(made):
     serial = made.serial("boards/farm-pump")
     report = made.run(left, remove=True)
     assert report.removed == ["bob", "farm-pump"] and not report.restart
+    (note,) = report.notes
+    assert note == "The broker keeps the last status of farm/pump: mqboard boards --forget."
     assert made.revoked() == {serial}
     assert set(made.hashes()) == {"farm-gate"}
     for gone in ("farm-pump", "bob"):
