@@ -149,7 +149,7 @@ class Rig:
                 file.seek(self.table.slots[1].offset)
                 file.write(bytes(self.table.slots[1].size))
         console = self.folder / f"{name}.log"
-        settings = replace(self.settings, prefix=prefix, auth_keys=(auth_key,))
+        settings = replace(self.settings, prefix=prefix, auth_keys=(auth_key,) if auth_key else ())
         with console.open("wb") as log, Session(settings) as session:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ci.bench.simboard", str(flash), *["slow"] * slow],

@@ -244,9 +244,9 @@ class Session:
         """Say why the board takes no command from us."""
         return self._signer.refusal(self._wanted)
 
-    def learn_key(self, key: str) -> None:
-        """Tag commands with `key`, too, for a board that has that one."""
-        self._signer.learn(key)
+    def has_key(self, key: str) -> bool:
+        """Return whether `key` is one that we can tag commands with."""
+        return key in self.settings.auth_keys
 
     def attach(self, exchange: Exchange) -> None:
         """Remember an exchange that waits for its reply, to send its command again if need be."""

@@ -1,7 +1,7 @@
 """Puts tags behind the messages of commands, for boards that take no others (mqwire.auth).
 
 The board says in `auth` whether it wants tags, made with which key and which nonce: in its status,
-and when it refuses a command. The keys are those of the settings, and those that it is being given.
+and when it refuses a command.
 """
 
 import hashlib
@@ -25,11 +25,6 @@ class Signer:
         self._sender = b""
         self._number = 0
         for key in keys:
-            self.learn(key)
-
-    def learn(self, key: str) -> None:
-        """Use `key`, too, for boards that have it; "" is none."""
-        if key:
             maker = auth.Maker(hashlib.sha256, key)
             self._makers[maker.name()] = maker
 

@@ -62,10 +62,12 @@ def change(
 ) -> Confirmed:
     """Have the board of `session` run with `new`, or with what it had before if that is None.
 
-    Raises RefusedError with what the board says against it, WentBack, and SilentBoardError when the
+    Raises UsageError for an auth.key that is not in the settings of `session`, RefusedError with
+    what the board says against it, WentBack, and SilentBoardError when the
     board does not show in time; then the message says what happens by itself.
     """
     start = time.monotonic()
+    _check_key(session, new)
     session.hold_to(session.request_json("info").get("id"))
     prefix = session.prefix if new is None else str(new.get("prefix"))
     with ExitStack() as stack:
@@ -75,7 +77,6 @@ def change(
             places.append(_place(session, stack.enter_context(there)))
         news: queue.SimpleQueue[tuple[Session, Status]] = queue.SimpleQueue()
         for each in places:
-            each.learn_key(_new_key(new))
             each.watch_status(functools.partial(_note, news, each))
         report(SEND)
         trial = _send(session, old, new)
@@ -193,11 +194,16 @@ def _prove_key(place: Session, status: Status) -> None:
             place.request("ping")
 
 
-def _new_key(new: dict[str, Any] | None) -> str:
-    """Return the auth.key that the board gets in the configuration `new`; "" if that is none."""
+def _check_key(session: Session, new: dict[str, Any] | None) -> None:
+    """Raise UsageError if the board would get an auth.key that we have not, and so cannot prove."""
     table = (new or {}).get("auth")
     key = table.get("key") if isinstance(table, dict) else None
-    return key if isinstance(key, str) and not is_placeholder(key) else ""
+    if isinstance(key, str) and not is_placeholder(key) and not session.has_key(key):
+        raise UsageError(
+            "This auth.key is none of those that mqboard has here, and with it the board would "
+            "take nothing from you. Nothing was sent: set it as auth_key in mqboard.toml first, or "
+            "in MQBOARD_AUTH_KEY, and mind the spelling."
+        )
 
 
 def _silence(session: Session, trial: _Trial, waited: float) -> SilentBoardError:

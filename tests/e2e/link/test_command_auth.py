@@ -265,7 +265,12 @@ def test_the_board_reaches_itself_takes_updates_and_confirms_them(make_board, va
 
 
 def test_a_new_key_is_kept_once_it_was_used_and_left_when_nobody_has_it(board, tmp_path):
-    code, out, err = mqboard(board, tmp_path, "config", "set", "auth.key", MQBOARD_SECRET=OTHER_KEY)
+    change = ("config", "set", "auth.key")
+    code, out, err = mqboard(board, tmp_path, *change, MQBOARD_SECRET=OTHER_KEY)
+    assert code == 2 and OTHER_KEY not in out + err
+    assert "Nothing was sent: set it as auth_key in mqboard.toml first" in err
+    both = {"MQBOARD_SECRET": OTHER_KEY, "MQBOARD_AUTH_KEY": OTHER_KEY}  # and the old one's file
+    code, out, err = mqboard(board, tmp_path, *change, **both)
     assert code == 0 and KEY not in out + err and OTHER_KEY not in out + err, err
     with board.session(auth_keys=(KEY,)) as session, pytest.raises(RefusedError):
         session.request("eval", b"1")
