@@ -8,7 +8,7 @@ and sent back by somebody who does not know its passwords.
 from mqwire.config import KEYS
 
 # In tables whose keys nobody knows, as the settings of modules, a text is a secret by its name.
-_NAMES = ("pass", "secret", "token", "key", "auth", "credential")
+WORDS = ("pass", "secret", "token", "key", "auth", "credential")
 _CONTAINERS = ("group", "object", "objects", "arguments")
 _BEGIN = "<secret "
 
@@ -80,4 +80,4 @@ def _row(rows, key):
 
 
 def _sounds_secret(key):
-    return any([name in key.lower() for name in _NAMES])
+    return any([name in key.lower() for name in WORDS])

@@ -33,3 +33,11 @@ def config_dir() -> Path:
     """Return the user's configuration folder, `mqboard` in the XDG one, for keys. May not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser().resolve() / "mqboard"
+
+
+def state_dir() -> Path:
+    """Return the user's folder, `mqboard` in the XDG one, for what is kept without being asked for,
+    as a history. May not exist.
+    """
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser().resolve() / "mqboard"

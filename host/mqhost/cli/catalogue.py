@@ -93,6 +93,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.carrying:put_command",
         "Put files on the board: into the folder TO, or as the file TO; without TO, into its root.",
     ),
+    "repl": (
+        "mqhost.cli.prompt.command:repl_command",
+        "Open a Python prompt on the board; or run the program that comes through a pipe.",
+    ),
     "reset": (
         "mqhost.cli.manage.reset:reset_command",
         "Restart the board and wait until it is back; say in which mode, and why.",

@@ -7,11 +7,15 @@ Sentences and facts go through `say`, which cleans them wherever they go. A boar
 import codecs
 import io
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:  # what --help and errors print needs no rich
     from rich.console import Console
+
+
+_PERHAPS = re.compile(r"[^ -~]")  # what may not be printable: all but letters, as a rule
 
 
 class Output(Protocol):
@@ -42,13 +46,13 @@ def json_text(record: Any, indent: int | None = 2) -> str:
 
 def clean(text: str) -> str:
     """Return `text` without control characters: it may come from a board, for a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return _PERHAPS.sub(lambda found: found[0] if found[0].isprintable() else "�", text)
 
 
 def clean_lines(text: str) -> str:
     """Clean a text of several lines: newlines and tabs stay."""
     text = text.replace("\r\n", "\n")
-    return "".join(part if part in ("\n", "\t") else clean(part) for part in text)
+    return _PERHAPS.sub(lambda found: found[0] if found[0] in "\n\t" else clean(found[0]), text)
 
 
 def span(seconds: int) -> str:

@@ -6,6 +6,7 @@ missing is counted. Old firmware, which has no `exec`, is given the code as an `
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -104,22 +105,37 @@ class Run:
         self._lost = 0
         self._boot_id: Any = None
         self._generation = 0
+        self._lock = threading.Lock()
+        self._sent = False
+        self._unwanted = False  # it was interrupted before it was sent
 
     def interrupt(self) -> None:
-        """Ctrl-C on the board, from any thread; does not wait."""
-        self._exchange.tell("cancel", new_ident(), self.ident)
+        """Ctrl-C on the board, from any thread; does not wait. Before the code was sent it comes
+        right behind it.
+        """
+        with self._lock:
+            self._unwanted = not self._sent
+        if not self._unwanted:
+            self._exchange.tell("cancel", new_ident(), self.ident)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             with self._exchange:
                 self._generation = self._session.connection.generation
-                self._exchange.send(self._body)
+                self._send()
                 started = self._started()
                 yield from self._follow(started)
         except UnsupportedError as error:
             yield from self._evaluate(error)
 
     # How it goes on
+
+    def _send(self) -> None:
+        self._exchange.send(self._body)
+        with self._lock:
+            self._sent = True
+        if self._unwanted:
+            self.interrupt()
 
     def _started(self) -> Message:
         """Wait for the board's first word."""

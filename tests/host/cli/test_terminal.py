@@ -156,6 +156,13 @@ def shown_by_crash(board, terminal, image):
         yield terminal("crash", *words)
 
 
+def shown_by_repl(board, terminal, image):
+    answering(board, EVIL)
+    yield terminal("repl")
+    answering(board, f"Traceback\n {EVIL}", mqwire.error_topic)
+    yield terminal("repl")
+
+
 def shown_by_reset(board, terminal, image):
     answering(board, EVIL, mqwire.error_topic)
     yield terminal("reset")
@@ -242,6 +249,7 @@ SHOWN = {
     "config": shown_by_config,
     "crash": shown_by_crash,
     "modules": shown_by_modules,
+    "repl": shown_by_repl,
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,
     "ota": shown_by_ota,
