@@ -7,18 +7,21 @@ from ci.bench.rig import Rig
 from mqhost.link.session import Session
 
 _SETTLE_SECONDS = 60
+_UNLOAD_SECONDS = 12  # after a command, until what it had loaded is gone again
 
 
 def measure(rig: Rig) -> dict[str, Figure]:
     """heap_bytes: what `info` says (the heap in use right after a collection) on a board that has
-    settled: booted, connected, healthy, its image confirmed. The simulated board is 64-bit, so
-    that a pointer takes twice what it takes on an ESP32, and its hardware is Python, too.
+    settled: booted, connected, healthy, its image confirmed, and no command for a while. The
+    simulated board is 64-bit, so that a pointer takes twice what it takes on an ESP32, and its
+    hardware is Python, too.
     frozen_bytes: the compiled (.mpy) bytes of all frozen modules, asyncio and the simulated board's
     own ones included.
     """
     runs = 3 if rig.quick else 10
     with rig.board() as board:
         wait_settled(board.session)
+        time.sleep(_UNLOAD_SECONDS)
         samples = [board.session.request_json("info")["heap_used"] for _ in range(runs)]
     return {
         "heap_bytes": Figure(median(samples), "B", runs, aim=79_000),
