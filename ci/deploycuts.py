@@ -14,6 +14,8 @@ Power also goes a second time, while the board recovers from the first.
 """
 
 import asyncio
+import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -30,11 +32,10 @@ from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SigningKey
 from mqhost.sim.bootloader import NothingBootable
 from mqhost.sim.flash import PowerLost
-from mqwire import command_topic
-from mqwire import update as wire
+from mqwire import app, command_topic
 
 _MOST_BOOTS = 8
-_MOST_OFFERS = 4
+_MOST_OFFERS = 5
 _RESTART_SECONDS = 10  # of board time, that a reset takes at most
 _idents = itertools.count()  # of commands
 
@@ -49,12 +50,14 @@ class App:
     @classmethod
     def make(cls, desk: Desk, seq: int, content: dict[str, bytes], **changes: object) -> "App":
         """Make one for `desk`; `changes` are keys of the manifest."""
+        content = {path: content[path] for path in sorted(content, key=app.order)}
         rows = [
             [path, len(data), hashlib.sha256(data).hexdigest()] for path, data in content.items()
         ]
         record: dict[str, object] = {"format": 1, "key": desk.key.public.id, "kind": "app"}
         record |= {"name": "desk", "version": f"{seq}", "seq": seq, "committed": False}
-        record |= {"modules": {}, "files": sorted(rows)} | changes
+        record |= {"modules": {}, "files": rows} | changes
+        record["files"] = record.pop("files")  # the last one
         return cls(content, json.dumps(record, separators=(",", ":")).encode())
 
     @property
@@ -62,10 +65,10 @@ class App:
         """Its id on the board."""
         return hashlib.sha256(self.manifest).hexdigest()[:16]
 
-    def request(self, key: SigningKey, **options: object) -> bytes:
+    def request(self, key: SigningKey | None, **options: object) -> bytes:
         """Return the body of the command that offers it, signed with `key`."""
-        choices = json.dumps(options).encode()
-        return wire.pack_request(self.manifest, key.sign(self.manifest), choices)
+        signature = base64.b64encode(key.sign(self.manifest) if key else b"").decode()
+        return json.dumps({"id": self.id, "signature": signature} | options).encode()
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,13 @@ class Deploy:
         await in_time(life)
         for _ in range(_MOST_OFFERS):
             await self._ask(life)
-            if not self.app or "folder" not in self.told:
+            if not self.app or not self.told.keys() & {"folder", "manifest"}:
                 break
-            for number in self.told["missing"]:
-                path = sorted(self.app.files)[number]
-                with self.desk.files.open(f"{self.told['folder']}/{path}", "wb") as file:
-                    file.write(self.app.files[path])
+            if "manifest" in self.told:
+                put(self.desk, self.told["manifest"], self.app.manifest)
+            for number in self.told.get("missing", ()):
+                path = list(self.app.files)[number]
+                put(self.desk, f"{self.told['folder']}/{path}", self.app.files[path])
         if "window_s" in self.told:
             await asyncio.sleep(_RESTART_SECONDS)
 
@@ -112,15 +116,16 @@ class Deploy:
         command, body = "apps", json.dumps({"rollback": True} | self.options).encode()
         if self.app:
             command, body = "deploy", self.app.request(self.desk.key, **self.options)
-        start = len(life.said)
+        start, data = len(life.said), b""
         for message in split(body):
             life.tell(command_topic(PREFIX, command, ident), message)
         while True:
             reply = await life.reply(ident, start)
+            data += reply[2:]
             if reply[0] & 0x80:
-                self.told = json.loads(reply[2:])
+                self.told = json.loads(data)
                 return
-            start = len(life.said)
+            start = 1 + [payload for _, payload in life.said].index(reply)
 
 
 class Sweep:
@@ -218,6 +223,17 @@ class Sweep:
         found = files_of(self._desk, folder)
         if found != running.files:
             raise Bricked(f"its files are {sorted(found)}, not {sorted(running.files)}, or differ")
+
+
+def put(desk: Desk, path: str, data: bytes) -> None:
+    """Write a file on the board as the command `put` does: folders first, then it appears whole."""
+    files = desk.files.os()
+    for end in [place for place, letter in enumerate(path) if letter == "/" and place]:
+        with contextlib.suppress(FileExistsError):
+            files.mkdir(path[:end])
+    with desk.files.open("/.put-0", "wb") as file:
+        file.write(data)
+    files.rename("/.put-0", path)
 
 
 def files_of(desk: Desk, folder: str) -> dict[str, bytes]:

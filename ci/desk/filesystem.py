@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from littlefs import LittleFS, UserContext, lfs
@@ -77,6 +77,7 @@ class Files:
             module.__dict__[name] = self._function(name)
         module.__dict__["rmdir"] = module.__dict__["remove"]
         module.__dict__["listdir"] = lambda path: self._do(lambda fs: fs.listdir(path))
+        module.__dict__["ilistdir"] = lambda path: self._do(lambda fs: _ilistdir(fs, path))
         module.__dict__["stat"] = lambda path: self._do(lambda fs: _stat(fs, path))
         module.__dict__["statvfs"] = lambda path: self._do(_statvfs)
         return module
@@ -160,6 +161,12 @@ def _stat(filesystem: LittleFS, path: str) -> tuple[int, ...]:
     facts = lfs.stat(filesystem.fs, path)
     mode = _FOLDER if facts.type == _LFS_TYPE_DIR else _FILE
     return (mode, 0, 0, 0, 0, 0, facts.size, 0, 0, 0)
+
+
+def _ilistdir(filesystem: LittleFS, path: str) -> Iterator[tuple[str, int, int, int]]:
+    kinds = {1: _FILE, _LFS_TYPE_DIR: _FOLDER}
+    found = [(each.name, kinds[each.type], 0, each.size) for each in filesystem.scandir(path)]
+    return iter(found)
 
 
 def _statvfs(filesystem: LittleFS) -> tuple[int, ...]:

@@ -13,6 +13,13 @@ FOLDER = "/apps"  # on the board: an application's files are in FOLDER/<id>, it 
 ID_SIZE = 16  # hex digits: how the SHA-256 of the manifest's bytes begins
 MAX_WORD = 32  # characters of a name, and of a version
 MAX_PATH = 160  # bytes of UTF-8
+# The list of files comes last, without spaces, each row as "path",bytes,"SHA-256 in hex", so that a
+# board can read it row by row. Within a text of JSON none of these can stand: there a quote has a
+# backslash before it.
+FILES = b',"files":[["'
+BETWEEN = b'"],["'
+END = b'"]]}'
+MAX_BEGINNING = 4000  # bytes of a manifest before them: as much as of a configuration
 SCRIPT = "main.py"  # at an application's top it is the module `main`
 
 # States of an application, as the birth message has them.
@@ -48,6 +55,13 @@ def check_path(path):
     for character in path:
         if ord(character) < 0x20 or ord(character) == 0x7F or 0xD800 <= ord(character) < 0xE000:
             raise WireError("it has a character in it that does not show")
+
+
+def order(path):
+    """Return the key by which files are in order: what is in a folder comes one behind the other,
+    and before all other names that begin like the folder's.
+    """
+    return path.replace("/", "\x01")
 
 
 def module_files(name):

@@ -26,7 +26,7 @@ def load(store, me, settings, log):
             told[word] = record.now[word]
         told["state"] = app.TRIAL if on_trial else app.CONFIRMED
         try:
-            _apply(manifest.read(record.now["id"]), settings, on_trial and not safe)
+            _apply(record.now["id"], settings, on_trial and not safe)
         except (OSError, Refusal, ValueError) as error:
             told["state"] = app.MISSING
             log.error("the application cannot be read: %r", error)
@@ -37,12 +37,13 @@ def load(store, me, settings, log):
     me.app = told if record.now or record.failed else None
 
 
-def _apply(mine, settings, on_trial):
-    settings.app = "%s/%s" % (app.FOLDER, mine.id)
+def _apply(ident, settings, on_trial):
+    mine = manifest.Manifest(ident)
+    settings.app = "%s/%s" % (app.FOLDER, ident)
     settings.modules = merged(mine.modules, settings.modules)
     if on_trial:
         settings.app_trial = True
-        settings.app_modules = [name for name in settings.modules if mine.has_module(name)]
+        settings.app_modules = mine.own_modules(settings.modules)
 
 
 def merged(defaults, configured):

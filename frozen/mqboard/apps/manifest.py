@@ -1,4 +1,8 @@
-"""Reads an application's manifest: checks what it says, and gives it its id."""
+"""Reads an application's manifest, which is a file on the board: checks what it says.
+
+Its list of files comes last and is read row by row: a hundred of them, taken apart, would fill half
+of a board's heap.
+"""
 
 import binascii
 import hashlib
@@ -10,18 +14,29 @@ from mqboard.update.errors import Refusal
 from mqwire import WireError, app, codes
 
 _DIGITS = const(64)  # of a SHA-256
+_PIECE = const(512)
 
 
 class Manifest:
-    """What the bytes of a manifest say: `id`, `name`, `version`, `seq`, `committed`, `modules`
-    (settings by name), `files`: [path, bytes, SHA-256 as hex text] each. Raises
-    Refusal(MALFORMED) for what is not as it must be.
+    """The manifest of the application `ident`: `beginning` (bytes, without the list of files),
+    `name`, `version`, `seq`, `committed`, `modules` (settings by name).
+
+    Raises OSError when there is none, Refusal(MALFORMED) for what is not as it must be.
     """
 
-    def __init__(self, data):
-        self.id = str(binascii.hexlify(hashlib.sha256(data).digest()), "ascii")[: app.ID_SIZE]
+    def __init__(self, ident):
+        self.id = ident
+        self._path = path_of(ident)
+        data = b""
+        with open(self._path, "rb") as file:
+            while app.FILES not in data:
+                piece = file.read(_PIECE)
+                if not piece or len(data) > app.MAX_BEGINNING:
+                    raise Refusal(codes.MALFORMED, "no list of files")
+                data += piece
+        self.beginning = data[: data.find(app.FILES)]
         try:
-            fields = json.loads(str(data, "utf-8"))
+            fields = json.loads(str(self.beginning, "utf-8") + "}")
             if fields["format"] != app.FORMAT or fields["kind"] != app.KIND:
                 raise ValueError("unknown format or kind")
             self.name = _typed(fields["name"], str)
@@ -31,8 +46,6 @@ class Manifest:
             self.seq = _typed(fields["seq"], int)
             self.committed = fields["committed"] is True
             self.modules = _typed(fields["modules"], dict)
-            self.files = _typed(fields["files"], list)
-            self._check_files()
         except (WireError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             # RuntimeError: nested too deeply.
             raise Refusal(codes.MALFORMED, str(error))
@@ -42,42 +55,105 @@ class Manifest:
         names = ("id", "name", "version", "seq", "committed")
         return {name: getattr(self, name) for name in names}
 
-    def folders(self):
-        """Return the paths of all folders in it, each after the one that it is in."""
-        found = set()
-        for path, _, _ in self.files:
-            for end in range(len(path)):
-                if path[end] == "/":
-                    found.add(path[:end])
-        return sorted(found)
+    def rows(self):
+        """Yield of each file, in their order: path, bytes, SHA-256 as hex text. Raises OSError;
+        Refusal(MALFORMED) where that is not what stands there.
+        """
+        with open(self._path, "rb") as file:
+            file.seek(len(self.beginning) + len(app.FILES))
+            data = b""
+            while True:
+                stop = data.find(app.BETWEEN)
+                if stop >= 0:
+                    yield _row(data[:stop])
+                    data = data[stop + len(app.BETWEEN) :]
+                    continue
+                piece = file.read(_PIECE)
+                if not piece:
+                    break
+                data += piece
+                if len(data) > 2 * _PIECE + 4 * app.MAX_PATH:
+                    raise Refusal(codes.MALFORMED, "a row of files is too long")
+        if data[-len(app.END) :] != app.END:
+            raise Refusal(codes.MALFORMED, "the end is missing")
+        yield _row(data[: -len(app.END)])
 
-    def has_module(self, name):
-        """Return whether the module `name` is one of its own."""
-        if name in self.modules:
-            return True
-        forms = app.module_files(name)
-        return any([path in forms for path, _, _ in self.files])
+    def chosen(self, numbers):
+        """Yield number, path, bytes and SHA-256 of those files whose `numbers`, a list in order,
+        say so.
+        """
+        position = 0
+        for number, (path, size, sha256) in enumerate(self.rows()):
+            if position < len(numbers) and numbers[position] == number:
+                position += 1
+                yield number, path, size, sha256
 
-    def _check_files(self):
-        if not self.files:
-            raise ValueError("no files")
-        seen = set()
-        for path, size, sha256 in self.files:
-            app.check_path(_typed(path, str))
-            if _typed(size, int) < 0 or len(_typed(sha256, str)) != _DIGITS:
-                raise ValueError("size or sha256 of " + path)
-            if path in seen:
-                raise ValueError("twice: " + path)
-            seen.add(path)
-        for folder in self.folders():
-            if folder in seen:
-                raise ValueError("a file and a folder: " + folder)
+    def names(self, folder, names):
+        """Return which of `names` are in a folder of it, "" or one that ends in /: {name: whether
+        it is a folder}.
+        """
+        found = {}
+        for path, _, _ in self.rows():
+            if path.startswith(folder):
+                name, slash, _ = path[len(folder) :].partition("/")
+                if name in names:
+                    found[name] = bool(slash)
+        return found
+
+    def own_modules(self, names):
+        """Return those of the modules `names` that it brings."""
+        own = [name for name in names if name in self.modules]
+        for path, _, _ in self.rows():
+            for name in names:
+                if path in app.module_files(name) and name not in own:
+                    own.append(name)
+        return own
+
+    def check(self):
+        """Raise Refusal(MALFORMED) unless its list of files is as it must be."""
+        before = ""
+        try:
+            for path, size, sha256 in self.rows():
+                app.check_path(path)
+                if size < 0 or len(sha256) != _DIGITS:
+                    raise WireError("size or sha256 of " + path)
+                if before and app.order(path) <= app.order(before):
+                    raise WireError("twice, or not in order: " + path)
+                if path.startswith(before + "/"):
+                    raise WireError("a file and a folder: " + before)
+                before = path
+        except WireError as error:
+            raise Refusal(codes.MALFORMED, str(error))
 
 
-def read(ident):
-    """Return the Manifest of the application `ident`; raise OSError or Refusal if it is gone."""
-    with open("%s/%s.json" % (app.FOLDER, ident), "rb") as file:
-        return Manifest(file.read())
+def digest(ident):
+    """Return the SHA-256 of a manifest. Raises OSError when there is none."""
+    found = hashlib.sha256()
+    with open(path_of(ident), "rb") as file:
+        while True:
+            piece = file.read(_PIECE)
+            if not piece:
+                return found.digest()
+            found.update(piece)
+
+
+def id_of(digest):
+    """Return the id of the application whose manifest has that SHA-256."""
+    return str(binascii.hexlify(digest), "ascii")[: app.ID_SIZE]
+
+
+def path_of(ident):
+    """Return where the manifest of the application `ident` is."""
+    return "%s/%s.json" % (app.FOLDER, ident)
+
+
+def _row(data):
+    # Between the quotes that begin a path and end a hash.
+    try:
+        path, size, sha256 = json.loads('["' + str(data, "utf-8") + '"]')
+        return _typed(path, str), _typed(size, int), _typed(sha256, str)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise Refusal(codes.MALFORMED, "a row of files: %s" % error)
 
 
 def _typed(value, kind):

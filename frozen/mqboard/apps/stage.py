@@ -18,6 +18,9 @@ _BLOCK = const(4096)  # what the filesystem takes for a file at a time
 _SPARE = const(4)  # blocks that stay free: the filesystem itself needs some
 _FOLDER = const(0x4000)  # in the mode that os.stat gives
 _EXISTS = const(17)
+_META = const(4)  # blocks for the manifest, and what the filesystem writes about all of it
+_MOST = const(128)  # files that are asked for at a time
+_AT_ONCE = const(16)  # files, or their hashes, that are kept in memory
 
 
 class Stage:
@@ -28,70 +31,94 @@ class Stage:
     def __init__(self, manifest, breathe):
         self.manifest = manifest
         self.folder = "%s/%s" % (app.FOLDER, manifest.id)
+        self.needed = 0  # blocks of flash, see `missing`
         self._breathe = breathe
         self._view = memoryview(bytearray(_PIECE))
 
-    async def missing(self):
-        """Return the numbers of the files that are not there, or not as they must be."""
-        found = []
-        for number, (path, size, sha256) in enumerate(self.manifest.files):
+    async def missing(self, most=_MOST):
+        """Return the numbers of the files that are not there, or not as they must be, in order; at
+        most so many. `needed` then has the blocks of flash that all of them take, at most.
+        """
+        found, folder = [], None
+        self.needed = _META
+        for number, (path, size, sha256) in enumerate(self.manifest.rows()):
             if await self._digest("%s/%s" % (self.folder, path), size) != sha256:
-                found.append(number)
+                if len(found) < most:
+                    found.append(number)
+                if path.rpartition("/")[0] != folder:
+                    folder = path.rpartition("/")[0]
+                    self.needed += 2 * (1 + folder.count("/"))
+                self.needed += size // _BLOCK + 1
         return found
 
-    def blocks(self, numbers):
-        """Return how many blocks of flash these files, and all folders, take at most."""
-        sizes = [self.manifest.files[number][1] for number in numbers]
-        return sum([size // _BLOCK + 1 for size in sizes]) + 2 * len(self.manifest.folders()) + 4
-
-    def make_folders(self):
-        """Make all folders that it has. Raises OSError."""
-        paths = [self.folder]
-        paths.extend(["%s/%s" % (self.folder, folder) for folder in self.manifest.folders()])
-        for path in paths:
-            if _exists(path) and not _is_folder(path):
-                os.remove(path)
-            try:
-                os.mkdir(path)
-            except OSError as error:
-                if error.errno != _EXISTS:
-                    raise
-
-    def wanted(self, numbers, others):
-        """Return those of the files `numbers` that none of the applications `others` has."""
-        files = self.manifest.files
-        return [number for number in numbers if not _find(others, *files[number][1:])]
+    async def wanted(self, numbers, others):
+        """Return those of the files `numbers` that none of the applications `others` (manifests)
+        has.
+        """
+        found = []
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = numbers[start : start + _AT_ONCE]
+            own = await self._sources(some, others)
+            found.extend([number for number in some if number not in own])
+        return found
 
     async def copy(self, numbers, others):
         """Copy those of the files `numbers` that one of the applications `others` (manifests) has;
         return how many that were. Raises OSError.
         """
         copied = 0
-        for number in numbers:
-            path, size, sha256 = self.manifest.files[number]
-            source = _find(others, size, sha256)
-            if source and await self._digest(source, size) == sha256:
-                await self._copy(source, "%s/%s" % (self.folder, path))
-                copied += 1
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = numbers[start : start + _AT_ONCE]
+            sources = await self._sources(some, others)
+            for number, path, size, sha256 in self.manifest.chosen(some):
+                source = sources.get(number)
+                if source and await self._digest(source, size) == sha256:
+                    self._make_folders(path)
+                    await self._copy(source, "%s/%s" % (self.folder, path))
+                    copied += 1
         return copied
 
-    async def clear(self):
-        """Remove what is in the folder and not in the manifest."""
-        paths = [path for path, _, _ in self.manifest.files]
-        await self._clear("", paths, self.manifest.folders())
+    async def _sources(self, numbers, others):
+        """Return where those of the files `numbers` are that are in `others`: {number: path}."""
+        sources = {}
+        for other in others:
+            folder = "%s/%s" % (app.FOLDER, other.id)
+            wanted = {}
+            for number, _, _, sha256 in self.manifest.chosen(numbers):
+                wanted.setdefault(sha256, []).append(number)
+            for path, _, sha256 in other.rows():
+                for number in wanted.get(sha256, ()):
+                    sources[number] = "%s/%s" % (folder, path)
+                await self._breathe()
+        return sources
 
-    async def _clear(self, folder, paths, folders):
-        for name in os.listdir(self.folder + folder):
-            path = "%s/%s" % (folder, name)
-            full = self.folder + path
-            if not _is_folder(full):
-                if path[1:] not in paths:
-                    os.remove(full)
-            elif path[1:] in folders:
-                await self._clear(path, paths, folders)
-            else:
-                await remove(full)
+    async def clear(self, folder=""):
+        """Remove what is in the folder and not in the manifest."""
+        if not _exists(self.folder):
+            return
+        while await self._clear_some(folder):
+            pass
+
+    async def _clear_some(self, folder):
+        """Look through one folder; return whether something was removed, and there may be more."""
+        place = self.folder + "/" + folder
+        for some in _in_portions(place[:-1]):
+            known = self.manifest.names(folder, some)
+            for name in some:
+                if known.get(name) is not _is_folder(place + name):
+                    await remove(place + name)
+                    return True
+                if known[name]:
+                    await self.clear(folder + name + "/")
             await self._breathe()
+        return False
+
+    def _make_folders(self, path):
+        """Make the folders that the file `path` is in."""
+        path = self.folder + "/" + path
+        for end in range(len(app.FOLDER) + 1, len(path)):
+            if path[end] == "/":
+                _make_folder(path[:end])
 
     async def _copy(self, source, target):
         with open(source, "rb") as old, open(target, "wb") as new:
@@ -142,18 +169,36 @@ async def remove(path):
     if not _is_folder(path):
         os.remove(path)
         return
-    for name in os.listdir(path):
-        await remove("%s/%s" % (path, name))
+    while True:
+        some = next(_in_portions(path), None)
+        if not some:
+            break
+        for name in some:
+            await remove("%s/%s" % (path, name))
         await asyncio.sleep(0)
     os.rmdir(path)
 
 
-def _find(others, size, sha256):
-    for other in others:
-        for path, its_size, its_sha256 in other.files:
-            if its_size == size and its_sha256 == sha256:
-                return "%s/%s/%s" % (app.FOLDER, other.id, path)
-    return None
+def _in_portions(path):
+    """Yield the names in a folder, some at a time: a list of all of them may be too long."""
+    some = []
+    for entry in os.ilistdir(path):
+        some.append(entry[0])
+        if len(some) == _AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _make_folder(path):
+    if _exists(path) and not _is_folder(path):
+        os.remove(path)
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        if error.errno != _EXISTS:
+            raise
 
 
 def _is_folder(path):

@@ -6,7 +6,7 @@ is one, too:
     {"now", "before": {"id", "name", "version", "seq", "committed"} or null, "state" (mqwire.app),
      "seq": the highest that was confirmed, "failed": the one that failed last or null,
      "trace": what a module of that one died of}
-    {"id", "name", "version", "window_s"}   it restarts to try that one
+    {"id", "name", "version", "window_s", "boot_id"}   it leaves that boot to try that one
     {"refused": why, "code": mqwire.codes}
 """
 
@@ -18,11 +18,10 @@ from esp32 import NVS
 from mqboard.apps import manifest as manifests
 from mqboard.apps.record import Record
 from mqboard.apps.stage import Stage
-from mqboard.commands.deploy import check_state, leave, refusal
+from mqboard.commands.deploy import check_state, leave, refusal, trial
 from mqboard.health.bootrecord import NAMESPACE, Store
 from mqboard.update.errors import Refusal
 from mqwire import app, codes
-from mqwire.config import MAX_TRIAL_S
 
 
 async def answer(board, request):
@@ -46,7 +45,7 @@ async def answer(board, request):
         await request.reply(refusal(codes.FLASH_ERROR, "files or NVS: %s" % error))
     else:
         told = {word: entry[word] for word in ("id", "name", "version")}
-        told["window_s"] = min(board.config.confirm_s, MAX_TRIAL_S)
+        told.update(trial(board))
         try:
             await request.reply(json.dumps(told).encode())
         finally:  # it is to be tried, whether there was memory to say so or not
@@ -81,7 +80,7 @@ async def _go_back(board, record, force):
             raise Refusal(codes.TOO_OLD, below + text)
         if not force:
             raise Refusal(codes.TOO_OLD, below + "; it takes --force")
-    stage = Stage(manifests.read(entry["id"]), lambda: asyncio.sleep(0))
+    stage = Stage(manifests.Manifest(entry["id"]), lambda: asyncio.sleep(0))
     if await stage.missing():
         raise Refusal(codes.IMAGE_HASH, "its files are not as they were")
     record.switch(entry)

@@ -1,19 +1,22 @@
-"""Takes an application: says which of its files are missing or, when none is, switches to it.
+"""Takes an application: says what of it is missing or, when nothing is, switches to it.
 
-The body is laid out as an update's (mqwire.update.pack_request): the manifest, its signature, and
-options, {"dry_run", "retry_failed"}. The reply is one JSON object, in the last message; those
-before it are empty, and only say that work goes on:
+The body is a JSON object: "id", "signature" (of the manifest, in base64; nothing where none is
+wanted), "dry_run", "retry_failed". The reply is one, too, in one message or several; empty ones
+before it only say that work goes on:
 
-    {"id", "folder", "missing": [numbers of files]}   send these, then this command again
-    {"id", "window_s"}                  it is complete, and the board restarts to try it
-    {"id", "running": true}             it has that one already
+    {"id", "manifest": path}                        put the manifest there, then this command again
+    {"id", "folder", "missing": [numbers of some files]} put these, then this command again
+    {"id", "window_s", "boot_id"}   it is complete; the board leaves that boot to try it
+    {"id", "running": true}         it has that one already
     {"refused": why, "code": mqwire.codes}
 
 It runs in a task of its own: to compare files takes a while, and commands must not wait for it.
 """
 
 import asyncio
+import binascii
 import json
+import os
 
 from esp32 import NVS
 from micropython import const
@@ -22,16 +25,19 @@ from mqboard.apps import manifest as manifests
 from mqboard.apps.record import Record
 from mqboard.apps.stage import Stage, free_blocks, tidy
 from mqboard.clock import ticks_diff, ticks_ms
-from mqboard.config import replace
 from mqboard.health.bootrecord import NAMESPACE, Store
+from mqboard.router import traceback
 from mqboard.update.errors import Refusal
 from mqboard.update.offer import check_signature
-from mqwire import WireError, app, codes
+from mqwire import app, codes
 from mqwire.config import MAX_TRIAL_S
 from mqwire.flash import CONFIRMED_STATES
-from mqwire.update import unpack_request
 
 _ALIVE_MS = const(1000)  # so often it is told that work goes on
+_ALL = const(100_000)
+_PART = const(1400)  # bytes in a reply message: with its headers one TCP segment
+_LATER = (codes.BUSY, codes.UNCONFIRMED)  # it may be taken then
+_HEX = "0123456789abcdef"
 
 
 async def answer(board, request):
@@ -51,8 +57,9 @@ async def _run(board, request):
     except OSError as error:
         await request.reply(refusal(codes.FLASH_ERROR, "files or NVS: %s" % error))
     except MemoryError:
-        request.body = b""
         await request.reply(refusal(codes.NO_MEMORY, "it has not enough memory"))
+    except Exception as error:  # or else it would be started again
+        await request.error(traceback(error))
     finally:
         board.deploying = False
 
@@ -67,54 +74,76 @@ class _Deployment:
         self._board = board
         self._request = request
         self._told = ticks_ms()
+        self._record = Record(Store(NVS(NAMESPACE)))
 
     async def run(self):
-        board = self._board
-        data, options = self._read()
-        mine = manifests.Manifest(data)
-        record = Record(Store(NVS(NAMESPACE)))
-        runs = record.now and record.now["id"] == mine.id
-        if not runs:
-            self._admit(mine, record, options.get("retry_failed") is True)
-        check_state(board)
-        stage = Stage(mine, self._breathe)
-        missing = await stage.missing()
-        told = {"id": mine.id}
-        if options.get("dry_run") is True:
-            told["missing"] = stage.wanted(missing, self._others(record, mine))
-        else:
-            if missing:
-                missing = await self._fetch_own(record, stage, missing, data)
-            if missing:
-                told["folder"], told["missing"] = stage.folder, missing
-            elif runs and board.identity.app["state"] != app.MISSING:
-                told["running"] = True
-            else:
-                await self._switch(stage, data)
-                told["window_s"] = min(board.config.confirm_s, MAX_TRIAL_S)
+        ident, signature, options = self._read()
+        dry = options.get("dry_run") is True
+        if not dry:
+            check_state(self._board)
         try:
-            await self._request.reply(json.dumps(told).encode())
-        finally:  # it is to be tried, whether there was memory to say so or not
-            if "window_s" in told:
-                await leave(board)
+            told = await self._answer(ident, signature, dry, options.get("retry_failed") is True)
+        except Refusal as error:
+            if error.code not in _LATER:
+                self._forget(ident)
+            raise
+        if dry and "manifest" not in told:
+            self._forget(ident)
+        await self._reply(told)
+
+    async def _answer(self, ident, signature, dry, retry_failed):
+        """Return what the board says; when it switches it says so itself, and leaves."""
+        runs = self._record.now and self._record.now["id"] == ident
+        try:
+            digest = manifests.digest(ident)
+        except OSError:
+            digest = b""
+        if manifests.id_of(digest) != ident:  # or half of it, or somebody else's
+            return {"id": ident, "manifest": manifests.path_of(ident)}
+        mine = self._admit(ident, digest, signature)
+        if not runs:
+            self._want(mine, retry_failed)
+        stage = Stage(mine, self._breathe)
+        if dry:
+            wanted = await stage.wanted(await stage.missing(_ALL), self._others(ident))
+            return {"id": ident, "missing": wanted}
+        missing = await stage.missing()
+        if missing:
+            missing = await self._fetch_own(stage, missing)
+        if missing:
+            return {"id": ident, "folder": stage.folder, "missing": missing}
+        if runs and self._board.identity.app["state"] != app.MISSING:
+            return {"id": ident, "running": True}
+        return await self._switch(stage, digest)
 
     def _read(self):
-        """Return (the manifest's bytes, options). The signature comes first: nothing of a manifest
-        that is not genuine is read, but the name of its key.
-        """
         try:
-            data, signature, options = unpack_request(self._request.body)
-            if self._board.identity.keys:
-                check_signature(data, signature, self._board.identity.keys)
-            options = json.loads(str(options, "utf-8"))
-            if not isinstance(options, dict):
-                raise ValueError("the options are no object")
-        except (WireError, ValueError, RuntimeError) as error:
-            raise Refusal(codes.MALFORMED, str(error))
-        return data, options
+            options = json.loads(self._request.body)
+            ident = options["id"]
+            if not isinstance(ident, str) or len(ident) != app.ID_SIZE:
+                raise ValueError("the id")
+            if any([digit not in _HEX for digit in ident]):
+                raise ValueError("the id")
+            signature = binascii.a2b_base64(options.get("signature") or "")
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise Refusal(codes.MALFORMED, "the command: %s" % error)
+        return ident, signature, options
 
-    def _admit(self, mine, record, retry_failed):
+    def _admit(self, ident, digest, signature):
+        """Return the Manifest; raise Refusal. The signature comes first: of a manifest that is not
+        genuine nothing is read but the name of its key.
+        """
+        keys = self._board.identity.keys
+        if keys:
+            with open(manifests.path_of(ident), "rb") as file:
+                check_signature(file.read(64), digest, signature, keys)
+        mine = manifests.Manifest(ident)
+        mine.check()
+        return mine
+
+    def _want(self, mine, retry_failed):
         """Raise Refusal unless this application is wanted."""
+        record = self._record
         oldest = 0 if self._board.config.allow_downgrade else record.seq
         if mine.seq < oldest:
             raise Refusal(codes.TOO_OLD, "its seq is %d; this board had %d" % (mine.seq, oldest))
@@ -124,40 +153,47 @@ class _Deployment:
         if blamed and not retry_failed:
             raise Refusal(codes.FAILED_BEFORE, str(failed.get("reason")))
 
-    async def _fetch_own(self, record, stage, missing, data):
+    async def _fetch_own(self, stage, missing):
         """Copy what is on the board already; return the numbers of the files that are not."""
-        others = self._others(record, stage.manifest)
-        await self._make_room(record, stage, missing)
-        _keep_manifest(stage, data)
-        stage.make_folders()
-        copied = await stage.copy(missing, others)
-        return await stage.missing() if copied else missing
-
-    async def _switch(self, stage, data):
-        """Have the next boot try what is complete."""
         await stage.clear()
-        _keep_manifest(stage, data)  # its file may be of the time before a power cut
-        check_state(self._board)  # meanwhile much may have happened
-        Record(Store(NVS(NAMESPACE))).switch(stage.manifest.entry())
+        await self._make_room(stage)
+        others = self._others(stage.manifest.id)
+        while missing and await stage.copy(missing, others):
+            missing = await stage.missing()
+        return missing
 
-    def _others(self, record, mine):
+    async def _switch(self, stage, digest):
+        """Have the next boot try what is complete; return what to say."""
+        await stage.clear()
+        # Meanwhile much may have happened.
+        check_state(self._board)
+        if manifests.digest(stage.manifest.id) != digest or await stage.missing():
+            raise Refusal(codes.BUSY, "somebody changes its files")
+        self._record = Record(Store(NVS(NAMESPACE)))
+        self._record.switch(stage.manifest.entry())
+        told = trial(self._board)
+        told["id"] = stage.manifest.id
+        return told
+
+    def _others(self, ident):
         """Return the manifests of what is there and may have the same files."""
         found = []
-        for ident in record.ids():
-            if ident != mine.id:
+        for other in self._record.ids():
+            if other != ident:
                 try:
-                    found.append(manifests.read(ident))
+                    found.append(manifests.Manifest(other))
                 except (OSError, Refusal):  # it is gone
                     pass
         return found
 
-    async def _make_room(self, record, stage, missing):
+    async def _make_room(self, stage):
         """Remove what nobody needs; if the files do not fit then, also the application before this
         one, which has its place. Raise Refusal when that is not enough.
         """
+        record = self._record
         mine = [stage.manifest.id]
         await tidy(record.ids() + mine)
-        needed = stage.blocks(missing)
+        needed = stage.needed
         if needed > free_blocks() and record.before:
             record.before = None
             record.keep()  # before its files go
@@ -167,11 +203,29 @@ class _Deployment:
             text = "it needs %d KiB of flash, and %d KiB are free"
             raise Refusal(codes.TOO_LARGE, text % (4 * needed, 4 * max(0, free)))
 
+    def _forget(self, ident):
+        """Remove a manifest that nothing has come of."""
+        if ident not in self._record.ids():
+            try:
+                os.remove(manifests.path_of(ident))
+            except OSError:  # there is none
+                pass
+
     async def _breathe(self):
         await asyncio.sleep(0)
         if ticks_diff(ticks_ms(), self._told) > _ALIVE_MS:
             self._told = ticks_ms()
             await self._request.reply(b"", last=False)
+
+    async def _reply(self, told):
+        data = json.dumps(told).encode()
+        try:
+            for start in range(0, len(data), _PART):
+                part = data[start : start + _PART]
+                await self._request.reply(part, last=start + _PART >= len(data))
+        finally:  # it is to be tried, whether there was memory to say so or not
+            if "window_s" in told:
+                await leave(self._board)
 
 
 def check_state(board):
@@ -183,8 +237,10 @@ def check_state(board):
         raise Refusal(codes.BUSY, "an update is under way")
 
 
-def _keep_manifest(stage, data):
-    replace("%s/%s.json" % (app.FOLDER, stage.manifest.id), str(data, "utf-8"))
+def trial(board):
+    """Return what a host has to know to wait for what comes of a trial."""
+    window_s = min(board.config.confirm_s, MAX_TRIAL_S)
+    return {"window_s": window_s, "boot_id": board.identity.boot_id}
 
 
 async def leave(board):

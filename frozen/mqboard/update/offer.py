@@ -5,11 +5,12 @@ says; then whether it is for this board, and whether this board wants it.
 """
 
 import binascii
+import hashlib
 import json
 
 import mqwire
 from mqboard.update.errors import Refusal
-from mqboard.update.signature import genuine, key_id, named_key
+from mqboard.update.signature import genuine_digest, key_id, named_key
 from mqwire import names
 from mqwire import update as wire
 
@@ -49,7 +50,7 @@ def read_request(request, keys):
     try:
         data, signature, options = wire.unpack_request(request.body)
         if keys:
-            check_signature(data, signature, keys)
+            check_signature(data, hashlib.sha256(data).digest(), signature, keys)
         options = json.loads(str(options, "utf-8"))
         topic = options.get("topic")
         retry_failed = options.get("retry_failed") is True
@@ -65,16 +66,18 @@ def read_request(request, keys):
     return offer, topic
 
 
-def check_signature(data, signature, keys):
-    """Raise Refusal unless one of `keys` signed the bytes `data`, of an offer or a manifest."""
+def check_signature(beginning, digest, signature, keys):
+    """Raise Refusal unless one of `keys` signed what begins so and has that SHA-256: an offer of an
+    image, or a manifest of an application.
+    """
     if not signature:
         raise Refusal(wire.BAD_SIGNATURE, "it is not signed")
-    name = named_key(data)
+    name = named_key(beginning)
     known = [key_id(key) for key in keys]
     if name not in known:
         detail = "it names key %s; this board knows %s" % (name or "none", ", ".join(known))
         raise Refusal(wire.UNKNOWN_KEY, detail)
-    if not genuine(data, signature, keys[known.index(name)]):
+    if not genuine_digest(digest, signature, keys[known.index(name)]):
         raise Refusal(wire.BAD_SIGNATURE, "it is not that of key " + name)
 
 

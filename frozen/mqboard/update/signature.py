@@ -37,6 +37,11 @@ def named_key(offer):
 
 def genuine(offer, signature, modulus):
     """Return whether `signature` is that of the key `modulus` over the bytes `offer`."""
+    return genuine_digest(hashlib.sha256(offer).digest(), signature, modulus)
+
+
+def genuine_digest(digest, signature, modulus):
+    """Return the same over what has that SHA-256."""
     if len(signature) != wire.SIGNATURE_SIZE:
         return False
     number = int.from_bytes(signature, "big")
@@ -44,7 +49,6 @@ def genuine(offer, signature, modulus):
     if number >= key:
         return False
     found = pow(number, wire.EXPONENT, key).to_bytes(wire.SIGNATURE_SIZE, "big")
-    digest = hashlib.sha256(offer).digest()
     padding = wire.SIGNATURE_SIZE - 3 - len(_DIGEST_INFO) - len(digest)
     wanted = b"\x00\x01" + b"\xff" * padding + b"\x00" + _DIGEST_INFO + digest
     different = 0

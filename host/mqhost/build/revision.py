@@ -56,19 +56,19 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
     head = _git(root, "log", "-1", f"--abbrev={_SHORT}", "--format=%h %ct")
     if not head:
         files = (file for name in _INPUTS for file in (root / name).rglob("*.*"))
-        return Revision(version or _project_version(root), UNKNOWN, _newest(files))
+        return Revision(version or _project_version(root), UNKNOWN, newest(files))
     commit, time_text = head.split()
     when = int(time_text)
-    _check_time(root, commit, when)
+    check_time(root, commit, when)
     changed = _changed(root)
     if changed:
-        when = max(when, _newest(changed))
+        when = max(when, newest(changed))
     found = version or _describe(root, commit) + (".dirty" if changed else "")
     _check_length(found)
     return Revision(found, commit + (_CHANGED if changed else ""), when)
 
 
-def _check_time(root: Path, commit: str, when: int) -> None:
+def check_time(root: Path, commit: str, when: int) -> None:
     """Raise UsageError if the commit is of a time to come: boards that ran it would refuse all
     firmware that is made before then."""
     if when > time.time() + _DAY:
@@ -113,7 +113,7 @@ def _changed(root: Path) -> list[Path]:
     return [root / entry[3:] for entry in text.split("\0") if entry]
 
 
-def _newest(files: Iterable[Path]) -> int:
+def newest(files: Iterable[Path]) -> int:
     """Return the time of the newest of `files` in whole seconds, at most now: boards refuse what is
     older than a time to come. A deleted file tells none.
     """
@@ -123,10 +123,15 @@ def _newest(files: Iterable[Path]) -> int:
 
 def _git(root: Path, *arguments: str) -> str:
     """Return what git says about the checkout `root`; empty if there is no git, or it is none."""
-    # The project may belong to another user than the one who builds (a container, a CI job).
-    argv = ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]
     if not (root / ".git").exists():
         return ""
+    # The project may belong to another user than the one who builds (a container, a CI job).
+    return run_git(root, "-c", f"safe.directory={root}", *arguments)
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    """Return what git says in `folder`, in a checkout or below one; empty if it says nothing."""
+    argv = ["git", "-C", str(folder), *arguments]
     try:
         result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:

@@ -49,6 +49,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.crash:crash_command",
         "List the boots of a board that ended badly; show one, or clear them.",
     ),
+    "deploy": (
+        "mqhost.cli.manage.deploy:deploy_command",
+        "Bring the application in DIR to the board, and wait until it runs it or is back.",
+    ),
     "df": (
         "mqhost.cli.files.looking:df_command",
         "Say how full the board's filesystems are.",

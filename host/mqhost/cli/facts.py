@@ -8,6 +8,7 @@ from rich.console import Console
 
 import mqwire
 from mqhost.cli.printing import clean, json_text, say
+from mqhost.deploy.kept import state_text as app_text
 from mqhost.link.roster import offline_text
 from mqhost.link.session import Session
 from mqhost.manage.configuration import state_text
@@ -41,6 +42,7 @@ _FACTS = {
     "keys": "keys",
     "storage": "storage",
     "failed": "failed update",
+    "app": "application",
     "config": "configuration",
     "crashes": "crashes",
     "disabled": "disabled",
@@ -79,6 +81,8 @@ def absence(session: Session) -> str:
 def _fact(key: str, value: Any) -> str:
     if key == "failed" and isinstance(value, dict):
         value = f"{value.get('version')} ({value.get('reason')})"
+    elif key == "app":
+        value = app_text(value)
     elif key == "config" and isinstance(value, dict):
         value = state_text(value)
     elif key == "disabled":

@@ -58,7 +58,7 @@ def test_a_board_that_switches_in_two_writes_is_found_out(desk, told, monkeypatc
 def test_a_board_that_believes_what_has_arrived_is_found_out(desk, told, monkeypatch):
     def change(module):
         async def all_there(self):
-            paths = [f"{self.folder}/{path}" for path, _, _ in self.manifest.files]
+            paths = [f"{self.folder}/{path}" for path, _, _ in self.manifest.rows()]
             return [n for n, path in enumerate(paths) if not module._exists(path)]
 
         module.Stage.missing = all_there

