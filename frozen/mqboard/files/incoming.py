@@ -71,12 +71,12 @@ class Puts:
             if len(self._puts) >= _MOST:
                 return True
             put = Put(self, self._files, ident, tail)
+            if not self._running:
+                self._files.run(self.run)  # first: there may be no memory for the task
+                self._running = True
             self._puts.append(put)
             if len(self._puts) > _AT_ONCE:
                 put.fail(Fault("EBUSY", text="%d files are being put" % _AT_ONCE))
-            if not self._running:
-                self._running = True
-                self._files.run(self.run)
         put.take(sequence, last, data)
         return True
 

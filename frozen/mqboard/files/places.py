@@ -25,10 +25,24 @@ def normal(path):
             if names:
                 names.pop()
         elif name and name != ".":
-            if len(name.encode()) > MAX_FILE_NAME:
+            if _size(name) > MAX_FILE_NAME:
                 raise Fault("ENAMETOOLONG", path)
             names.append(name)
     return "/" + "/".join(names)
+
+
+def _size(name):
+    """Return how many bytes of UTF-8 `name` has; raise Fault if it is no text that has any."""
+    try:
+        data = name.encode()
+    except UnicodeError:  # CPython's, of surrogates
+        raise Fault(MALFORMED, "")
+    place = data.find(b"\xed")
+    while place >= 0:
+        if data[place + 1] >= 0xA0:  # nor are these UTF-8: nobody could read a listing with them
+            raise Fault(MALFORMED, "")
+        place = data.find(b"\xed", place + 1)
+    return len(data)
 
 
 def parent(path):

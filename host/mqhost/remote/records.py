@@ -105,7 +105,7 @@ def _records(parts: Iterator[bytes], command: str) -> Iterator[list[Any] | dict[
 def parsed(line: bytes, command: str) -> list[Any] | dict[str, Any]:
     """Return what a line says, an array or an object; BoardError for anything else."""
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise _nonsense(command, line) from error
     if not isinstance(record, (list, dict)):

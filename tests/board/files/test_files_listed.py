@@ -37,6 +37,7 @@ class PlaceTest(unittest.TestCase):
             ("/a/../../b", "/b"),
             ("a/./b/..", "/a"),
             ("...", "/..."),
+            ("/\ud7ff/\ue000", "/\ud7ff/\ue000"),
         ):
             self.assertEqual(normal(path), place)
 
@@ -45,6 +46,8 @@ class PlaceTest(unittest.TestCase):
             ("a\0b", MALFORMED),
             (None, MALFORMED),
             (7, MALFORMED),
+            ("a/\ud800", MALFORMED),
+            ("\udfffb", MALFORMED),
             ("a/" + "x" * 256, "ENAMETOOLONG"),
             ("ü" * 128, "ENAMETOOLONG"),
         ):

@@ -94,6 +94,14 @@ def test_folders_go_up_and_come_back_as_mpremote_spells_it(run, tmp_path):
     assert run("ls")[1] == "config.json\n"
 
 
+def test_a_dot_is_what_is_in_this_folder_and_a_colon_what_is_on_the_board(run, tmp_path):
+    write(tmp_path / "here/a.py", "a")
+    assert run("put", "-r", ".", ":") == (0, "1 file copied.\n", "")
+    assert run("ls", "-R")[1].splitlines() == ["config.json", "here/", "here/a.py"]
+    assert run("cp", "-r", ":", "all") == (0, "2 files copied.\n", "")
+    assert (tmp_path / "all/here/a.py").read_text() == "a"
+
+
 def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
     write(tmp_path / "large.bin", "x" * 2_000_000)
     (tmp_path / "folder").mkdir()

@@ -67,6 +67,7 @@ def put_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
       mqboard --prefix esp32/test put main.py
       mqboard --prefix esp32/test put a.py b.py :lib/
       mqboard --prefix esp32/test put -r app :
+      mqboard --prefix esp32/test put -r . :app
     """
     sources, to = list(paths), "/"
     if len(paths) > 1:
@@ -152,7 +153,9 @@ def _put(
         if not place.exists():
             raise UsageError(f"{place} is not there.")
     names = [place.resolve().name for place in places]
-    if recursive and len(places) == 1 and places[0].is_dir() and files.stat(to) is None:
+    alone = recursive and len(places) == 1 and places[0].is_dir()
+    # "." is what is in it, as for cp.
+    if alone and (Path(sources[0]) == Path() or files.stat(to) is None):
         found = [to]
     else:
         found = targets(files, names, to)
