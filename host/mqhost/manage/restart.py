@@ -81,8 +81,19 @@ def _prepare(session: Session, mode: str) -> Any:
             f"{session.prefix} has not confirmed the firmware that it runs, {_image(info)}: with a "
             "restart it would go back to the one before. Nothing was sent; try again when it has."
         )
+    tried = [what for what in ("config", "app") if _on_trial(info.get(what))]
+    if tried:
+        what = "configuration" if tried[0] == "config" else "application"
+        raise RefusedError(
+            f"{session.prefix} has not confirmed its new {what} yet: with a restart it would go "
+            "back to the one before. Nothing was sent; try again when it has."
+        )
     session.hold_to(info.get("id"))
     return info.get("boot_id")
+
+
+def _on_trial(said: Any) -> bool:
+    return isinstance(said, dict) and said.get("state") == "trial"
 
 
 def _image(status: Status) -> str:

@@ -76,7 +76,7 @@ def test_safe_mode_is_told(modules, board):
 def test_without_modules_it_says_so(modules, board):
     board.listed = []
     process = modules()
-    assert process.returncode == 0 and "names no modules" in process.stdout
+    assert process.returncode == 0 and "has no modules" in process.stdout
     assert "names none" in modules("restart", "blink").stderr
 
 

@@ -63,6 +63,16 @@ def test_firmware_on_trial_is_not_sent_away_by_a_restart(session, board):
     assert board.boots == 1
 
 
+@pytest.mark.parametrize("what", ["config", "app"])
+def test_what_is_on_trial_is_not_sent_away_either(session, board, what):
+    board.facts[what] = {"id": "a", "state": "trial"}
+    with pytest.raises(RefusedError, match="has not confirmed its new .* Nothing was sent"):
+        restart(session, AS_IS, 10)
+    board.facts[what]["state"] = "confirmed"
+    restart(session, AS_IS, 10)
+    assert board.boots == 2
+
+
 def test_a_stale_status_is_not_taken_for_the_board_that_is_back(session, board):
     """The broker may still have the status of a boot before the one that runs."""
     with session._changed:

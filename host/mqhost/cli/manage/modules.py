@@ -106,7 +106,7 @@ def _list(edge: Edge, as_json: bool) -> None:
     if as_json or modules.modules:
         show(edge.console, modules_listing(modules), as_json)
     else:
-        say(edge.console, f"The configuration of {session.prefix} names no modules.")
+        say(edge.console, f"{session.prefix} has no modules: its configuration names none.")
 
 
 def _change(edge: Edge, action: str, name: str, as_json: bool) -> None:
