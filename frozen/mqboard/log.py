@@ -72,6 +72,7 @@ class Console(io.IOBase):
         none from here on.
         """
         self._interrupted = True
+        os.dupterm(self)  # MicroPython takes it away after an error in it
         os.dupterm_notify(self)
 
     def readinto(self, data):

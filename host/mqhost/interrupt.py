@@ -1,8 +1,10 @@
-"""Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up."""
+"""Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that `with` blocks clean up; has the first
+Ctrl-C ask politely."""
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -23,3 +25,25 @@ def ended_like_ctrl_c() -> Iterator[None]:
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def first_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
+    """Have the first Ctrl-C in this block call `call()`, in a thread of its own: what it breaks in
+    on may have a lock. The next is KeyboardInterrupt, as ever. Elsewhere than in the main thread,
+    where no signal comes, this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        threading.Thread(target=call, daemon=True).start()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

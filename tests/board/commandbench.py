@@ -60,6 +60,9 @@ class Supervisor:
     def find(self, name):
         return self.tasks[name]
 
+    def forget(self, name):
+        del self.tasks[name]
+
 
 class Bench:
     """A router, its commands and their board; `sent` has what it published: (topic, payload)."""

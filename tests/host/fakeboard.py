@@ -5,6 +5,7 @@ their hashes, writes them into its slot, reads the whole back, restarts, and con
 thread does everything in the order of arrival. The attributes under "faults" make it misbehave.
 """
 
+import ast
 import base64
 import contextlib
 import functools
@@ -220,6 +221,30 @@ class FakeBoard:
             self.error(ident, traceback.format_exc())
         else:
             self.reply(ident, output.getvalue().encode())
+
+    def _do_exec(self, ident, body):
+        """Run code at once: code that awaits is no code for this board."""
+        self.evaluations += 1
+        head, _, source = body.decode().partition("\n")
+        options = json.loads(head)
+        output = io.StringIO()
+        told = {}
+        with contextlib.redirect_stdout(output):
+            try:
+                tree = ast.parse(source, options["file"])
+                last = tree.body and isinstance(tree.body[-1], ast.Expr) and tree.body.pop()
+                names = {"__name__": "__main__", "argv": options.get("argv")}
+                exec(compile(tree, options["file"], "exec"), names)
+                if last:
+                    value = eval(compile(ast.Expression(last.value), "<stdin>", "eval"), names)
+                    if value is not None and options["show"]:
+                        print(repr(value))
+            except SystemExit as left:
+                told["exit"] = left.code
+            except Exception:
+                told["error"] = traceback.format_exc()
+        for topic, payload in executed(self, ident, output.getvalue().encode(), told):
+            self._send(topic, payload)
 
     def _do_reset(self, ident, body):
         """Restart, in the mode that is asked for; "outcome" as of an update."""
@@ -439,6 +464,16 @@ class FakeBoard:
         if self.outcome == "confirmed":
             self.facts["slot_state"] = "valid"
             self.announce()
+
+
+def executed(board, ident, output, told):
+    """Yield the messages with which `board` answers an `exec`: (topic, payload)."""
+    begun = json.dumps({"boot_id": board.boot_id}).encode()
+    chunks = [output[start : start + 1400] for start in range(0, len(output), 1400)]
+    parts = [begun, *chunks, json.dumps(told).encode()]
+    for number, part in enumerate(parts):
+        header = mqwire.header(number, number == len(parts) - 1)
+        yield mqwire.reply_topic(board.prefix, ident), header + part
 
 
 def decode(number, encoding, data, base):

@@ -36,13 +36,22 @@ async def answer(board, request):
     source = str(source, "utf-8")
     request.body = b""
     job = jobs.begin(board, request, source, options.get("credit"))
+    supervisor = board.supervisor
     try:
         name = "exec %s %s" % (job.ident, job.text)
-        board.supervisor.add(name, lambda: _run(board, job, request, source, options), vital=False)
-        job.task = board.supervisor.find(name).task
+        code = _run(board, job, request, source, options)
+        supervisor.add(name, lambda: _supervised(supervisor, name, code), vital=False)
+        job.task = supervisor.find(name).task
     except MemoryError:
         jobs.end(board, job)
         raise
+
+
+async def _supervised(supervisor, name, code):
+    try:
+        await code
+    finally:
+        supervisor.forget(name)
 
 
 async def _run(board, job, request, source, options):

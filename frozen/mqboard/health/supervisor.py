@@ -114,6 +114,10 @@ class Supervisor:
                 await asyncio.sleep(_STOP_TURN_S)
         return True
 
+    def forget(self, name):
+        """Let go of a task at its end: it would keep all that it has until the next turn."""
+        self._entries.remove(self.find(name))
+
     def calm_s(self):
         """Return the seconds that all vital tasks have run; 0 while one waits for its restart."""
         since = 0

@@ -29,7 +29,7 @@ class Job:
     ended = False
     cancelled = False
     stop = False  # KeyboardInterrupt is to come out of the print that is under way
-    heard = ""  # id of the cancel command that it was told of last
+    heard = ()  # the ids of the cancel commands that it was told of
     looks = 0  # of the timer, in this step
 
     def __init__(self, jobs, request, source, credit=None):
@@ -59,12 +59,20 @@ class Job:
             if self.stop:
                 self.stop = False
         except KeyboardInterrupt:
-            self.heard = ""  # the command itself, when it is taken, ends the job
+            self.heard = self.heard[:-1]  # the command itself, when it is taken, ends the job
         self._console.capture = None
         if _core:
             asyncio.create_task = _core.create_task = self._create
             _core.run_until_complete = self._run
         jobs.catch_up()
+
+    def hear(self, ident):
+        """Take that a cancel command is meant for it; return whether that is news."""
+        if ident in self.heard:
+            return False
+        self.heard += (ident,)
+        self.cancelled = True
+        return True
 
     def wait(self, ms):
         """Take packets in the middle of a print, waiting up to `ms` for one."""

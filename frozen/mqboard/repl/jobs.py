@@ -47,10 +47,8 @@ class Jobs:
                     self._end(job, ident)
 
     def _end(self, job, ident):
-        if job.heard == ident:
+        if not job.hear(ident):
             return  # `look` was first
-        job.heard = ident
-        job.cancelled = True
         if job is self.inside:  # it takes packets itself, in the middle of a print
             job.stop = True
         elif job.task and job.began:
@@ -73,9 +71,7 @@ class Jobs:
             self.pump.peek(self._look_at)
         except (OSError, MemoryError):
             return  # the reader finds that out
-        if self._found:
-            job.heard = self._found
-            job.cancelled = True
+        if self._found and job.hear(self._found):
             self.console.interrupt()  # the last thing: it comes at the next jump
 
     def _look_at(self, topic, payload):
@@ -84,7 +80,7 @@ class Jobs:
         topic = str(topic, "utf-8")
         ident, _, tail = topic[len(self._cancel) :].partition("/")
         job = self.inside
-        if ident == job.heard:
+        if ident in job.heard:
             return
         guard = self._board.router.guard
         if guard:

@@ -5,31 +5,50 @@ import sys
 
 from micropython import const
 
-_MAX = const(1500)  # bytes, of which the end says most
-_WRAPPED = "__await__"  # the host's name of the function around code that awaits
+_MAX = const(1500)  # characters, of which the end says most
 _FRAME = '  File "'
 _OURS = tuple([_FRAME + "mqboard/" + name for name in ("repl/", "commands/e", "log.py")])
+_WRAPPED = "__await__"  # the host's name of the function around code that awaits
+
+
+class _Lines(io.IOBase):
+    """Keeps the last lines that are written to it, and the first: a recursion has very many."""
+
+    def __init__(self):
+        self.lines = []
+        self._size = 0
+        self._part = b""
+
+    def write(self, data):
+        *whole, self._part = (self._part + bytes(data)).split(b"\n")
+        for line in whole:
+            self.keep(str(line, "utf-8"))
+        return len(data)
+
+    def keep(self, line):
+        if line.startswith(_OURS):
+            return
+        self.lines.append(_moved(line) if line.startswith(_FRAME) else line)
+        self._size += len(line) + 1
+        while self._size > _MAX and len(self.lines) > 2:
+            self._size -= len(self.lines.pop(1)) + 1
+
+    def text(self):
+        self.keep(str(self._part, "utf-8"))
+        return "\n".join(self.lines).strip()
 
 
 def trace(error):
     """Return the traceback of `error` as text. Raises MemoryError."""
-    text = io.BytesIO()
-    sys.print_exception(error, text)
-    lines = []
-    size = 0
-    for line in reversed(str(text.getvalue(), "utf-8").split("\n")):
-        if not line.startswith(_OURS):
-            size += len(line) + 1
-            if size > _MAX and not line.startswith("Traceback"):
-                continue
-            lines.append(_moved(line) if line.startswith(_FRAME) else line)
-    return "\n".join(reversed(lines)).strip()
+    lines = _Lines()
+    sys.print_exception(error, lines)
+    return lines.text()
 
 
 def _moved(line):
     """Return the line of a frame in a file NAME+2 as it is in NAME: that had two lines in front."""
-    name, quote, rest = line[len(_FRAME) :].partition('"')
-    name, plus, lines = name.rpartition("+")
+    name, _, rest = line[len(_FRAME) :].partition('"')
+    name, _, lines = name.rpartition("+")
     number, comma, function = rest[len(", line ") :].partition(",")
     try:
         number = str(int(number) - int(lines))

@@ -25,6 +25,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.broker_config:broker_config_command",
         "Make a mosquitto configuration with TLS, in which each board has its own topics only.",
     ),
+    "cancel": (
+        "mqhost.cli.repl.cancel:cancel_command",
+        "End code that runs on the board, of the command with that ID or the only one; list the "
+        "rest.",
+    ),
     "cat": (
         "mqhost.cli.files.looking:cat_command",
         "Print files of the board.",
@@ -58,8 +63,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Say how full the board's filesystems are.",
     ),
     "eval": (
-        "mqhost.cli.manage.eval:eval_command",
-        "Evaluate Python CODE on the board and print the answer.",
+        "mqhost.cli.repl.code:eval_command",
+        "Run Python CODE on the board; print what it prints, and the value of a last expression.",
+    ),
+    "exec": (
+        "mqhost.cli.repl.code:exec_command",
+        "Run Python CODE on the board and print what it prints, and nothing else.",
     ),
     "get": (
         "mqhost.cli.files.carrying:get_command",
@@ -116,6 +125,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": (
         "mqhost.cli.manage.rollback:rollback_command",
         "Boot the firmware in the board's other slot again, and wait until it is confirmed.",
+    ),
+    "run": (
+        "mqhost.cli.repl.code:run_command",
+        "Run FILE, a Python file of this computer, on the board; print what it prints.",
     ),
     "sign": (
         "mqhost.cli.update.sign:sign_command",

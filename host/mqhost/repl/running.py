@@ -25,6 +25,7 @@ from mqhost.link.session import Session
 from mqhost.repl import source as sources
 from mqhost.repl.underway import under_way
 
+_COMMAND = "exec"
 CREDIT = 128 * 1024  # bytes of output that may be on their way
 _GRANT = CREDIT // 4  # so much is taken until more is granted
 _LOOK = 0.5  # seconds between two looks at how the board is
@@ -97,7 +98,7 @@ class Run:
                 f"This code is {len(self._body):,} B; {mqwire.MAX_BODY:,} B is the most that a "
                 "board takes at once. Put it on the board as a file, and import that."
             )
-        self._exchange: Exchange = session.open("exec")
+        self._exchange: Exchange = session.open(_COMMAND)
         self.ident = self._exchange.ident
         self._timeout = timeout
         self._granted = CREDIT

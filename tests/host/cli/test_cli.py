@@ -9,7 +9,7 @@ import threading
 import click
 import pytest
 from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
-from fakeboard import FakeBoard
+from fakeboard import FakeBoard, executed
 from rich.console import Console
 
 import mqwire
@@ -107,9 +107,7 @@ def test_an_argument_that_is_no_utf8_is_named(mqboard, words):
 
 
 def test_eval_prints_bytes_as_they_are(spawn, board):
-    board.answer = lambda command, ident, body: [
-        (mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + b"\xff\x00\r\n")
-    ]
+    board.answer = lambda command, ident, body: executed(board, ident, b"\xff\x00\r\n", {})
     assert spawn("eval", "x", text=False).stdout == b"\xff\x00\r\n"
 
 
@@ -247,7 +245,7 @@ def test_settings_come_from_the_environment_and_the_file(mqboard, board, tmp_pat
 def test_verbose_shows_the_traffic_on_stderr(spawn, board):
     process = spawn("-v", "eval", "1")
     assert process.stdout == "1\n"
-    assert "mqb/cmd/eval" in process.stderr
+    assert "mqb/cmd/exec" in process.stderr
 
 
 def test_output_that_nobody_reads_ends_quietly(broker, board):

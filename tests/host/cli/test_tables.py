@@ -27,6 +27,7 @@ from mqhost.cli.manage import deploy as deploy_command
 from mqhost.cli.manage import info as info_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
+from mqhost.cli.repl import cancel as cancel_command
 from mqhost.cli.tables import Listing
 from mqhost.deploy.kept import Kept
 from mqhost.errors import SilentBoardError
@@ -39,6 +40,7 @@ from mqhost.manage.crash import Crash
 from mqhost.manage.loglevels import Levels
 from mqhost.paths import ROOT
 from mqhost.remote.records import Entry, Volume
+from mqhost.repl.underway import Command
 from mqhost.update.push import UpdateResult
 
 LONG = "mqtt.pub1_window8_1k_tls_peer_ratio"
@@ -81,6 +83,10 @@ LISTINGS = {
     "answers_listing": (
         lambda: many.answers_listing([Answer(LONG, error=SilentBoardError("It is gone."))]),
         "mqboard clock",
+    ),
+    "running_listing": (
+        lambda: cancel_command.running_listing([Command(LONG, "while True: pass", 61)]),
+        "mqboard cancel",
     ),
     "values_listing": (
         lambda: config_command.values_listing({"prefix": LONG}),

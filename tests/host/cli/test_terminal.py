@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
+from fakeboard import executed
 
 import mqwire
 from mqhost.cli import simulator
@@ -66,7 +67,13 @@ def answering(board, data, topic=mqwire.reply_topic):
     """Have the board answer every command with `data`, as bytes or text."""
     data = data.encode() if isinstance(data, str) else data
     header = mqwire.SINGLE if topic is mqwire.reply_topic else b""
-    board.answer = lambda command, ident, body: [(topic(board.prefix, ident), header + data)]
+
+    def answer(command, ident, body):
+        if command == "exec" and header:
+            return executed(board, ident, data, {})
+        return [(topic(board.prefix, ident), header + data)]
+
+    board.answer = answer
 
 
 # Each command that shows what a board says, and how the board is made to say it.
@@ -79,7 +86,7 @@ def shown_by_eval(board, terminal, image):
     answering(board, f"Traceback\n {EVIL}", mqwire.error_topic)
     yield terminal("eval", "x")
     board.answer = None
-    board.silent.add("eval")
+    board.silent.add("exec")
     board.facts["state"] = EVIL  # below the state that the board announces
     board.status = lambda: board.facts
     board.announce()
@@ -212,6 +219,28 @@ def shown_by_ota(board, terminal, image):
     yield terminal(*push)
 
 
+def shown_by_exec(board, terminal, image):
+    for told in ({}, {"error": f"Traceback\n {EVIL}"}, {"exit": EVIL}):
+        board.answer = lambda command, ident, body, told=told: executed(
+            board, ident, EVIL.encode(), told
+        )
+        yield terminal("exec", "x")
+
+
+def shown_by_run(board, terminal, image):
+    answering(board, EVIL)
+    yield terminal("run", __file__)
+
+
+def shown_by_cancel(board, terminal, image):
+    running = [{"id": EVIL, "text": EVIL, "s": 5}, {"id": "b", "text": EVIL, "s": EVIL}]
+    answering(board, json.dumps({"running": running}))
+    yield terminal("cancel")
+    yield terminal("cancel", "--all")
+    yield terminal("cancel", "--list")
+    yield terminal("cancel", "--list", "--json")
+
+
 def shown_by_errors(*words):
     """Return what shows the errors that a command for files can have."""
 
@@ -240,6 +269,7 @@ def shown_by_names(*words):
 
 
 SHOWN = {
+    "cancel": shown_by_cancel,
     "cat": shown_by_names("cat", EVIL),
     "cp": shown_by_errors("cp", ":a", ":b"),
     "df": shown_by_names("df"),
@@ -253,6 +283,8 @@ SHOWN = {
     "touch": shown_by_errors("touch", "a"),
     "tree": shown_by_names("tree"),
     "eval": shown_by_eval,
+    "exec": shown_by_exec,
+    "run": shown_by_run,
     "info": shown_by_info,
     "status": shown_by_status,
     "log": shown_by_log,

@@ -1,0 +1,71 @@
+"""Defines `mqboard cancel`: end code that runs on a board."""
+
+from typing import Any
+
+import click
+
+from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.printing import say
+from mqhost.cli.tables import Listing, show
+from mqhost.errors import RefusedError, UsageError
+from mqhost.link.session import Session
+from mqhost.link.settings import command_line
+from mqhost.repl.underway import Command, cancel, under_way
+
+
+@click.command("cancel")
+@click.argument("id", required=False)
+@click.option("--all", "everything", is_flag=True, help="All code, and a transfer of firmware.")
+@click.option("--list", "only_list", is_flag=True, help="End nothing: list what runs.")
+@json_option
+@click.pass_obj
+def cancel_command(
+    edge: Edge, id: str | None, everything: bool, only_list: bool, as_json: bool
+) -> None:
+    """End code that runs on the board, of the command with that ID or the only one; list the rest.
+
+    Code that awaits is ended wherever it is, other code by KeyboardInterrupt. Either may be caught:
+    what still runs is listed, and can be told again.
+
+    \b
+    Examples:
+      mqboard --prefix esp32/test cancel --list
+      mqboard --prefix esp32/test cancel
+      mqboard --prefix esp32/test cancel --all
+    """
+    if (id is not None) + everything + only_list > 1:
+        raise UsageError("An ID, --all and --list: it can be one of them.")
+    with edge.session() as session:
+        running = under_way(session)
+        if not only_list:
+            if everything:
+                cancel(session)
+            else:
+                cancel(session, _chosen(session, running, id))
+            running = under_way(session)
+    if running or as_json:
+        show(edge.console, running_listing(running), as_json)
+    elif only_list:
+        say(edge.console, f"No code runs on {edge.settings.prefix}.")
+
+
+def _chosen(session: Session, running: list[Command], ident: str | None) -> str:
+    """Return the id of what is to be ended; RefusedError if that is not clear."""
+    found = [command.ident for command in running if ident in (None, command.ident)]
+    if len(found) == 1:
+        return found[0]
+    if ident is not None:
+        raise RefusedError(f"No command {ident!r:.70} runs on {session.prefix}.")
+    if not found:
+        raise RefusedError(f"No code runs on {session.prefix}.")
+    raise RefusedError(
+        f"More than one command runs on {session.prefix}: {', '.join(found)}. Say which, or --all: "
+        + command_line(session.prefix, f"cancel {found[0]}")
+    )
+
+
+def running_listing(running: list[Command]) -> Listing:
+    """List what runs."""
+    rows: list[Any] = [(each.ident, f"{each.seconds:,} s", each.text) for each in running]
+    record = [{"id": each.ident, "seconds": each.seconds, "text": each.text} for each in running]
+    return Listing(("id", "since", "code"), (rows,), {"running": record}, numbers={1}, prose={2})
