@@ -1,4 +1,4 @@
-"""Takes files that are put: writes their bytes in the MQTT reader, and puts each in its place.
+"""Takes one file that is put: writes its bytes in the MQTT reader, and puts it in its place.
 
     head -> what we have -> bytes, into an unfinished file -> read back and hashed -> renamed
 
@@ -8,7 +8,6 @@ is in the file's place stays as it is. The first MQBoard's tool says no size and
 puts is hashed as it comes.
 """
 
-import asyncio
 import hashlib
 import json
 import os
@@ -22,115 +21,17 @@ from mqboard.files.errors import Fault, fault_of, line
 from mqwire import SINGLE, WireError, reply_topic
 from mqwire import files as wire
 
-_AT_ONCE = const(4)  # files being put at the same time
-_MOST = const(8)  # with those that are refused
 _SYNC_EVERY = const(131_072)  # bytes after which a reset does not lose them any more
-_ABANDONED_MS = const(60_000)
 _TELL_EVERY = const(8)  # messages
 _TELL_MS = const(1_000)  # while a file is read back
 _SILENT_MS = const(3_000)  # another sender may go on with a file after so long
 _KEPT = (wire.GAP, wire.ABANDONED, wire.SUPERSEDED, wire.CANCELLED)  # what came so far is good
 
 
-class Puts:
-    """What is being put. `files` is mqboard.files.service's."""
-
-    def __init__(self, files):
-        self._files = files
-        self._puts = []
-        self._running = False
-        self._cleared = False
-        self._buffer = None
-        self.wake = asyncio.Event()
-
-    def busy(self):
-        """Return whether something is being put."""
-        return bool(self._puts)
-
-    def temporaries(self):
-        """Return the paths of the unfinished files that somebody goes on with."""
-        return [put.temporary for put in self._puts if put.temporary]
-
-    def look(self):
-        """Give up what gets no more bytes."""
-        for put in self._puts:
-            if not put.complete and put.silent_ms() > _ABANDONED_MS:
-                put.fail(Fault(wire.ABANDONED, put.path))
-
-    def cancel(self, ident):
-        """Give up the put `ident`; return whether there is one."""
-        put = self._find(ident)
-        if put and not put.complete:
-            put.fail(Fault(wire.CANCELLED, put.path))
-        return put is not None
-
-    def take(self, ident, tail, sequence, last, data):
-        """Take a message; in the MQTT reader."""
-        put = self._find(ident)
-        if not put:
-            if len(self._puts) >= _MOST:
-                return True
-            put = Put(self, self._files, ident, tail)
-            if not self._running:
-                self._files.run(self.run)  # first: there may be no memory for the task
-                self._running = True
-            self._puts.append(put)
-            if len(self._puts) > _AT_ONCE:
-                put.fail(Fault("EBUSY", text="%d files are being put" % _AT_ONCE))
-        put.take(sequence, last, data)
-        return True
-
-    def room_for(self, put, size):
-        """Find room for `size` bytes more of `put`; raise Fault."""
-        home = self._files.home(put.place)
-        busy = self.temporaries()
-        if not self._cleared:
-            self._cleared = True
-            room.clear(home, busy)
-        self._files.room(put.place).take(size, busy)
-
-    def other(self, put):
-        """Return who else puts the same file in the same place, None if nobody does."""
-        for each in self._puts:
-            if each is not put and each.temporary == put.temporary and not each.fault:
-                return each
-
-    def piece(self):
-        """Return a buffer for a piece of a file: not that of commands, which wait while they have
-        something in it.
-        """
-        self._buffer = self._buffer or self._files.new_piece()
-        return self._buffer
-
-    def _find(self, ident):
-        for put in self._puts:
-            if put.request.ident == ident:
-                return put
-
-    async def run(self):
-        """Say how far each is, and bring them to their ends; return when there are no more."""
-        while self._puts:
-            idle = True
-            for put in list(self._puts):
-                try:
-                    if await put.step():
-                        idle = False
-                except Exception as error:  # it could not even be said what came of it
-                    put.ended = True
-                    put.release(Fault("EIO", put.path))
-                    self._files.log.exception(error, "put %s", put.path)
-                if put.ended:
-                    self._puts.remove(put)
-            if idle and self._puts:
-                await self.wake.wait()
-                self.wake.clear()
-            await asyncio.sleep(0)
-        self._running = False
-        self._buffer = None
-
-
 class Put:
-    """One file. `place` is where it goes, `path` what the host calls that."""
+    """One file of `puts` (mqboard.files.puts). `place` is where it goes, `path` what the host calls
+    that.
+    """
 
     def __init__(self, puts, files, ident, tail):
         self.request = files.request("put", ident, tail)

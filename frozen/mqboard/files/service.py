@@ -38,7 +38,7 @@ class Files:
         self.log = log
         self._add = add
         self._serving = False
-        self.puts = None  # mqboard.files.incoming.Puts, while something is being put
+        self.puts = None  # mqboard.files.puts.Puts, while something is being put
         self.work = None  # the request that is being answered
         self._root = root
         self._rooms = []
@@ -106,7 +106,7 @@ class Files:
         """Take a message of a put, in the MQTT reader; True asks for a turn for others."""
         self._used = ticks_ms()
         if not self.puts:
-            from mqboard.files.incoming import Puts
+            from mqboard.files.puts import Puts
 
             self.puts = Puts(self)
         return self.puts.take(ident, tail, sequence, last, data)
