@@ -68,7 +68,8 @@ def start(
 
 
 class Run:
-    """Code that runs on a board; iterate over it once, to the end, for its output (bytes).
+    """Code that runs on a board; iterate over it once, to the end, for its output (bytes). Who
+    leaves before that has the code ended, too.
 
     `result` is there when the iteration has ended. It raises BoardError when the board refuses, has
     restarted (with the reason, as far as the board knows it), or the code did not end in its time;
@@ -125,7 +126,11 @@ class Run:
                 self._generation = self._session.connection.generation
                 self._send()
                 started = self._started()
-                yield from self._follow(started)
+                try:
+                    yield from self._follow(started)
+                except (GeneratorExit, KeyboardInterrupt):  # nobody wants to know any more
+                    self.interrupt()
+                    raise
         except UnsupportedError as error:
             yield from self._evaluate(error)
 
