@@ -22,7 +22,7 @@ NEW = "new"
 ON_TRIAL = "trial"
 GOOD = "good"
 
-_REASON_MAX = const(100)  # characters
+_REASON_MAX = const(120)  # characters; all of it must fit what the store gives
 _TRACE_MAX = const(1000)  # characters
 _WORDS = ("id", "name", "version")
 
@@ -111,7 +111,8 @@ class Record:
 
     def _go_back(self, why):
         self.failed = {word: self.now[word] for word in _WORDS}
-        self.failed["code"], self.failed["reason"] = why[0], str(why[1])[:_REASON_MAX]
+        reason = "".join([letter if letter >= " " else " " for letter in str(why[1])])
+        self.failed["code"], self.failed["reason"] = why[0], reason[:_REASON_MAX]
         self.now, self.before, self.older = self.before, self.older, None
         self.state = GOOD
 

@@ -19,6 +19,8 @@ class AppTrial:
     def trouble(self):
         """Return what keeps its modules from being well, "" if nothing does."""
         board = self._board
+        if board.config.app_modules and not board.modules:  # see mqboard.modules.begin
+            return "its modules could not be started"
         for module in self._modules():
             state = module.state()
             entry = board.supervisor.find(module.task)
@@ -32,9 +34,15 @@ class AppTrial:
         for module in self._modules():
             entry = self._board.supervisor.find(module.task)
             if entry and entry.deaths >= _DEATHS_MAX and not entry.task:
-                Record(self._store).keep_trace(module.trace)
                 return "module %s died %d times: %s" % (module.name, entry.deaths, module.error)
         return ""
+
+    def keep_trace(self):
+        """Keep the traceback of a module that does not run, for when this is given up."""
+        for module in self._modules():
+            if module.trace and module.state() != "running":
+                Record(self._store).keep_trace(module.trace)
+                return
 
     async def confirm(self):
         """Make it the one that runs from now on; remove what is not needed any more. Raises

@@ -190,6 +190,7 @@ class _Watch:
         else:
             return
         if self.app:
+            self.app.keep_trace()
             await board.restart("back to the previous application")
         await board.restart("back to the last good configuration" if trial else "rollback")
 

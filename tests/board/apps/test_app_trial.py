@@ -10,7 +10,7 @@ from modulebench import GOOD, Bench
 from mqboard.apps import trial as trials
 from mqboard.apps.record import GOOD as PROVED
 from mqboard.apps.record import NEW, ON_TRIAL, Record
-from mqboard.health.bootrecord import Store
+from mqboard.health.bootrecord import Store, Trial
 from mqboard.modules.crashes import Record as Crashes
 from mqboard.modules.runner import Modules
 from mqwire import codes
@@ -61,10 +61,21 @@ class TrialTest(unittest.TestCase):
             self.assertEqual(trial.verdict(), "")
             bench.supervisor.find(module.task).deaths = 3
             self.assertIn("module bad died 3 times: ZeroDivisionError", trial.verdict())
+            trial.keep_trace()
             trace = Record(Store(bench.nvs)).trace()
             self.assertIn("Traceback", trace)
             self.assertIn("bad.py", trace)
             self.assertIn("line 3", trace)
+
+        run(go())
+
+    def test_modules_that_could_not_be_started_at_all_are_not_well(self):
+        async def go():
+            bench, trial = on_trial({"good.py": GOOD})
+            bench.modules = None
+            self.assertIn("could not be started", trial.trouble())
+            bench.config.app_modules = ()
+            self.assertEqual(trial.trouble(), "")
 
         run(go())
 
@@ -190,10 +201,21 @@ class RecordTest(unittest.TestCase):
             record = self.record()
             record.switch(long(letter))
             record.state = PROVED
-            record.failed = dict(long("d"), code=99, reason='"' * 100)
             record.keep()
-        record.switch(long("e"))
-        self.assertEqual(self.facts()[0], ["e" * 16, "c" * 16, "b" * 16])
+        for reason in ('"' * 300, "\n" * 300, "\u00fc" * 300, "\U0001f600" * 50):
+            record.switch(long("d"))
+            record.resolve(False, "reset", self.log)
+            Trial(Store(self.nvs)).blame(codes.CRASH, reason)
+            record = self.record()
+            self.assertTrue(record.resolve(False, "reset", self.log))
+            record = self.record()
+            self.assertTrue(len(record.failed["reason"]) >= 50)
+            record.before = long("b")
+            record.switch(long("e"))
+            self.assertEqual(self.facts()[0], ["e" * 16, "c" * 16, "b" * 16])
+            record.resolve(False, "reset", self.log)
+            self.assertTrue(self.record().resolve(False, "reset", self.log))
+            record = self.record()
 
     def test_junk_is_nothing(self):
         for junk in (b"{", b"[]", b'{"now": 5}', b'{"now": {"id": "a"}, "seq": "x"}'):
