@@ -4,12 +4,14 @@ import os
 import signal
 import stat
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from conftest import BIN
 from terminal import Terminal
 from waiting import wait_until
 
+MQBOARD = Path(sys.executable).parent / "mqboard"
 ENTER, UP, LEFT, HOME, CTRL_C, CTRL_D, BACKSPACE = (
     "\n",
     "\x1b[A",
@@ -29,7 +31,7 @@ def open_prompt(tmp_path):
     environment |= {"XDG_STATE_HOME": str(tmp_path / "state"), "TERM": "xterm"}
 
     def open_one(board, *options):
-        argv = [BIN / "mqboard", "--prefix", board.prefix, "--server", board.broker.host]
+        argv = [MQBOARD, "--prefix", board.prefix, "--server", board.broker.host]
         argv += ["--port", board.broker.port, *options, "repl"]
         terminal = Terminal(argv, env=environment)
         opened.append(terminal)
@@ -352,6 +354,29 @@ def test_a_board_without_power_is_told_of_and_back_again(board, open_prompt):
     prompt.expect("\n42\n>>>")
 
 
+def test_a_board_that_loses_power_while_code_runs_is_told_of_at_once(board, open_prompt):
+    prompt = open_prompt(board)
+    prompt.type("import asyncio\n")
+    prompt.expect("\n>>>", count=2)
+    prompt.type("print('be' + 'gun'); await asyncio.sleep(1000)\n")
+    prompt.expect("\nbegun\n")
+    board.device.power_off()
+    prompt.expect(f"\n{board.prefix} is offline (connection lost).\n")
+    assert prompt.screen.count("\n>>>") == 2
+    board.device.power_on()
+    screen = prompt.expect("What was defined there is gone.\n>>>")
+    assert f"{board.prefix} has restarted while it ran this (reset cause power-on)" in screen
+
+
+def test_code_that_makes_the_watchdog_bite_is_told_so(make_board, open_prompt):
+    board = make_board(watchdog={"timeout_s": 3})
+    board.wait_online()
+    prompt = open_prompt(board)
+    prompt.type("while True: pass\n\n")
+    screen = prompt.expect("What was defined there is gone.\n>>>", timeout=60)
+    assert "because of it" in screen and "the watchdog bit" in screen
+
+
 def test_a_second_ctrl_c_gives_the_prompt_back_when_the_board_does_not_answer(board, open_prompt):
     prompt = open_prompt(board)
     prompt.type("print('be' + 'gun')\nwhile True: pass\n\n")
@@ -362,7 +387,7 @@ def test_a_second_ctrl_c_gives_the_prompt_back_when_the_board_does_not_answer(bo
         prompt.type(CTRL_C)
         prompt.expect("Ctrl-C once more gives the prompt back")
         prompt.type(CTRL_C)
-        prompt.expect("It may still run on the board: mqboard cancel")
+        prompt.expect("It may still run on the board. mqboard cancel")
         prompt.expect("\n>>>", count=3)
     finally:
         os.kill(board.device.pid, signal.SIGCONT)
@@ -380,9 +405,7 @@ def test_a_board_that_is_not_there_has_none(board):
     board.device.power_off()
     with board.session() as session:
         session.wait_status(lambda status: status.get("state") == "offline", 20)
-    terminal = Terminal(
-        [BIN / "mqboard", "--prefix", board.prefix, "--port", board.broker.port, "repl"]
-    )
+    terminal = Terminal([MQBOARD, "--prefix", board.prefix, "--port", board.broker.port, "repl"])
     with terminal:
         terminal.expect(f"{board.prefix} is offline")
         assert terminal.ended() == 4

@@ -7,8 +7,8 @@ import click
 from mqhost.cli.edge import Edge, raw_option
 from mqhost.cli.facts import absence
 from mqhost.cli.prompt.screen import Screen
-from mqhost.errors import BoardError, SilentBoardError
-from mqhost.link.session import Session
+from mqhost.cli.repl.follow import follow
+from mqhost.errors import SilentBoardError
 from mqhost.repl import start
 
 
@@ -29,27 +29,10 @@ def repl_command(context: click.Context, raw: bool) -> None:
     edge: Edge = context.obj
     with edge.session() as session:
         if not sys.stdin.isatty():
-            _run_program(session, sys.stdin.read(), Screen(edge.output(raw)))
+            follow(start(session, sys.stdin.read(), show=False), edge.output(raw))
             return
         if absent := absence(session):
             raise SilentBoardError(absent)
         from mqhost.cli.prompt.talk import Talk  # prompt_toolkit: an eighth of a second
 
         context.exit(Talk(session, Screen(edge.output(raw))).run())
-
-
-def _run_program(session: Session, source: str, screen: Screen) -> None:
-    """Run what Python would run of a pipe; BoardError with the traceback, if there is one."""
-    run = start(session, source, show=False)
-    try:
-        for part in run:
-            screen.write(part)
-    except KeyboardInterrupt:
-        run.interrupt()
-        raise
-    assert run.result is not None  # the iteration has ended
-    screen.losses(run.result)
-    if run.result.error:
-        raise BoardError(run.result.error)
-    if run.result.exit is not None:
-        raise BoardError(f"SystemExit: {run.result.exit}")

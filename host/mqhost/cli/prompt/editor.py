@@ -26,6 +26,7 @@ from mqhost.cli.printing import clean
 from mqhost.repl import typed
 from mqhost.repl.names import Names
 
+_REFRESH = 2.0  # seconds: nobody tells when the broker's connection is lost
 _PROMPT, _MORE = ">>> ", "... "
 
 
@@ -52,6 +53,7 @@ class Prompt:
             bottom_toolbar=lambda: clean(state()),
             input_processors=[TabsProcessor()],
             interrupt_exception=Cleared,
+            refresh_interval=_REFRESH,
             output=create_output(always_prefer_tty=True),
         )
 

@@ -15,6 +15,7 @@ from mqhost.paths import state_dir
 from mqhost.repl import Result, Run, start, typed
 from mqhost.repl.names import Names
 
+_RECONNECT = 2.0  # seconds
 _INTERRUPTED = "KeyboardInterrupt"
 _HINT = "The board was told to stop, and has not yet. Ctrl-C once more gives the prompt back."
 
@@ -66,7 +67,10 @@ class Talk:
 
     def _execute(self, text: str) -> None:
         """Run `text` on the board; say what went wrong."""
-        if absent := self._presence.absent():
+        session = self._session
+        connected = session.connection.wait_connected(_RECONNECT)
+        absent = self._presence.absent() if connected else str(session.silence(0))
+        if absent:
             self._screen.note(f"{absent} Nothing was sent.")
             return
         run = None
@@ -80,7 +84,9 @@ class Talk:
             assert run.result is not None  # the iteration has ended
             self._show(run.result)
         except GivenUp:
-            self._screen.note(f"It may still run on the board: mqboard cancel {run and run.ident}")
+            ident = run.ident if run else ""
+            ending = f"-- {ident}" if ident.startswith("-") else ident
+            self._screen.note(f"It may still run on the board. mqboard cancel {ending} ends it.")
         except ToolError as error:
             self._screen.note(str(error))
             if run and isinstance(error, SilentBoardError | BrokerError):

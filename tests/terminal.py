@@ -12,7 +12,6 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 
 ROWS, COLUMNS = 40, 100
 _SEQUENCE = re.compile(rb"\x1b(?:\[([?>]?)([0-9;]*)([A-Za-z])|\][^\x07]*\x07|[()].|[=>78cMDE])")
@@ -173,11 +172,3 @@ class Terminal:
         elif letter == b"n":
             row = min(self._row + 1, ROWS)
             os.write(self._file, b"\x1b[%d;%dR" % (row, self._column + 1))
-
-
-def wait_for(condition, timeout=20.0):
-    """Wait until `condition()`, of a process that tells nobody."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
