@@ -77,11 +77,12 @@ _FONTS = re.compile(r"@font-face \{\{.*?\}\}\n", re.DOTALL)
 @dataclass(frozen=True)
 class Shot:
     """A picture: its name, and the command lines that are run one after the other in it; `before`
-    is run where nobody looks."""
+    is run where nobody looks. With `typed`, pairs of a prompt and what is typed there, it moves."""
 
     name: str
     lines: tuple[str, ...]
     before: str = ""
+    typed: tuple[tuple[str, str], ...] = ()
 
 
 SHOTS = (
@@ -100,6 +101,22 @@ SHOTS = (
             f"mqboard --prefix {PUMP} put -r app :",
             f"mqboard --prefix {PUMP} ls -l :app",
             f"mqboard --prefix {PUMP} df",
+        ),
+    ),
+    Shot(
+        "repl",
+        (f"mqboard --prefix {PUMP} repl",),
+        typed=(
+            (">>>", "import asyncio\n"),
+            (">>>", "led = machine.Pin(2, machine.Pin.OUT)\n"),
+            (">>>", "for number in range(3):\n"),
+            ("...", "led.value(not led.value())\n"),
+            ("...", "print('blink', number)\n"),
+            ("...", "await asyncio.sleep(0.5)\n"),
+            ("...", "\n"),
+            (">>>", "board.config.prefix\n"),
+            (">>>", "len(seen)\n"),
+            (">>>", "\4"),
         ),
     ),
     Shot("config", (f"mqboard --prefix {PUMP} config set update.confirm_s=120 log.level=debug",)),
@@ -121,8 +138,12 @@ def write(folder: Path = IMAGES, say: Callable[[str], None] = print) -> list[Pat
     with World.open(say) as world:
         for shot in SHOTS:
             path = folder / f"{shot.name}.svg"
-            lines = world.take(shot)
-            if _write(path, lines, functools.partial(draw, lines, shot.name)):
+            recording = world.take(shot)
+            lines = recording.pictures[-1][1]
+            drawn = functools.partial(draw, lines, shot.name)
+            if shot.typed:
+                drawn = functools.partial(animate, recording.pictures, WIDTH, shot.lines[0])
+            if _write(path, lines, drawn):
                 written.append(path)
                 say(f"{path.name} is new.")
     recording = record(DEMO, ["demo"])
@@ -196,20 +217,34 @@ class World:
             world._wait(BARN, lambda status: status.get("state") == "offline")
             yield world
 
-    def take(self, shot: Shot) -> list[Text]:
-        """Run the lines of `shot`, and return what the terminal shows then."""
+    def take(self, shot: Shot) -> Recording:
+        """Run the lines of `shot`, and return what the terminal shows then, and before."""
         screen = Screen(WIDTH)
+        recording = Recording(screen)
         if shot.before:
             self._run(shot.before, Screen(WIDTH))
         for line in shot.lines:
             screen.feed(_typed(line))
-            self._run(line, screen)
-        return screen.lines
+            recording.heard(0.0)
+            self._run(line, screen, shot.typed, recording.heard)
+        return recording
 
-    def _run(self, line: str, screen: Screen) -> None:
+    def _run(
+        self,
+        line: str,
+        screen: Screen,
+        typed: Sequence[tuple[str, str]] = (),
+        heard: Callable[[float], None] = lambda when: None,
+    ) -> None:
         """Run a command line in `screen`; ToolError if it ends with an error."""
-        argv = ["sh", "-c", line]
-        code = run_in_terminal(argv, screen, environment=self._environment, cwd=self._desk)
+        code = run_in_terminal(
+            ["sh", "-c", line],
+            screen,
+            environment=self._environment,
+            cwd=self._desk,
+            typed=typed,
+            heard=heard,
+        )
         if code:
             shown = "\n".join(text.plain for text in screen.lines)
             raise ToolError(f"{line} ended with {code}:\n{shown}")
@@ -221,6 +256,8 @@ class World:
         names = {"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MQBOARD_CACHE"} & os.environ.keys()
         kept = {name: os.environ[name] for name in names}
         ours = {"PATH": programs, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        # A history of its own; and no questions to the terminal, which would have to answer.
+        ours |= {"XDG_STATE_HOME": str(self._folder / "state"), "PROMPT_TOOLKIT_NO_CPR": "1"}
         ours |= {"MQBOARD_SERVER": self._broker.host, "MQBOARD_PORT": str(self._broker.port)}
         return kept | ours
 

@@ -17,7 +17,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _TOKEN = re.compile(
 )
 # The beginning of a sequence whose rest has not come yet.
 _CUT = re.compile(r"\x1b(?:\[[\d;?]*|\][^\x07\x1b]*\x1b?)?$")
+_KEY = 0.06  # seconds from key to key
 Cell = tuple[str, Style]
 _BLANK: Cell = (" ", Style.null())
 
@@ -56,6 +58,12 @@ class Screen:
         while shown and not shown[-1].plain.strip():
             shown.pop()
         return shown
+
+    @property
+    def before_cursor(self) -> str:
+        """What stands before the cursor in its line."""
+        cells = self._lines[self._row][: self._column]
+        return "".join(character for character, _ in cells).ljust(self._column)
 
     def feed(self, data: bytes) -> None:
         """Take what a program wrote; the pieces may cut characters and sequences in two."""
@@ -131,12 +139,14 @@ def run_in_terminal(
     *,
     environment: Mapping[str, str],
     cwd: Path | None = None,
+    typed: Iterable[tuple[str, str]] = (),
     heard: Callable[[float], None] = lambda when: None,
     timeout: float = 120.0,
     rows: int = 40,
 ) -> int:
     """Run `argv` with `screen` as its terminal, and return its exit code.
 
+    `typed` are pairs: a prompt to wait for, alone in its line, and what is typed, key by key.
     `heard` is called after each piece with the seconds since the start. ToolError after `timeout`
     seconds; then the program is killed.
     """
@@ -153,24 +163,40 @@ def run_in_terminal(
         start_new_session=True,
     )
     os.close(theirs)
+    prompts, keys = deque(typed), ""
     try:
-        while data := _read(ours, began + timeout):
+        while True:
+            data = _read(ours, _KEY if keys else began + timeout - time.monotonic())
+            if data == b"":
+                break
+            if data is None:
+                if not keys:
+                    raise TimeoutError
+                os.write(ours, keys[0].encode())
+                keys = keys[1:]
+                continue
             screen.feed(data)
             heard(time.monotonic() - began)
+            if not keys and prompts and screen.before_cursor.strip() == prompts[0][0]:
+                keys = prompts.popleft()[1]
         return process.wait(max(0.1, began + timeout - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):
-        raise ToolError(f"{' '.join(argv)} did not end within {timeout:g} s.") from None
+        shown = "\n".join(line.plain for line in screen.lines)
+        raise ToolError(
+            f"{' '.join(argv)} did not end within {timeout:g} s. Its screen:\n{shown}"
+        ) from None
     finally:
         process.kill()
         process.wait()
         os.close(ours)
 
 
-def _read(terminal: int, deadline: float) -> bytes:
-    """Read what comes next; nothing when the last process has left the terminal."""
-    ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+def _read(terminal: int, seconds: float) -> bytes | None:
+    """Read what comes next: empty when the last process has left the terminal, None if nothing
+    comes for so many seconds."""
+    ready, _, _ = select.select([terminal], [], [], max(0.0, seconds))
     if not ready:
-        raise TimeoutError
+        return None
     try:
         return os.read(terminal, 65536)
     except OSError:

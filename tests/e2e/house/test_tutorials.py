@@ -38,7 +38,7 @@ def test_from_an_empty_desk_to_blinky(board, variant, tmp_path):
 
 
 def test_from_your_own_main_to_a_managed_board(make_board, tmp_path):
-    made = make_board(prefix="esp32/test", watchdog={"timeout_s": 4})  # not a minute
+    made = make_board(prefix="esp32/test", watchdog={"timeout_s": 6})  # not a minute
     made.wait_online()
     page = (ROOT / "docs" / "tutorials" / "main.md").read_text()
     # The first time, when it must not work.

@@ -67,6 +67,15 @@ def test_a_program_is_run_in_it():
     assert times == sorted(times) and times
 
 
+def test_somebody_types_in_it():
+    screen = Screen(40)
+    code = "print('Hello ' + input('Name? ')); print(input('And? ') * 2)"
+    typed = [("Name?", "Ada\n"), ("And?", "x\n")]
+    argv = [sys.executable, "-c", code]
+    assert run_in_terminal(argv, screen, environment={}, typed=typed, timeout=20) == 0
+    assert [line.plain for line in screen.lines] == ["Name? Ada", "Hello Ada", "And? x", "xx"]
+
+
 def test_one_that_does_not_end_is_ended():
     argv = [sys.executable, "-c", "while True: pass"]
     with pytest.raises(ToolError, match="did not end within 0.2 s"):
