@@ -54,18 +54,21 @@ class Console(io.IOBase):
         self._news = asyncio.Event()
 
     def write(self, data):
+        # Each way out is a `return`, which is no jump: behind the last jump inside of the `try`
+        # there is none outside of it, where a Ctrl-C would come out of here.
         try:
             if self.capture and get_ident() == self._thread:
                 self.capture(data)
-            else:
-                self._keep(bytes(data))
+                return len(data)
+            self._keep(bytes(data))
+            return len(data)
         except Exception:  # os.dupterm would drop us for good
             self.dropped += 1
+            return len(data)
         except KeyboardInterrupt:
             # So would it for this, and whoever prints would go on. So it comes once more.
             self.interrupt()
             return len(data)
-        return len(data)
 
     def interrupt(self):
         """Raise KeyboardInterrupt in the main thread, at its next jump: whoever calls this makes

@@ -213,3 +213,31 @@ def test_firmware_that_knows_no_exec_is_given_an_eval(session, monkeypatch):
     assert output == "1\n" and result.error.endswith("ZeroDivisionError: divide by zero")
     with pytest.raises(BoardError, match="await.*not supported.*mqboard ota"):
         outcome(session, "import asyncio\nawait asyncio.sleep(0)")
+
+
+ASKED_WHILE_PRINTING = """
+import micropython
+console = board.console
+write = console.capture
+
+def interrupted(data):
+    console.capture = write
+    write(data)
+    micropython.schedule(ask, None)  # by the next jump
+
+def ask(_):
+    console.interrupt()
+
+console.capture = interrupted
+try:
+    print('.')
+    while True:
+        pass
+except KeyboardInterrupt:
+    print('caught')
+"""
+
+
+def test_a_ctrl_c_that_comes_in_the_last_moment_of_a_print_is_not_lost(session):
+    output, result = outcome(session, ASKED_WHILE_PRINTING, timeout=5)
+    assert output.endswith("caught\n") and not result.error
