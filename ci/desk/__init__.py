@@ -217,6 +217,8 @@ class Life:
         desk.life = self
         self.board = startup.assemble()
         self.router = self.board.router
+        if self.board.config.modules and self.board.identity.mode == "normal":
+            self.board.modules = _Modules()
 
     async def live(self, script: Callable[["Life"], Awaitable[None]]) -> None:
         """Run the board's tasks and `script` until one ends the CPU, or `script` returns."""
@@ -318,6 +320,12 @@ class Life:
     def publish_now(self, topic: str, payload: bytes) -> None:
         """Take a message of the board's from code that cannot wait."""
         self.said.append((topic, bytes(payload)))
+
+
+class _Modules:
+    """The board's modules: none runs here."""
+
+    all = ()
 
 
 class _Link:

@@ -15,6 +15,9 @@ from mqwire import app
 
 _PIECE = const(1024)
 _BLOCK = const(4096)  # what the filesystem takes for a file at a time
+_INLINE = const(128)  # bytes of a file that stand where its name does
+_NAME = const(40)  # bytes that a name takes besides itself
+_COPIES = const(4)  # folders are pairs of blocks, and half full
 _SPARE = const(4)  # blocks that stay free: the filesystem itself needs some
 _FOLDER = const(0x4000)  # in the mode that os.stat gives
 _EXISTS = const(17)
@@ -31,24 +34,29 @@ class Stage:
     def __init__(self, manifest, breathe):
         self.manifest = manifest
         self.folder = "%s/%s" % (app.FOLDER, manifest.id)
-        self.needed = 0  # blocks of flash, see `missing`
+        self.needed = 0  # bytes of flash, see `missing`
         self._breathe = breathe
         self._view = memoryview(bytearray(_PIECE))
 
     async def missing(self, most=_MOST):
         """Return the numbers of the files that are not there, or not as they must be, in order; at
-        most so many. `needed` then has the blocks of flash that all of them take, at most.
+        most so many. `needed` then has the bytes of flash that all of them take, at most.
         """
-        found, folder = [], None
-        self.needed = _META
+        found, folder, names = [], None, 0
+        blocks = _META
         for number, (path, size, sha256) in enumerate(self.manifest.rows()):
             if await self._digest("%s/%s" % (self.folder, path), size) != sha256:
                 if len(found) < most:
                     found.append(number)
                 if path.rpartition("/")[0] != folder:
                     folder = path.rpartition("/")[0]
-                    self.needed += 2 * (1 + folder.count("/"))
-                self.needed += size // _BLOCK + 1
+                    blocks += 2 * (1 + folder.count("/"))
+                names += _NAME + len(path)
+                if size <= _INLINE:
+                    names += size
+                else:
+                    blocks += size // (_BLOCK - 8) + 1
+        self.needed = blocks * _BLOCK + names * _COPIES
         return found
 
     async def wanted(self, numbers, others):
@@ -147,10 +155,10 @@ class Stage:
         return str(binascii.hexlify(digest.digest()), "ascii")
 
 
-def free_blocks():
-    """Return how many blocks the filesystem has for files."""
+def free_bytes():
+    """Return how many bytes of flash the filesystem has for files."""
     facts = os.statvfs("/")
-    return facts[3] * facts[1] // _BLOCK - _SPARE
+    return max(0, facts[3] * facts[1] - _SPARE * _BLOCK)
 
 
 async def tidy(ids):

@@ -23,7 +23,7 @@ from micropython import const
 
 from mqboard.apps import manifest as manifests
 from mqboard.apps.record import Record
-from mqboard.apps.stage import Stage, free_blocks, tidy
+from mqboard.apps.stage import Stage, free_bytes, tidy
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.health.bootrecord import NAMESPACE, Store
 from mqboard.router import traceback
@@ -159,7 +159,10 @@ class _Deployment:
         await self._make_room(stage)
         others = self._others(stage.manifest.id)
         while missing and await stage.copy(missing, others):
+            before = stage.needed
             missing = await stage.missing()
+            if stage.needed >= before:  # flash does not take it as it is
+                break
         return missing
 
     async def _switch(self, stage, digest):
@@ -193,15 +196,14 @@ class _Deployment:
         record = self._record
         mine = [stage.manifest.id]
         await tidy(record.ids() + mine)
-        needed = stage.needed
-        if needed > free_blocks() and record.before:
+        if stage.needed > free_bytes() and record.before:
             record.before = None
             record.keep()  # before its files go
             await tidy(record.ids() + mine)
-        free = free_blocks()
-        if needed > free:
+        free = free_bytes()
+        if stage.needed > free:
             text = "it needs %d KiB of flash, and %d KiB are free"
-            raise Refusal(codes.TOO_LARGE, text % (4 * needed, 4 * max(0, free)))
+            raise Refusal(codes.TOO_LARGE, text % (stage.needed >> 10, free >> 10))
 
     def _forget(self, ident):
         """Remove a manifest that nothing has come of."""

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ci.deploycuts import App, Deploy, files_of, put
-from ci.desk import CONFIG, PREFIX, Life
+from ci.desk import CONFIG, PREFIX, Life, filesystem
 from ci.powercuts import Image, settled
 from mqhost.link.exchange import split
 from mqhost.signing.keys import SigningKey
@@ -114,6 +114,31 @@ def test_what_the_running_one_has_is_not_asked_for_again(desk):
     assert [list(newer.files)[number] for number in told["missing"]] == ["new.py"]
     again = offer(desk, newer, desk.key, dry_run=True)
     assert again == {"id": newer.id, "missing": told["missing"]}
+
+
+def test_many_files_are_asked_for_and_copied_in_portions(desk):
+    content = {f"{number}.txt": f"{number % 200}".encode() for number in range(210)}
+    first = make(desk, 1, content)
+    assert len(offer(desk, first, desk.key)["missing"]) == 128
+    assert "window_s" in deploy(desk, first)
+    second = make(desk, 2, content | {"new.txt": b"new", "0.txt": b"other"})
+    told = offer(desk, second, desk.key)
+    asked = [list(second.files)[number] for number in told["missing"]]
+    assert sorted(asked) == ["0.txt", "new.txt"]
+    told = offer(desk, second, desk.key, dry_run=True)
+    assert len(told["missing"]) == 2
+
+
+def test_what_flash_does_not_take_as_it_is_is_not_copied_for_ever(desk, monkeypatch):
+    deploy(desk, make(desk))
+    write = filesystem._write
+
+    def spoiled(files, path, data, mode):
+        write(files, path, data if "/apps/" not in path or ".json" in path else b"?", mode)
+
+    monkeypatch.setattr(filesystem, "_write", spoiled)
+    told = offer(desk, make(desk, 2), desk.key)
+    assert len(told["missing"]) >= len(FILES) - 1
 
 
 def test_dry_run_leaves_no_trace(desk):
