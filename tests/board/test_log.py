@@ -112,7 +112,9 @@ class LinesTest(LogTest):
 
     def test_ctrl_c_in_the_middle_of_a_write_breaks_in_behind_it(self):
         class Os:
+            terminals = []
             notified = []
+            dupterm = terminals.append
             dupterm_notify = notified.append
 
         def interrupted(line):
@@ -124,6 +126,7 @@ class LinesTest(LogTest):
             self.assertEqual(self.console.write(b"one\n"), 4)
         finally:
             log.os = os
+        self.assertEqual(Os.terminals, [self.console])  # it may have been taken away
         self.assertEqual(Os.notified, [self.console])
         data = bytearray(1)
         self.assertEqual((self.console.readinto(data), data), (1, b"\x03"))
