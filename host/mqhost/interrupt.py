@@ -30,12 +30,8 @@ def ended_like_ctrl_c() -> Iterator[None]:
 @contextlib.contextmanager
 def first_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
     """Have the first Ctrl-C in this block call `call()`, in a thread of its own: what it breaks in
-    on may have a lock. The next is KeyboardInterrupt, as ever. Elsewhere than in the main thread,
-    where no signal comes, this does nothing.
+    on may have a lock. The next is KeyboardInterrupt, as ever. For the main thread.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.getsignal(signal.SIGINT)
 
     def ask(number: int, frame: object) -> None:

@@ -6,7 +6,7 @@ main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mqhost.cli.printing import Output, board_output, clean_lines
+from mqhost.interrupt import first_ctrl_c
 
 if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it
     from rich.console import Console
@@ -118,6 +119,10 @@ class Edge:
             yield connection
         finally:
             connection.close()
+
+    def first_ctrl_c(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have the first Ctrl-C in this block call `call()`: see interrupt.first_ctrl_c."""
+        return first_ctrl_c(call)
 
     def output(self, raw: bool = False) -> Output:
         """Return where to write what a board prints; see printing.board_output."""

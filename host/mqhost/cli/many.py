@@ -5,11 +5,12 @@ is called once for each of them, in a thread, with an `Edge` that has the settin
 the connection they all share, and a console that keeps what is printed. Other commands refuse.
 """
 
+import _thread
 import io
 import json
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -83,14 +84,16 @@ class ForMany(click.Command):
                 f"{settings.where}. mqboard boards lists those that have."
             )
 
+        calls = _Calls()
+
         def ask(prefix: str) -> _Said:
-            one = _OneOfMany(edge, settings.for_one(prefix), connection)
+            one = _OneOfMany(edge, settings.for_one(prefix), connection, calls)
             context = click.Context(self, obj=one)
             context.params = dict(params)
             super(ForMany, self).invoke(context)
             return one.said
 
-        with _waiting() as progress:
+        with _waiting() as progress, edge.first_ctrl_c(calls.make):
             return ask_all(boards, ask, progress=progress)
 
 
@@ -137,10 +140,34 @@ class _Said:
             return self.text
 
 
+class _Calls:
+    """What the first Ctrl-C is to call for each board; where there is nothing, it is the last."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, Callable[[], None]] = {}
+
+    @contextmanager
+    def noted(self, call: Callable[[], None]) -> Iterator[None]:
+        self._calls[id(call)] = call
+        try:
+            yield
+        finally:
+            del self._calls[id(call)]
+
+    def make(self) -> None:
+        calls = list(self._calls.values())
+        for call in calls:
+            call()
+        if not calls:
+            _thread.interrupt_main()
+
+
 class _OneOfMany(Edge):
     """The edge of one board among many."""
 
-    def __init__(self, edge: Edge, settings: Settings, connection: Connection) -> None:
+    def __init__(
+        self, edge: Edge, settings: Settings, connection: Connection, calls: _Calls
+    ) -> None:
         super().__init__({}, verbose=False)
         self.debug = edge.debug
         self.settings = settings
@@ -149,9 +176,13 @@ class _OneOfMany(Edge):
         self.said = _Said(kept)
         self._connection = connection
         self._edge = edge
+        self._calls = calls
 
     def session(self) -> Session:
         return Session(self.settings, debug=self.debug, connection=self._connection)
+
+    def first_ctrl_c(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        return self._calls.noted(call)
 
     def output(self, raw: bool = False) -> Output:
         return self.said.output

@@ -6,6 +6,7 @@ Nobody waits for a board that is offline, nor for one that is slow: so many are 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -52,7 +53,8 @@ def ask_all(
     threads; return the answers in the order of `boards`. Who is offline has an answer, too.
     `progress` is told "ask", and how many have answered of those who are asked.
 
-    What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then.
+    What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then. A
+    KeyboardInterrupt of `ask` is raised when those that have been asked are done.
     """
     answers: dict[str, Answer[T] | None]
     answers = {prefix: _absent(prefix, board) for prefix, board in boards.items()}
@@ -68,22 +70,44 @@ def ask_all(
                 prefix = todo.get_nowait()
             except queue.Empty:
                 return
-            done.put(_asked(prefix, ask))
+            answer = _asked(prefix, ask)
+            done.put(answer)
+            if isinstance(answer, KeyboardInterrupt):
+                return
 
     for _ in range(min(at_once, len(asked))):
         threading.Thread(target=work, daemon=True).start()
-    for count in range(len(asked)):
-        progress("ask", count, len(asked))
+    interrupt: KeyboardInterrupt | None = None
+    left = len(asked)
+    while left:
+        progress("ask", len(asked) - left, len(asked))
         answer = done.get()
-        if isinstance(answer, BaseException):
+        left -= 1
+        if isinstance(answer, KeyboardInterrupt):
+            interrupt = answer
+            left -= _emptied(todo)
+        elif isinstance(answer, BaseException):
             raise answer
-        answers[answer.prefix] = answer
+        else:
+            answers[answer.prefix] = answer
+    if interrupt:
+        raise interrupt
     return [answer for answer in answers.values() if answer]
 
 
 def worst(answers: Iterable[Answer[T]]) -> int:
     """Return the exit code for all of them: the highest."""
     return max((answer.error.exit_code for answer in answers if answer.error), default=0)
+
+
+def _emptied(todo: "queue.SimpleQueue[str]") -> int:
+    """Take all out of `todo`; return how many that were."""
+    count = 0
+    with suppress(queue.Empty):
+        while True:
+            todo.get_nowait()
+            count += 1
+    return count
 
 
 def _asked(prefix: str, ask: Callable[[str], T]) -> Answer[T] | BaseException:

@@ -124,7 +124,8 @@ class Settings:
         if self.many:
             raise UsageError(
                 f"{' and '.join(self.many)} can be many boards, and this command is for one at a "
-                "time: name it with --prefix, or --to. On many work eval, and what only looks."
+                "time: name it with --prefix, or --to. On many works what only looks, and eval, exec "
+                "and run."
             )
         if not self.prefix:
             raise UsageError(

@@ -2,11 +2,13 @@
 
 import json
 import re
+import signal
 
 import pytest
 from waiting import wait_until
 
 from mqhost.link.session import Session
+from mqhost.repl.underway import under_way
 from mqhost.sim.broker import Broker, free_port
 
 
@@ -59,11 +61,46 @@ def test_a_change_is_refused(farm):
     assert "config.json" in farm[0].mqboard("ls")[1]
 
 
+@pytest.mark.parametrize("code", ["import asyncio; await asyncio.sleep(99)", "while True: pass"])
+def test_ctrl_c_ends_the_code_on_all_of_them(farm, code):
+    process = farm[0].command("-v", "--prefix", "farm/+", "eval", code)
+    try:
+        begun = set()
+        while len(begun) < 2:
+            line = process.stderr.readline()
+            assert line, "it has ended"
+            if "boot_id" in line and "/mqb/reply/out/" in line:
+                begun.add(line.split()[2])
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, "Exception" in err) == (130, False), err
+    finally:
+        process.kill()
+    for board in farm[:2]:
+        with board.session() as session:
+            assert not under_way(session)
+
+
+def test_what_each_has_printed_is_json_by_prefix(farm):
+    out = farm[0].mqboard(
+        "--prefix",
+        "farm/+",
+        "eval",
+        "print('a')\n1/0 if 'south' in open('/config.json').read() else 7",
+        "--json",
+    )[1]
+    record = json.loads(out)
+    assert record["farm/north"] == {"output": "a\n7\n"}
+    assert record["farm/south"]["exit_code"] == 1
+    assert record["farm/south"]["error"].endswith("ZeroDivisionError: divide by zero")
+
+
 def test_a_board_is_managed_over_websockets(farm, broker):
     board = farm[0]
     settings = board.settings(port=broker.websockets, path="/mqtt")
     with Session(settings) as session:
-        assert session.request("eval", b"'y' * 9000").data == b"'" + b"y" * 9000 + b"'"
+        code = b"for _ in range(9): print('y' * 999)"
+        assert session.request("eval", code).data == (b"y" * 999 + b"\n") * 9
         broker.restart()
         wait_until(lambda: session.connection.generation > 1, 30)
         assert session.request("eval", b"45+876", timeout=30).data == b"921"

@@ -80,3 +80,16 @@ def test_the_worst_exit_code_counts():
     assert worst(answers) == 4
     assert worst([*answers, Answer("d", error=RefusedError(""))]) == 5
     assert worst([Answer("a", 1)]) == 0
+
+
+def test_an_interrupt_waits_for_those_who_are_asked_and_asks_nobody_else():
+    asked, both = [], threading.Barrier(2)
+
+    def ask(prefix):
+        asked.append(prefix)
+        both.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_all({name: board(name) for name in "abcdef"}, ask, at_once=2)
+    assert sorted(asked) == ["a", "b"]

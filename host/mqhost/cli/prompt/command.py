@@ -29,7 +29,7 @@ def repl_command(context: click.Context, raw: bool) -> None:
     edge: Edge = context.obj
     with edge.session() as session:
         if not sys.stdin.isatty():
-            follow(start(session, sys.stdin.read(), show=False), edge.output(raw))
+            follow(edge, start(session, sys.stdin.read(), show=False), edge.output(raw))
             return
         if absent := absence(session):
             raise SilentBoardError(absent)

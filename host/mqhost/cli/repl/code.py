@@ -1,13 +1,15 @@
 """Defines `mqboard eval`, `exec` and `run`: Python code that runs on the board."""
 
+from io import BytesIO
 from pathlib import Path
 
 import click
 
-from mqhost.cli.edge import Edge, raw_option
+from mqhost.cli.edge import Edge, json_option, raw_option
 from mqhost.cli.many import ForMany
+from mqhost.cli.printing import json_text, say
 from mqhost.cli.repl.follow import follow
-from mqhost.repl.running import start
+from mqhost.repl.running import Run, start
 from mqhost.repl.source import STDIN, read_file
 
 _timeout_option = click.option(
@@ -19,8 +21,9 @@ _timeout_option = click.option(
 @click.argument("code")
 @_timeout_option
 @raw_option
+@json_option
 @click.pass_obj
-def eval_command(edge: Edge, code: str, timeout: float | None, raw: bool) -> None:
+def eval_command(edge: Edge, code: str, timeout: float | None, raw: bool, as_json: bool) -> None:
     """Run Python CODE on the board; print what it prints, and the value of a last expression.
 
     CODE - reads it from standard input. `await` works. The names that it defines stay until the
@@ -31,18 +34,21 @@ def eval_command(edge: Edge, code: str, timeout: float | None, raw: bool) -> Non
       mqboard --prefix esp32/test eval '45+876'
       mqboard --prefix esp32/test eval 'import gc; gc.mem_free()'
       mqboard --prefix esp32/test eval - < report.py
+      mqboard --prefix 'farm/+' eval 'board.version' --json
     """
     source = edge.text_argument(code)
     with edge.session() as session:
-        follow(start(session, source, timeout=timeout), edge.output(raw), whole_lines=True)
+        run = start(session, source, timeout=timeout)
+        _print(edge, run, raw, as_json)
 
 
 @click.command("exec", cls=ForMany)
 @click.argument("code")
 @_timeout_option
 @raw_option
+@json_option
 @click.pass_obj
-def exec_command(edge: Edge, code: str, timeout: float | None, raw: bool) -> None:
+def exec_command(edge: Edge, code: str, timeout: float | None, raw: bool, as_json: bool) -> None:
     """Run Python CODE on the board and print what it prints, and nothing else.
 
     All else is as with eval.
@@ -55,7 +61,7 @@ def exec_command(edge: Edge, code: str, timeout: float | None, raw: bool) -> Non
     source = edge.text_argument(code)
     with edge.session() as session:
         run = start(session, source, show=False, timeout=timeout)
-        follow(run, edge.output(raw), whole_lines=True)
+        _print(edge, run, raw, as_json)
 
 
 @click.command("run", cls=ForMany, context_settings={"allow_interspersed_args": False})
@@ -86,4 +92,14 @@ def run_command(
     argv = [name, *arguments]
     with edge.session() as session:
         run = start(session, source, show=False, file=name, argv=argv, timeout=timeout)
-        follow(run, edge.output(raw))
+        follow(edge, run, edge.output(raw))
+
+
+def _print(edge: Edge, run: Run, raw: bool, as_json: bool) -> None:
+    """Print what `run` prints: as it comes, or as JSON when it has ended."""
+    if not as_json:
+        follow(edge, run, edge.output(raw), whole_lines=True)
+        return
+    output = BytesIO()
+    follow(edge, run, output)
+    say(edge.console, json_text({"output": output.getvalue().decode("utf-8", "replace")}))

@@ -2,14 +2,13 @@
 
 import threading
 
-from mqhost.cli.edge import to_stderr
+from mqhost.cli.edge import Edge, to_stderr
 from mqhost.cli.printing import Output
 from mqhost.errors import BoardError
-from mqhost.interrupt import first_ctrl_c
 from mqhost.repl.running import Result, Run
 
 
-def follow(run: Run, output: Output, *, whole_lines: bool = False) -> None:
+def follow(edge: Edge, run: Run, output: Output, *, whole_lines: bool = False) -> None:
     """Write to `output` what `run` gives, to its end, with `whole_lines` with a newline there.
 
     The first Ctrl-C ends the code on the board; when that has ended, or at the second Ctrl-C, this
@@ -24,7 +23,7 @@ def follow(run: Run, output: Output, *, whole_lines: bool = False) -> None:
 
     ending = b"\n"
     try:
-        with first_ctrl_c(interrupt):
+        with edge.first_ctrl_c(interrupt):
             for part in run:
                 output.write(part)
                 output.flush()
