@@ -124,8 +124,8 @@ class Settings:
         if self.many:
             raise UsageError(
                 f"{' and '.join(self.many)} can be many boards, and this command is for one at a "
-                "time: name it with --prefix, or --to. On many works what only looks, and eval, exec "
-                "and run."
+                "time: name it with --prefix, or --to. On many works what only looks, and eval, "
+                "exec and run."
             )
         if not self.prefix:
             raise UsageError(
