@@ -62,6 +62,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.looking:df_command",
         "Say how full the board's filesystems are.",
     ),
+    "edit": (
+        "mqhost.cli.files.editing:edit_command",
+        "Edit a file of the board with VISUAL or EDITOR, and put it back if it was changed.",
+    ),
     "eval": (
         "mqhost.cli.repl.code:eval_command",
         "Run Python CODE on the board; print what it prints, and the value of a last expression.",
@@ -137,6 +141,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": (
         "mqhost.cli.manage.info:status_command",
         "Print what the broker remembers of the board; exit code 4 if it is offline.",
+    ),
+    "sync": (
+        "mqhost.cli.files.syncing:sync_command",
+        "Make the board's folder REMOTE like FOLDER: only what differs goes over.",
     ),
     "touch": (
         "mqhost.cli.files.changing:touch_command",

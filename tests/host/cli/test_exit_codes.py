@@ -25,6 +25,7 @@ ARGUMENTS = {
     "mv": [":a", ":b"],
     "log": ["--levels"],  # without it, it follows for ever
     "ota": ["--image", "APP"],
+    "sync": ["FOLDER"],
 }
 # (command, situation): the code, where it is not that of all others.
 SPECIAL = {
@@ -58,7 +59,7 @@ def arguments(words, command, folder):
             for parameter in command.params
             if isinstance(parameter, click.Argument) and parameter.required
         ]
-    files = {"FILE": folder / "config.json", "APP": folder / "app.bin"}
+    files = {"FILE": folder / "config.json", "APP": folder / "app.bin", "FOLDER": folder}
     return [str(files.get(one, one)) for one in given]
 
 
