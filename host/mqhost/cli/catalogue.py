@@ -82,6 +82,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.info:info_command",
         "Ask the board for its version, image, slot, memory and uptime.",
     ),
+    "install": (
+        "mqhost.cli.files.installing:install_command",
+        "Install packages of micropython-lib on the board, and what they need.",
+    ),
     "log": (
         "mqhost.cli.manage.log:log_command",
         "Follow the board's log until Ctrl-C; with PATTERN the logs of all boards that match.",
