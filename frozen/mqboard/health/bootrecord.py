@@ -26,12 +26,16 @@ class Store:
 
     def get(self, key, most=_USUAL_MAX):
         """Return the text kept under `key`, of at most that many bytes, or None."""
-        buffer = bytearray(most)
-        try:
-            size = self._nvs.get_blob(key, buffer)
-            return str(memoryview(buffer)[:size], "utf-8")
-        except (OSError, ValueError):  # there is none; or it is no text
-            return None
+        for room in (min(most, _USUAL_MAX), most):  # a heap in pieces may have none that large
+            buffer = bytearray(room)
+            try:
+                size = self._nvs.get_blob(key, buffer)
+                return str(memoryview(buffer)[:size], "utf-8")
+            except OSError:  # there is none, or it is longer
+                pass
+            except ValueError:  # it is no text
+                break
+        return None
 
     def set(self, key, text):
         """Keep `text`, over resets and power cuts. Raises OSError when it does not fit."""

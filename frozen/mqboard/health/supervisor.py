@@ -80,6 +80,10 @@ class Supervisor:
         A vital task is one that never returns. Its deaths count against the board's health, and
         to return or to be cancelled is a death for it. A user's module is not vital.
         """
+        for entry in list(self._entries):
+            # Those that come many times a second would be many until our next turn.
+            if not (entry.vital or entry.stopped) and entry.task and _returned(entry.task):
+                self._entries.remove(entry)
         entry = _Entry(name, start, self.seconds)
         if not vital:
             entry.vital = False
@@ -309,6 +313,15 @@ class Supervisor:
             if entry.task is task:
                 return
         self._log.exception(error, "a task that nobody waits for died")
+
+
+def _returned(task):
+    """Return whether a task has ended, and of no exception: without waiting for it."""
+    if not task.done():
+        return False
+    if hasattr(task, "data"):  # MicroPython's
+        return isinstance(task.data, StopIteration)
+    return not task.cancelled() and not task.exception()
 
 
 def _stop_for_memory(entry, pause):

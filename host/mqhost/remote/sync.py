@@ -67,9 +67,7 @@ def plan_sync(
     here cannot be read, or is in the way of something else there and may not be removed.
     """
     remote = _absolute(remote)
-    folders, sources = local_tree(folder)
-    folders = [path for path in folders if not _ignored(path)]
-    sources = {path: place for path, place in sources.items() if not _ignored(path)}
+    folders, sources = wanted_tree(folder)
     there = files.stat(remote)
     if there and not there.is_folder:
         raise UsageError(f"{shown(remote)} is a file on the board, not a folder.")
@@ -89,6 +87,13 @@ def plan_sync(
             remove.append(entry)
     unchanged = len(sources) - len(differs.changed)
     return Plan(remote, differs.changed, differs.folders, remove, first, unchanged)
+
+
+def wanted_tree(folder: Path) -> tuple[list[str], dict[str, Path]]:
+    """Return what trees.local_tree does, without what is ignored."""
+    folders, sources = local_tree(folder)
+    wanted = {path: place for path, place in sources.items() if not _ignored(path)}
+    return [path for path in folders if not _ignored(path)], wanted
 
 
 def carry_out(files: BoardFiles, plan: Plan, *, progress: Progress = silent) -> None:

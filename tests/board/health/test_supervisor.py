@@ -183,6 +183,30 @@ class LateTest(unittest.TestCase):
         run(go())
 
 
+class ShortTasksTest(unittest.TestCase):
+    def test_what_has_returned_is_forgotten_by_the_next_one_that_begins(self):
+        async def go():
+            supervisor = make()
+            ended = []
+
+            async def short():
+                ended.append(1)
+
+            async def fails():
+                ended.append(1)
+                raise ValueError
+
+            supervisor.add("fails", fails, vital=False)
+            for count in range(2, 7):
+                supervisor.add("short", short, vital=False)
+                await until(lambda count=count: len(ended) == count)
+                await asyncio.sleep(0)
+            names = [entry.name for entry in supervisor._entries]
+            self.assertEqual(names, ["fails", "short"])
+
+        run(go())
+
+
 class FullHeapTest(unittest.TestCase):
     def test_a_start_that_has_no_memory_is_tried_again(self):
         async def go():

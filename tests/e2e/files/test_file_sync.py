@@ -96,6 +96,20 @@ def test_a_folder_is_not_made_like_a_file(run, app):
     assert code == 2
 
 
+def test_files_are_compiled_on_the_way_and_no_source_hides_them(run, app):
+    assert run("sync", app, ":app")[0] == 0
+    told = done(run("sync", app, ":app", "--mpy", "--json"))
+    assert sorted(told["put"]) == ["/app/lib/a.mpy", "/app/lib/b.mpy"]
+    assert sorted(told["removed"]) == ["/app/lib/a.py", "/app/lib/b.py"]
+    assert on_board(run, ":app") == ["empty/", "lib/", "lib/a.mpy", "lib/b.mpy", "main.py"]
+    code, out, _ = run("eval", "__import__('app.lib.b').lib.b.b")
+    assert (code, out) == (0, "2\n")
+    assert done(run("sync", app, ":app", "--mpy", "--json"))["unchanged"] == 3
+    write(app / "lib/a.py", "a = (")
+    code, _, err = run("sync", app, ":app", "--mpy")
+    assert code == 2 and "lib/a.py is no Python" in err
+
+
 def test_an_empty_folder_and_a_deep_one(run, app, tmp_path):
     (tmp_path / "none").mkdir()
     assert run("sync", tmp_path / "none", ":a/b/c")[0] == 0

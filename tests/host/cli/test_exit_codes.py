@@ -23,6 +23,7 @@ ARGUMENTS = {
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
     "mv": [":a", ":b"],
+    "install": ["x", "--index", "FOLDER"],
     "log": ["--levels"],  # without it, it follows for ever
     "ota": ["--image", "APP"],
     "sync": ["FOLDER"],

@@ -268,6 +268,16 @@ def shown_by_names(*words):
     return shown
 
 
+def shown_by_install(board, terminal, image):
+    answering(board, EVIL)
+    yield terminal("install", "a", "--index", ".")
+    folder = Path("package/py/a")
+    folder.mkdir(parents=True)
+    for record in ({"version": EVIL}, {"deps": [[EVIL, EVIL]]}, {"urls": [[EVIL, EVIL]]}, EVIL):
+        (folder / "latest.json").write_text(json.dumps(record))
+        yield terminal("install", "a", "--index", ".")
+
+
 SHOWN = {
     "cancel": shown_by_cancel,
     "cat": shown_by_names("cat", EVIL),
@@ -275,6 +285,7 @@ SHOWN = {
     "df": shown_by_names("df"),
     "edit": shown_by_errors("edit", ":a"),
     "get": shown_by_names("get", ":a"),
+    "install": shown_by_install,
     "ls": shown_by_names("ls", "-l", "--sha"),
     "mkdir": shown_by_errors("mkdir", "a"),
     "mv": shown_by_errors("mv", "a", "b"),

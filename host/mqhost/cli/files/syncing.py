@@ -1,6 +1,8 @@
 """Defines the command that makes a folder on a board like one of this machine: sync."""
 
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,20 @@ import click
 from mqhost.cli.edge import Edge
 from mqhost.cli.files.places import board_path, progress_bar
 from mqhost.cli.printing import clean, json_text, say
-from mqhost.deploy.compile import compiled_folder
+from mqhost.deploy.compile import compiled_files
+from mqhost.errors import UsageError
 from mqhost.link.session import Session
 from mqhost.manage import configuration
 from mqhost.remote.board_files import BoardFiles
-from mqhost.remote.sync import Plan, carry_out, plan_sync
-from mqhost.remote.trees import join
+from mqhost.remote.sync import Plan, carry_out, plan_sync, wanted_tree
+from mqhost.remote.trees import join, reader
 
 # The keys of the configuration that name files.
 _FILES = ("ca", "cert", "key")
 
 
 @click.command("sync")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("remote", default="/", metavar="[REMOTE]")
 @click.option("--delete", is_flag=True, help="Remove what is on the board and not here.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
@@ -44,7 +47,9 @@ def sync_command(
       mqboard --prefix esp32/test sync app :app --delete --dry-run
       mqboard --prefix esp32/test sync lib :lib --mpy
     """
-    compiling = compiled_folder(folder) if mpy else nullcontext(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder.")
+    compiling = _compiled(folder) if mpy else nullcontext(folder)
     with compiling as source, edge.session() as session:
         files = BoardFiles(session)
         kept = _needed(session) if delete else []
@@ -60,6 +65,19 @@ def sync_command(
     for path in plan.put:
         say(edge.console, f"put    {clean(join(plan.remote, path))}")
     say(edge.console, _summary(plan, dry_run))
+
+
+@contextmanager
+def _compiled(folder: Path) -> Iterator[Path]:
+    """Give a folder like `folder`, with .mpy files in place of .py files."""
+    folders, sources = wanted_tree(folder)
+    files = compiled_files({path: reader(place)() for path, place in sources.items()}, folder)
+    with tempfile.TemporaryDirectory() as name:
+        for path in folders:
+            Path(name, path).mkdir(parents=True)
+        for path, data in files.items():
+            Path(name, path).write_bytes(data)
+        yield Path(name)
 
 
 def record(plan: Plan) -> dict[str, Any]:
