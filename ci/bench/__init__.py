@@ -26,6 +26,7 @@ from mqhost.paths import BUILD
 GROUPS = (
     "build",
     "eval",
+    "repl",
     "cli",
     "idle",
     "boot",

@@ -3,6 +3,7 @@
     micropython probe.py PORT count TOPIC BYTES    takes BYTES bytes of packets, unseen
     micropython probe.py PORT decode TOPIC BYTES   and inflates and hashes the blocks in them
     micropython probe.py PORT echo TOPIC REPLY     sends each packet's payload back on REPLY
+    micropython probe.py PORT send TOPIC BYTES     prints BYTES bytes into messages, below TOPIC
 
 It prints "ready" when it is subscribed. `count` and `decode` then print when they were done, in
 nanoseconds since 1970. `echo` goes on until it is killed; it expects one short packet at a time.
@@ -20,6 +21,8 @@ from deflate import RAW, DeflateIO
 _PACKET = 5120  # more than any packet with blocks
 _BLOCK = 4096
 _WINDOW_BITS = 12
+_MESSAGE = 1400  # what `send` sends, and
+_WINDOW = 45  # so many of them for each answer
 
 
 def connect(port, topic):
@@ -85,11 +88,38 @@ def echo(stream, reply):
         stream.write(answer + reply + payload)
 
 
+def send(stream, topic, left):
+    """Print `left` bytes in lines of 80 into messages below `topic`, on which a short packet comes
+    for each `_WINDOW` of them; two windows may be on their way.
+    """
+    topic = topic.encode() + b"/sent"
+    size = 2 + len(topic) + _MESSAGE
+    head = struct.pack(">BBBH", 0x30, size & 127 | 128, size >> 7, len(topic)) + topic
+    line = "x" * 79
+    buffer = io.BytesIO(2 * _MESSAGE)
+    sent = 0
+    while left > 0:
+        print(line, file=buffer)
+        left -= 80
+        if buffer.tell() >= _MESSAGE:
+            data = buffer.getvalue()
+            stream.write(head + data[:_MESSAGE])
+            rest = data[_MESSAGE : buffer.tell()]
+            buffer.seek(0)
+            buffer.write(rest)
+            sent += 1
+            if sent % _WINDOW == 0 and sent > _WINDOW:
+                stream.read(stream.read(2)[1])
+
+
 def main(port, kind, topic, argument):
     """Do what the module's docstring says."""
     stream = connect(int(port), topic)
     if kind == "echo":
         echo(stream, argument.encode())
+    elif kind == "send":
+        send(stream, topic, int(argument))
+        stream.read()  # until we are killed
     else:
         (count if kind == "count" else decode)(stream, int(argument))
         print(time.time_ns())
