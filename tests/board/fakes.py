@@ -199,6 +199,9 @@ class FakeStream:
             self._news.clear()
             await self._news.wait()
 
+    def wait_readable_now(self, timeout_ms):
+        return bool(self.incoming or self.eof)
+
     def wait_writable_now(self, timeout_ms):
         self.drain()
         return True
