@@ -248,7 +248,6 @@ class GuardTest(unittest.TestCase):
 
         run(go())
 
-
     def test_a_message_that_is_only_looked_at_is_judged_and_not_noted(self):
         bench = Guarded()
         sender = Sender(bench)

@@ -56,9 +56,11 @@ class FakeBoard:
         self.block_messages = 0  # received since the start
         self.writes = []  # block numbers in the order of writing
         self.evaluations = 0
+        self.granted = []  # (id, bytes) of every credit for the output of code
         self.options = {}  # of the last update request
         # Faults.
         self.silent = set()  # commands that get no answer
+        self.unknown_commands = set()  # of firmware that is older
         self.on_block = None  # called with (number of the message, payload); returns payloads
         self.answer = None  # called with (command, body): replaces the answer by [(topic, bytes)]
         self.refuse = None  # update code to answer an offer with
@@ -176,6 +178,9 @@ class FakeBoard:
         if parsed is None:
             return
         command, ident, self.tail = parsed
+        if command == "credit":
+            self.granted.append((ident, int(payload[2:])))
+            return
         if ident in self._recent and self._recent[ident] is not None:
             self._send(*self._recent[ident])
             return
@@ -195,7 +200,7 @@ class FakeBoard:
                 self._send(*reply)
             return
         handler = getattr(self, "_do_" + command, None)
-        if handler:
+        if handler and command not in self.unknown_commands:
             handler(ident, bytes(body))
         else:
             self.error(ident, f"Command '{command}' not supported")
