@@ -7,6 +7,7 @@ import asyncio
 
 from micropython import const
 
+from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.files import room
 from mqboard.files.errors import Fault
 from mqboard.files.incoming import Put
@@ -15,6 +16,7 @@ from mqwire import files as wire
 _AT_ONCE = const(4)  # files being put at the same time
 _MOST = const(8)  # with those that are refused
 _ABANDONED_MS = const(60_000)
+_TURN_MS = const(20)  # of writing, after which others have a turn
 
 
 class Puts:
@@ -26,6 +28,7 @@ class Puts:
         self._running = False
         self._cleared = False
         self._buffer = None
+        self._turned = ticks_ms()
         self.wake = asyncio.Event()
 
     def busy(self):
@@ -63,6 +66,10 @@ class Puts:
             if len(self._puts) > _AT_ONCE:
                 put.fail(Fault("EBUSY", text="%d files are being put" % _AT_ONCE))
         put.take(sequence, last, data)
+        now = ticks_ms()
+        if ticks_diff(now, self._turned) < _TURN_MS:
+            return False
+        self._turned = now
         return True
 
     def room_for(self, put, size):

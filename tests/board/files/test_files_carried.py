@@ -128,10 +128,24 @@ class PutTest(unittest.TestCase):
             bench = Bench()
             for data in (b"", b"small", pattern(4000)):
                 ident = bench.ident()
-                self.assertTrue(bench.tell("put", bench.head("f", data) + data, ident))
+                bench.tell("put", bench.head("f", data) + data, ident)
                 await bench.wait(ident)
                 self.assertEqual(len(bench.replies(ident)), 1)
                 self.assertEqual(bench.read("f"), data)
+
+        run(go())
+
+    def test_who_writes_for_long_gives_others_a_turn(self):
+        async def go():
+            bench = Bench()
+            data = pattern(9000)
+            bench.tell("put", bench.head("f", data), "abcdefgh", 0, False)
+            bench.files.puts._turned -= 1000
+            self.assertTrue(bench.tell("put", data[:4500], "abcdefgh", 1, False))
+            bench.files.puts._turned += 100_000
+            self.assertFalse(bench.tell("put", data[4500:], "abcdefgh", 2))
+            await bench.wait("abcdefgh")
+            self.assertEqual(bench.read("f"), data)
 
         run(go())
 
