@@ -1,18 +1,22 @@
 """Installs the built wheel into an empty environment, as pipx does, and manages a board from there.
 
 Nothing of the checkout is in sight: an empty folder, no PYTHONPATH, only what the wheel names as
-its own dependencies. The packages come from the index that made .venv, or from pip's cache.
+its own dependencies.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from mqhost.cli.main import cli
-from mqhost.paths import ROOT
+from mqhost.paths import ROOT, cache_dir
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
 # What only builds and cables need.
@@ -23,8 +27,27 @@ print([main(line.split()) for line in sys.argv[1:]])"""
 
 def run(*argv, **options):
     return subprocess.run(
-        [str(word) for word in argv], capture_output=True, text=True, timeout=60, **options
+        [str(word) for word in argv], capture_output=True, text=True, timeout=180, **options
     )
+
+
+def wheelhouse():
+    """Return a folder with the wheels that the build and the dependencies need, and no others.
+
+    It is kept in the cache: asking the index for each of them takes half a minute on some days.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    key = hashlib.sha256("\n".join([sys.version, *sorted(wanted)]).encode()).hexdigest()[:16]
+    folder = cache_dir() / "test-wheels" / key
+    if not folder.is_dir():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.parent.mkdir(parents=True)
+        new = Path(tempfile.mkdtemp(dir=folder.parent))
+        made = run(*PIP, "wheel", "--wheel-dir", new, *wanted)
+        assert made.returncode == 0, made.stderr
+        new.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +61,12 @@ def environment(tmp_path_factory):
     for name in ("host", "frozen"):
         ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    built = run(*PIP, "wheel", "--no-deps", "--wheel-dir", folder, source)
+    found = ("--no-index", "--find-links", wheelhouse())
+    built = run(*PIP, "wheel", "--no-deps", *found, "--wheel-dir", folder, source)
     assert built.returncode == 0, built.stderr
     (wheel,) = folder.glob("mqboard-*.whl")
     assert run(sys.executable, "-m", "venv", "--without-pip", folder / "venv").returncode == 0
-    installed = run(*PIP, "--python", folder / "venv", "install", wheel)
+    installed = run(*PIP, "--python", folder / "venv", "install", *found, wheel)
     assert installed.returncode == 0, installed.stderr
     return folder / "venv" / "bin"
 
