@@ -123,14 +123,14 @@ class Settings:
         """Return the prefix; UsageError saying where to give one if there is none, or are many."""
         if self.many:
             raise UsageError(
-                f"{' and '.join(self.many)} can be many boards, and this command is for one at a "
+                f"{', '.join(self.many)} can be many boards, and this command is for one at a "
                 "time: name it with --prefix, or --to. On many works what only looks, and eval, "
                 "exec and run."
             )
         if not self.prefix:
             raise UsageError(
                 "Which board? Give its topic prefix: --prefix esp32/test, MQBOARD_PREFIX, or "
-                f'prefix = "esp32/test" in {FILE}.'
+                f'prefix = "esp32/test" in {FILE}. mqboard boards lists those that there are.'
             )
         return self.prefix
 

@@ -117,7 +117,7 @@ def test_two_boards_from_one_source_are_refused(resolve):
 def test_a_group_has_boards_and_patterns(resolve):
     found = resolve(FARM, {"group": "field"})
     assert found.many == ("farm/pump", "farm/+/valve") and found.server == "farm.example"
-    with pytest.raises(UsageError, match="farm/pump and farm/\\+/valve can be many boards"):
+    with pytest.raises(UsageError, match="farm/pump, farm/\\+/valve can be many boards"):
         found.need_prefix()
 
 
