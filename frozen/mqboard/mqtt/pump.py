@@ -71,6 +71,21 @@ class Pump:
         finally:
             self.busy = False
 
+    def connected(self):
+        """Return whether there is a connection."""
+        return self._client.connected
+
+    async def drain(self):
+        """Wait until all is written that waits for it, or the connection is lost."""
+        client = self._client
+        try:
+            if client.writer.busy:
+                await client.writer.wait_turn()
+            else:
+                await client.writer.flush()
+        except OSError as error:
+            client._lose(error)
+
     def at_rest(self):
         """Return whether a packet could be written now: others are not in the middle of one."""
         client = self._client

@@ -31,6 +31,7 @@ class Job:
     stop = False  # KeyboardInterrupt is to come out of the print that is under way
     heard = ()  # the ids of the cancel commands that it was told of
     looks = 0  # of the timer, in this step
+    _flushing = False  # a task waits for the socket
 
     def __init__(self, jobs, request, source, credit=None):
         self.ident = request.ident
@@ -104,7 +105,7 @@ class Job:
                 self.task.cancel()  # the loop would not survive it
                 raise asyncio.CancelledError
             if not self.ended:
-                self.output.flush()
+                self._flush()
             try:
                 yield wanted
                 error = None
@@ -119,6 +120,27 @@ class Job:
             return send(None) if error is None else throw(error)
         finally:
             self.leave()
+
+    def _flush(self):
+        """Send what there is without waiting for the socket; soon, when that is busy."""
+        output, pump = self.output, self._jobs.pump
+        if not pump.connected():
+            output.flush()  # which drops it
+            return
+        if output.used and not output.short() and pump.at_rest():
+            try:
+                output.flush_by(pump.publish)
+            except OSError:  # the reader finds that out
+                return
+        if not self._flushing and not pump.at_rest():
+            self._flushing = True
+            asyncio.create_task(self._flush_later())
+
+    async def _flush_later(self):
+        await self._jobs.pump.drain()
+        self._flushing = False
+        if not self.ended:
+            self._flush()
 
     @coroutine
     def _pace(self):

@@ -118,6 +118,24 @@ class PumpTest(unittest.TestCase):
 
         run(go())
 
+    def test_what_the_socket_does_not_take_at_once_is_written_later(self):
+        async def go():
+            peer = await connected()
+            before = len(peer.stream.sent)
+            peer.stream.room = 100
+            peer.pump.publish("t", b"x" * 1400)
+            self.assertFalse(peer.pump.at_rest())
+            draining = asyncio.create_task(peer.pump.drain())
+            second = asyncio.create_task(peer.pump.drain())
+            await asyncio.sleep(0)
+            peer.stream.drain()
+            await draining
+            await second
+            self.assertTrue(peer.pump.at_rest())
+            self.assertEqual(bytes(peer.stream.sent[before:]), publish(b"t", b"x" * 1400))
+
+        run(go())
+
     def test_a_connection_that_breaks_is_given_up(self):
         async def go():
             peer = await connected()
@@ -126,6 +144,7 @@ class PumpTest(unittest.TestCase):
             self.assertFalse(peer.client.connected)
             peer.pump.take(0)
             peer.pump.peek(None)
+            await peer.pump.drain()
             self.assertFalse(peer.pump.at_rest())
 
         run(go())
