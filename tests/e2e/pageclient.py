@@ -193,10 +193,11 @@ class PageClient:
             raise Refused(end)
         return [entry for entry in found if isinstance(entry, list)], end
 
-    def put(self, path, data, stop_after=None):
+    def put(self, path, data, stop_after=None, parents=False):
         """Put a file; `stop_after`: so many messages, then this client is gone."""
         digest = hashlib.sha256(data).hexdigest()
         head = {"path": path, "size": len(data), "sha256": digest, "resume": True}
+        head |= {"parents": True} if parents else {}
         head = json.dumps(head | {"token": self.token})
         head = struct.pack(">H", len(head)) + head.encode()
         with self._command("put", None) as replies:
@@ -240,6 +241,38 @@ class PageClient:
                     else:
                         assert struct.unpack(">IIB", rest)[0] == size
         return bytes(got)
+
+    # Applications
+
+    def deploy(self, name, version, files, modules, key="", sign=lambda manifest: b""):
+        """Bring an application to the board, and wait until it is confirmed; returns what the
+        status says of it. `key` is the name of the key that `sign` signs with."""
+        paths = sorted(files, key=lambda path: path.encode().replace(b"/", b"\0"))
+        rows = [[path, len(files[path]), hashlib.sha256(files[path]).hexdigest()] for path in paths]
+        record = {"format": 1, "key": key, "kind": "app", "name": name, "version": version}
+        record |= {"seq": int(time.time()), "committed": False, "modules": modules, "files": rows}
+        manifest = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+        ident = hashlib.sha256(manifest).hexdigest()[:16]
+        signature = base64.b64encode(sign(manifest)).decode()
+        wanted = json.dumps({"id": ident, "signature": signature}).encode()
+        while True:
+            said = json.loads(self.ask("deploy", wanted, timeout=30.0))
+            if "refused" in said:
+                raise Refused(said)
+            if "manifest" in said:
+                self.put(said["manifest"], manifest, parents=True)
+            for number in said.get("missing", ()):
+                self.put(f"{said['folder']}/{paths[number]}", files[paths[number]], parents=True)
+            if "running" in said or "window_s" in said:
+                break
+        deadline = time.monotonic() + said.get("window_s", 0) + 10
+        while True:
+            status = self._status.get(timeout=max(0.1, deadline - time.monotonic())) or {}
+            app = status.get("app", {})
+            if app.get("id") == ident and app["state"] == "confirmed":
+                return app
+            if app.get("failed", {}).get("id") == ident:
+                raise Refused(app["failed"])
 
     # Code
 

@@ -1,5 +1,6 @@
 """Tests that docs/protocol.md tells enough: a client that was written from it alone does it all."""
 
+import json
 import random
 import re
 
@@ -8,6 +9,7 @@ from hostclient import HostClient
 from pageclient import PageClient, Refused
 
 from mqhost.paths import ROOT
+from mqhost.signing.keys import find_signing_key
 
 CODE = "for number in range(300): print('number', number)\nnumber"
 
@@ -97,6 +99,21 @@ def test_code_with_credit(client):
 def parts_of(built):
     names = ("app.bin", "image.json", "image.sig")
     return [(built.folder / name).read_bytes() for name in names]
+
+
+def test_an_application_and_one_that_fails(client):
+    key = find_signing_key()
+    app = {"light.py": b"import lib.rules\n\nasync def start(board, settings):\n    print('on')\n"}
+    app |= {"lib/rules.py": b"LIMIT = 1\n", "lib-table.csv": b"1,2\n" * 3000}
+    named = {"modules": {"light": {}}, "key": key.public.id, "sign": key.sign}
+    told = client.deploy("page", "1.0", app, **named)
+    assert (told["name"], told["version"]) == ("page", "1.0")
+    with pytest.raises(Refused, match="sign"):
+        client.deploy("page", "1.2", app, {"light": {}})
+    app["lib/rules.py"] = b"LIMIT = 1 / 0\n"
+    with pytest.raises(Refused, match="ZeroDivisionError"):
+        client.deploy("page", "1.1", app, **named)
+    assert json.loads(client.ask("apps", b"{}"))["now"]["version"] == "1.0"
 
 
 def test_an_update_with_lost_messages_and_one_of_differences(board, variant):
