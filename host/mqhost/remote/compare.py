@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mqhost.remote.board_files import BoardFiles
-from mqhost.remote.faults import FileError
 from mqhost.remote.records import Entry
-from mqhost.remote.trees import local_tree, reader
+from mqhost.remote.trees import reader
 
 
 @dataclass(frozen=True)
@@ -26,21 +24,6 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.folders or self.surplus)
-
-
-def compare(files: BoardFiles, folder: Path, remote: str) -> Difference:
-    """Compare `folder` with the board's folder `remote`, which need not be there.
-
-    The board hashes what it has. UsageError when something here cannot be read.
-    """
-    folders, sources = local_tree(folder)
-    try:
-        found = files.ls(remote, recursive=True, sha=True)
-    except FileError as error:
-        if error.reason != "ENOENT":
-            raise
-        found = []
-    return difference(folders, sources, found)
 
 
 def difference(folders: list[str], sources: Mapping[str, Path], found: list[Entry]) -> Difference:

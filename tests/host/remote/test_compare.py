@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqhost.remote.compare import Difference, compare, difference
-from mqhost.remote.faults import FileError
+from mqhost.remote.compare import Difference, difference
 from mqhost.remote.records import Entry
 from mqhost.remote.trees import local_tree
 
@@ -64,20 +63,6 @@ def test_what_is_of_another_kind_has_to_go_first(folder):
 def test_a_file_whose_hash_the_board_cannot_tell_differs(folder):
     found = [Entry("a.py", 1, 5, None), *SAME[1:]]
     assert set(told(folder, found).changed) == {"a.py"}
-
-
-class Board:
-    def __init__(self, reason):
-        self.reason = reason
-
-    def ls(self, path, recursive, sha):
-        raise FileError("no", self.reason, path)
-
-
-def test_a_folder_that_is_not_there_yet_lacks_everything(folder):
-    assert set(compare(Board("ENOENT"), folder, "/x").changed) == {"a.py", "lib/b.py"}
-    with pytest.raises(FileError):
-        compare(Board("EIO"), folder, "/x")
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c/d", "c/e/f"]), st.binary(max_size=2)))
