@@ -40,6 +40,12 @@ def test_boards_answer_side_by_side(farm):
     assert re.search(r"farm/gone +offline \(.+\)", out)
 
 
+def test_the_example_of_the_documents_works(farm, firmware):
+    _, out, _ = farm[0].mqboard("--prefix", "farm/+", "eval", "board.identity.version", "--json")
+    record = json.loads(out)
+    assert record["farm/north"] == record["farm/south"] == {"output": f"{firmware.version!r}\n"}
+
+
 def test_only_those_who_are_there_are_a_success(farm):
     (_, out, _), *_ = [farm[0].mqboard("--prefix", "farm/#", "info", "--json")]
     record = json.loads(out)

@@ -34,7 +34,7 @@ def eval_command(edge: Edge, code: str, timeout: float | None, raw: bool, as_jso
       mqboard --prefix esp32/test eval '45+876'
       mqboard --prefix esp32/test eval 'import gc; gc.mem_free()'
       mqboard --prefix esp32/test eval - < report.py
-      mqboard --prefix 'farm/+' eval 'board.version' --json
+      mqboard --prefix 'farm/+' eval 'board.identity.version' --json
     """
     source = edge.text_argument(code)
     with edge.session() as session:
