@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mqhost.errors import ToolError
 from mqhost.link.session import Session
-from mqhost.repl.completion import Completion, complete
+from mqhost.repl.completion import Completion, complete, modules
 
 Found = Callable[[list[str]], None]
 
@@ -20,12 +20,14 @@ class Names:
         self._session = session
         self._lock = threading.Lock()
         self._known: dict[str, Completion] = {}  # by the text that was asked for
+        self._modules: list[str] | None = None
         self._age = 0  # how many times it was all forgotten
 
     def forget(self) -> None:
         """Forget everything that the board has told."""
         with self._lock:
             self._known.clear()
+            self._modules = None
             self._age += 1
 
     def known(self, text: str) -> list[str] | None:
@@ -39,15 +41,16 @@ class Names:
                     return [name for name in told.names if name.startswith(word)]
         return None
 
-    def ask(self, text: str, found: Found) -> None:
+    def ask(self, text: str, found: Found, of_modules: bool = False) -> None:
         """Call `found` with what can stand for the last word of `text`, in another thread if the
-        board has to be asked. Nothing, if it does not tell.
+        board has to be asked. Nothing, if it does not tell. `of_modules`: that can be imported.
         """
-        names = self.known(text)
+        names = self._known_modules(text) if of_modules else self.known(text)
         if names is not None:
             found(names)
             return
-        threading.Thread(target=self._look_up, args=(text, found), daemon=True).start()
+        look_up = self._list_modules if of_modules else self._look_up
+        threading.Thread(target=look_up, args=(text, found), daemon=True).start()
 
     def _look_up(self, text: str, found: Found) -> None:
         age = self._age
@@ -60,3 +63,25 @@ class Names:
             if age == self._age:
                 self._known[text] = told
         found(told.names)
+
+    def _known_modules(self, text: str) -> list[str] | None:
+        path, dot, word = text.rpartition(".")
+        with self._lock:
+            if self._modules is None:
+                return None
+            package = path + dot
+            inside = [name[len(package) :] for name in self._modules if name.startswith(package)]
+        names = {name.partition(".")[0] for name in inside if name.startswith(word)}
+        return sorted(name for name in names if word or not name.startswith("_"))
+
+    def _list_modules(self, text: str, found: Found) -> None:
+        age = self._age
+        try:
+            told = modules(self._session)
+        except ToolError:
+            told = []
+        with self._lock:
+            self._modules = told
+        found(self._known_modules(text) or [])
+        if age != self._age or not told:
+            self.forget()

@@ -16,6 +16,8 @@ _COMPOUND = re.compile(r"(@|(if|while|for|try|with|def|class|async|match)\b)")
 _LEAVES = re.compile(r"\s*(return|raise|break|continue|pass)\b")
 _LEAVING = re.compile(r"(?:(?:sys\.)?exit|quit)\s*(?:\(\s*([0-9]{0,3})\s*\))?")
 _DOTTED = re.compile(r"(?:[^\W\d]\w*\.)*(?:[^\W\d]\w*)?$")
+_IMPORT = re.compile(r"\s*(?:import\s+(?:[\w.]+(?:\s+as\s+\w+)?\s*,\s*)*|from\s+)([\w.]*)")
+_FROM = re.compile(r"\s*from\s+([\w.]+)\s+import\s+(?:.*,\s*)?(\w*)")
 _NO_NAME_BEFORE = (".", ")", "]", "}", '"', "'")
 
 
@@ -93,11 +95,19 @@ def exit_code(text: str) -> int | None:
 def dotted_word(line: str) -> str:
     """Return the dotted names at the end of `line` that can be completed, "" if there are none.
 
-    `a.b(c).d` is none: nothing is called to complete it.
+    `a.b(c).d` is none: nothing is called to complete it. In `from a import b` it is `a.b`.
     """
+    if imported := _FROM.fullmatch(line):
+        return f"{imported[1]}.{imported[2]}"
     found = _DOTTED.search(line)
     word = found[0] if found else ""
     before = line[: len(line) - len(word)]
     if not word or before.endswith(_NO_NAME_BEFORE) or before[-1:].isalnum():
         return ""
     return word
+
+
+def module_word(line: str) -> str | None:
+    """Return the beginning of a module's name at the end of `line`, which imports it; else None."""
+    found = _IMPORT.fullmatch(line)
+    return found[1] if found else None

@@ -108,6 +108,16 @@ def test_tab_completes_what_there_is_on_the_board(prompt):
     prompt.expect("\n>>> later_made", count=2)
 
 
+def test_tab_completes_modules_where_they_are_imported(prompt):
+    prompt.type("import deflat\t")
+    prompt.expect("\n>>> import deflate")
+    prompt.type(", asyncio.eve\t")
+    prompt.expect("\n>>> import deflate, asyncio.event")
+    prompt.type(CTRL_C)
+    prompt.type("from machine import unique\t")
+    prompt.expect("\n>>> from machine import unique_id")
+
+
 def test_tab_shows_what_there_is_to_choose_from(prompt):
     prompt.type("board.co\t")
     screen = prompt.expect("console")
@@ -275,6 +285,12 @@ def test_ctrl_d_leaves_and_the_terminal_is_as_before(prompt):
     prompt.type(CTRL_D)
     assert prompt.ended() == 0
     assert prompt.is_cooked()
+
+
+def test_alt_enter_runs_a_text_as_it_is(prompt):
+    prompt.type("x = (\x1b\n")
+    prompt.expect("SyntaxError")
+    prompt.expect("\n>>>", count=2)
 
 
 def test_exit_leaves_with_its_code(prompt):

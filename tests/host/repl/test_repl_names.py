@@ -102,3 +102,30 @@ def test_a_board_that_is_silent_has_no_names_and_is_asked_again(session, find):
     assert find("bo") == []
     session.answers = True
     assert find("bo") == ["board", "bool"]
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Have the board list some modules; give how many times it did."""
+    calls = []
+    told = ["_asyncio", "asyncio", "asyncio.event", "asyncio.core", "machine", "main"]
+    monkeypatch.setattr("mqhost.repl.names.modules", lambda session: calls.append(session) or told)
+    return calls
+
+
+def test_modules_are_listed_once(listed, find):
+    def imported(text):
+        found = queue.SimpleQueue()
+        find.names.ask(text, found.put, True)
+        return found.get(timeout=10)
+
+    assert imported("ma") == ["machine", "main"]
+    assert imported("") == ["asyncio", "machine", "main"]
+    assert imported("_") == ["_asyncio"]
+    assert imported("asyncio.") == ["core", "event"]
+    assert imported("asyncio.e") == ["event"]
+    assert imported("other.") == []
+    assert len(listed) == 1
+    find.names.forget()
+    imported("ma")
+    assert len(listed) == 2

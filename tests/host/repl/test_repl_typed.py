@@ -8,6 +8,7 @@ from mqhost.repl.typed import (
     dotted_word,
     exit_code,
     is_whole,
+    module_word,
     next_indentation,
 )
 
@@ -139,6 +140,8 @@ def test_exit_leaves_as_in_python(text, code):
     ("line", "word"),
     [
         ("boa", "boa"),
+        ("from machine import P", "machine.P"),
+        ("from a.b import c, (d, e", "a.b.e"),
         ("x = board.cl", "board.cl"),
         ("f(board.", "board."),
         ("a + b.c.d", "b.c.d"),
@@ -155,3 +158,20 @@ def test_exit_leaves_as_in_python(text, code):
 )
 def test_only_dotted_names_are_completed(line, word):
     assert dotted_word(line) == word
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("import ", ""),
+        ("import mach", "mach"),
+        ("    import a, b.c as d, asyncio.ev", "asyncio.ev"),
+        ("from mach", "mach"),
+        ("from machine import P", None),
+        ("import a as b", None),
+        ("important", None),
+        ("x = 5", None),
+    ],
+)
+def test_modules_are_completed_where_they_are_imported(line, word):
+    assert module_word(line) == word

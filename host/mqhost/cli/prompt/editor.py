@@ -98,8 +98,10 @@ class _OnBoard(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        word = typed.dotted_word(document.current_line_before_cursor)
-        if not word:
+        line = document.current_line_before_cursor
+        module = typed.module_word(line)
+        word = typed.dotted_word(line) if module is None else module
+        if not word and module is None:
             return
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[str]] = loop.create_future()
@@ -108,7 +110,7 @@ class _OnBoard(Completer):
             with suppress(RuntimeError):  # the prompt is gone meanwhile
                 loop.call_soon_threadsafe(_answer, answer, names)
 
-        self._names.ask(word, found)
+        self._names.ask(word, found, module is not None)
         last = word.rpartition(".")[2]
         for name in await answer:
             yield Completion(name, -len(last))
