@@ -10,6 +10,15 @@ from commandline import ENVIRONMENT, command_line, here
 from fakeboard import FakeBoard
 from waiting import wait_until
 
+from mqhost.sim.broker import Broker
+
+
+@pytest.fixture(scope="module")
+def broker():
+    """Run a broker of our own: what others have left at theirs matches patterns, too."""
+    with Broker() as running:
+        yield running
+
 
 @pytest.fixture(scope="module")
 def farm(broker):
