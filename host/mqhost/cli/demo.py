@@ -15,9 +15,9 @@ from mqhost import packages
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, build
 from mqhost.cli import show, tables
-from mqhost.cli.ota_report import OtaLines
 from mqhost.cli.printing import say
 from mqhost.cli.tables import Listing
+from mqhost.cli.update.report import OtaLines
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings

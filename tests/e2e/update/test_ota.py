@@ -8,7 +8,7 @@ import signed
 
 import mqwire
 from mqhost.build.build import build
-from mqhost.cli.commands import run_ota
+from mqhost.cli.update.pushing import run_ota
 from mqhost.paths import FROZEN
 from mqhost.signing.offer import load_image
 from mqhost.update.failures import RolledBack

@@ -13,10 +13,10 @@ from fakeboard import FakeBoard, executed
 from rich.console import Console
 
 import mqwire
-from mqhost.cli import commands
 from mqhost.cli import facts as facts_
-from mqhost.cli.commands import app_path, run_ota
 from mqhost.cli.main import cli
+from mqhost.cli.update import pushing
+from mqhost.cli.update.pushing import app_path, run_ota
 from mqhost.errors import UsageError
 from mqhost.sim.broker import free_port
 from mqwire import update as wire
@@ -279,7 +279,7 @@ def test_ota_of_what_runs_says_so(mqboard, board, built):
 
 
 def test_ota_names_the_board_by_what_the_device_says(settings, board, built, monkeypatch):
-    monkeypatch.setattr(commands, "BUILD", built.parent / "build")
+    monkeypatch.setattr(pushing, "BUILD", built.parent / "build")
     (built.parent / "build").mkdir()
     folder = built.parent / "build" / "sim"
     folder.mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.cli.commands import image_path
+from mqhost.cli.update.pushing import image_path
 from mqhost.errors import UsageError
 from mqhost.signing.offer import Offer, load_image
 from mqhost.update.store import ImageStore, remember

@@ -6,8 +6,8 @@ import click
 
 from mqhost.cli.display import Display
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.ota_report import STAGES
 from mqhost.cli.printing import json_text, say
+from mqhost.cli.update.report import STAGES
 from mqhost.manage.rollback import roll_back
 
 

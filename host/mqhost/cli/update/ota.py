@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from mqhost.cli import commands
 from mqhost.cli.edge import Edge
+from mqhost.cli.update import pushing
 from mqhost.update.push import PATIENCE
 
 
@@ -51,4 +51,4 @@ def ota_command(edge: Edge, board: str | None, image: Path | None, **options: An
       mqboard --prefix esp32/test ota --image downloads/app.bin
       mqboard --prefix esp32/test ota --image 8f2a6c01 --retry-failed
     """
-    commands.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)
+    pushing.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mqhost.cli.ota_report import OtaEvents, OtaLines, OtaReport, interrupted_state
+from mqhost.cli.update.report import OtaEvents, OtaLines, OtaReport, interrupted_state
 from mqhost.errors import ToolError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
