@@ -70,6 +70,18 @@ def test_what_a_board_says_cannot_control_the_terminal(board, broker, open_promp
     assert EVIL.encode() not in prompt.raw and b"\x1b]0;" not in prompt.raw
 
 
+def test_typing_goes_on_while_a_board_does_not_complete(board, broker, open_prompt):
+    board.silent.add("complete")
+    prompt = open_prompt(broker)
+    prompt.expect("\n>>>")
+    prompt.type("6\t*\t7")
+    prompt.expect("\n>>> 6*7")
+    prompt.type("; 6 * boar\td\n")
+    prompt.expect("\n>>> 6*7; 6 * board\n")
+    prompt.expect("\n>>>", count=2)
+    assert [command for command, _ in board.requests].count("complete") == 1
+
+
 def test_a_broker_that_comes_back_costs_nothing(prefix, open_prompt):
     with Broker() as broker, FakeBoard(broker.port, prefix):
         prompt = open_prompt(broker)
