@@ -16,6 +16,7 @@ from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
+from mqhost.repl import start
 from mqhost.sim.broker import HOST, Broker, free_port
 from mqhost.sim.device import Device
 from mqhost.sim.filesystem import default_config
@@ -127,6 +128,25 @@ def test_another_ca_is_tried_without_the_copy_of_the_old_one(make_tls_board, bro
     board.wait_online()
     code, _, err = board.mqboard("config", "set", "broker.ca=/new.pem")
     assert code == 1 and "did not reach its broker within 3 s" in err
+
+
+def test_code_that_blocks_is_served_over_tls_as_well(make_tls_board, broker, authority):
+    where = over_tls(broker, keepalive=2)
+    board = make_tls_board(where, {CA_PATH: authority.ca.read_bytes()}, watchdog={"timeout_s": 30})
+    board.wait_online(BOOT)
+    with board.session() as session:
+        code = "for i in range(5000): print('%099d' % i)"
+        assert sum(map(len, start(session, code))) == 500_000
+        for blocking in ("while True: pass", "import time\ntime.sleep(60)", "while 1: print(1)"):
+            run = start(session, f"print('on')\n{blocking}")
+            for part in run:
+                if part.startswith(b"on"):
+                    run.interrupt()
+            assert run.result.cancelled, blocking
+        code = (
+            "import time\nprint(board.client.connects)\ntime.sleep(5)\nprint(board.client.connects)"
+        )
+        assert b"".join(start(session, code)) == b"1\n1\n"
 
 
 @pytest.fixture
