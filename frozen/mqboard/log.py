@@ -57,8 +57,9 @@ class Console(io.IOBase):
         # Each way out is a `return`, which is no jump: behind the last jump inside of the `try`
         # there is none outside of it, where a Ctrl-C would come out of here.
         try:
-            if self.capture and get_ident() == self._thread:
-                self.capture(data)
+            capture = self.capture
+            if capture and get_ident() == self._thread:
+                capture(data)
                 return len(data)
             self._keep(bytes(data))
             return len(data)

@@ -21,7 +21,7 @@ async def answer(board, request):
     if isinstance(error, MemoryError):
         raise error
     if error:
-        if output.total:
+        if output.any():
             await request.reply(output.rest(), last=False)
         await request.error(trace(error).encode())
     else:
@@ -36,5 +36,5 @@ def _run(source, names, output):
             exec(code, names)
         return
     value = eval(code, names)
-    if value is not None or not output.total:
+    if value is not None or not output.any():
         output.write(repr(value).encode())

@@ -26,7 +26,6 @@ class Output:
         self._request = request
         self._job = job
         self.credit = credit
-        self.total = 0
         self.sent = 0
         self.dropped = 0
         self._margin = credit // 4 if credit else 0
@@ -35,14 +34,14 @@ class Output:
 
     def write(self, data):
         """Take `data` (bytes-like); the protocol of mqboard.log.Console.capture."""
+        used = self.used
+        end = used + len(data)
+        if used and end < _CHUNK:  # most prints, and each is two of these
+            self._buffer[used:end] = data
+            self.used = end
+            return
         if not self._buffer:
             self._buffer = memoryview(bytearray(_CHUNK))
-        size = len(data)
-        self.total += size
-        if size < _CHUNK - self.used:  # most prints
-            self._buffer[self.used : self.used + size] = data
-            self.used += size
-            return
         view = memoryview(data)
         while len(view):
             count = min(len(view), _CHUNK - self.used)
@@ -51,6 +50,10 @@ class Output:
             view = view[count:]
             if self.used == _CHUNK:
                 self._send()
+
+    def any(self):
+        """Return whether anything was printed."""
+        return bool(self.used or self.sent or self.dropped)
 
     def short(self):
         """Return whether there is no credit for what is gathered."""
