@@ -1,10 +1,13 @@
 """Tests code on a real board: output, values, tracebacks, `await`, two operators, the commands."""
 
 import threading
+import time
 
 import pytest
 
+from ci.faultproxy import FaultProxy
 from mqhost.errors import BoardError
+from mqhost.link.session import Session
 from mqhost.repl import complete, start, under_way
 
 
@@ -241,3 +244,33 @@ except KeyboardInterrupt:
 def test_a_ctrl_c_that_comes_in_the_last_moment_of_a_print_is_not_lost(session):
     output, result = outcome(session, ASKED_WHILE_PRINTING, timeout=5)
     assert output.endswith("caught\n") and not result.error
+
+
+@pytest.mark.parametrize("seconds", [0.05, 3])
+def test_a_connection_of_ours_that_breaks_loses_output_and_no_more(shared_board, seconds):
+    code = f"""import asyncio
+for number in range(20):
+    print(number)
+    await asyncio.sleep({seconds} / 20)
+print("end")
+kept = number"""
+    with FaultProxy(shared_board.broker.port) as proxy:
+        settings = shared_board.settings(port=proxy.port)
+        with Session(settings) as session:
+            run = start(session, code)
+            output = b""
+            for part in run:
+                if not output:
+                    proxy.refusing = True
+                    proxy.cut()
+                    # As long as the short one takes, and a part of the long one.
+                    time.sleep(0.5)
+                    proxy.refusing = False
+                output += part
+            assert run.result.error is None
+            lost = run.result.lost
+    numbers = [int(line) for line in output.split() if line != b"end"]
+    assert numbers == sorted(set(numbers))
+    # What did not come is known to be missing; only that of a last message is not.
+    assert lost or len(numbers) == 20 or seconds < 1
+    assert shared_board.eval("kept") == "19"
