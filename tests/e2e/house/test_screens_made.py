@@ -1,9 +1,10 @@
 """Makes the pictures of the main commands as ./invoke screens does, on real simulated boards."""
 
-from ci.docs import screens
+from ci.docs import screens, terminal
 
 
-def test_every_picture_is_made(tmp_path):
+def test_every_picture_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(terminal, "_KEY", 0.005)  # seconds from key to key: nobody looks
     said = []
     written = screens.write(tmp_path, say=said.append)
     assert [path.stem for path in written] == [*(shot.name for shot in screens.SHOTS), "demo"]
