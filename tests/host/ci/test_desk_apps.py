@@ -239,6 +239,19 @@ def test_what_is_not_signed_rightly_is_refused_and_nothing_is_written(desk):
     assert folders(desk) == []
 
 
+def test_firmware_without_keys_takes_what_nobody_signed_and_checks_its_files(desk):
+    desk.modules._given["mqbuild"].KEYS = ()
+    desk.modules.forget()
+    app = make(desk, key="")
+    told = offer(desk, app, None)
+    assert len(told["missing"]) == len(FILES)
+    put(desk, f"{told['folder']}/pump.py", b"a = 2\n")  # not what the manifest says
+    told = offer(desk, app, None)
+    assert len(told["missing"]) == len(FILES)
+    assert "window_s" in deploy(desk, app, signature=None)
+    assert files_of(desk, desk.life.board.config.app) == FILES
+
+
 def test_half_a_manifest_is_asked_for_again(desk):
     app = make(desk)
     for data in (b"", b"{", app.manifest[:-9], make(desk, 2).manifest):
