@@ -288,10 +288,9 @@ LOG = (FROZEN / "mqboard" / "log.py").read_text()
 RUN = "    async def run(self, publish, up):\n"
 DYING = LOG.replace(RUN, RUN + "        1 / 0\n")
 assert DYING != LOG
-DEAF = ROUTER.replace(
-    "        requests, wake = self._queues",
-    "        await asyncio.sleep(9999)\n        requests, wake = self._queues",
-)
+WAKE = "        wake = self._wakes[queue]\n"
+DEAF = ROUTER.replace(WAKE, "        await asyncio.sleep(9999)\n" + WAKE)
+assert DEAF != ROUTER
 
 
 @pytest.mark.parametrize(
