@@ -25,6 +25,7 @@ MODULES = [
     "mqboard.net.ethernet",
     "mqboard.net.sntp",
     "mqboard.net.wifi",
+    "mqboard.phases",
     "mqboard.repl.job",
     "mqboard.repl.jobs",
     "mqboard.repl.output",
