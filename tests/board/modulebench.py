@@ -9,7 +9,7 @@ from fakes import FakeLog, FakeNvs, black_box, run, scratch, until
 from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
-from mqboard.modules import runner, script
+from mqboard.modules import folders, runner, script
 
 GOOD = "import asyncio\nasync def start(board, settings):\n    board.ran.append(settings)\n"
 GOOD += "    await asyncio.sleep(60)\n"
@@ -48,7 +48,7 @@ class Bench:
         self.folder = scratch()
         for name in files:
             self.write(name, files[name])
-        runner.user_path = lambda app: (self.folder,)
+        folders.user_path = lambda app: (self.folder,)
         script.PATHS = tuple([self.folder + "/" + name for name in ("boot.py", "main.py")])
         sys.path[:] = PATH + [self.folder]
         if hasattr(sys, "dont_write_bytecode"):  # CPython sees no changes within a second

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from mqboard.modules import user_path
+from mqboard.modules.folders import user_path
 
 _SCRIPTS = ("/boot.py", "/main.py")
 # What is built in, and used by modules that are loaded when they are needed, so again and again.

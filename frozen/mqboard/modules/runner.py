@@ -1,6 +1,6 @@
 """Runs the modules that the configuration names, each as a task of the supervisor.
 
-A module is a file with `async def start(board, settings)` in a folder of the user's (user_path), or
+A module is a file with `async def start(board, settings)` in one of the folders of folders.py, or
 frozen by the user, or one of ours (_OURS), which a file of the same name goes before. What one dies
 of stops nothing else: the supervisor starts it again after a pause. Files are loaded anew for each
 start, and forgotten with its end, so that the memory of what died is free and new code is taken.
@@ -12,7 +12,6 @@ import sys
 
 from micropython import const
 
-from mqboard.modules import user_path
 from mqboard.router import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
@@ -187,7 +186,9 @@ class Modules:
 
 
 def _has_file(name, app):
-    paths = ["%s/%s" % (folder, name) for folder in user_path(app)]
+    from mqboard.modules import folders
+
+    paths = ["%s/%s" % (folder, name) for folder in folders.user_path(app)]
     return any([_is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
 
 
