@@ -37,6 +37,7 @@ _COMMANDS = (
     "deploy",
     "log",
     "modules",
+    "mount",
     "rollback",
     "running",
 )
@@ -69,8 +70,7 @@ class Board:
         self._news = asyncio.Event()  # the birth message changed
         self.receiver = None  # while an update is under way
         self._twins = None
-        # The names that code from afar finds, and leaves.
-        self.names = {"__name__": "__main__", "board": self, "machine": machine, "help": self._help}
+        self.start_names()
         self.announce = client.on_up = self._news.set
         supervisor.turn = self._turn
         router.make_room = supervisor.make_room
@@ -81,6 +81,10 @@ class Board:
         router.register("put", None, EACH)
         router.files = self._files
         router.register(("complete", "eval", "exec"), self._load_and_answer)
+
+    def start_names(self):
+        """Begin anew with the names that code from afar finds, and leaves."""
+        self.names = {"__name__": "__main__", "board": self, "machine": machine, "help": self._help}
 
     def run(self):
         """Run the board, for ever."""

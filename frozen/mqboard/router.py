@@ -88,6 +88,7 @@ class Router:
         return False
 
     jobs = None  # mqboard.repl.jobs.Jobs, while code runs
+    mounted = None  # mqboard.repl.mounted.Mounted, while a folder of the host is
 
     def __init__(self, prefix, publish, publish_now, log):
         self.prefix = prefix
@@ -160,8 +161,10 @@ class Router:
                 return
         if self.jobs:
             self.jobs.hear(command, ident, tail, payload)
-        if command == "credit":
-            return  # no command of its own: for output that is under way, or was
+        if command == "mounted" and self.mounted:
+            self.mounted.hear(ident, payload)
+        if command in ("credit", "mounted"):
+            return  # no command of its own: for one that is under way, or was
         try:
             sequence, last = mqwire.parse_header(payload)
         except mqwire.WireError as error:

@@ -179,9 +179,9 @@ class Board:
             **options,
         )
 
-    def mqboard(self, *arguments, timeout=120):
+    def mqboard(self, *arguments, timeout=120, **options):
         """Run `mqboard --prefix …` to its end; returns (exit code, stdout, stderr)."""
-        process = self.command(*arguments)
+        process = self.command(*arguments, **options)
         try:
             out, err = process.communicate(timeout=timeout)
         finally:

@@ -1,4 +1,6 @@
-"""Tells what code runs, the oldest first: its id, how it begins, for how many seconds."""
+"""Tells what code runs, the oldest first: its id, how it begins, for how many seconds; and what is
+mounted.
+"""
 
 import json
 
@@ -11,4 +13,8 @@ async def answer(board, request):
         {"id": job.ident, "text": job.text, "s": now - job.since}
         for job in (jobs.all if jobs else ())
     ]
+    mounted = board.router.mounted
+    if mounted:
+        who, path, ident, seconds = mounted.facts()
+        told.append({"id": ident, "text": "mount %s (%s)" % (path, who), "s": seconds})
     await request.reply(json.dumps({"running": told}).encode())

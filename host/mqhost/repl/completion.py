@@ -9,8 +9,8 @@ from mqhost.repl.running import start
 
 # What is in the firmware, and then what can be imported from files. It leaves no names behind.
 _LIST_MODULES = """help('modules')
-(lambda list: (print(*list('/')), 'lib' in list('/') and print(*list('/lib'))))(
-    __import__('os').listdir)
+(lambda list: [print(*list(place)) for place in ('/', '/lib', '/remote')
+    if place[1:] in list('/') or place == '/'])(__import__('os').listdir)
 """
 _BEHIND = "Plus any modules on the filesystem"
 

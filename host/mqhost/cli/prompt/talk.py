@@ -1,7 +1,7 @@
 """Leads the conversation at a prompt: reads a text, runs it on the board, shows what it did."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from mqhost.cli.printing import clean
 from mqhost.cli.prompt.editor import Cleared, Prompt
@@ -20,12 +20,27 @@ _INTERRUPTED = "KeyboardInterrupt"
 _HINT = "The board was told to stop, and has not yet. Ctrl-C once more gives the prompt back."
 
 
+class Imported(Protocol):
+    """What the board imports from, where Ctrl-D begins anew before it leaves."""
+
+    def greeting(self) -> str:
+        """Say what that is."""
+
+    def refresh(self) -> None:
+        """Have the board know it as it is now; ToolError if that cannot be."""
+
+    def start_anew(self) -> None:
+        """Have the board forget what was imported, and all names."""
+
+
 class Talk:
     """A conversation with the board of `session`, at the terminal of this process."""
 
-    def __init__(self, session: Session, screen: Screen) -> None:
+    def __init__(self, session: Session, screen: Screen, imported: Imported | None = None) -> None:
         self._session = session
         self._screen = screen
+        self._imported = imported
+        self._fresh = True  # nothing has run since the beginning
         self._running = False
         self._facts = _facts(session)
         self._names = Names(session)
@@ -37,6 +52,8 @@ class Talk:
     def run(self) -> int:
         """Talk until somebody leaves; return the exit code."""
         self._screen.note(_greeting(self._session.prefix, self._facts))
+        if self._imported:
+            self._screen.note(self._imported.greeting())
         self._session.watch_status(lambda status: self._on_news())
         with self._keyboard:
             while (code := self._turn()) is None:
@@ -56,7 +73,7 @@ class Talk:
             self._screen.note(_INTERRUPTED)
             return None
         except EOFError:
-            return 0
+            return self._begin_anew()
         if self._prompt.take_ctrl_c():
             self._keyboard.press_early()
         code = typed.exit_code(text)
@@ -64,6 +81,20 @@ class Talk:
         if text and code is None:
             self._execute(text)
         return code
+
+    def _begin_anew(self) -> int | None:
+        """Take Ctrl-D: return the exit code, or begin anew where there is something to import."""
+        if self._fresh or not self._imported:
+            return 0
+        self._fresh = True
+        try:
+            self._imported.refresh()
+            self._imported.start_anew()
+            self._screen.note("The board begins anew.")
+        except ToolError as error:
+            self._screen.note(str(error))
+        self._names.forget()
+        return None
 
     def _execute(self, text: str) -> None:
         """Run `text` on the board; say what went wrong."""
@@ -75,7 +106,10 @@ class Talk:
             return
         run = None
         self._running = True
+        self._fresh = False
         try:
+            if self._imported:
+                self._imported.refresh()
             run = start(self._session, text)
             with self._keyboard.interrupting(run):
                 for part in run:
