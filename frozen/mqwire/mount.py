@@ -23,5 +23,5 @@ HERE = 0xFFFFFFFE  # the host is still there
 FAULT = 0xFFFFFFFF
 
 MAX_LISTING = 15_000  # bytes
-WINDOW = 16_384  # bytes of one file that may be on their way
+WINDOW = 32_768  # bytes of one file that may be on their way; a board takes them as it reads
 LEASE_S = 30  # the host says so often, at least, that it is there; otherwise the mount is over

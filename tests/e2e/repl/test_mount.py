@@ -108,6 +108,11 @@ print(board.router.mounted._number, ticks_diff(ticks_ms(), start) < 5000)
     assert shared_board.mqboard("mount", folder, "exec", code) == (0, "0 True\n", "")
 
 
+def test_a_module_costs_one_round_trip(shared_board, folder):
+    code = "import lamp; print(board.router.mounted._number)"
+    assert shared_board.mqboard("mount", folder, "exec", code) == (0, "4\n", "")
+
+
 def test_it_can_be_read_and_listed_but_not_written(shared_board, folder):
     (folder / "wörter.txt").write_text("eins\nzwei\n")
     code = """
