@@ -57,6 +57,8 @@ class Mount:
                 raise self._session.silence(timeout)
             self._boot_id = _json(begun.data).get("boot_id")
         except BaseException:
+            self._over = "it could not be mounted"
+            self._cancel()  # it may be, and only the answer be late
             self._exchange.__exit__(None, None, None)
             raise
         self._thread.start()
@@ -68,12 +70,17 @@ class Mount:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if not self._thread.ident:
+            return  # it was never mounted
         self._left = True
         if not self.over:
-            with suppress(ToolError):
-                self._exchange.tell("cancel", new_ident(), self._exchange.ident)
+            self._cancel()
             self._thread.join(self._session.settings.timeout)
         self._exchange.__exit__(None, None, None)
+
+    def _cancel(self) -> None:
+        with suppress(ToolError):
+            self._exchange.tell("cancel", new_ident(), self._exchange.ident)
 
     @property
     def over(self) -> str:

@@ -195,6 +195,22 @@ def test_a_second_mount_is_told_who_has_it(open_mount, shared_board, folder):
     leave(terminal, shared_board, CTRL_D + CTRL_D)
 
 
+def test_one_that_cannot_be_mounted_again_is_tried_with_the_next_line(
+    open_mount, shared_board, folder
+):
+    first = open_mount(shared_board)
+    code, out, _ = shared_board.mqboard("cancel")  # the only thing that runs
+    assert code == 0 and out == ""
+    is_free(shared_board)
+    second = open_mount(shared_board)
+    first.type("import lamp; lamp.bulb.WATTS\n")
+    first.expect("busy: ")
+    leave(second, shared_board, CTRL_D)
+    first.type("import lamp; lamp.bulb.WATTS\n")
+    first.expect("\n5\n>>>")
+    leave(first, shared_board, CTRL_D + CTRL_D)
+
+
 def test_ctrl_c_ends_an_import_and_the_mount_stays(open_mount, shared_board, folder):
     (folder / "endless.py").write_text("print('beg' + 'un')\nwhile True: pass\n")
     terminal = open_mount(shared_board)
