@@ -33,9 +33,13 @@ async def answer(board, request):
     except ValueError:
         await request.error(b"exec: a JSON object of options must come first, and a newline")
         return
+    credit = options.get("credit")
+    if credit is not None and not isinstance(credit, int):
+        await request.error(b"exec: credit must be a number of bytes, a whole one")
+        return
     source = str(source, "utf-8")
     request.body = b""
-    job = jobs.begin(board, request, source, options.get("credit"))
+    job = jobs.begin(board, request, source, credit)
     supervisor = board.supervisor
     try:
         name = "exec %s %s" % (job.ident, job.text)

@@ -2,7 +2,8 @@
 
 Code runs in steps: plain code is one, and asynchronous code takes one between two waits. During a
 step, which nothing else shares, what is printed is the job's, and a timer's look may interrupt it
-(mqboard.repl.jobs). Tasks that it makes in a step belong to it, too, until it ends.
+(mqboard.repl.jobs). Tasks that it makes in a step belong to it, too, until it ends; whatever they
+raise, then or later, the event loop survives it.
 """
 
 import asyncio
@@ -45,11 +46,7 @@ class Job:
         """Begin a step."""
         self.looks = 0
         self._console.capture = self.output.write
-        if _core:
-            self._create = _core.create_task
-            self._run = _core.run_until_complete
-            asyncio.create_task = _core.create_task = self._spawn
-            _core.run_until_complete = _refuse
+        self._lend()
         self._jobs.inside = self
 
     def leave(self):
@@ -62,10 +59,21 @@ class Job:
         except KeyboardInterrupt:
             self.heard = self.heard[:-1]  # the command itself, when it is taken, ends the job
         self._console.capture = None
+        self._take_back()
+        jobs.catch_up()
+
+    def _lend(self):
+        """Have asyncio make tasks that are the job's, and run no second loop."""
+        if _core:
+            self._create = _core.create_task
+            self._run = _core.run_until_complete
+            asyncio.create_task = _core.create_task = self._spawn
+            _core.run_until_complete = _refuse
+
+    def _take_back(self):
         if _core:
             asyncio.create_task = _core.create_task = self._create
             _core.run_until_complete = self._run
-        jobs.catch_up()
 
     def hear(self, ident):
         """Take that a cancel command is meant for it; return whether that is news."""
@@ -77,10 +85,12 @@ class Job:
 
     def wait(self, ms):
         """Take packets in the middle of a print, waiting up to `ms` for one."""
-        self._console.capture = None  # what handlers of others print is theirs
+        self._console.capture = None  # what handlers of others print is theirs, and so are tasks
+        self._take_back()
         try:
             self._jobs.pump.take(ms)
         finally:
+            self._lend()
             self._console.capture = self.output.write
         if self.stop:
             self.stop = False
@@ -93,17 +103,13 @@ class Job:
         error = None
         while True:
             try:
-                if self.ended:  # a task that it left behind
-                    wanted = send(None) if error is None else throw(error)
-                else:
-                    wanted = self._step(send, throw, error)
+                wanted = self._step(send, throw, error)
             except StopIteration as end:
                 return end.value
-            except KeyboardInterrupt:
-                if not child:
+            except BaseException as raised:
+                if not child or raised is error:
                     raise
-                self.task.cancel()  # the loop would not survive it
-                raise asyncio.CancelledError
+                self._soften(raised)
             if not self.ended:
                 self._flush()
             try:
@@ -115,11 +121,21 @@ class Job:
                 error = thrown
 
     def _step(self, send, throw, error):
-        self.enter()
+        left = self.ended  # in a task that it left behind
+        self._lend() if left else self.enter()
         try:
             return send(None) if error is None else throw(error)
         finally:
-            self.leave()
+            self._take_back() if left else self.leave()
+
+    def _soften(self, raised):
+        """Raise what a task of the job's raised, or what the event loop survives instead."""
+        if isinstance(raised, (Exception, asyncio.CancelledError)):
+            raise raised
+        if isinstance(raised, KeyboardInterrupt) and self.task and not self.ended:
+            self.task.cancel()
+            raise asyncio.CancelledError
+        raise RuntimeError("%r in a task" % raised)
 
     def _flush(self):
         """Send what there is without waiting for the socket; soon, when that is busy."""

@@ -96,11 +96,12 @@ def _is_meant(job, tail, payload):
 def begin(board, request, source, credit=None):
     """Return a Job that has begun, among others of `board`. `end` it."""
     router = board.router
-    if not router.jobs:
-        router.jobs = Jobs(board)
-        board.supervisor.watch = router.jobs.look
-    job = Job(router.jobs, request, source, credit)
-    router.jobs.all.append(job)
+    all_jobs = router.jobs or Jobs(board)
+    job = Job(all_jobs, request, source, credit)
+    all_jobs.all.append(job)
+    if not router.jobs:  # last: whatever fails here leaves nothing behind
+        board.supervisor.watch = all_jobs.look
+        router.jobs = all_jobs
     return job
 
 

@@ -124,6 +124,18 @@ class ExecTest(unittest.TestCase):
 
         run(go())
 
+    def test_credit_that_is_no_number_is_an_error_and_nothing_stays_behind(self):
+        async def go():
+            for credit in ("many", "", [], {}, [1], 1.5):
+                bench = Bench().start()
+                bench.exec(b"write(b'x')", credit=credit)
+                await until(lambda bench=bench: bench.sent)
+                self.assertIn(b"credit must be a number", bench.errors("abcdefgh")[0])
+                self.assertIsNone(bench.router.jobs)
+                self.assertIsNone(bench.supervisor.watch)
+
+        run(go())
+
     def test_the_black_box_is_told_what_runs_until_it_waits(self):
         async def go():
             bench = Bench().start()

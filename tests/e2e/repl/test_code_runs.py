@@ -274,3 +274,31 @@ kept = number"""
     # What did not come is known to be missing; only that of a last message is not.
     assert lost or len(numbers) == 20 or seconds < 1
     assert shared_board.eval("kept") == "19"
+
+
+RAISES = """import asyncio
+class Mine(BaseException): pass
+async def child(what):
+    raise what
+async def parent(what):
+    await asyncio.sleep(0.05)
+    asyncio.create_task(child(what))
+async def grand(what):
+    await asyncio.sleep(0.05)
+    raise what
+"""
+
+
+@pytest.mark.parametrize("what", ["SystemExit(3)", "KeyboardInterrupt()", "Mine()"])
+def test_the_board_survives_whatever_its_tasks_raise(session, shared_board, what):
+    born = session.request_json("info")["boot_id"]
+    outcome(session, RAISES)
+    _, result = outcome(session, f"await asyncio.gather(child({what}))")
+    assert "CancelledError" in result.error or "RuntimeError" in result.error
+    for left in ("parent", "grand"):  # the code has ended by then
+        outcome(session, f"task = asyncio.create_task({left}({what}))")
+        outcome(session, "await asyncio.sleep(0.2)")
+    shared_board.eval(f"task = asyncio.create_task(parent({what}))")
+    outcome(session, "await asyncio.sleep(0.2)")
+    assert session.request_json("info")["boot_id"] == born
+    assert f"{what.split('(')[0]}(" in shared_board.device.console.tail()
