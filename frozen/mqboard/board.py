@@ -240,6 +240,7 @@ class Board:
         os.dupterm(self.console)  # MicroPython takes it away after an error in it
         if not self.supervisor.seconds % _ALIVE_S:
             self.blackbox.alive(self.supervisor.seconds, gc.mem_free())
+            self.router.age()
             if self.files and self.files.idle():
                 self.files = None
             self._unload()

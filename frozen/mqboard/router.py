@@ -20,6 +20,7 @@ import mqwire
 
 _MAX_QUEUE = const(8)
 _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
+_SILENT = const(3)  # calls of `age` that one waits for its next part
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
 _KEPT_ANSWER = const(128)
 _MAX_ERROR = const(2048)
@@ -47,6 +48,7 @@ class Request:
         self.tail = tail
         self.body = bytearray()
         self.parts = 0  # parts received so far
+        self.age = 0  # calls of Router.age since the last of them
         self.sequence = 0  # of the next reply message
         self.answer = None  # (topic function, payload) when there is only this to say
 
@@ -184,6 +186,15 @@ class Router:
         else:
             self._collect(command, ident, tail, sequence, last, payload, entry[1])
 
+    def age(self):
+        """Give up commands whose parts do not come any more; called every ten seconds."""
+        for request in list(self._partial):
+            request.age += 1
+            if request.age > _SILENT:
+                self._partial.remove(request)
+                fault = b"protocol error: part %d did not come" % request.parts
+                self._say_error(request.command, request.ident, fault)
+
     def say_aside(self, command, ident, text):
         """Answer what was not taken with an error, if there is not much else to say: who sends it
         may send very many.
@@ -238,6 +249,7 @@ class Router:
             self._say_error(command, ident, fault)
             return
         request.parts += 1
+        request.age = 0
         if last:
             self._enqueue(request, queue)
             self.take_ident(ident)

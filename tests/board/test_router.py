@@ -51,6 +51,27 @@ class RouterTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_command_whose_parts_end_midway_is_given_up(self):
+        async def go():
+            bench = Bench().start()
+            bench.send("eval", "abcdefgh", b"#" * 4000, 0, False)
+            for _ in range(3):
+                bench.router.age()
+            bench.send("eval", "abcdefgh", b"#" * 4000, 1, False)
+            for _ in range(3):
+                bench.router.age()
+            self.assertEqual((len(bench.router._partial), bench.sent), (1, []))
+            bench.router.age()
+            self.assertEqual(bench.router._partial, [])
+            await until(lambda: bench.sent)
+            self.assertIn(b"part 2 did not come", bench.errors("abcdefgh")[0])
+            bench.send("eval", "abcdefgh", b"1", 2, True)  # late: it has its answer
+            bench.send("eval", "22222222", b"2")
+            await until(lambda: bench.sent[-1][0] == "reply/out/22222222")
+            self.assertEqual(len(bench.sent), 2)
+
+        run(go())
+
     def test_a_command_that_is_too_long_is_an_error(self):
         async def go():
             bench = Bench().start()
