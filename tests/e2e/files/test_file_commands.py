@@ -89,6 +89,7 @@ def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
         (("mkdir", ":a/b"), 1, "no such"),
         (("put", "large.bin"), 5, "there is no room"),
         (("put", "none.py"), 2, "none.py is not there"),
+        (("put", "n" * 256), 2, "cannot be read: File name too long."),
         (("put", "folder"), 2, "with -r"),
         (("cp", "small.py", ":config.json"), 1, "mqboard config push"),
         (("cp", "a", "b"), 2, "Mark what is on the board"),

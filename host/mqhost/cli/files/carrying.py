@@ -148,10 +148,13 @@ def _put(
     """Put files, and with `recursive` folders; return how many files that were."""
     places = [Path(source) for source in sources]
     for place in places:
-        if place.is_dir() and not recursive:
-            raise UsageError(f"{place} is a folder: with -r it is copied, too.")
-        if not place.exists():
-            raise UsageError(f"{place} is not there.")
+        try:
+            if place.is_dir() and not recursive:
+                raise UsageError(f"{place} is a folder: with -r it is copied, too.")
+            if not place.exists():
+                raise UsageError(f"{place} is not there.")
+        except OSError as error:  # a name that is too long, a folder that is not ours
+            raise UsageError(f"{place} cannot be read: {error.strerror}.") from error
     names = [place.resolve().name for place in places]
     alone = recursive and len(places) == 1 and places[0].is_dir()
     # "." is what is in it, as for cp.
