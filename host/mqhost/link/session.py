@@ -116,9 +116,11 @@ class Session:
                 )
         return Reply(bytes(data), count, time.monotonic() - start)
 
-    def request_json(self, command: str, payload: bytes = b"", tail: str = "") -> dict[str, Any]:
+    def request_json(
+        self, command: str, payload: bytes = b"", tail: str = "", timeout: float | None = None
+    ) -> dict[str, Any]:
         """Send a command whose reply is a JSON object; BoardError if it is something else."""
-        data = self.request(command, payload, tail).data
+        data = self.request(command, payload, tail, timeout).data
         try:
             record = json.loads(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
@@ -177,7 +179,8 @@ class Session:
             )
         return SilentBoardError(
             f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
-            "longer --timeout. Or the broker's rules keep your commands from it."
+            "longer --timeout; mqboard cancel --all ends code that holds it up. Or the broker's "
+            "rules keep your commands from it."
         )
 
     def nobody(self) -> str:

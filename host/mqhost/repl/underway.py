@@ -14,9 +14,11 @@ class Command:
     seconds: int
 
 
-def under_way(session: Session) -> list[Command]:
-    """Return what runs on the board, the oldest first; BoardError for firmware that cannot tell."""
-    told = session.request_json("running").get("running")
+def under_way(session: Session, timeout: float | None = None) -> list[Command]:
+    """Return what runs on the board, the oldest first; BoardError for firmware that cannot tell,
+    SilentBoardError after `timeout` seconds, as while code holds the board up.
+    """
+    told = session.request_json("running", timeout=timeout).get("running")
     found = []
     for each in told if isinstance(told, list) else []:
         if isinstance(each, dict) and isinstance(each.get("id"), str):
@@ -29,7 +31,8 @@ def under_way(session: Session) -> list[Command]:
 def cancel(session: Session, ident: str = "") -> None:
     """End the command `ident`, or without one all of them and a transfer.
 
-    For firmware that has told what is `under_way`: older one would end a transfer in any case.
-    Code may catch it and go on: then it is still under way.
+    A board that code holds up hears this, too, and nothing else. Firmware that cannot tell what is
+    `under_way` would end a transfer in any case. Code may catch it and go on: then it is still
+    under way.
     """
     session.request("cancel", b"" if ident else b"all", ident)

@@ -61,6 +61,24 @@ print("done")"""
     assert run.result.cancelled and run.result.error is None
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_cancel_ends_code_that_keeps_the_board_from_telling_what_runs(
+    session, shared_board, everything
+):
+    run = start(session, "print('on')\nwhile True: pass")
+    parts = iter(run)
+    assert next(parts) == b"on\n"
+    answers = []
+    word = "--all" if everything else run.ident
+    asking = threading.Thread(target=lambda: answers.append(shared_board.mqboard("cancel", word)))
+    asking.start()
+    assert not list(parts)
+    asking.join()
+    assert run.result.cancelled
+    assert answers[0][0] == 0, answers
+    assert len(shared_board.device.boots) == 1
+
+
 def test_an_eval_of_older_clients_can_be_cancelled_too(session, shared_board):
     with session.open("eval") as exchange:
         exchange.send(b"print('x' * 1400)\nwhile True: pass")

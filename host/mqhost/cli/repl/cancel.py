@@ -7,10 +7,13 @@ import click
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.printing import say
 from mqhost.cli.tables import Listing, show
-from mqhost.errors import RefusedError, UsageError
+from mqhost.errors import RefusedError, SilentBoardError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import command_line
 from mqhost.repl.underway import Command, cancel, under_way
+
+# A board that has not answered by then, in seconds, may be held up by the code that is to end.
+_PATIENCE = 2.0
 
 
 @click.command("cancel")
@@ -25,7 +28,8 @@ def cancel_command(
     """End code that runs on the board, of the command with that ID or the only one; list the rest.
 
     Code that awaits is ended wherever it is, other code by KeyboardInterrupt. Either may be caught:
-    what still runs is listed, and can be told again.
+    what still runs is listed, and can be told again. While code blocks, the board cannot say what
+    runs: give the ID, or --all.
 
     \b
     Examples:
@@ -36,17 +40,28 @@ def cancel_command(
     if (id is not None) + everything + only_list > 1:
         raise UsageError("An ID, --all and --list: it can be one of them.")
     with edge.session() as session:
-        running = under_way(session)
-        if not only_list:
-            if everything:
-                cancel(session)
-            else:
-                cancel(session, _chosen(session, running, id))
+        if everything or id is not None:
+            _end(session, id)
             running = under_way(session)
+        else:
+            running = under_way(session)
+            if not only_list:
+                cancel(session, _chosen(session, running, None))
+                running = under_way(session)
     if running or as_json:
         show(edge.console, running_listing(running), as_json)
     elif only_list:
         say(edge.console, f"No code runs on {edge.settings.prefix}.")
+
+
+def _end(session: Session, ident: str | None) -> None:
+    """End the command `ident`, or all; also where code that blocks keeps the board from telling."""
+    try:
+        running = under_way(session, min(_PATIENCE, session.settings.timeout))
+    except SilentBoardError:
+        cancel(session, ident or "")
+        return
+    cancel(session, "" if ident is None else _chosen(session, running, ident))
 
 
 def _chosen(session: Session, running: list[Command], ident: str | None) -> str:
