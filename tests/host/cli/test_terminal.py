@@ -232,6 +232,15 @@ def shown_by_run(board, terminal, image):
     yield terminal("run", __file__)
 
 
+def shown_by_mount(board, terminal, image):
+    words = "mount", str(Path(image).parent), "exec", "x"
+    for told in (EVIL, json.dumps({"error": EVIL}), json.dumps({"boot_id": EVIL, "path": EVIL})):
+        answering(board, told)
+        yield terminal(*words, timeout="0.5")
+    answering(board, EVIL, mqwire.error_topic)
+    yield terminal(*words)
+
+
 def shown_by_cancel(board, terminal, image):
     running = [{"id": EVIL, "text": EVIL, "s": 5}, {"id": "b", "text": EVIL, "s": EVIL}]
     answering(board, json.dumps({"running": running}))
@@ -306,6 +315,7 @@ SHOWN = {
     "config": shown_by_config,
     "crash": shown_by_crash,
     "modules": shown_by_modules,
+    "mount": shown_by_mount,
     "repl": shown_by_repl,
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,
