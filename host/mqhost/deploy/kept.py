@@ -9,6 +9,7 @@ from typing import Any
 from mqhost.deploy.outcome import PATIENCE, POLL, label_of, refused, wait_confirmed
 from mqhost.errors import BoardError
 from mqhost.link.session import Session
+from mqhost.link.settings import command_line
 from mqwire import app, codes
 
 
@@ -68,7 +69,8 @@ def roll_back(
             break
         time.sleep(POLL)
     if "refused" in told:
-        raise refused(session.prefix, told)
+        look = command_line(session.prefix, "deploy --list")
+        raise refused(session.prefix, told, f"Which ones it has: {look}")
     ident = told.get("id")
     if not isinstance(ident, str):
         raise BoardError(f"{session.prefix} does not say what it goes back to: {told!r:.100}")

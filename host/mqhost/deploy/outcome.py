@@ -21,7 +21,6 @@ RESTARTS = 120.0  # seconds for two restarts and connections: there, and back if
 
 # What a person can do about the reason for which a board refuses an application.
 _ADVICE = {
-    codes.MALFORMED: "Use the mqboard version that fits its firmware.",
     codes.TOO_LARGE: "Make it smaller, or remove files from the board (mqboard rm).",
     codes.BUSY: "Try again when that is done.",
     codes.UNCONFIRMED: "Try again when it is.",
@@ -37,11 +36,19 @@ class WentBack(BoardError):
     """Raised when the board tried an application and went back to the one before."""
 
 
-def refused(prefix: str, told: Mapping[str, Any]) -> RefusedError:
-    """Make the error of a board that says `refused` and `code` for an application."""
+def refused(
+    prefix: str,
+    told: Mapping[str, Any],
+    advice: str = "Use the mqboard version that fits its firmware.",
+) -> RefusedError:
+    """Make the error of a board that says `refused` and `code` for an application. `advice`: what
+    to do where the code says no more than that it did not like what was asked.
+    """
     code = told.get("code")
     known = code if isinstance(code, int) else -1
-    text = f"{prefix} stays as it is: {told.get('refused')!s:.300}. {_ADVICE.get(known, '')}"
+    if known != codes.MALFORMED:
+        advice = _ADVICE.get(known, "")
+    text = f"{prefix} stays as it is: {told.get('refused')!s:.300}. {advice}"
     error = RefusedError(text.strip())
     error.code = known
     return error

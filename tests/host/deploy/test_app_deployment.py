@@ -264,7 +264,7 @@ def test_the_list_has_what_runs_what_was_before_and_what_failed(board, deploy):
 
 def test_back_to_the_one_before(board, deploy):
     code, _, err = deploy("--rollback")
-    assert code == 5 and "stays as it is: there is none." in err
+    assert code == 5 and "stays as it is: there is none. Which ones it has: mqboard " in err
     board.kept["before"] = {"id": "1" * 16, "name": "pumps", "version": "1"}
     code, out, err = deploy("--rollback")
     assert (code, err) == (0, "") and f"{board.prefix} is back at pumps 1, confirmed" in out
