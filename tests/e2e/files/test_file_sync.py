@@ -172,6 +172,14 @@ def test_what_was_written_is_not_lost(run, tmp_path, editor, shared_board):
     assert code == 1 and kept(err) == "x"
 
 
+def test_an_editor_that_does_not_start_leaves_nothing_and_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("VISUAL", "no-such-editor")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, _, err = run("edit", ":new.txt")
+    assert code == 1 and "no-such-editor" in err and "VISUAL, or else EDITOR, names" in err
+    assert "as you left it" not in err and not list(tmp_path.glob("mqboard-*"))
+
+
 def kept(err):
     from pathlib import Path
 

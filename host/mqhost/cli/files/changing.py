@@ -4,7 +4,9 @@ import click
 
 from mqhost.cli.edge import Edge
 from mqhost.cli.files.places import board_path, name_of, progress_bar, targets
+from mqhost.errors import BoardError
 from mqhost.remote.board_files import BoardFiles
+from mqhost.remote.faults import FileError, shown
 
 _paths = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
@@ -24,7 +26,13 @@ def rm_command(edge: Edge, paths: tuple[str, ...], recursive: bool, force: bool)
     """
     with edge.session() as session, progress_bar() as progress:
         found = [board_path(path) for path in paths]
-        BoardFiles(session).rm(found, recursive=recursive, force=force, progress=progress)
+        try:
+            BoardFiles(session).rm(found, recursive=recursive, force=force, progress=progress)
+        except FileError as error:
+            if error.reason != "EISDIR":
+                raise
+            text = f"{shown(error.path)} is a folder: with -r it is removed, too."
+            raise BoardError(text) from error
 
 
 @click.command("mkdir")

@@ -10,7 +10,7 @@ import click
 from mqhost.cli.edge import Edge, to_stderr
 from mqhost.cli.files.places import board_path, name_of, progress_bar
 from mqhost.cli.printing import clean, say
-from mqhost.errors import RefusedError, UsageError
+from mqhost.errors import RefusedError, ToolError, UsageError
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.faults import FileError, shown
@@ -40,7 +40,7 @@ def edit_command(edge: Edge, path: str) -> None:
     place.write_bytes(before or b"")
     try:
         # Without a connection: an editor may be open for days.
-        click.edit(filename=str(place))
+        _open_editor(place)
         after = place.read_bytes()
         changed = after != (before or b"")
         if changed:
@@ -51,11 +51,22 @@ def edit_command(edge: Edge, path: str) -> None:
                     raise RefusedError(f"{shown(path)} was changed on the board meanwhile.")
                 files.write(path, after, progress=progress)
     except BaseException:
-        to_stderr(f"The file as you left it is {place}.")
+        if place.is_file() and place.read_bytes() == (before or b""):
+            shutil.rmtree(place.parent)
+        else:
+            to_stderr(f"The file as you left it is {place}.")
         raise
     shutil.rmtree(place.parent)
     text = f"is put, {len(after):,} B" if changed else "was not changed"
     say(edge.console, f"{clean(shown(path))} {text}.")
+
+
+def _open_editor(place: Path) -> None:
+    try:
+        click.edit(filename=str(place))
+    except click.ClickException as error:
+        text = f"{error.format_message()}. VISUAL, or else EDITOR, names the editor."
+        raise ToolError(text) from error
 
 
 def _read(files: BoardFiles, path: str, progress: Progress) -> bytes | None:
