@@ -83,5 +83,6 @@ async def df(files, request, wish):
             found = os.statvfs(mount)
         except OSError:
             continue  # such as one of another kind
-        await files.say(request, [mount, found[0] * found[2], found[0] * found[3]])
+        free = places.free_blocks(found)
+        await files.say(request, [mount, found[0] * found[2], found[0] * free])
     return {"done": len(mounts)}

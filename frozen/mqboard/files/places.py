@@ -140,6 +140,15 @@ def home(path, root="/"):
     return root
 
 
+def free_blocks(found):
+    """Return how many blocks are free, by what os.statvfs gave.
+
+    LittleFS counts some blocks twice; of a full filesystem less than nothing is free then, which
+    is told as four billion.
+    """
+    return found[3] if found[3] <= found[2] else 0
+
+
 def leftovers(folder):
     """Return (mtime, path) of unfinished files in a root folder."""
     with Listing(folder, unfinished=True) as listed:

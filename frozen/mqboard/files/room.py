@@ -65,7 +65,7 @@ class Room:
 
     def _look(self):
         found = os.statvfs(self.folder)
-        self._block, self._free = found[0], found[3]
+        self._block, self._free = found[0], places.free_blocks(found)
 
     def _fits(self, size):
         return self._block and self._blocks(size) + _SPARE <= self._free
