@@ -24,6 +24,7 @@ from mqboard.seldom import unload
 _PROOF_EVERY_S = const(30)
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
+_ROOM_S = const(2)  # without memory for a birth, until the next attempt
 _ALIVE_S = const(10)  # so often the black box is told that we live
 # Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
 # boards wait for years between two of them, and an idle board has the memory for the user.
@@ -179,7 +180,11 @@ class Board:
             if connects != self.client.connects:
                 connects = self.client.connects
                 self.identity.twin = None  # one that is still there will answer
-            await self._publish_birth()
+            try:
+                await self._publish_birth()
+            except MemoryError:  # there is news until somebody has heard it
+                self._news.set()
+                await asyncio.sleep(_ROOM_S)
 
     def _hear(self, topic, payload, retained):
         """Take a status on our own topic: what this boot did not say, another board may have."""

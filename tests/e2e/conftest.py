@@ -21,9 +21,11 @@ from mqhost.build import build as build_module
 from mqhost.build.build import build
 from mqhost.build.revision import Revision, read_revision
 from mqhost.build.source import planned_source
+from mqhost.cli.main import main
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
+from mqhost.remote.board_files import BoardFiles
 from mqhost.sim.broker import Broker
 from mqhost.sim.device import HEAP, Device
 from mqhost.sim.filesystem import default_config, provision_flash
@@ -232,3 +234,24 @@ def board(make_board):
     made = make_board()
     made.wait_online()
     return made
+
+
+@pytest.fixture
+def run(shared_board, capfdbinary, tmp_path, monkeypatch):
+    """Give run(*words) -> (exit code, stdout, stderr) in an empty folder; the board is cleaned."""
+    monkeypatch.chdir(tmp_path)
+    settings = shared_board.settings()
+    options = ["--prefix", shared_board.prefix, "--server", settings.server]
+    options += ["--port", str(settings.port), "--no-tls"]
+
+    def call(*words):
+        capfdbinary.readouterr()
+        code = main([*options, *map(str, words)])
+        out, err = capfdbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    yield call
+    with shared_board.session() as session:
+        files = BoardFiles(session)
+        names = [entry.path for entry in files.ls("/") if entry.path != "config.json"]
+        files.rm(names, recursive=True)

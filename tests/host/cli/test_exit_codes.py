@@ -22,6 +22,7 @@ ARGUMENTS = {
     "deploy": ["--list"],
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
+    "mount": ["FOLDER"],
     "mv": [":a", ":b"],
     "install": ["x", "--index", "FOLDER"],
     "log": ["--levels"],  # without it, it follows for ever
