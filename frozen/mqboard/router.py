@@ -316,18 +316,22 @@ class Router:
     async def _execute(self, request, serving):
         fault = await serving
         queue = self._entry(request.command)[1]
-        if fault is _NO_MEMORY and not request.sequence and self._make_room(queue):
-            await asyncio.sleep(_ROOM_S)
-            try:
+        try:
+            if fault is _NO_MEMORY and not request.sequence and self._make_room(queue):
+                await asyncio.sleep(_ROOM_S)
                 fault = await self._serve(request)
-            except MemoryError:
-                pass
+        except MemoryError:
+            pass
         if fault:
             request.body = b""
-            gc.collect()
-            request.answer = (mqwire.error_topic, fault)
-            self.remember(request.ident, mqwire.error_topic, fault)
-            await self._give(request)
+            for _ in range(_TRIES):
+                gc.collect()
+                try:
+                    await request.error(fault)
+                    return
+                except MemoryError:
+                    pass
+                await asyncio.sleep(_ROOM_S)
 
     async def _serve(self, request):
         """Have a command answered; return the text of the error that it ended with, if any."""
