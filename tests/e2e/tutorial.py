@@ -7,6 +7,7 @@ them stands for anything. All run in one shell, in a folder of their own.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,12 +70,12 @@ def steps_of(page):
     return steps
 
 
-def follow(page, folder, settings, *, replaced=None, following=(), codes=None):
+def follow(page, folder, settings, *, replaced=None, following=(), codes=None, at_once=False):
     """Follow `page` in `folder`, with the broker and the board of `settings`.
 
     `replaced` are commands that something else is run for. Those in `following` follow the board's
-    log, until the end. `codes` are the exit codes, one after the other, of commands that do not
-    always end with 0.
+    log, until the end; with `at_once` what they show comes before the next command. `codes` are the
+    exit codes, one after the other, of commands that do not always end with 0.
     """
     replaced = replaced or {}
     codes = {line: list(those) for line, those in (codes or {}).items()}
@@ -97,6 +98,9 @@ def follow(page, folder, settings, *, replaced=None, following=(), codes=None):
             script.append(f"{line} >'{folder}/{number}' 2>&1 &")
             # Until it does: what the board says from then on is in there.
             script.append(f"until grep -q 'look here' '{folder}/{number}'; do {_SAY}; done")
+            for shown in step.shown if at_once else ():
+                pattern = shlex.quote(".*".join(piece.strip() for piece in shown.split("…")))
+                script.append(f"until grep -q {pattern} '{folder}/{number}'; do sleep 0.1; done")
         else:
             script.append(f"{line}\ncode=$?; [ $code = {code} ] || {{ echo exit $code; exit 99; }}")
     environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}

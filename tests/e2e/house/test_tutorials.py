@@ -43,7 +43,7 @@ def test_from_your_own_main_to_a_managed_board(make_board, tmp_path):
     page = (ROOT / "docs" / "tutorials" / "main.md").read_text()
     # The first time, when it must not work.
     codes = {"mqboard config set modules.main={}": [1, 0]}
-    follow(page, tmp_path, made.settings(), following=["mqboard log"], codes=codes)
+    follow(page, tmp_path, made.settings(), following=["mqboard log"], codes=codes, at_once=True)
 
 
 def test_every_tutorial_is_followed():
