@@ -17,7 +17,7 @@ _FOLDERS = (FROZEN, BOARDS / "sim" / "modules", ROOT / "tests" / "board" / "cpyt
 # What the board imports by these names is its own; the host keeps what it has.
 _OWN = ("mqboard", "mqwire", "mqbuild", "micropython", "deflate", "esp32", "machine", "network")
 _OWN += ("_bus", "_nvs", "_system", "_peripherals", "_timer", "_network", "asyncio.core")
-_OWN += ("os", "gc")
+_OWN += ("os", "gc", "utime")
 
 
 class Modules:
