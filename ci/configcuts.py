@@ -21,17 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci.desk import CONFIG, PREFIX, Desk, Life, open_desk
+from ci.desksweep import DeskSweep, in_time
 from ci.powercuts import TEARS, Bricked, Count, Cut, Image, make, nearly_full, settled
 from mqhost.flash.partition import DATA, NVS
 from mqhost.progress import Progress, silent
-from mqhost.sim.bootloader import NothingBootable
-from mqhost.sim.flash import PowerLost
 from mqhost.sim.nvs import BLOB, Nvs
 from mqwire import command_topic, header
 
-_MOST_BOOTS = 8
 _idents = itertools.count()  # of commands
-_PATIENCE = 100  # seconds of board time until a board that has not settled never will
 _RESTART_SECONDS = 10  # of board time, that a reset takes at most
 
 
@@ -69,81 +66,17 @@ class Change:
             await asyncio.sleep(_RESTART_SECONDS)
 
 
-class Sweep:
-    """Tells stories to one desk board and cuts its power."""
+class Sweep(DeskSweep):
+    """Changes the configuration of one desk board and cuts its power."""
 
-    def __init__(self, desk: Desk, seed: int = 0):
-        self.count = Count()
-        self._desk = desk
-        self._random = random.Random(seed)
+    def _tell(self, story: Story) -> None:
+        self._play(Change(story.wish, story.text))
 
-    def length(self, story: Story) -> int:
-        """Return how many flash operations a story has; raises Bricked if it does not end well."""
-        self._begin(story)
-        before = self._desk.flash.counters.operations
-        self._tell(story)
-        self._check(story.ends[-1:])
-        return self._desk.flash.counters.operations - before
-
-    def cut(self, story: Story, cut: Cut) -> None:
-        """Tell `story` with that cut, and count it."""
-        try:
-            self._cut(story, cut)
-        except (Bricked, NothingBootable, TimeoutError, RuntimeError) as error:
-            console = self._desk.console.getvalue()[-600:]
-            self.count.bricks.append(f"{story.name}, {cut}: {error!r}\n{console}")
-
-    def _cut(self, story: Story, cut: Cut) -> None:
-        self.count.cuts += 1
-        self._begin(story)
-        self._arm(cut.at, cut.tear)
-        self._tell(story)
-        if cut.again is not None:
-            self._desk.power_on()
-            self._arm(cut.again, cut.tear)
-            self._settle()
-        for _ in range(2):
-            self._desk.power_on()
-            self._settle()
-            self._check(story.ends)
+    def _go_on(self) -> None:
         if not self._boot(Change("push", NEXT)):
             raise Bricked("the board does not take the next configuration")
         self._settle()
         self._check((NEXT,))
-
-    def _begin(self, story: Story) -> None:
-        self._desk.flash.restore(story.flash)
-        self._desk.power_on()
-        self._desk.faults.clear()
-
-    def _arm(self, operations: int, tear: float | str) -> None:
-        flash = self._desk.flash
-        flash.noise = self._random if tear == "noise" else None
-        flash.cut_power_after(operations, 1.0 if isinstance(tear, str) else tear)
-
-    def _tell(self, story: Story) -> None:
-        """Play the story itself, until the board has settled again or power is lost."""
-        change = Change(story.wish, story.text)
-        if self._boot(change):
-            self._settle()
-        elif not isinstance(self._desk.end, PowerLost):
-            raise Bricked(f"the board answers {change.told}")
-
-    def _settle(self) -> None:
-        """Boot until the board has settled, or power is lost."""
-        for _ in range(_MOST_BOOTS):
-            if not self._boot(in_time):
-                return
-        raise Bricked("the board does not settle")
-
-    def _boot(self, script) -> bool:
-        """Boot once; return True if the board reset itself."""
-        reset = self._desk.run(script)
-        if self._desk.faults:
-            raise Bricked(f"on-board code let out {self._desk.faults[0]!r}")
-        if self._desk.files.formatted:
-            raise Bricked("the filesystem could not be mounted")
-        return reset
 
     def _check(self, ends: tuple[str, ...]) -> None:
         """Raise Bricked unless one of these configurations is in the file and in NVS."""
@@ -152,11 +85,6 @@ class Sweep:
             raise Bricked(f"the file is {text!r:.200}")
         if kept_of(self._desk) != text:
             raise Bricked(f"NVS has {kept_of(self._desk)!r:.200}")
-
-
-async def in_time(life: Life) -> None:
-    """Wait until the boot is settled, or resets; TimeoutError if it does neither."""
-    await asyncio.wait_for(settled(life), _PATIENCE)
 
 
 def sweep(

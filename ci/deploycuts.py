@@ -24,17 +24,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci.configcuts import in_time
 from ci.desk import PREFIX, Desk, Life, open_desk
+from ci.desksweep import DeskSweep, in_time
 from ci.powercuts import TEARS, Bricked, Count, Cut, Image, make, nearly_full, settled
 from mqhost.link.exchange import split
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SigningKey
-from mqhost.sim.bootloader import NothingBootable
-from mqhost.sim.flash import PowerLost
 from mqwire import app, command_topic
 
-_MOST_BOOTS = 8
 _MOST_OFFERS = 5
 _RESTART_SECONDS = 10  # of board time, that a reset takes at most
 _idents = itertools.count()  # of commands
@@ -128,84 +125,20 @@ class Deploy:
             start = 1 + [payload for _, payload in life.said].index(reply)
 
 
-class Sweep:
-    """Tells stories to one desk board and cuts its power."""
-
-    def __init__(self, desk: Desk, seed: int = 0):
-        self.count = Count()
-        self._desk = desk
-        self._random = random.Random(seed)
-
-    def length(self, story: Story) -> int:
-        """Return how many flash operations a story has; raises Bricked if it does not end well."""
-        self._begin(story)
-        before = self._desk.flash.counters.operations
-        self._tell(story)
-        self._check(story.ends[-1:])
-        return self._desk.flash.counters.operations - before
-
-    def cut(self, story: Story, cut: Cut) -> None:
-        """Tell `story` with that cut, and count it."""
-        try:
-            self._cut(story, cut)
-        except (Bricked, NothingBootable, TimeoutError, RuntimeError, OSError) as error:
-            console = self._desk.console.getvalue()[-600:]
-            self.count.bricks.append(f"{story.name}, {cut}: {error!r}\n{console}")
-
-    def _cut(self, story: Story, cut: Cut) -> None:
-        self.count.cuts += 1
-        self._begin(story)
-        self._arm(cut.at, cut.tear)
-        self._tell(story)
-        if cut.again is not None:
-            self._desk.power_on()
-            self._arm(cut.again, cut.tear)
-            self._settle()
-        for _ in range(2):
-            self._desk.power_on()
-            self._settle()
-            self._check(story.ends)
-        last = next_app(self._desk)
-        self._deploy(last)
-        self._check((last,))
+class Sweep(DeskSweep):
+    """Deploys to one desk board and cuts its power."""
 
     def _begin(self, story: Story) -> None:
-        self._desk.flash.restore(story.flash)
-        self._desk.power_on()
-        self._desk.faults.clear()
+        super()._begin(story)
         self._desk.lost_apps = {story.new.id} if story.new and not story.reaches else set()
 
-    def _arm(self, operations: int, tear: float | str) -> None:
-        flash = self._desk.flash
-        flash.noise = self._random if tear == "noise" else None
-        flash.cut_power_after(operations, 1.0 if isinstance(tear, str) else tear)
-
     def _tell(self, story: Story) -> None:
-        """Play the story itself, until the board has settled again or power is lost."""
-        self._deploy(story.new)
+        self._play(Deploy(self._desk, story.new))
 
-    def _deploy(self, app: App | None) -> None:
-        deploy = Deploy(self._desk, app)
-        if self._boot(deploy):
-            self._settle()
-        elif not isinstance(self._desk.end, PowerLost):
-            raise Bricked(f"the board answers {deploy.told}")
-
-    def _settle(self) -> None:
-        """Boot until the board has settled, or power is lost."""
-        for _ in range(_MOST_BOOTS):
-            if not self._boot(in_time):
-                return
-        raise Bricked("the board does not settle")
-
-    def _boot(self, script) -> bool:
-        """Boot once; return True if the board reset itself."""
-        reset = self._desk.run(script)
-        if self._desk.faults:
-            raise Bricked(f"on-board code let out {self._desk.faults[0]!r}")
-        if self._desk.files.formatted:
-            raise Bricked("the filesystem could not be mounted")
-        return reset
+    def _go_on(self) -> None:
+        last = next_app(self._desk)
+        self._play(Deploy(self._desk, last))
+        self._check((last,))
 
     def _check(self, ends: tuple[App | None, ...]) -> None:
         """Raise Bricked unless the board of the last boot runs one of these, whole."""
