@@ -34,6 +34,8 @@ class _Senders:
         self._entries = bytearray(_SENDERS * _ENTRY)
         self._entries[: auth.SENDER_SIZE] = self.own
         self._count = 1
+        self._noted = 0  # where the bit of the number is that was noted last
+        self._bit = 0
 
     def find(self, sender):
         """Return where the entry of `sender` is, -1 if there is none."""
@@ -55,8 +57,8 @@ class _Senders:
             return True
         if start < 0:
             start = self._count * _ENTRY
-            self._count += 1
             self._entries[start : start + auth.SENDER_SIZE] = sender
+            self._count += 1
         highest, bits = struct.unpack_from("<II", self._entries, start + auth.SENDER_SIZE)
         ahead = number - highest
         if ahead > 0:
@@ -68,7 +70,15 @@ class _Senders:
             bits |= 1 << -ahead
         if note:
             struct.pack_into("<II", self._entries, start + auth.SENDER_SIZE, highest, bits)
+            behind = highest - number
+            self._noted = start + auth.SENDER_SIZE + 4 + behind // 8
+            self._bit = 1 << behind % 8
         return True
+
+    def release(self):
+        """Take back that the last number was noted. This takes no memory."""
+        self._entries[self._noted] &= ~self._bit
+        self._bit = 0
 
 
 class Guard:
@@ -81,6 +91,7 @@ class Guard:
         # Drawn when the first one wants it: a chip's random numbers are good once its radio is on.
         self._now = None
         self._before = None
+        self._last = None  # those in which the last message was noted
         self._sent = 0  # by us, with this nonce
         self.proven = False  # somebody else has the key, too
         self._untold = 0
@@ -99,6 +110,7 @@ class Guard:
 
     def admit(self, router, command, ident, topic, payload):
         """Return `payload`, a memoryview, without its trailer; None if it is refused."""
+        self._last = None
         size = len(payload) - auth.TRAILER_SIZE
         why = self._judge(topic, payload, size, True)
         if why:
@@ -108,6 +120,11 @@ class Guard:
             self._sent = 0
             self._announce()
         return payload[:size]
+
+    def release(self):
+        """Have the last message, which found no memory after it was admitted, count as not sent."""
+        if self._last:
+            self._last.release()
 
     def peek(self, topic, payload):
         """Return `payload` without its trailer, None if it would be refused; note nothing of it."""
@@ -129,6 +146,8 @@ class Guard:
         (number,) = struct.unpack_from(">I", payload, size + auth.SENDER_SIZE)
         if not senders.take(sender, number, note):
             return _REPLAYED
+        if note:
+            self._last = senders
         self.proven = self.proven or note and sender != senders.own
 
     def _senders(self):

@@ -153,14 +153,18 @@ class Router:
             # It would be executed again at every boot; nobody waits for the answer.
             self._log.warning("refused the retained command %s/%s", command, ident)
             return
-        if self.guard:
-            try:
-                payload = self.guard.admit(self, command, ident, topic, payload)
-            except MemoryError:
-                self.make_room()  # it may be what is to stop a module
-                return
-            if payload is None:
-                return
+        if not self.guard:
+            return self._take(command, ident, tail, payload)
+        try:
+            payload = self.guard.admit(self, command, ident, topic, payload)
+            return payload is not None and self._take(command, ident, tail, payload)
+        except MemoryError:
+            self.guard.release()  # it comes again, with the same number
+            self.make_room()  # it may be what is to stop a module
+            raise
+
+    def _take(self, command, ident, tail, payload):
+        """Take a message of somebody who may command us; see `on_message`."""
         if self.jobs:
             self.jobs.hear(command, ident, tail, payload)
         if command == "mounted" and self.mounted:

@@ -262,24 +262,56 @@ class GuardTest(unittest.TestCase):
             self.assertEqual(bench.guard.peek(topic, wrong), None)
         self.assertEqual(bench.log.lines, [])
 
-    def test_where_there_is_no_memory_to_check_a_tag_there_is_room_made(self):
+    def test_a_command_for_which_there_is_no_memory_comes_again_and_room_is_made(self):
+        for starving in ("guard.admit", "router._collect", "router._enqueue"):
+            self.starve(starving)
+
+    def starve(self, starving):
         async def go():
             bench = Guarded().start()
             asked = []
             bench.router.make_room = lambda: asked.append(1)
+            where, name = starving.split(".")
+            owner = getattr(bench, where)
+            work = getattr(owner, name)
 
             def full(*_):
+                setattr(owner, name, work)
                 raise MemoryError
 
-            bench.guard.admit, admit = full, bench.guard.admit
+            setattr(owner, name, full)
             sender = Sender(bench)
-            sender.send("aaaaaaaa", b"1+1")
+            topic = mqwire.command_topic(PREFIX, "eval", "aaaaaaaa")
+            message = topic, sender.sealed(topic, mqwire.header(0, True) + b"1+1")
+            with self.assertRaises(MemoryError):  # by which the broker sends it again
+                bench.take(message)
             self.assertEqual((asked, bench.sent), ([1], []))
-            bench.guard.admit = admit
-            sender.send("aaaaaaaa", b"1+1")
+            bench.take(message)
+            bench.take(message)
             self.assertEqual(await bench.answers(), [answer("aaaaaaaa", b"2")])
+            self.assertEqual(bench.log.lines, ["eval/aaaaaaaa refused: it was sent before"])
 
         run(go())
+
+    def test_what_is_taken_back_of_the_numbers_is_the_last_one_only(self):
+        bench = Guarded()
+        sender = Sender(bench)
+        topic = mqwire.command_topic(PREFIX, "nothing", "aaaaaaaa")
+        messages = [memoryview(sender.sealed(topic, b"\x80\x00")) for _ in range(20)]
+
+        def admit(number):
+            arguments = bench.router, "nothing", "aaaaaaaa", topic, messages[number]
+            return bench.guard.admit(*arguments) is not None
+
+        for number in (0, 9, 19, 2):
+            self.assertTrue(admit(number))
+            bench.guard.release()
+            bench.guard.release()
+            self.assertTrue(admit(number))
+            self.assertFalse(admit(number))
+            bench.guard.release()  # of one that was not noted
+            self.assertFalse(admit(number))
+        self.assertEqual([number for number in (0, 1, 2, 3, 9, 19) if admit(number)], [1, 3])
 
 
 class SendersTest(unittest.TestCase):

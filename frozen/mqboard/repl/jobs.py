@@ -77,7 +77,10 @@ class Jobs:
     def _look_at(self, topic, payload):
         if topic[: len(self._cancel)] != self._cancel:
             return
-        topic = str(topic, "utf-8")
+        try:
+            topic = str(topic, "utf-8")
+        except UnicodeError:
+            return  # no command: the next message may be one
         ident, _, tail = topic[len(self._cancel) :].partition("/")
         job = self.inside
         if ident in job.heard:
