@@ -297,7 +297,10 @@ class Supervisor:
         entry.since = self.seconds
         entry.task = None
         try:
-            self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
+            if getattr(error, "in_words", False):
+                self._log.error("task %s: %s; again in %d s", entry.name, error, entry.pause)
+            else:
+                self._log.exception(error, "task %s died; again in %d s", entry.name, entry.pause)
         except MemoryError:
             pass  # that is what it died of, then
         if entry.vital and entry.deaths >= _DEATHS_MAX:

@@ -24,6 +24,8 @@ _ERROR_MAX = const(200)
 class ModuleError(Exception):
     """Raised when a module is not what it must be; the text says what is wrong."""
 
+    in_words = True  # for mqboard.health.supervisor: no traceback says more
+
 
 class Module:
     """One module of the configuration, and what became of it."""
@@ -86,13 +88,23 @@ class Module:
             raise ModuleError("a name that begins with _ is no module's")
         if name in _OURS and not _has_file(name, self._board.config.app):
             name = "mqboard.modules." + name
-        module = __import__(name, None, None, ("start",))
+        module = self._import(name)
         # A frozen module's begins without /, a built-in one has none.
         file = getattr(module, "__file__", getattr(module, "__path__", ""))
         self.file = _tidy(file) if file.startswith("/") else _FIRMWARE
         if not hasattr(module, "start"):
             raise ModuleError("%s has no start(board, settings): %s" % (name, self.file))
         return module.start
+
+    def _import(self, name):
+        try:
+            return __import__(name, None, None, ("start",))
+        except ImportError as error:
+            missing = (str(error) + "''").split("'")[1]
+            if not missing or not (name + ".").startswith(missing + "."):
+                raise  # it is there, and what it imports is not
+            folders = ", ".join(_folders(self._board.config.app))
+            raise ModuleError("there is no %s.py or .mpy in %s" % (name, folders))
 
     def _run_scripts(self):
         """Run /boot.py and /main.py. Return the start() that they defined, or one that returns."""
@@ -185,10 +197,14 @@ class Modules:
         self.record().forgive()
 
 
-def _has_file(name, app):
+def _folders(app):
     from mqboard.modules import folders
 
-    paths = ["%s/%s" % (folder, name) for folder in folders.user_path(app)]
+    return folders.user_path(app)
+
+
+def _has_file(name, app):
+    paths = ["%s/%s" % (folder, name) for folder in _folders(app)]
     return any([_is_there(path + end) for path in paths for end in ("", ".py", ".mpy")])
 
 

@@ -27,7 +27,10 @@ class ModulesTest(unittest.TestCase):
             module = bench.modules.find("wrong")
             for word in words:
                 self.assertIn(word, module.error)
-            self.assertIn("module wrong died; again in 1 s", bench.log.lines[0])
+            in_words = "ModuleError" in module.error
+            self.assertIn("module wrong" + (": " if in_words else " died; "), bench.log.lines[0])
+            self.assertIn("; again in 1 s", bench.log.lines[0])
+            self.assertEqual(len(bench.log.lines), 1 if in_words else 2)  # with a traceback
             self.assertEqual(bench.modules.find("good").state(), "running")
             return module.state()
 
@@ -70,7 +73,9 @@ class ModulesTest(unittest.TestCase):
     def test_a_module_without_a_file_is_found_when_it_comes(self):
         async def go():
             bench = Bench({}, modules={"late": {}}).start()
-            await until(lambda: bench.modules.find("late").error)
+            await until(lambda: bench.log.lines)
+            said = "task module late: there is no late.py or .mpy in %s; again in 1 s"
+            self.assertEqual(bench.log.lines, [said % bench.folder])  # and no traceback
             bench.write("late.py", GOOD)
             await bench.until_state("late", "running")
 
