@@ -49,7 +49,7 @@ class Display:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
+            _CountColumn(),
             _AmountColumn(),
             TimeElapsedColumn(),
             console=console,
@@ -93,18 +93,16 @@ class Display:
 
     def _write(self, new: bool, done: int, total: int) -> None:
         part = done * _LINES_PER_STAGE // total if total else 0
+        size = self._sizes.get(self.stage, 0)
         if new:
             self._began = (time.monotonic(), done)
-            count = f": {done} of {total}" if total and done != total else ""
-            say(self._console, self._word() + count)
+            facts = _facts(size, done, total)[:1] if total and done != total else []
+            say(self._console, ": ".join([self._word(), *facts]))
         elif part > self._part:
             began, before = self._began
             seconds = time.monotonic() - began
             rate = (done - before) / seconds if seconds > 0 else 0.0
-            text = f"{self._word()}: {done} of {total}"
-            size = self._sizes.get(self.stage, 0)
-            text += f", {_amount(size, done, total, rate)}" if size else ""
-            say(self._console, text)
+            say(self._console, f"{self._word()}: {', '.join(_facts(size, done, total, rate))}")
         self._part = part
 
     def _word(self) -> str:
@@ -138,6 +136,13 @@ class Events:
         self._console.file.flush()
 
 
+class _CountColumn(MofNCompleteColumn):
+    """Shows how many of what is counted are done, but for bytes, which `_AmountColumn` shows."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.fields.get("size") == 1 else super().render(task)
+
+
 class _AmountColumn(ProgressColumn):
     """Shows bytes, rate and the time that is left, of a task whose field `size` is not 0."""
 
@@ -146,6 +151,12 @@ class _AmountColumn(ProgressColumn):
         if not size or task.total is None:
             return Text("")
         return Text(_amount(size, int(task.completed), int(task.total), task.speed or 0.0))
+
+
+def _facts(size: int, done: int, total: int, rate: float = 0.0) -> list[str]:
+    """Return what a line says of a stage: the count, but of bytes, and how many bytes that are."""
+    count = [] if size == 1 else [f"{done} of {total}"]
+    return count + ([_amount(size, done, total, rate)] if size else [])
 
 
 def _amount(size: int, done: int, total: int, rate: float) -> str:

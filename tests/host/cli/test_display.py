@@ -4,6 +4,7 @@ import io
 import json
 import re
 
+import pytest
 from rich.console import Console
 
 from mqhost.cli.display import Display, Events
@@ -38,6 +39,17 @@ def test_where_sizes_are_known_bytes_and_rate_are_shown():
         assert "307.2 kB of 409.6 kB" in text
         if not terminal:
             assert re.search(r"75 of 100, 307\.2 kB of 409\.6 kB, [\d.]+ .?B/s, 0:00 left", text)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bytes_are_shown_once(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
+    with Display(console, WORDS, {"send": 1}) as display:
+        for done in range(50_000, 76_000, 1000):
+            display.show("send", done, 100_000)
+    text = console.file.getvalue()
+    assert "75.0 kB of 100.0 kB" in text
+    assert not re.search(r"\b75000\b|\b100000\b", text)
 
 
 def test_events_are_json_and_not_too_many():
