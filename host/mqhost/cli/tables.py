@@ -109,7 +109,10 @@ def _fit(console: Console, table: Table, listing: Listing) -> bool:
         for number in listing.prose
     }
     widths = {number: max(map(cell_len, cells)) for number, cells in texts.items()}
-    least = {number: max(map(cell_len, " ".join(cells).split())) for number, cells in texts.items()}
+    least = {
+        number: max(map(cell_len, " ".join(cells).split()), default=1)
+        for number, cells in texts.items()
+    }
     while excess > 0:
         spare = [number for number in widths if widths[number] > least[number]]
         if not spare:

@@ -214,6 +214,14 @@ def test_prose_folds_before_names_do():
     assert sum("one two" in line or "four" in line for line in lines) > 1
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_column_of_prose_may_be_empty(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=20)
+    name = "a-name-that-is-wider-than-this"
+    tables.show(console, Listing(("name", ""), ([(name, "")],), [], prose={1}))
+    assert name in console.file.getvalue()
+
+
 def test_cells_are_neither_markup_nor_control_codes():
     listing = Listing(("a",), ([("[red]x[/]\x1b[2J",), (Text("ok", "green"),)],), [])
     assert "[red]x[/]\ufffd[2J" in printed(listing, terminal=True)
