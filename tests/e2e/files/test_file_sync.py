@@ -145,6 +145,9 @@ def test_a_file_is_edited_and_put_back(run, tmp_path, editor):
     editor("text += '\\nb = 2'; assert place.name == 'a.py'")
     assert run("edit", ":a.py") == (0, ":a.py is put, 11 B.\n", "")
     assert run("cat", ":a.py")[1] == "a = 1\nb = 2"
+    editor("pass")
+    assert run("edit", ":new.txt") == (0, ":new.txt was not made: it is empty.\n", "")
+    assert "new.txt" not in run("ls")[1]
     editor("text = 'new'")
     assert run("edit", ":new.txt")[0] == 0
     assert run("cat", ":new.txt")[1] == "new"

@@ -57,7 +57,10 @@ def edit_command(edge: Edge, path: str) -> None:
             to_stderr(f"The file as you left it is {place}.")
         raise
     shutil.rmtree(place.parent)
-    text = f"is put, {len(after):,} B" if changed else "was not changed"
+    if changed:
+        text = f"is put, {len(after):,} B"
+    else:
+        text = "was not made: it is empty" if before is None else "was not changed"
     say(edge.console, f"{clean(shown(path))} {text}.")
 
 
