@@ -139,6 +139,8 @@ class Connection:
             with _socket_of(stream) as raw:
                 raw.shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
+        # The pair that wakes the network thread, which paho leaves to the garbage collector.
+        self._client._reset_sockets(sockpair_only=True)
 
     def wait_connected(self, timeout: float) -> bool:
         """Return whether the connection stands, or came back within `timeout` seconds."""

@@ -1,5 +1,6 @@
-"""Tests what the connection to the broker does with what should not arrive there."""
+"""Tests what the connection to the broker does with what should not arrive there, and leaves."""
 
+from openfiles import open_files
 from paho.mqtt.client import MQTTMessage
 
 from mqhost.link.connection import Connection, Subscription
@@ -22,3 +23,13 @@ def test_a_topic_that_is_not_utf_8_is_ignored():
     assert arrived == [b"payload"]
     (line,) = said
     assert line.endswith(" < a/b  7 B  payload")
+
+
+def test_a_closed_connection_leaves_no_file_open(broker):
+    connection = Connection(Settings(server=broker.host, port=broker.port, tls=False))
+    before = open_files()
+    for _ in range(2):
+        connection.connect()
+        connection.close()
+        connection.close()
+        assert open_files() <= before
