@@ -13,7 +13,7 @@ from mqhost.progress import Progress, silent
 from mqhost.remote import getting, putting
 from mqhost.remote.getting import Wanted
 from mqhost.remote.patience import PATIENCE
-from mqhost.remote.records import Entry, Volume, ask, entry, look, volume
+from mqhost.remote.records import Carried, Entry, Volume, ask, entry, look, volume
 
 _PATHS_AT_ONCE = 40
 _PATHS_BYTES = 12_000  # in one command
@@ -121,13 +121,13 @@ class BoardFiles:
 
     def write(
         self, path: str, data: bytes, *, parents: bool = False, progress: Progress = silent
-    ) -> None:
+    ) -> Carried:
         """Write a file: whole, or it stays as it was. With `parents` missing folders are made.
 
         `progress` is told "put", and bytes.
         """
         total = len(data)
-        putting.put(
+        return putting.put(
             self.session,
             path,
             data,
@@ -143,11 +143,11 @@ class BoardFiles:
         parents: bool = False,
         total: int = 0,
         progress: Progress = silent,
-    ) -> None:
+    ) -> list[Carried]:
         """Write many files: (path, a function that returns the bytes) each. Several are on their
         way at once; the first that fails ends it. `progress` is told "put", and bytes of `total`.
         """
-        putting.put_all(
+        return putting.put_all(
             self.session,
             files,
             parents=parents,

@@ -1,8 +1,11 @@
 """Says for people why a board does not do what was asked of its files."""
 
+import shlex
 from typing import Any
 
 from mqhost.errors import BoardError, RefusedError, ToolError
+from mqhost.link.session import Session
+from mqhost.link.settings import command_line
 from mqwire import files as wire
 
 _WORDS = {
@@ -71,6 +74,12 @@ def fault(record: dict[str, Any], what: str = "") -> ToolError:
 def shown(path: str) -> str:
     """Return a board's path as commands take it."""
     return ":" + path
+
+
+def make_folder(session: Session, folder: str) -> str:
+    """Say how the board of `session` gets the folder."""
+    words = f"mkdir -p {shlex.quote(shown(folder.rstrip('/')))}"
+    return f"Make it: {command_line(session.prefix, words)}"
 
 
 def _room(record: dict[str, Any]) -> str:

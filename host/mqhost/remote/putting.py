@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, SilentBoardError
+from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.link.exchange import PART_SIZE, Exchange
 from mqhost.link.session import Session
-from mqhost.remote.faults import FileError, FileRefused, fault
+from mqhost.remote.faults import FileError, FileRefused, fault, make_folder, shown
 from mqhost.remote.patience import PATIENCE, Patience, Presence
-from mqhost.remote.records import ask, entry, parsed
+from mqhost.remote.records import Carried, ask, entry, parsed
 from mqwire import files as wire
 
 _POLL = 0.25
@@ -44,14 +44,14 @@ def put(
     parents: bool = False,
     sent: Sent | None = None,
     patience: float = PATIENCE,
-) -> None:
+) -> Carried:
     """Put `data` on the board as the file `path`; `sent` is told how many bytes the board has.
 
     With `parents` missing folders are made. Raises FileError, FileRefused (no room), and for a
     board or a broker that is lost for `patience` seconds SilentBoardError or BrokerError; then
     what was there before is there still, and the same again goes on where this ended.
     """
-    _Putting(session, path, data, parents, sent or (lambda count: None), patience).run()
+    return _Putting(session, path, data, parents, sent or (lambda count: None), patience).run()
 
 
 class _Putting:
@@ -63,6 +63,7 @@ class _Putting:
         self._data = data
         self._sent = sent
         self._most = -1  # bytes that the board once had
+        self._resumed = 0  # and those that it had before this began
         self._patience = Patience(session, patience)
         self._tried_again = 0
         self._all_sent = False  # then it is in doubt what came of an attempt that was lost
@@ -76,7 +77,7 @@ class _Putting:
         if parents:
             self._head["parents"] = True
 
-    def run(self) -> None:
+    def run(self) -> Carried:
         """Try until it is done, refused, or too long ago that there was progress."""
         while True:
             try:
@@ -91,6 +92,7 @@ class _Putting:
                 self._excuse(error)
             self._patience.pause()
         self._sent(len(self._data))
+        return Carried(self._path, len(self._data), self._hash, resumed=self._resumed)
 
     def _excuse(self, error: FileError | FileRefused) -> None:
         """Raise `error` unless another attempt may end better."""
@@ -161,9 +163,18 @@ class _Putting:
             if not isinstance(record, dict):
                 raise BoardError(f"The board's answer to put is not understood: {record!r:.60}")
             if "error" in record:
-                raise fault(record, self._path)
+                raise self._fault(record)
             return record
         raise _Lost
+
+    def _fault(self, record: dict[str, Any]) -> ToolError:
+        """Make the error for what the board says; of a missing folder, with what makes it."""
+        error = fault(record, self._path)
+        folder = self._path.rpartition("/")[0]
+        if record["error"] != "ENOENT" or not folder:
+            return error
+        text = f"{shown(self._path)}: there is no such folder on the board."
+        return FileError(f"{text} {make_folder(self._session, folder)}", "ENOENT", self._path)
 
     def _have(self, record: dict[str, Any]) -> tuple[int, int]:
         """Return how many bytes the board has and its credit, as it says; note the progress."""
@@ -171,6 +182,8 @@ class _Putting:
         if not isinstance(have, int) or not isinstance(credit, int):
             raise BoardError(f"The board's answer to put is not understood: {record!r:.60}")
         have = min(max(have, 0), len(self._data))
+        if self._most < 0:
+            self._resumed = have
         if have > self._most:
             self._most = have
             self._patience.progressed()
@@ -185,23 +198,24 @@ def put_all(
     parents: bool = False,
     sent: Sent | None = None,
     patience: float = PATIENCE,
-) -> None:
+) -> list[Carried]:
     """Put many files, (path, a function that returns the bytes) each, several at once.
 
     `sent` is told how many bytes more the board has. The first error ends it, and is raised.
     """
     lock = threading.Lock()
-    todo = iter(files)
+    todo = enumerate(files)
+    done: dict[int, Carried] = {}
     failure: list[BaseException] = []
 
     def work() -> None:
         while not failure:
             try:
                 with lock:
-                    path, read = next(todo, (None, None))
-                if path is None or read is None:
+                    number, file = next(todo, (0, None))
+                if file is None:
                     return
-                data = read()
+                path, data = file[0], file[1]()
             except BaseException as error:
                 failure.append(error)
                 return
@@ -215,7 +229,9 @@ def put_all(
                 before = max(count, before)
 
             try:
-                put(session, path, data, parents=parents, sent=tell, patience=patience)
+                done[number] = put(
+                    session, path, data, parents=parents, sent=tell, patience=patience
+                )
             except BaseException as error:
                 failure.append(error)
 
@@ -231,3 +247,4 @@ def put_all(
         raise
     if failure:
         raise failure[0]
+    return [done[number] for number in sorted(done)]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mqhost.errors import BoardError, BrokerError, SilentBoardError
@@ -34,6 +35,21 @@ class Entry:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A file that was carried: it is `path` on the board. `local` is its place on this machine, or
+    `source` on the board for a copy there. `sha256` in hex; `resumed`: bytes of it that the board
+    had already, for it was begun before.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    local: Path | None = None
+    source: str | None = None
+    resumed: int = 0
 
 
 @dataclass(frozen=True)

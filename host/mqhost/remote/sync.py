@@ -7,7 +7,6 @@ A file is replaced when its new bytes are whole and right (see `put`); the folde
 """
 
 import fnmatch
-import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.compare import difference
 from mqhost.remote.faults import shown
 from mqhost.remote.records import Entry
-from mqhost.remote.trees import cannot_read, join, local_tree, reader
+from mqhost.remote.trees import absolute, cannot_read, join, local_tree, reader
 
 # Neither sent nor removed: what begins with a dot, and what tools leave.
 IGNORED = (".*", "__pycache__", "*.pyc", "*~")
@@ -66,17 +65,17 @@ def plan_sync(
     here is always removed, for it would be imported in place of that. UsageError when something
     here cannot be read, or is in the way of something else there and may not be removed.
     """
-    remote = _absolute(remote)
+    remote = absolute(remote)
     folders, sources = wanted_tree(folder)
     there = files.stat(remote)
     if there and not there.is_folder:
         raise UsageError(f"{shown(remote)} is a file on the board, not a folder.")
     found = files.ls(remote, recursive=True, sha=True) if there else []
     differs = difference(folders, sources, found)
-    stay = {*map(_absolute, KEPT), *map(_absolute, kept)}
+    stay = {*map(absolute, KEPT), *map(absolute, kept)}
     remove, first = [], []
     for entry in differs.surplus:
-        path = _absolute(join(remote, entry.path))
+        path = absolute(join(remote, entry.path))
         if entry.path in sources or entry.path in folders:
             if not delete or _concerns(path, entry.is_folder, stay):
                 raise UsageError(_of_another_kind(path, entry, delete))
@@ -129,11 +128,6 @@ def _of_another_kind(path: str, entry: Entry, delete: bool) -> str:
     here, there = ("file", "folder") if entry.is_folder else ("folder", "file")
     found = f"{shown(path)} is a {there} on the board, and a {here} here"
     return f"{found}. " + ("The board needs it." if delete else "With --delete it is removed.")
-
-
-def _absolute(path: str) -> str:
-    """Return the board's path from its root, without dots."""
-    return posixpath.normpath("/" + path).replace("//", "/", 1)
 
 
 def _concerns(path: str, is_folder: bool, stay: set[str]) -> bool:

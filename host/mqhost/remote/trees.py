@@ -1,7 +1,10 @@
 """Carries whole folders: from a board to this machine and back, with what is in them."""
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
@@ -9,15 +12,15 @@ from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.getting import Wanted
 from mqhost.remote.landing import Landing
-from mqhost.remote.records import Entry
+from mqhost.remote.records import Carried, Entry
 
 _AT_ONCE = 1 << 20  # bytes of files that are kept in memory while more of them come
 
 
 def get_tree(
     files: BoardFiles, remote: str, folder: Path, *, progress: Progress = silent
-) -> list[Path]:
-    """Get all that is in the board's folder `remote` into `folder`; return the files, as written.
+) -> list[Carried]:
+    """Get all that is in the board's folder `remote` into `folder`; return the files.
 
     Nothing is written outside of `folder`. What is in it already and not on the board stays. A file
     that cannot be got (it was removed meanwhile) is an error once all others are there. `progress`
@@ -33,7 +36,7 @@ def get_tree(
             landing.make_folder(entry.path)
     found = [entry for entry in entries if not entry.is_folder]
     total = sum(entry.size or 0 for entry in found)
-    written: list[Path] = []
+    written: list[Carried] = []
     failures: list[ToolError] = []
     before = 0
     for some in _batches(found):
@@ -49,7 +52,8 @@ def get_tree(
                 assert item.error is not None
                 failures.append(item.error)
             else:
-                written.append(landing.write(wanted[item.path].path, item.data))
+                place = landing.write(wanted[item.path].path, item.data)
+                written.append(got(item.path, item.data, place))
                 before += len(item.data)
     if failures:
         raise failures[0]
@@ -58,8 +62,8 @@ def get_tree(
 
 def put_tree(
     files: BoardFiles, folder: Path, remote: str, *, progress: Progress = silent
-) -> list[str]:
-    """Put all that is in `folder` into the board's folder `remote`; return the files' paths there.
+) -> list[Carried]:
+    """Put all that is in `folder` into the board's folder `remote`; return the files.
 
     Folders are made, empty ones, too; what is on the board already and not here stays. Links to
     files are followed, links to folders are not. `progress` is told "put", and bytes.
@@ -71,9 +75,39 @@ def put_tree(
         raise cannot_read(folder, error) from error
     paths = [join(remote, path) for path in folders]
     files.mkdir([remote, *paths], parents=True)
-    contents = [(join(remote, path), reader(place)) for path, place in sources.items()]
-    files.write_all(contents, total=total, progress=progress)
-    return [path for path, _ in contents]
+    found = {join(remote, path): place for path, place in sources.items()}
+    return put_files(files, found, total=total, progress=progress)
+
+
+def put_files(
+    files: BoardFiles, found: Mapping[str, Path], *, total: int = 0, progress: Progress = silent
+) -> list[Carried]:
+    """Put files of this machine, by their paths on the board; return them. `progress` is told
+    "put", and bytes of `total`.
+    """
+    contents = [(path, reader(place)) for path, place in found.items()]
+    done = files.write_all(contents, total=total, progress=progress)
+    return [replace(each, local=found[each.path]) for each in done]
+
+
+def got(path: str, data: bytes, place: Path) -> Carried:
+    """Return what is said of the board's file `path`, with `data` in it, that is here `place`."""
+    return Carried(path, len(data), hashlib.sha256(data).hexdigest(), local=place)
+
+
+def copied(files: BoardFiles, source: str, target: str) -> list[Carried]:
+    """Return what is said of a file or a folder of the board that was copied there to `target`."""
+    places = {target: source}
+    if (found := files.stat(source)) and found.is_folder:
+        entries = files.ls(source, recursive=True)
+        names = [entry.path for entry in entries if not entry.is_folder]
+        places = {join(target, name): join(source, name) for name in names}
+    there = zip(places.items(), files.stat_all(places, sha=True), strict=True)
+    return [
+        Carried(path, entry.size or 0, entry.sha256 or "", source=whence)
+        for (path, whence), entry in there
+        if entry
+    ]
 
 
 def local_tree(folder: Path) -> tuple[list[str], dict[str, Path]]:
@@ -111,6 +145,11 @@ def reader(place: Path) -> Callable[[], bytes]:
 def join(folder: str, path: str) -> str:
     """Return the board's path of `path` in `folder`."""
     return folder.rstrip("/") + "/" + path
+
+
+def absolute(path: str) -> str:
+    """Return the board's path from its root, without dots."""
+    return posixpath.normpath("/" + path).replace("//", "/", 1)
 
 
 def cannot_read(place: Path, error: OSError) -> UsageError:

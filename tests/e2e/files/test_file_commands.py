@@ -1,7 +1,12 @@
 """Tests the commands for files on a real board: what they do, print, and end with."""
 
+import hashlib
 import json
 import os
+import re
+import shlex
+
+from mqhost.paths import ROOT
 
 
 def write(place, text="text"):
@@ -76,10 +81,12 @@ def test_a_dot_is_what_is_in_this_folder_and_a_colon_what_is_on_the_board(run, t
     assert (tmp_path / "all/here/a.py").read_text() == "a"
 
 
-def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
+def test_errors_are_sentences_with_the_right_exit_codes(run, shared_board, tmp_path):
+    prefix = shared_board.prefix
     write(tmp_path / "large.bin", "x" * 2_000_000)
     (tmp_path / "folder").mkdir()
     write(tmp_path / "small.py")
+    write(tmp_path / "folder/small.py")
     for words, code, part in (
         (("cat", ":none"), 1, ":none: there is no such file"),
         (("rm", "none"), 1, "no such file"),
@@ -97,7 +104,12 @@ def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
         (("cp", "small.py", ":config.json"), 1, "mqboard config push"),
         (("cp", "a", "b"), 2, "Mark what is on the board"),
         (("cp", "a"), 2, "to where"),
-        (("mv", ":config.json", ":none/"), 2, "is no folder on the board"),
+        (("mv", ":config.json", ":none/"), 2, f"--prefix {prefix} mkdir -p :none\n"),
+        (("cp", "small.py", ":a b/c/"), 2, f"--prefix {prefix} mkdir -p ':a b/c'\n"),
+        (("put", "small.py", ":a/b.py"), 1, f"--prefix {prefix} mkdir -p :a\n"),
+        (("put", "small.py", ":config.json/"), 2, ":config.json/ is a file on the board"),
+        (("put", "small.py", "folder/small.py", ":"), 2, "Two things named small.py go into :"),
+        (("get", ":a.py", ":b/a.py", "."), 2, "Two things named a.py go into ."),
         (("get", ":config.json", "none/"), 2, "is no folder here"),
         (("put", "large.bin", "folder", ":x"), 2, "with -r"),
         (("ls", ":none"), 1, "no such"),
@@ -105,6 +117,59 @@ def test_errors_are_sentences_with_the_right_exit_codes(run, tmp_path):
         found, _, err = run(*words)
         assert (found, part in err) == (code, True), (words, found, err)
     assert run("ls")[1] == "config.json\n"
+
+
+def test_scripts_are_told_what_was_copied(run, tmp_path):
+    write(tmp_path / "app/a.py", "12345")
+    write(tmp_path / "app/lib/b.py", "")
+    hashes = [hashlib.sha256(text).hexdigest() for text in (b"12345", b"")]
+    a = {"path": "/app/a.py", "size": 5, "sha256": hashes[0]}
+    b = {"path": "/app/lib/b.py", "size": 0, "sha256": hashes[1]}
+    put = {"a": {"local": "app/a.py", "resumed": 0}, "b": {"local": "app/lib/b.py", "resumed": 0}}
+    assert told(run("put", "-r", "app", ":", "--json")) == [a | put["a"], b | put["b"]]
+    assert told(run("put", "app/a.py", ":app/", "--json")) == [a | put["a"]]
+    places = {"local": str(tmp_path / "copy/a.py")}, {"local": str(tmp_path / "copy/lib/b.py")}
+    got = told(run("get", "-r", ":app", str(tmp_path / "copy"), "--json"))
+    assert got == [a | places[0] | {"resumed": 0}, b | places[1] | {"resumed": 0}]
+    copied = told(run("cp", "-r", ":app", ":there", "--json"))
+    assert copied == [
+        a | {"path": "/there/a.py", "from": "/app/a.py"},
+        b | {"path": "/there/lib/b.py", "from": "/app/lib/b.py"},
+    ]
+    assert told(run("cp", ":app/a.py", ":", "--json")) == [
+        a | {"path": "/a.py", "from": "/app/a.py"}
+    ]
+
+
+def told(ended):
+    code, out, err = ended
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+# What the examples of docs/files.md find on the board, and is not there on a fresh one.
+FOUND = {
+    "get boot.log": ("put", "a.py", ":boot.log"),
+    "get -r :data backup": ("put", "-r", "app", ":data"),
+    "mv :old.py :new.py": ("touch", ":old.py"),
+    "rm -r :lib/unused": ("mkdir", ":lib/unused"),
+    "rmdir :lib/empty": ("mkdir", ":lib/empty"),
+}
+
+
+def test_the_examples_of_the_page_work_one_after_the_other(run, tmp_path, monkeypatch):
+    for name in ("main.py", "a.py", "b.py", "app/c.py", "lib/d.py"):
+        write(tmp_path / name, "x = 1\n")
+    monkeypatch.setenv("VISUAL", "true")
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/files.md").read_text(), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines() if " install " not in line]
+    assert len(lines) > 15
+    for line in lines:
+        words = shlex.split(line, comments=True)[3:]
+        if found := FOUND.get(" ".join(words)):
+            assert run(*found)[0] == 0
+        code, _, err = run(*words)
+        assert (code, err) == (0, ""), line
 
 
 def test_touch_makes_and_rmdir_removes(run):

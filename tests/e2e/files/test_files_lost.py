@@ -66,6 +66,22 @@ def test_a_broker_that_restarts_delays_files_and_loses_none(make_board, own_brok
         assert names(files) == ["config.json", "f"]
 
 
+def test_a_put_that_was_interrupted_says_how_much_was_there_already(files):
+    class Stopped(Exception):
+        pass
+
+    def stop(what, done, total):
+        if done >= 200_000:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        files.write("/f", DATA, progress=stop)
+    done = files.write("/f", DATA)
+    assert (done.path, done.size) == ("/f", len(DATA)) and 100_000 < done.resumed < len(DATA)
+    assert files.write("/f", DATA).resumed == 0
+    assert files.read("/f") == DATA
+
+
 def test_a_put_goes_on_after_a_reset_of_the_board(board, files):
     files.write("/f", OLD)
     once = Once(200_000, board.device.press_reset)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,24 +15,27 @@ from mqhost.cli.files.places import (
     progress_bar,
     targets,
 )
-from mqhost.cli.printing import say
+from mqhost.cli.printing import json_text, say
 from mqhost.errors import BoardError, UsageError
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.faults import FileError, shown
 from mqhost.remote.landing import is_name, write_file
-from mqhost.remote.trees import get_tree, put_tree, reader
+from mqhost.remote.records import Carried
+from mqhost.remote.trees import absolute, copied, get_tree, got, put_files, put_tree
 
 _recursive = click.option(
     "-r", "recursive", is_flag=True, help="Folders, with all that is in them."
 )
+_json = click.option("--json", "as_json", is_flag=True, help="Print what was copied as JSON.")
 
 
 @click.command("get")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... [TO]")
 @_recursive
+@_json
 @click.pass_obj
-def get_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
+def get_command(edge: Edge, paths: tuple[str, ...], recursive: bool, as_json: bool) -> None:
     """Get files from the board: into the folder TO, or as the file TO; without TO, in here.
 
     With more than one word the last one is TO, unless it begins with ":", as what is on the board
@@ -47,25 +51,27 @@ def get_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
     if len(paths) > 1 and not on_board(paths[-1]):
         *sources, to = paths
     with edge.session() as session, progress_bar() as progress:
-        count = _get(BoardFiles(session), sources, to, recursive, progress)
-    _report(edge, count)
+        done = _get(BoardFiles(session), sources, to, recursive, progress)
+    _report(edge, done, as_json)
 
 
 @click.command("put")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE... [TO]")
 @_recursive
+@_json
 @click.pass_obj
-def put_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
+def put_command(edge: Edge, paths: tuple[str, ...], recursive: bool, as_json: bool) -> None:
     """Put files on the board: into the folder TO, or as the file TO; without TO, into its root.
 
-    With more than one word the last one is TO, on the board; it may begin with ":". A file that is
+    With more than one word the last one is TO, on the board; it may begin with ":". A folder TO is
+    there already, but for a single one that is put with -r, which becomes TO. A file that is
     there is replaced when the new one is whole and right; interrupted or lost, it resumes when the
     same is put again.
 
     \b
     Examples:
       mqboard --prefix esp32/test put main.py
-      mqboard --prefix esp32/test put a.py b.py :lib/
+      mqboard --prefix esp32/test put a.py b.py :
       mqboard --prefix esp32/test put -r app :
       mqboard --prefix esp32/test put -r . :app
     """
@@ -73,22 +79,23 @@ def put_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
     if len(paths) > 1:
         *sources, to = paths
     with edge.session() as session, progress_bar() as progress:
-        count = _put(BoardFiles(session), sources, board_path(to), recursive, progress)
-    _report(edge, count)
+        done = _put(BoardFiles(session), sources, board_path(to), recursive, progress)
+    _report(edge, done, as_json)
 
 
 @click.command("cp")
 @click.argument("paths", nargs=-1, required=True, metavar="FROM... TO")
 @_recursive
+@_json
 @click.pass_obj
-def cp_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
+def cp_command(edge: Edge, paths: tuple[str, ...], recursive: bool, as_json: bool) -> None:
     """Copy files to the board, from it, or on it: ":" marks what is on the board.
 
     The same as put, get, and a copy that stays on the board, in mpremote's spelling.
 
     \b
     Examples:
-      mqboard --prefix esp32/test cp a.py :lib/
+      mqboard --prefix esp32/test cp a.py :main.py
       mqboard --prefix esp32/test cp :boot.log .
       mqboard --prefix esp32/test cp -r :lib :lib.old
     """
@@ -98,21 +105,24 @@ def cp_command(edge: Edge, paths: tuple[str, ...], recursive: bool) -> None:
     sides = {on_board(source) for source in sources}
     if len(sides) > 1 or sides == {False} and not on_board(to):
         raise click.UsageError('Mark what is on the board with ":", all of FROM or none of it.')
+    count = None
     with edge.session() as session, progress_bar() as progress:
         files = BoardFiles(session)
         if sides == {False}:
-            count = _put(files, sources, board_path(to), recursive, progress)
+            done = _put(files, sources, board_path(to), recursive, progress)
         elif on_board(to):
-            count = _copy(files, sources, board_path(to), recursive, progress)
+            places = _places(files, sources, board_path(to), recursive)
+            count = sum(files.cp(*each, recursive=recursive, progress=progress) for each in places)
+            done = [file for each in places for file in copied(files, *each)] if as_json else []
         else:
-            count = _get(files, sources, to, recursive, progress)
-    _report(edge, count)
+            done = _get(files, sources, to, recursive, progress)
+    _report(edge, done, as_json, count)
 
 
 def _get(
     files: BoardFiles, sources: Sequence[str], to: str, recursive: bool, progress: Progress
-) -> int:
-    """Get files, and with `recursive` folders; return how many files that were."""
+) -> list[Carried]:
+    """Get files, and with `recursive` folders; return the files."""
     found = [board_path(source) for source in sources]
     names = [name_of(path) for path in found]
     for path, name in zip(found, names, strict=True):
@@ -122,15 +132,16 @@ def _get(
         places = [Path(to)]  # made, as cp -r does
     else:
         places = local_targets(names, Path(to), to.endswith("/"))
-    count = 0
+    done = []
     for path, place in zip(found, places, strict=True):
         there = files.stat(path) if recursive else None
         if there and there.is_folder:
-            count += len(get_tree(files, path, place, progress=progress))
+            done += get_tree(files, path, place, progress=progress)
         else:
-            write_file(place, _read(files, path, progress))
-            count += 1
-    return count
+            data = _read(files, path, progress)
+            write_file(place, data)
+            done.append(got(path, data, place))
+    return done
 
 
 def _read(files: BoardFiles, path: str, progress: Progress) -> bytes:
@@ -144,8 +155,8 @@ def _read(files: BoardFiles, path: str, progress: Progress) -> bytes:
 
 def _put(
     files: BoardFiles, sources: Sequence[str], to: str, recursive: bool, progress: Progress
-) -> int:
-    """Put files, and with `recursive` folders; return how many files that were."""
+) -> list[Carried]:
+    """Put files, and with `recursive` folders; return the files."""
     places = [Path(source) for source in sources]
     for place in places:
         try:
@@ -162,33 +173,40 @@ def _put(
         found = [to]
     else:
         found = targets(files, names, to)
-    count = 0
-    plain = []
+    done = []
+    plain = {}
     for place, path in zip(places, found, strict=True):
         if place.is_dir():
-            count += len(put_tree(files, place, path, progress=progress))
+            done += put_tree(files, place, path, progress=progress)
         else:
-            plain.append((path, reader(place)))
+            plain[path] = place
     if plain:
-        total = sum(place.stat().st_size for place in places if not place.is_dir())
-        files.write_all(plain, total=total, progress=progress)
-    return count + len(plain)
+        total = sum(place.stat().st_size for place in plain.values())
+        done += put_files(files, plain, total=total, progress=progress)
+    return done
 
 
-def _copy(
-    files: BoardFiles, sources: Sequence[str], to: str, recursive: bool, progress: Progress
-) -> int:
-    """Copy on the board; return how many files that were."""
+def _places(
+    files: BoardFiles, sources: Sequence[str], to: str, recursive: bool
+) -> list[tuple[str, str]]:
+    """Return from where to where on the board things are copied there."""
     found = [board_path(source) for source in sources]
     if recursive and len(found) == 1 and files.stat(to) is None:
         places = [to]
     else:
         places = targets(files, [name_of(path) for path in found], to)
-    return sum(
-        files.cp(path, place, recursive=recursive, progress=progress)
-        for path, place in zip(found, places, strict=True)
-    )
+    return list(zip(found, places, strict=True))
 
 
-def _report(edge: Edge, count: int) -> None:
-    say(edge.console, f"{count:,} file{'s' * (count != 1)} copied.")
+def record(done: Carried) -> dict[str, Any]:
+    """Return a file that was copied as JSON has it: paths on the board from its root."""
+    told: dict[str, Any] = {"path": absolute(done.path), "size": done.size, "sha256": done.sha256}
+    if done.source is not None:
+        return told | {"from": absolute(done.source)}
+    return told | {"local": str(done.local), "resumed": done.resumed}
+
+
+def _report(edge: Edge, done: list[Carried], as_json: bool, count: int | None = None) -> None:
+    count = len(done) if count is None else count
+    text = f"{count:,} file{'s' * (count != 1)} copied."
+    say(edge.console, json_text([record(each) for each in done]) if as_json else text)

@@ -39,9 +39,7 @@ def install_command(
         mpy = 0 if no_mpy else mpy_version(session)
         bundle = Finder(fetcher, index, mpy).find(wishes)
         with progress_bar() as progress:
-            done = install(
-                BoardFiles(session), board_path(target), bundle.files, progress=progress
-            )
+            done = install(BoardFiles(session), board_path(target), bundle.files, progress=progress)
     if as_json:
         versions = {"versions": bundle.versions}
         told = {"put": done.put, "unchanged": done.unchanged, "removed": done.removed}

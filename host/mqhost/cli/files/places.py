@@ -10,6 +10,7 @@ from mqhost.cli.display import Display
 from mqhost.errors import UsageError
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
+from mqhost.remote.faults import make_folder, shown
 from mqhost.remote.trees import join
 
 _WORDS = {"put": "putting", "get": "getting", "rm": "removing", "copy": "copying"}
@@ -43,9 +44,15 @@ def targets(files: BoardFiles, names: Sequence[str], destination: str) -> list[s
     """
     found = files.stat(destination)
     if found and found.is_folder:
+        _check_differ(names, shown(destination))
         return [join(destination, name) for name in names]
-    if destination.endswith("/") or not name_of(destination):
-        raise UsageError(f":{destination} is no folder on the board. Make it: mqboard mkdir -p.")
+    if found and destination.endswith("/"):
+        raise UsageError(f"{shown(destination)} is a file on the board, not a folder.")
+    if destination.endswith("/"):
+        raise UsageError(
+            f"{shown(destination)} is no folder on the board. "
+            + make_folder(files.session, destination)
+        )
     if len(names) > 1:
         raise UsageError(f"{len(names)} things go into a folder, and :{destination} is none.")
     return [destination]
@@ -54,12 +61,20 @@ def targets(files: BoardFiles, names: Sequence[str], destination: str) -> list[s
 def local_targets(names: Sequence[str], destination: Path, as_folder: bool) -> list[Path]:
     """Return where on this machine things with these names go, in the same way."""
     if destination.is_dir():
+        _check_differ(names, str(destination))
         return [destination / name for name in names]
     if as_folder:
         raise UsageError(f"{destination} is no folder here. Make it first.")
     if len(names) > 1:
         raise UsageError(f"{len(names)} things go into a folder, and {destination} is none.")
     return [destination]
+
+
+def _check_differ(names: Sequence[str], destination: str) -> None:
+    """Raise UsageError if one thing would replace another of the same name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"Two things named {name} go into {destination}. Nothing was done.")
 
 
 @contextmanager
