@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import posixpath
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -94,6 +96,7 @@ class Finder:
         """Add what `wish` is to `bundle`; return what it needs."""
         address = expand(wish.what, wish.version)
         if not is_address(wish.what):
+            self._check_index()
             version = wish.version or "latest"
             address = f"{self._index}/package/{self._kind}/{wish.what}/{version}.json"
         elif address.endswith((".py", ".mpy")):
@@ -112,9 +115,7 @@ class Finder:
         for target, url in _pairs(record, "urls", address):
             place = expand(url, wish.version)
             if not is_url(place):
-                if not is_url(address):
-                    raise ToolError(f"{address} names {url}, which is not on the web.")
-                place = urljoin(address, place)
+                place = self._beside(address, place)
             self._put(bundle, target, self._fetch(place, address), address)
         bundle.versions[wish.what] = str(record.get("version") or wish.version)
         needs = []
@@ -123,6 +124,29 @@ class Finder:
         for need in needs:
             need.check()
         return needs
+
+    def _check_index(self) -> None:
+        """Raise UsageError if the index is a folder that is missing."""
+        if not is_url(self._index) and not Path(self._index).is_dir():
+            raise UsageError(
+                f"The index {self._index} is no folder here. Make it, or name another by --index: "
+                "a folder, or the URL of a mirror."
+            )
+
+    def _beside(self, address: str, url: str) -> str:
+        """Return where `url` is, which is relative to the folder of the package.json `address`.
+
+        What the index has stays in it.
+        """
+        root = self._index
+        if is_url(address):
+            place = urljoin(address, url)
+        else:
+            root = os.path.abspath(root)
+            place = os.path.abspath(posixpath.join(posixpath.dirname(address), url))
+        if address.startswith(self._index + "/") and not place.startswith(root + "/"):
+            raise ToolError(f"{address} names {url}, which is outside of the index {root}.")
+        return place
 
     def _fetch(self, place: str, address: str) -> bytes:
         try:

@@ -83,6 +83,51 @@ def test_a_repository_with_relative_and_foreign_addresses():
     assert bundle.versions == {"github:o/n/drivers": "3", "github:third/one": "v9"}
 
 
+OUTSIDE = ("../../../../x.py", "../../../x.py/../../y.py", "//web.example/x.py", "/etc/hosts")
+
+
+def test_an_index_on_the_web_has_relative_addresses_in_itself():
+    web = Web({f"{INDEX}/package/6/a/src/x.py": b"x", f"{INDEX}/more/y.py": b"y"})
+    web.package("a", {}, urls=[["x.py", "src/x.py"], ["y.py", "../../../more/y.py"]])
+    assert found(web, "a").files == {"x.py": b"x", "y.py": b"y"}
+    for url in OUTSIDE:
+        web.package("a", {}, urls=[["x.py", url]])
+        with pytest.raises(ToolError, match=f"names {url}, which is outside of the index"):
+            found(web, "a")
+
+
+@pytest.mark.parametrize("index", ["index", "./index/", "index/../index"])
+def test_an_index_in_a_folder_has_relative_addresses_in_itself(tmp_path, monkeypatch, index):
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "index/package/6/a/latest.json"
+    package.parent.mkdir(parents=True)
+    (package.parent / "x.py").write_bytes(b"x")
+    (tmp_path / "index/y.py").write_bytes(b"y")
+    (tmp_path / "y.py").write_bytes(b"not ours")
+
+    def find():
+        with Fetcher() as fetcher:
+            return Finder(fetcher, index, 6).find([Wish("a")])
+
+    urls = [["x.py", "x.py"], ["y.py", "../../../y.py"]]
+    package.write_text(json.dumps({"urls": urls}))
+    assert find().files == {"x.py": b"x", "y.py": b"y"}
+    for url in OUTSIDE:
+        package.write_text(json.dumps({"urls": [["x.py", url]]}))
+        with pytest.raises(ToolError, match=f"names {url}, which is outside of the index"):
+            find()
+    package.write_text(json.dumps({"urls": [["x.py", "none.py"]]}))
+    with pytest.raises(ToolError, match="names a file that is missing"):
+        find()
+
+
+def test_a_folder_that_is_missing_is_no_missing_package(tmp_path):
+    with Fetcher() as fetcher:
+        finder = Finder(fetcher, str(tmp_path / "none"), 6)
+        with pytest.raises(UsageError, match="none is no folder here"):
+            finder.find([Wish("a")])
+
+
 def test_one_file_and_a_package_json_by_their_addresses():
     web = Web(
         {
