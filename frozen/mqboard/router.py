@@ -11,19 +11,17 @@ message by message.
 
 import asyncio
 import gc
-import io
-import sys
 
 from micropython import const
 
 import mqwire
+from mqboard.request import Request, traceback
 
 _MAX_QUEUE = const(8)
 _MAX_PARTIAL = const(2)  # commands whose parts are still arriving
 _SILENT = const(3)  # calls of `age` that one waits for its next part
 _REMEMBERED = const(8)  # ids of commands taken, with their answers when these are short
 _KEPT_ANSWER = const(128)
-_MAX_ERROR = const(2048)
 # Until a module that is stopped has let go of its memory. Whole seconds: a fraction takes some.
 _ROOM_S = 2
 _TRIES = const(20)  # to publish an answer for which there is no memory; the supervisor makes room
@@ -34,45 +32,7 @@ MANAGEMENT = 1
 FILES = 2
 EACH = 3  # none: each message is taken at once, in the reader
 
-_NO_MEMORY = b"MemoryError: not enough memory for this command"
-
-
-class Request:
-    """One command as its handler sees it: `tail`, `body` (bytes-like), and the way back."""
-
-    def __init__(self, router, command, ident, tail):
-        self._router = router
-        self.prefix = router.prefix
-        self.command = command
-        self.ident = ident
-        self.tail = tail
-        self.body = bytearray()
-        self.parts = 0  # parts received so far
-        self.age = 0  # calls of Router.age since the last of them
-        self.sequence = 0  # of the next reply message
-        self.answer = None  # (topic function, payload) when there is only this to say
-
-    async def reply(self, data=b"", last=True, qos=1):
-        """Send one reply message; `data` at most mqwire.MAX_PAYLOAD - 2 bytes."""
-        payload = mqwire.header(self.sequence, last) + data
-        self.sequence += 1
-        if last:
-            self._router.remember(self.ident, mqwire.reply_topic, payload)
-        topic = mqwire.reply_topic(self.prefix, self.ident)
-        return await self._router.publish(topic, payload, qos)
-
-    def reply_now(self, data, publish=None):
-        """Send one reply message, not the last, from code that cannot await; raises OSError."""
-        payload = mqwire.header(self.sequence, False) + data
-        publish = publish or self._router.publish_now
-        publish(mqwire.reply_topic(self.prefix, self.ident), payload)
-        self.sequence += 1  # now: Ctrl-C may have broken in before the message was made
-
-    async def error(self, text):
-        """Answer with an error: `text` is bytes for a person to read."""
-        self._router.remember(self.ident, mqwire.error_topic, text)
-        topic = mqwire.error_topic(self.prefix, self.ident)
-        return await self._router.publish(topic, text[:_MAX_ERROR], 1)
+_NO_MEMORY = (mqwire.error_topic, b"MemoryError: not enough memory for this command")
 
 
 class Router:
@@ -186,7 +146,7 @@ class Router:
                 data = payload[mqwire.HEADER_SIZE :]
                 return self.files().take(ident, tail, sequence, last, data)
             except MemoryError:
-                self._say_error(command, ident, _NO_MEMORY)
+                self._say_error(command, ident, _NO_MEMORY[1])
         else:
             self._collect(command, ident, tail, sequence, last, payload, entry[1])
 
@@ -206,10 +166,10 @@ class Router:
         if len(self._queues[MANAGEMENT]) < _MAX_QUEUE // 2:
             self._say(command, ident, (mqwire.error_topic, text))
 
-    def remember(self, ident, make_topic, payload):
+    def remember(self, ident, answer):
         """Keep the answer of command `ident`, if it is short, for when the command is repeated."""
-        if ident in self._idents and len(payload) <= _KEPT_ANSWER:
-            self._answers[self._idents.index(ident)] = (make_topic, payload)
+        if ident in self._idents and len(answer[1]) <= _KEPT_ANSWER:
+            self._answers[self._idents.index(ident)] = answer
 
     def _repeated(self, command, ident, sequence):
         """Return whether this id was taken before; give its short answer again, if there is one:
@@ -223,38 +183,29 @@ class Router:
         return True
 
     def _collect(self, command, ident, tail, sequence, last, payload, queue):
-        request = None
-        for partial in self._partial:
-            if partial.ident == ident:
-                request = partial
-        if request is None:
+        for request in self._partial:
+            if request.ident == ident:
+                break
+        else:
             request = Request(self, command, ident, tail)
             self._partial.append(request)
             if len(self._partial) > _MAX_PARTIAL:
                 self._partial.pop(0)
         if sequence < request.parts:
             return  # a duplicate
-        fault = None
-        if sequence > request.parts:
-            fault = b"protocol error: part %d is missing" % request.parts
-        elif len(request.body) + len(payload) - mqwire.HEADER_SIZE > mqwire.MAX_BODY:
-            fault = b"command is longer than %d bytes" % mqwire.MAX_BODY
-        elif len(self._queues[queue]) >= _MAX_QUEUE:
+        if len(self._queues[queue]) >= _MAX_QUEUE:
             fault = b"busy: %d commands are waiting" % _MAX_QUEUE
         else:
             try:
-                request.body.extend(payload[mqwire.HEADER_SIZE :])
+                fault = request.take(sequence, payload[mqwire.HEADER_SIZE :])
             except MemoryError:
                 self._make_room(queue)
-                fault = _NO_MEMORY
+                fault = _NO_MEMORY[1]
         if fault or last:
             self._partial.remove(request)
         if fault:
             self._say_error(command, ident, fault)
-            return
-        request.parts += 1
-        request.age = 0
-        if last:
+        elif last:
             self._enqueue(request, queue)
             self.take_ident(ident)
 
@@ -282,7 +233,7 @@ class Router:
                 self.files().serve()
             except MemoryError:
                 self._queues[FILES].remove(request)
-                self._say(request.command, request.ident, (mqwire.error_topic, _NO_MEMORY))
+                self._say(request.command, request.ident, _NO_MEMORY)
         else:
             self._wakes[queue].set()
 
@@ -310,54 +261,31 @@ class Router:
         # Not in `run`: the frame of a coroutine that waits keeps what it passed to its last calls,
         # here a request with its body.
         request = requests[0]
-        if request.answer:
-            work = self._give(request)
-        else:
-            work = self._execute(request, self._serve(request))
+        work = self._answer(request, None if request.answer else self._serve(request))
         requests.pop(0)
         return work
 
-    async def _execute(self, request, serving):
-        fault = await serving
-        queue = self._entry(request.command)[1]
-        try:
-            if fault is _NO_MEMORY and not request.sequence and self._make_room(queue):
-                await asyncio.sleep(_ROOM_S)
-                fault = await self._serve(request)
-        except MemoryError:
-            pass
-        if fault:
-            request.body = b""
-            for _ in range(_TRIES):
-                gc.collect()
-                try:
-                    await request.error(fault)
-                    return
-                except MemoryError:
-                    pass
-                await asyncio.sleep(_ROOM_S)
-
-    async def _serve(self, request):
-        """Have a command answered; return the text of the error that it ended with, if any."""
-        try:
+    async def _answer(self, request, serving):
+        """Have a request answered. What `serving`, the work of its handler, leaves to say, or the
+        answer that it has already, is published; while there is no memory for that, later.
+        """
+        answer = request.answer
+        if serving:
+            answer = await serving
             try:
-                handler = self._entry(request.command)[0] or self.files().answer
-                await handler(request)
-            except UnicodeError:
-                return b"the command '%s' is no UTF-8" % request.command.encode()
+                queue = self._entry(request.command)[1]
+                if answer is _NO_MEMORY and not request.sequence and self._make_room(queue):
+                    await asyncio.sleep(_ROOM_S)
+                    answer = await self._serve(request)
             except MemoryError:
-                gc.collect()
-                return _NO_MEMORY
-            except Exception as error:
-                return traceback(error)
-        except MemoryError:  # for that text
-            return _NO_MEMORY
-
-    async def _give(self, request):
-        """Publish the answer that `request` has; while there is no memory for that, later."""
+                pass
+            if not answer:
+                return
+            request.body = b""
+            self.remember(request.ident, answer)
         for _ in range(_TRIES):
             try:
-                make_topic, payload = request.answer
+                make_topic, payload = answer
                 await self.publish(make_topic(self.prefix, request.ident), payload, 1)
                 return
             except MemoryError:
@@ -365,13 +293,24 @@ class Router:
             await asyncio.sleep(_ROOM_S)
         self._log.error("no memory for the answer to %s", request.ident)
 
+    async def _serve(self, request):
+        """Have the handler answer; return the answer that is left to give: an error, or None."""
+        try:
+            try:
+                handler = self._entry(request.command)[0] or self.files().answer
+                await handler(request)
+                return None
+            except UnicodeError:
+                text = b"the command '%s' is no UTF-8" % request.command.encode()
+            except MemoryError:
+                gc.collect()
+                return _NO_MEMORY
+            except Exception as error:
+                text = traceback(error)
+            return mqwire.error_topic, text
+        except MemoryError:  # for that text
+            return _NO_MEMORY
+
     def _make_room(self, queue):
         """What manages the board goes before modules, and may be what is to stop one."""
         return queue == MANAGEMENT and self.make_room()
-
-
-def traceback(error):
-    """Return the traceback of `error` as bytes, cut in front when it is long."""
-    text = io.BytesIO()
-    sys.print_exception(error, text)
-    return text.getvalue()[-_MAX_ERROR:]

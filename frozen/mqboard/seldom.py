@@ -6,7 +6,7 @@ unload a module is to let go of its name. Together they take about 10 KB of the 
 
 import sys
 
-MODULES = [
+MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.apps",
     "mqboard.apps.boot",
     "mqboard.apps.manifest",
@@ -63,7 +63,7 @@ MODULES = [
     "mqwire.rules",
     "mqwire.secrets",
     "mqwire.update",
-]
+)
 _COMMANDS = "mqboard.commands."
 _FILES = "mqboard.files"
 

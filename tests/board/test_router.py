@@ -172,9 +172,13 @@ class RouterTest(unittest.TestCase):
                 return work(*args)
 
             setattr(bench.router, name, starving)
+            bench.router.register("fail", fail)
             bench.send(command, "abcdefgh", b"6*7")
             await until(lambda: bench.sent)
             return bench.sent
+
+        async def fail(request):
+            raise ValueError("no valve")
 
         pause, router._ROOM_S = router._ROOM_S, 0
         try:
@@ -206,6 +210,11 @@ class RouterTest(unittest.TestCase):
         ((topic, text),) = self.starved("publish", 3, "fly")
         self.assertEqual(topic, "reply/err/abcdefgh")
         self.assertIn(b"'fly' not supported", text)
+
+    def test_an_error_for_which_there_is_no_memory_is_given_later(self):
+        ((topic, text),) = self.starved("publish", 3, "fail")
+        self.assertEqual(topic, "reply/err/abcdefgh")
+        self.assertIn(b"no valve", text)
 
     def test_an_unknown_command_and_a_headless_payload_are_errors(self):
         async def go():

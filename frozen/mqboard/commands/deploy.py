@@ -26,7 +26,7 @@ from mqboard.apps.record import Record
 from mqboard.apps.stage import Stage, free_bytes, tidy
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.health.bootrecord import NAMESPACE, Store
-from mqboard.router import traceback
+from mqboard.request import traceback
 from mqboard.update.errors import Refusal
 from mqboard.update.offer import check_signature
 from mqwire import app, codes

@@ -14,7 +14,8 @@ from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.files import places
 from mqboard.files.errors import Fault, fault_of, line
 from mqboard.files.wish import read
-from mqboard.router import FILES, Request
+from mqboard.request import Request
+from mqboard.router import FILES
 from mqwire.files import CANCELLED, PIECE
 
 _TELL_MS = const(1_000)  # between two lines that say that we are still at it

@@ -9,7 +9,6 @@ import asyncio
 from esp32 import NVS, Partition
 
 from mqboard.clock import ticks_diff, ticks_ms
-from mqboard.config import write_back
 from mqboard.health.bootrecord import NAMESPACE, Store, Trial, keep_seq, parse
 from mqboard.phases import mark, taken
 from mqboard.update import slots
@@ -48,6 +47,8 @@ async def settle(board):
     if settings.text:  # None: settled once, and died then
         await _keep_config(board, store)
     if settings.missing:
+        from mqboard.config import write_back  # a boot whose file is there has the memory
+
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
     # The files of the broker that we have reached, and that is the first one, as a rule.

@@ -12,7 +12,7 @@ import sys
 
 from micropython import const
 
-from mqboard.router import traceback
+from mqboard.request import traceback
 
 _OURS = ("sysinfo",)  # in mqboard.modules
 _MAIN = "main"  # the scripts that MicroPython runs without us: mqboard.modules.script

@@ -105,11 +105,11 @@ class ModulesTest(unittest.TestCase):
         self.assertIn("begins with _", module.error)
 
     def test_what_is_frozen_stays_loaded(self):
-        before = sys.modules["mqboard.router"]
-        _, module = start_and_wait({}, "mqboard.router", "failed", modules={"mqboard.router": {}})
+        before = sys.modules["mqboard.request"]
+        _, module = start_and_wait({}, "mqboard.request", "failed", modules={"mqboard.request": {}})
         self.assertIn("no start", module.error)
         if sys.implementation.name == "micropython":  # the file of CPython's is no frozen one
-            self.assertTrue(sys.modules["mqboard.router"] is before)
+            self.assertTrue(sys.modules["mqboard.request"] is before)
 
 
 class TogetherTest(unittest.TestCase):

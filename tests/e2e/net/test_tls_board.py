@@ -313,7 +313,7 @@ def ask_by_name(board, time_port, names_port):
     board.eval(f"""if True:
     from mqboard import seldom
     from mqboard.net import dns
-    seldom.MODULES.clear()  # it stays, as it is changed here
+    seldom.MODULES = ()  # it stays, as it is changed here
     resolve = dns.resolve
     dns.resolve = lambda name, servers: resolve(name, servers, {names_port})""")
     ask(board, f"'time.example', {time_port}, '{HOST}'")
