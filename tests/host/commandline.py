@@ -28,13 +28,13 @@ def write_app(folder):
     return write_image(folder, APP, offer_for(APP))
 
 
-def here(capsys, line, **environment):
+def here(capsys, line, given="", **environment):
     """Run `line`, of command_line(), in this process: most of it is done 0.3 s sooner so.
 
-    There is nothing to read on stdin. Returns what subprocess.run does.
+    On stdin there is `given`. Returns what subprocess.run does.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.StringIO())
+        patch.setattr(sys, "stdin", io.StringIO(given))
         for name, value in environment.items():
             patch.setenv(name, value)
         capsys.readouterr()

@@ -73,6 +73,7 @@ class FakeBoard:
         # What `config` shows and changes, with secrets; `last` is of the command that did it.
         self.config = {"prefix": prefix, "networks": [{"ssid": "n"}]}
         self.config["broker"] = {"host": "h", "tls": False, "user": "u", "password": "s3cret"}
+        self.previous = None  # the configuration before this one
         self.last = None
         self.settles_after = 0  # so many answers
         self.refused = ""  # why a configuration is
@@ -269,6 +270,12 @@ class FakeBoard:
         if wish == "get":
             self.reply(ident, json.dumps(self._shown(more)).encode())
             return
+        if wish == "previous":
+            told = {"refused": "there is no configuration before this one"}
+            if self.previous:
+                told = self._masked(self.previous, more)
+            self.reply(ident, json.dumps(told).encode())
+            return
         if self.refused or more != self.boot_id:
             self.reply(ident, json.dumps({"refused": self.refused or "restarted"}).encode())
             return
@@ -279,7 +286,11 @@ class FakeBoard:
             return
         if self.outcome == "confirmed":
             dumps = functools.partial(json.dumps, ensure_ascii=False)
-            self.config = json.loads(secrets.fill_in(body.decode(), self.config, dumps))
+            if wish == "revert":
+                new = self.previous
+            else:
+                new = json.loads(secrets.fill_in(body.decode(), self.config, dumps))
+            self.config, self.previous = new, self.config
             self.last = ident
             self.prefix = self.config["prefix"]
         elif self.outcome == "rolled back":
@@ -290,14 +301,18 @@ class FakeBoard:
 
     def _shown(self, nonce):
         self.settles_after -= 1
-        record = json.loads(json.dumps(self.config))
+        told = {"boot_id": self.boot_id, "file": "same", "revert": bool(self.previous)}
+        told |= {"last": self.last, "settled": self.settles_after < 0}
+        return told | self._masked(self.config, nonce)
+
+    def _masked(self, config, nonce):
+        record = json.loads(json.dumps(config))
         digests = {
             path: secrets.digest(hashlib.sha256, nonce, path, container[key])
             for container, key, path in secrets.find(record)
         }
         secrets.mask(record)
-        told = {"config": record, "digests": digests, "boot_id": self.boot_id, "file": "same"}
-        return told | {"last": self.last, "settled": self.settles_after < 0, "revert": False}
+        return {"config": record, "digests": digests}
 
     def reply(self, ident, data):
         """Answer in as many messages as it takes."""

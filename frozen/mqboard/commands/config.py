@@ -1,6 +1,7 @@
 """Answers `config`: shows the configuration without its secrets, and takes a new one on trial.
 
     config/<id>[/get[/<nonce>]]   JSON, see `_get`
+    config/<id>/previous[/<nonce>]  of that the "config" and "digests", of the one before this one
     config/<id>/push[/<boot id>]  the body is the new one, with placeholders for secrets that stay
     config/<id>/revert[/<boot id>]
 
@@ -40,6 +41,8 @@ async def answer(board, request):
     store = Store(NVS(NAMESPACE))
     if wish in ("", "get"):
         await _get(board, request, store, more)
+    elif wish == "previous":
+        await _get_previous(request, more)
     elif wish in ("push", "revert"):
         await _change(board, request, store, wish == "revert", more)
     else:
@@ -58,6 +61,20 @@ async def _get(board, request, store, nonce):
         "file": _file(text),
         "revert": _exists(configtrial.PREVIOUS),
     }
+    await _show(request, told, root, nonce)
+
+
+async def _get_previous(request, nonce):
+    try:
+        root = json.loads(_previous())
+    except _Refused as error:
+        await request.reply(json.dumps({"refused": str(error)}).encode())
+        return
+    await _show(request, {}, root, nonce)
+
+
+async def _show(request, told, root, nonce):
+    """Reply `told` and the configuration `root`, without its secrets."""
     if nonce:
         told["digests"] = {
             path: secrets.digest(hashlib.sha256, nonce, path, container[key])

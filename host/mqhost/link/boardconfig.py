@@ -37,15 +37,21 @@ _HELP = {
 def load(path: Path) -> dict[str, Any]:
     """Read a configuration file; UsageError naming the file and the key. It may be incomplete."""
     try:
-        record = parse(path.read_text(encoding="utf-8"))
+        return load_text(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the configuration: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot read the configuration: {error}.") from error
+
+
+def load_text(text: str, where: str) -> dict[str, Any]:
+    """Read the text of a configuration, which came from `where`; UsageError as with `load`."""
+    try:
+        record = parse(text)
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}.") from error
+        raise UsageError(f"{where} is not JSON: {error}.") from error
     if not isinstance(record, dict):
-        raise UsageError(f"{path}: a configuration is an object, {{…}}, see docs/board.md.")
+        raise UsageError(f"{where}: a configuration is an object, {{…}}, see docs/board.md.")
     return record
 
 

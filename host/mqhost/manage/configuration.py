@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mqhost.errors import BoardError, UsageError
+from mqhost.errors import BoardError, RefusedError, UsageError
 from mqhost.link import schema
 from mqhost.link.session import Session
 from mqwire import secrets
@@ -76,6 +76,25 @@ def fetch(session: Session) -> Configuration:
         digests={str(key): str(digest) for key, digest in digests.items()},
         nonce=nonce,
     )
+
+
+def fetch_previous(session: Session, now: Configuration) -> dict[str, Any] | None:
+    """Return the configuration before `now`, as it would be pushed: with placeholders for secrets
+    that are the same. None if the board's firmware does not tell; RefusedError if there is none.
+    """
+    try:
+        told = session.request_json("config", tail=f"previous/{now.nonce}")
+    except BoardError:  # an older one knows no such wish
+        return None
+    if refused := told.get("refused"):
+        raise RefusedError(f"{session.prefix} keeps its configuration: {refused!s:.200}.")
+    record, digests = told.get("config"), told.get("digests")
+    if not isinstance(record, dict) or not isinstance(digests, dict):
+        raise BoardError(f"The answer of {session.prefix} has no configuration: {told!r:.80}")
+    for container, key, path in secrets.find(record):
+        if now.digests.get(path) != digests.get(path):
+            container[key] = _OTHER_SECRET  # in place of what only the board knows
+    return record
 
 
 def state_text(state: Any) -> str:

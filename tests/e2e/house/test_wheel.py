@@ -120,7 +120,7 @@ def test_every_command_is_there_without_what_only_builds_need(environment, tmp_p
         (["log", "--levels"], "mqtt"),
         (["config", "get", "broker.host"], "127.0.0.1"),
         (["config", "set", "update.confirm_s=121"], "runs the new configuration"),
-        (["config", "revert"], "runs the new configuration"),
+        (["config", "revert", "--yes"], "runs the new configuration"),
         (["reset"], "back"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -23,6 +23,8 @@ def run(board, *arguments):
 
 def test_a_wrong_password_is_left_again_and_a_good_change_is_kept(board):
     file = board.path.with_suffix(".json")
+    code, _, err = run(board, "config", "revert")
+    assert code == 5 and "there is no configuration before this one" in err
     code, out, _ = run(board, "config", "get", "--json")
     record = json.loads(out)
     assert code == 0 and record["networks"][0]["password"] == "<secret networks.0.password>"
@@ -41,7 +43,10 @@ def test_a_wrong_password_is_left_again_and_a_good_change_is_kept(board):
     assert run(board, "config", "get", "log.level")[1] == "debug\n"
     assert "simpassword" in board.eval("open('/config.json').read()")
 
-    code, out, err = run(board, "config", "revert", "--json")
+    code, out, err = run(board, "config", "revert")
+    assert code == 2 and "log.level" in out and "modules.none" in out and "password" not in out
+    code, out, err = run(board, "config", "revert", "--yes", "--json")
+    assert {"key": "log.level", "old": "debug", "new": "info"} in json.loads(out)["changed"]
     assert (code, err == "" or "tries it" in err) == (0, True)
     assert json.loads(out)["confirmed"] is True
     code, _, err = run(board, "config", "get", "log.level")

@@ -113,6 +113,14 @@ def test_going_back_by_command_is_tried_as_well(desk):
     assert file_of(desk) == NEW
 
 
+def test_the_one_before_is_shown_without_its_secrets(desk):
+    change(desk, NEW)
+    told = get(desk, "previous/nonce")
+    assert told["digests"] == get(desk, "get/nonce")["digests"]
+    assert told["config"]["broker"]["password"] == MASK and "log" not in told["config"]
+    assert "digests" not in get(desk, "previous")
+
+
 def test_an_answer_that_was_lost_is_given_again_and_nothing_done(desk):
     first = change(desk, NEW)["id"]
 

@@ -9,6 +9,7 @@ import pytest
 from commandline import ENVIRONMENT, command_line, here
 from waiting import wait_until
 
+from mqhost.cli.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.manage.configuration import (
     Configuration,
@@ -191,9 +192,9 @@ def test_what_is_empty_is_seen():
 
 @pytest.fixture
 def mqboard(broker, prefix, capsys):
-    def run(*arguments, **environment):
+    def run(*arguments, given="", **environment):
         line = command_line(broker.port, prefix, "config", *arguments)
-        process = here(capsys, line, **environment)
+        process = here(capsys, line, given, **environment)
         assert "s3cret" not in process.stdout + process.stderr
         return process
 
@@ -259,6 +260,54 @@ def test_push_and_diff_of_a_file(board, mqboard, tmp_path):
     assert "does not know ntp, and ignores it" in process.stdout
     assert "does not know colour" not in process.stdout
     assert "is what the board has" in mqboard("diff", str(file)).stdout
+
+
+def test_a_configuration_comes_from_standard_input(board, mqboard):
+    text = json.dumps(board.config | {"ntp": "x"})
+    assert "standard input" in mqboard("diff", "-", given=text).stdout
+    process = mqboard("push", "-", given=text)
+    assert (process.returncode, board.config["ntp"]) == (0, "x")
+    for wrong in ("", "{", "[]"):
+        process = mqboard("push", "-", given=wrong)
+        assert process.returncode == 2 and "standard input" in process.stderr
+
+
+def test_revert_shows_what_changes_and_asks(board, mqboard, monkeypatch):
+    before = copy(board.config)
+    mqboard("set", "ntp=x", "broker.password", MQBOARD_BROKER_PASSWORD="s3cret-new")
+    asked = mqboard("revert")
+    assert asked.returncode == 2 and "--yes says that it is wanted" in asked.stderr
+    lines = asked.stdout.splitlines()
+    assert any("ntp" in line and '"x"' in line for line in lines)
+    assert any("broker.password" in line and "(another secret)" in line for line in lines)
+    assert "networks.0" not in asked.stdout and board.boots == 2
+    questions = []
+    monkeypatch.setattr(Questions, "agree", lambda self, text: questions.append(text) or True)
+    assert mqboard("revert").returncode == 0 and board.prefix in questions[0]
+    assert board.config == before
+    told = json.loads(mqboard("revert", "--yes", "--json").stdout)
+    assert len(questions) == 1 and board.config["ntp"] == "x"
+    assert {"key": "ntp", "new": "x"} in told["changed"]
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_go_back_to(board, mqboard):
+    process = mqboard("revert")
+    assert process.returncode == 5 and "there is no configuration before" in process.stderr
+
+
+def test_firmware_that_does_not_tell_what_was_before_goes_back_all_the_same(board, mqboard):
+    answer = board._do_config
+
+    def older(ident, body):
+        if board.tail.startswith("previous"):
+            board.error(ident, "config: what is 'previous'?")
+        else:
+            answer(ident, body)
+
+    mqboard("set", "ntp=x")
+    board._do_config = older
+    assert mqboard("revert", "--yes").returncode == 0
+    assert "ntp" not in board.config
 
 
 @pytest.mark.parametrize(

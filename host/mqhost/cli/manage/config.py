@@ -15,12 +15,25 @@ from mqhost.cli.printing import json_text, say
 from mqhost.cli.questions import Questions
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
-from mqhost.link.boardconfig import BROKER_PASSWORD, WIFI_PASSWORD, check, load, unknown
+from mqhost.link.boardconfig import (
+    BROKER_PASSWORD,
+    WIFI_PASSWORD,
+    check,
+    load,
+    load_text,
+    unknown,
+)
 from mqhost.link.session import Session
 from mqhost.link.settings import command_line
 from mqhost.manage import configchange, configuration
 from mqhost.manage.configchange import Confirmed, change, fetch_settled
-from mqhost.manage.configuration import Configuration, Difference, differences, fetch
+from mqhost.manage.configuration import (
+    Configuration,
+    Difference,
+    differences,
+    fetch,
+    fetch_previous,
+)
 
 _STAGES = {
     configchange.SETTLE: "Waiting until the board has proved what it runs with",
@@ -29,7 +42,8 @@ _STAGES = {
 }
 Record = dict[str, Any]
 _OTHER_SECRET = "MQBOARD_SECRET"
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+_STDIN = "standard input"
 _NOTHING = "Nothing to change: the board has it so already."
 
 
@@ -124,12 +138,15 @@ def unset_command(edge: Edge, keys: tuple[str, ...], as_json: bool) -> None:
 def push_command(edge: Edge, file: Path, as_json: bool) -> None:
     """Give the board the configuration in FILE, and wait until it runs with it, or is back.
 
+    FILE may be -, for standard input.
+
     \b
     Examples:
       mqboard --prefix esp32/test config push board.json
+      jq '.log.level = "debug"' board.json | mqboard --prefix esp32/test config push -
     """
-    record = load(file)
-    check(record, str(file))
+    where, record = _load(edge, file)
+    check(record, where)
     _change(edge, lambda now: record, as_json)
 
 
@@ -144,31 +161,47 @@ def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
     Examples:
       mqboard --prefix esp32/test config diff board.json
     """
-    record = load(file)
+    where, record = _load(edge, file)
     with edge.session() as session:
         found = differences(fetch(session), record)
     if found or as_json:
-        show(edge.console, differences_listing(found, str(file)), as_json)
+        show(edge.console, differences_listing(found, where), as_json)
     else:
-        say(edge.console, f"{file} is what the board has.")
+        say(edge.console, f"{where} is what the board has.")
 
 
 @config_command.command("revert")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is what is wanted.")
 @json_option
 @click.pass_obj
-def revert_command(edge: Edge, as_json: bool) -> None:
+def revert_command(edge: Edge, yes: bool, as_json: bool) -> None:
     """Go back to the configuration before this one; it is tried as well. Again: and forth.
+
+    What changes is shown first, and asked for: in a script, --yes answers.
 
     \b
     Examples:
       mqboard --prefix esp32/test config revert
+      mqboard --prefix esp32/test config revert --yes
     """
-    _change(edge, None, as_json)
+    _change(edge, None, as_json, yes)
 
 
-def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool) -> None:
+def _load(edge: Edge, file: Path) -> tuple[str, Record]:
+    """Return the configuration in `file`, and what that is called."""
+    if str(file) != "-":
+        return str(file), load(file)
+    try:
+        return _STDIN, load_text(edge.text_argument("-"), _STDIN)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{_STDIN} is no configuration: {error}.") from error
+
+
+def _change(
+    edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool, yes: bool = True
+) -> None:
     """Give the board what `edited` makes of its configuration, or (None) the one before; show what
-    changes, and say what became of it.
+    changes, and say what became of it. Unless `yes`, ask first.
     """
     console = Console(stderr=True) if as_json else edge.console
     found: list[Difference] = []
@@ -177,27 +210,35 @@ def _change(edge: Edge, edited: Callable[[Record], Record] | None, as_json: bool
         with Display(console, _STAGES) as display:
             now = fetch_settled(session, lambda stage: display.show(stage, 0, 0))
         record = edited(json.loads(json.dumps(now.record))) if edited else None
-        if record is not None:
-            found = differences(now, record)
-            notes = unknown(record)
+        wanted = fetch_previous(session, now) if record is None else record
+        if wanted is not None:
+            found, notes = differences(now, wanted), unknown(wanted)
             for note in notes:
                 say(console, note)
-            if not found and now.file == "same":
+            if found:
+                show(console, differences_listing(found, "new" if edited else "before"))
+            elif now.file == "same":
                 nothing = {"confirmed": True, "prefix": session.prefix, "seconds": 0, "changed": []}
                 say(edge.console, json_text(nothing) if as_json else _NOTHING)
                 return
-            if found:
-                show(console, differences_listing(found, "new"))
+        if not (yes or Questions.at_terminal().agree(f"{session.prefix} goes back to that?")):
+            raise UsageError("Nothing was sent. In a script, --yes says that it is wanted.")
         done = _followed(console, session, now, record)
     for key in done.unknown:  # its firmware may be older than this tool
         if not any(note.startswith(f"{key} ") for note in notes):
             say(console, f"The board's firmware does not know {key}, and ignores it.")
+    _report(edge, session.prefix, done, found, as_json)
+
+
+def _report(
+    edge: Edge, prefix: str, done: Confirmed, found: list[Difference], as_json: bool
+) -> None:
     if as_json:
         answer = {"confirmed": True, "prefix": done.prefix, "seconds": round(done.seconds, 3)}
         say(edge.console, json_text(answer | {"changed": [item.record() for item in found]}))
         return
-    moved = f" Its prefix is {done.prefix} now." if done.prefix != session.prefix else ""
-    say(console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
+    moved = f" Its prefix is {done.prefix} now." if done.prefix != prefix else ""
+    say(edge.console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
 
 
 def _followed(
