@@ -92,7 +92,16 @@ class Board:
         timer = _last_timer()
         timer.init(period=self.supervisor.look_ms, callback=self.supervisor.look)
         try:
-            asyncio.run(self._main())
+            main = asyncio.create_task(self._main())
+            while True:
+                try:
+                    asyncio.run_until_complete(main)
+                except Exception:
+                    raise
+                except BaseException as error:
+                    from mqboard.health.outlive import outlive
+
+                    outlive(error, main)
         except KeyboardInterrupt:
             from mqboard.prompt import leave
 

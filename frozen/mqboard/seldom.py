@@ -20,6 +20,7 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.health.configtrial",
     "mqboard.health.crash",
     "mqboard.health.lastwords",
+    "mqboard.health.outlive",
     "mqboard.modules",
     "mqboard.modules.begin",
     "mqboard.modules.crashes",

@@ -9,6 +9,7 @@ from fakes import FakeLog, FakeNvs, black_box, run, scratch, until
 from mqboard.commands import modules as command
 from mqboard.health.bootrecord import Store
 from mqboard.health.supervisor import Supervisor
+from mqboard.log import Logger
 from mqboard.modules import folders, runner, script
 
 GOOD = "import asyncio\nasync def start(board, settings):\n    board.ran.append(settings)\n"
@@ -24,6 +25,13 @@ class Facts:
     def __init__(self, **facts):
         for name in facts:
             setattr(self, name, facts[name])
+
+
+class Console:
+    """A console at which nobody types Ctrl-C."""
+
+    def interrupt(self):
+        pass
 
 
 class Request:
@@ -63,6 +71,7 @@ class Bench:
             if "." not in name:
                 sys.modules.pop(name, None)
         self.config = Facts(modules=named, app="", app_trial=False, app_modules=named, health_s=0)
+        Logger.console = Logger.console or Console()
         self.blackbox = black_box()
         self.supervisor = Supervisor(lambda: None, 60_000, self.blackbox, self.log)
         self.modules = runner.Modules(self, Store(self.nvs))

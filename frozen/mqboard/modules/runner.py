@@ -12,13 +12,12 @@ import sys
 
 from micropython import const
 
-from mqboard.request import traceback
-
 _OURS = ("sysinfo",)  # in mqboard.modules
 _MAIN = "main"  # the scripts that MicroPython runs without us: mqboard.modules.script
 _FIRMWARE = "firmware"  # what is frozen or built in
 _FORGIVEN_S = const(86400)  # a board that ran so long has the crashes before it forgotten
-_ERROR_MAX = const(200)
+_ERROR_MAX = const(200)  # characters: the place may be long, and the error then has _ERROR_MIN
+_ERROR_MIN = const(40)
 
 
 class ModuleError(Exception):
@@ -49,21 +48,26 @@ class Module:
         self.started = False
         try:
             await self._begin()
-        except SystemExit:  # would end the whole board
-            self.error = "sys.exit() in a module"
-            raise RuntimeError(self.error)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             if isinstance(error, MemoryError):
                 self._suspect()
-            self.error = _short(error)
-            if self._board.config.app_trial:
-                self.trace = _trace(error)
-            raise
+            self._note(error)
+            if isinstance(error, Exception) or _is_typed(error):
+                raise
+            raise ModuleError(self.error)  # that one would end the whole board
         finally:
             entry = self._board.supervisor.find(self.task)
             if entry and entry.stopped:
                 self.error = "it was stopped: the heap was full"
             self._forget()
+
+    def _note(self, error):
+        text = _trace(error)
+        self.error = _short(text) or type(error).__name__
+        if self._board.config.app_trial:
+            self.trace = text
 
     def _suspect(self):
         """Note that this was it, should the board itself now die for want of memory. The supervisor
@@ -220,21 +224,32 @@ async def _nothing_more(board, settings):
     pass
 
 
-def _short(error):
-    """Return in one line what an error is and where in the user's code it happened."""
-    try:
-        lines = str(traceback(error), "utf-8").strip().split("\n")
-        places = [line for line in lines if line.startswith('  File "/')]
-        return _tidy(", ".join(lines[-1:] + places[-1:]).replace(",   ", ", "))[:_ERROR_MAX]
-    except (MemoryError, ValueError):
-        return type(error).__name__
+def _is_typed(error):
+    from mqboard.health.outlive import typed
+
+    return typed(error)
 
 
 def _trace(error):
+    """Return the traceback of an error, "" if there is no memory for it."""
     try:
-        return str(traceback(error), "utf-8")
+        from mqboard.repl.trace import trace
+
+        return _tidy(trace(error))
     except (MemoryError, ValueError):
         return ""
+
+
+def _short(trace):
+    """Return in one line what an error is and where in the user's code it happened, whole: what is
+    too much is cut off the error.
+    """
+    lines = trace.split("\n")
+    places = [", " + line.strip() for line in lines if line.startswith('  File "/')]
+    place = places[-1] if places else ""
+    error = lines[-1].rstrip(": ")
+    room = max(_ERROR_MAX - len(place), _ERROR_MIN)
+    return (error if len(error) <= room else error[: room - 3] + "...") + place
 
 
 def _tidy(text):

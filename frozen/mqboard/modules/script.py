@@ -44,11 +44,16 @@ def _execute(code, names):
     core = asyncio.core
     task = getattr(core, "cur_task", None)  # None: this is CPython
     renew, asyncio.new_event_loop = asyncio.new_event_loop, asyncio.get_event_loop
+    if task:
+        from mqboard.health.outlive import run_until_complete
+
+        core.run_until_complete = run_until_complete
     try:
         exec(code, names)
     finally:
         asyncio.new_event_loop = renew  # a script that cleans up would have ended all tasks
         if task:
+            core.run_until_complete = asyncio.run_until_complete
             core.cur_task = task
             if task.data:  # cancelled while it ran
                 task.data = None

@@ -7,7 +7,8 @@ from micropython import const
 
 _MAX = const(1500)  # characters, of which the end says most
 _FRAME = '  File "'
-_OURS = tuple([_FRAME + "mqboard/" + name for name in ("repl/", "commands/e", "log.py")])
+_RUNNERS = ("repl/", "commands/e", "log.py", "modules/runner", "modules/script", "board.py")
+_OURS = tuple([_FRAME + "mqboard/" + name for name in _RUNNERS])
 _WRAPPED = "__await__"  # the host's name of the function around code that awaits
 
 

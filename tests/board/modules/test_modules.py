@@ -13,6 +13,8 @@ from mqboard.modules.begin import begin, pin
 from mqboard.modules.crashes import Record, blame
 from mqboard.modules.together import together
 
+IN_WORDS = ("ModuleError", "SystemExit", "KeyboardInterrupt", "GeneratorExit")
+
 
 class ModulesTest(unittest.TestCase):
     def test_a_module_runs_with_its_settings(self):
@@ -27,7 +29,7 @@ class ModulesTest(unittest.TestCase):
             module = bench.modules.find("wrong")
             for word in words:
                 self.assertIn(word, module.error)
-            in_words = "ModuleError" in module.error
+            in_words = any([word in module.error for word in IN_WORDS])
             self.assertIn("module wrong" + (": " if in_words else " died; "), bench.log.lines[0])
             self.assertIn("; again in 1 s", bench.log.lines[0])
             self.assertEqual(len(bench.log.lines), 1 if in_words else 2)  # with a traceback
@@ -56,10 +58,17 @@ class ModulesTest(unittest.TestCase):
 
         run(go())
 
-    def test_sys_exit_does_not_end_the_board(self):
+    def test_what_ends_programs_ends_the_module_alone(self):
         text = "import sys\nasync def start(board, settings):\n    sys.exit()\n"
-        self.assertEqual(self.check_error(text, "sys.exit"), "waiting")
-        self.assertEqual(self.check_error("raise SystemExit\n", "sys.exit"), "failed")
+        self.assertEqual(self.check_error(text, "SystemExit", "line 3"), "waiting")
+        for name in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
+            text = "async def start(board, settings):\n    raise %s\n" % name
+            self.assertEqual(self.check_error(text, name, "wrong.py", "line 2"), "waiting")
+            self.assertEqual(self.check_error("raise %s\n" % name, name), "failed")
+
+    def test_of_an_error_that_is_long_the_place_is_whole(self):
+        text = "async def start(board, settings):\n    raise ValueError('%s')\n" % ("x" * 300)
+        self.check_error(text, "ValueError: xxx", "xxx..., File", "wrong.py", "line 2, in start")
 
     def test_what_cannot_be_started_has_failed(self):
         self.assertEqual(self.check_error("import nowhere\n", "nowhere", "line 1"), "failed")
@@ -105,11 +114,11 @@ class ModulesTest(unittest.TestCase):
         self.assertIn("begins with _", module.error)
 
     def test_what_is_frozen_stays_loaded(self):
-        before = sys.modules["mqboard.request"]
-        _, module = start_and_wait({}, "mqboard.request", "failed", modules={"mqboard.request": {}})
+        before = sys.modules["mqboard.clock"]
+        _, module = start_and_wait({}, "mqboard.clock", "failed", modules={"mqboard.clock": {}})
         self.assertIn("no start", module.error)
         if sys.implementation.name == "micropython":  # the file of CPython's is no frozen one
-            self.assertTrue(sys.modules["mqboard.request"] is before)
+            self.assertTrue(sys.modules["mqboard.clock"] is before)
 
 
 class TogetherTest(unittest.TestCase):
