@@ -105,9 +105,11 @@ def _unchanged(rig: Rig, files: BoardFiles) -> float:
     settings = files.session.settings
     line = [sys.executable, "-m", "mqhost.cli", "--server", settings.server, "--no-tls"]
     line += ["--port", str(settings.port), "--prefix", str(settings.prefix)]
-    started = time.perf_counter()
-    done = subprocess.run([*line, "sync", "--json", folder, ":app"], capture_output=True, cwd=ROOT)
-    took = time.perf_counter() - started
+    line += ["sync", "--json", str(folder), ":app"]
+    for _ in range(2):  # the first one compiles itself
+        started = time.perf_counter()
+        done = subprocess.run(line, capture_output=True, cwd=ROOT, env=rig.environment)
+        took = time.perf_counter() - started
     told = json.loads(done.stdout)
     assert told["unchanged"] == _SMALL and not told["put"], done
     files.rm(["/app"], recursive=True)

@@ -6,6 +6,7 @@ from the host's Python, whose part is measured too.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ VERSION, NEXT_VERSION, CHANGED_VERSION = "bench.1", "bench.2", "bench.3"
 CHANGED_MODULE, CHANGED_AFTER = "mqboard/net/link.py", "        while True:\n"
 PREFIX = "bench/board"
 _OUTPUT = BUILD / "bench"
+_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
 _BOOT_SECONDS = 60.0
 _LARGE = 8 << 20  # bytes of flash
 _TAIL = 1500
@@ -68,6 +70,14 @@ class Rig:
     def folder(self) -> Path:
         """A folder for what is needed only now."""
         return Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="mqb-bench-")))
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The environment of a tool that starts as it does for people: with what it compiled the
+        last time, whatever is set here.
+        """
+        others = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
+        return others | {"PYTHONPYCACHEPREFIX": str(self.folder / "pycache")}
 
     @cached_property
     def broker(self) -> Broker:

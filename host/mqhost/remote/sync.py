@@ -15,7 +15,7 @@ from mqhost.errors import UsageError
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.compare import difference
-from mqhost.remote.faults import shown
+from mqhost.remote.faults import FileError, shown
 from mqhost.remote.records import Entry
 from mqhost.remote.trees import absolute, cannot_read, join, local_tree, reader
 
@@ -67,11 +67,7 @@ def plan_sync(
     """
     remote = absolute(remote)
     folders, sources = wanted_tree(folder)
-    there = files.stat(remote)
-    if there and not there.is_folder:
-        raise UsageError(f"{shown(remote)} is a file on the board, not a folder.")
-    found = files.ls(remote, recursive=True, sha=True) if there else []
-    differs = difference(folders, sources, found)
+    differs = difference(folders, sources, _found(files, remote))
     stay = {*map(absolute, KEPT), *map(absolute, kept)}
     remove, first = [], []
     for entry in differs.surplus:
@@ -86,6 +82,22 @@ def plan_sync(
             remove.append(entry)
     unchanged = len(sources) - len(differs.changed)
     return Plan(remote, differs.changed, differs.folders, remove, first, unchanged)
+
+
+def _found(files: BoardFiles, remote: str) -> list[Entry]:
+    """Return what is in the board's folder `remote`, by one question as a rule; UsageError for a
+    file, which is listed like a folder with that alone in it.
+    """
+    try:
+        found = files.ls(remote, recursive=True, sha=True)
+    except FileError as error:
+        if error.reason == "ENOENT":
+            return []
+        raise
+    alone = [entry.path for entry in found] == [remote.rpartition("/")[2]]
+    if alone and (there := files.stat(remote)) and not there.is_folder:
+        raise UsageError(f"{shown(remote)} is a file on the board, not a folder.")
+    return found
 
 
 def wanted_tree(folder: Path) -> tuple[list[str], dict[str, Path]]:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mqhost.manage import configuration
 from mqhost.remote.board_files import BoardFiles
 
 
@@ -64,12 +65,10 @@ def test_what_is_only_on_the_board_goes_with_delete_but_not_what_it_needs(run, a
 
 
 def test_the_certificates_that_the_configuration_names_stay(run, app, monkeypatch):
-    from mqhost.cli.files import syncing
-
     run("touch", ":ca.pem", ":other.pem")
     broker = {"host": "h", "ca": "/ca.pem", "fallback": {"host": "i", "ca": 5}}
     told = type("Told", (), {"record": {"broker": broker}})
-    monkeypatch.setattr(syncing.configuration, "fetch", lambda session: told)
+    monkeypatch.setattr(configuration, "fetch", lambda session: told)
     assert run("sync", app, "--delete")[0] == 0
     assert "ca.pem" in on_board(run) and "other.pem" not in on_board(run)
 
@@ -116,6 +115,24 @@ def test_an_empty_folder_and_a_deep_one(run, app, tmp_path):
     assert done(run("sync", app, ":a/b/c", "--json"))["unchanged"] == 0
     removed = done(run("sync", tmp_path / "none", ":a/b/c", "--delete", "--json"))["removed"]
     assert len(removed) == 5 and on_board(run, ":a/b/c") == []
+
+
+def test_what_is_the_same_takes_one_question(run, app):
+    run("sync", app, ":app")
+    code, out, err = run("--verbose", "sync", app, ":app", "--json")
+    assert json.loads(out)["unchanged"] == 3
+    asked = [line for line in err.splitlines() if "/mqb/cmd/" in line and " > " in line]
+    assert len(asked) == 1 and "/mqb/cmd/ls/" in asked[0]
+
+
+def test_a_file_is_no_folder_whatever_is_in_it(run, tmp_path):
+    write(tmp_path / "a.py", "a")
+    write(tmp_path / "app/a.py", "a")
+    run("put", "a.py")
+    code, _, err = run("sync", "app", ":a.py")
+    assert code == 2 and ":/a.py is a file on the board, not a folder." in err
+    run("sync", "app", ":folder/a.py")
+    assert done(run("sync", "app", ":folder/a.py", "--json"))["unchanged"] == 1
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Tests that carrying files shows a bar on a terminal, and elsewhere what was done."""
 
+import subprocess
+import sys
+
 import pytest
 from commandline import command_line, here, on_terminal
 from lyingboard import LyingBoard
@@ -24,3 +27,10 @@ def test_a_line_elsewhere(broker, prefix, board, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     process = here(capsys, command_line(broker.port, prefix, "get", "f.bin"))
     assert (process.returncode, process.stdout, process.stderr) == (0, "1 file copied.\n", "")
+
+
+def test_who_needs_neither_bar_nor_compiler_does_not_wait_for_them():
+    look = "print([name for name in sys.argv[1:] if name in sys.modules])"
+    seldom = ["rich", "mqhost.build", "mqhost.deploy", "mqhost.manage"]
+    line = [sys.executable, "-c", f"import mqhost.cli.files.syncing, sys; {look}", *seldom]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,12 +1,10 @@
 """Reads paths from the command line: those that begin with `:` are on the board, as in mpremote."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
-from mqhost.cli.display import Display
 from mqhost.errors import UsageError
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
@@ -80,9 +78,12 @@ def _check_differ(names: Sequence[str], destination: str) -> None:
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Give a progress callback that shows a bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield silent
         return
-    with Display(console, _WORDS, _SIZES) as display:
+    from rich.console import Console  # who has no terminal need not wait for these
+
+    from mqhost.cli.display import Display
+
+    with Display(Console(stderr=True), _WORDS, _SIZES) as display:
         yield display.show

@@ -11,10 +11,8 @@ import click
 from mqhost.cli.edge import Edge
 from mqhost.cli.files.places import board_path, progress_bar
 from mqhost.cli.printing import clean, json_text, say
-from mqhost.deploy.compile import compiled_files
 from mqhost.errors import UsageError
 from mqhost.link.session import Session
-from mqhost.manage import configuration
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.sync import Plan, carry_out, plan_sync, wanted_tree
 from mqhost.remote.trees import join, reader
@@ -70,6 +68,8 @@ def sync_command(
 @contextmanager
 def _compiled(folder: Path) -> Iterator[Path]:
     """Give a folder like `folder`, with .mpy files in place of .py files."""
+    from mqhost.deploy.compile import compiled_files  # its start takes time that others have
+
     folders, sources = wanted_tree(folder)
     files = compiled_files({path: reader(place)() for path, place in sources.items()}, folder)
     with tempfile.TemporaryDirectory() as name:
@@ -95,6 +95,8 @@ def _summary(plan: Plan, dry_run: bool) -> str:
 
 def _needed(session: Session) -> list[str]:
     """Return the paths of the files that the board's configuration names."""
+    from mqhost.manage import configuration
+
     broker = configuration.fetch(session).record.get("broker")
     tables = [broker, broker.get("fallback")] if isinstance(broker, dict) else []
     named = [table.get(key) for table in tables if isinstance(table, dict) for key in _FILES]
