@@ -30,8 +30,8 @@ def open_prompt(tmp_path):
     environment = {name: value for name, value in os.environ.items() if "MQBOARD" not in name}
     environment |= {"XDG_STATE_HOME": str(tmp_path / "state"), "TERM": "xterm"}
 
-    def open_one(board, *options):
-        argv = [MQBOARD, "--prefix", board.prefix, "--server", board.broker.host]
+    def open_one(board, *options, program=(MQBOARD,)):
+        argv = [*program, "--prefix", board.prefix, "--server", board.broker.host]
         argv += ["--port", board.broker.port, *options, "repl"]
         terminal = Terminal(argv, env=environment)
         opened.append(terminal)
@@ -228,6 +228,39 @@ def test_ctrl_c_interrupts_code_that_blocks(prompt):
     prompt.expect("\nKeyboardInterrupt\n>>>")
     prompt.type("6 * 7\n")
     prompt.expect("\n42\n>>>")
+
+
+# Presses Ctrl-C, as a signal, when the prompt has given the terminal back and not quite ended.
+HASTY = """
+import os, signal, sys
+from prompt_toolkit.application import Application
+from mqhost.cli.main import main
+
+def hasty(app, end=Application.cancel_and_wait_for_background_tasks):
+    os.kill(os.getpid(), signal.SIGINT)
+    return end(app)
+
+Application.cancel_and_wait_for_background_tasks = hasty
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_right_behind_enter_interrupts_what_was_entered(open_prompt, shared_board):
+    prompt = open_prompt(shared_board, program=(sys.executable, "-c", HASTY))
+    prompt.type("while True: pass\n\n")
+    prompt.expect("\nKeyboardInterrupt\n>>>")
+    prompt.type("import time; time.sleep(60)\n")
+    prompt.expect("\nKeyboardInterrupt\n>>>", count=2)
+
+
+def test_a_signal_at_the_prompt_is_like_ctrl_c(prompt):
+    prompt.type("1/0  # not meant")
+    prompt.expect("not meant")
+    prompt.process.send_signal(signal.SIGINT)
+    prompt.expect("\nKeyboardInterrupt\n>>>")
+    prompt.type("6 * 7\n")
+    screen = prompt.expect("\n42\n>>>")
+    assert "ZeroDivisionError" not in screen
 
 
 def running(terminal):

@@ -57,9 +57,24 @@ class Prompt:
             output=create_output(always_prefer_tty=True),
         )
 
-    def read(self) -> str:
-        """Return what was typed; Cleared at Ctrl-C, EOFError at Ctrl-D or without a terminal."""
-        return self._session.prompt(_PROMPT)
+    def read(self, begun: Callable[[], None]) -> str:
+        """Return what was typed; Cleared at Ctrl-C, EOFError at Ctrl-D or without a terminal.
+
+        `begun` is called when the prompt is there. SIGINT stays with us: prompt_toolkit's handler
+        loses it, or fails, when the prompt is about to end.
+        """
+        return self._session.prompt(_PROMPT, pre_run=begun, handle_sigint=False)
+
+    def clear(self) -> bool:
+        """Give up what was typed, as Ctrl-C does there, if the prompt is there: return whether it
+        is. For a handler of SIGINT.
+        """
+        app = self._session.app
+        if not app.loop or not app.future or app.future.done():
+            return False
+        app.exit(exception=Cleared(), style="class:aborting")
+        app.loop.call_soon_threadsafe(lambda: None)  # wakes it
+        return True
 
     def take_ctrl_c(self) -> bool:
         """Return whether Ctrl-C was pressed since the text was read; what was typed before that, in

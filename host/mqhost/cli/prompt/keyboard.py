@@ -1,7 +1,8 @@
 """Lets the terminal keep what is typed while code runs, and has Ctrl-C interrupt that code.
 
 Nothing that is typed meanwhile is shown or lost: it is there for the next prompt, pasted text with
-its marks. At a prompt prompt_toolkit has the terminal, and Ctrl-C is a key as others.
+its marks. At a prompt prompt_toolkit has the terminal, and Ctrl-C is a key as others; while it
+takes the terminal, or gives it back, Ctrl-C is a signal, and ours.
 """
 
 import os
@@ -29,12 +30,14 @@ class GivenUp(BaseException):
 class Keyboard:
     """The terminal that we read from, while the `with` block runs; for the main thread.
 
-    `hint` is called, in another thread, when the board has not obeyed Ctrl-C for a while.
+    `hint` is called, in another thread, when the board has not obeyed Ctrl-C for a while; `clear`
+    for a SIGINT when nothing runs, and returns whether there is a prompt that takes it.
     """
 
-    def __init__(self, hint: Callable[[], None]) -> None:
+    def __init__(self, hint: Callable[[], None], clear: Callable[[], bool]) -> None:
         self._file = sys.stdin.fileno()
         self._hint = hint
+        self._clear = clear
         self._run: Run | None = None
         self._ended = threading.Event()
         self._pressed = 0.0
@@ -61,14 +64,18 @@ class Keyboard:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Lend the terminal to a prompt. A Ctrl-C from before it has nothing to interrupt any more;
-        one right behind it is for what the prompt brings: see `interrupting`.
-        """
-        self._early = False
+        """Lend the terminal to a prompt, which calls `begin_prompt` when it is there."""
+        self.begin_prompt()
         try:
             yield
         finally:
             self._mark_pastes()
+
+    def begin_prompt(self) -> None:
+        """Take that a prompt begins. A Ctrl-C from before it has nothing to interrupt any more;
+        one right behind it is for what the prompt brings: see `interrupting`.
+        """
+        self._early = False
 
     def press_early(self) -> None:
         """Take a Ctrl-C that came behind the text which is going to run."""
@@ -102,7 +109,7 @@ class Keyboard:
 
     def _on_ctrl_c(self, *_: object) -> None:
         if not self._run:
-            self._early = True
+            self._early = not self._clear()
             return
         now = time.monotonic()
         answers = self._answered and self.presses == 1

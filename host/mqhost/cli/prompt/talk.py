@@ -47,7 +47,7 @@ class Talk:
         self._history = KeptHistory(state_dir() / "repl-history")
         self._presence = Presence(session, self._facts, self._on_news)
         self._prompt = Prompt(self._names, self._history, self._presence.state, self._tell_news)
-        self._keyboard = Keyboard(lambda: screen.note(_HINT))
+        self._keyboard = Keyboard(lambda: screen.note(_HINT), self._prompt.clear)
 
     def run(self) -> int:
         """Talk until somebody leaves; return the exit code."""
@@ -68,7 +68,7 @@ class Talk:
         self._tell_news()
         try:
             with self._keyboard.lent():
-                text = self._prompt.read()
+                text = self._prompt.read(self._keyboard.begin_prompt)
         except Cleared:
             self._screen.note(_INTERRUPTED)
             return None
