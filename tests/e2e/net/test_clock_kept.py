@@ -14,7 +14,7 @@ IN_2033 = 2_000_000_000  # Unix time
 TELL = f"""if True:
     from mqboard import seldom
     from mqboard.net import sntp
-    seldom.MODULES.clear()  # it stays, as it is changed here
+    seldom.MODULES = ()  # it stays, as it is changed here
     async def ask(server, dns):
         print(server)
         return {IN_2033}
