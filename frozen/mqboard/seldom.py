@@ -15,6 +15,7 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.apps.trial",
     "mqboard.commands",
     "mqboard.config",
+    "mqboard.copies",
     "mqboard.health.bootrecord",
     "mqboard.health.confirm",
     "mqboard.health.configtrial",

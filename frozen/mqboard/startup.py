@@ -225,7 +225,7 @@ def _brokers(settings, the_link, clock):
 
     pairs = [
         (broker, _opener(broker, settings, the_link, clock))
-        for broker in (settings, Broker(settings.fallback))
+        for broker in (settings, Broker(settings.fallback, settings))
     ]
     return Brokers(pairs[0], pairs[1], the_link, log.Logger("mqtt"))
 

@@ -5,9 +5,10 @@
     config/<id>/push[/<boot id>]  the body is the new one, with placeholders for secrets that stay
     config/<id>/revert[/<boot id>]
 
-The last two answer {"id", "window_s"}, with keys that are not known in "unknown", and restart the
-board (see mqboard.health.configtrial), or say in {"refused"} why not. The boot id is of the boot
-that was asked for what is to be changed.
+The last two answer {"id", "window_s"}, with keys that are not known in "unknown", and in "unkept"
+certificates of which there will be no copies (mqboard.copies); and restart the board (see
+mqboard.health.configtrial), or say in {"refused"} why not. The boot id is of the boot that was
+asked for what is to be changed.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from esp32 import NVS
 from micropython import const
 
 from mqboard.config import PATH, decode
+from mqboard.copies import unkept
 from mqboard.health import configtrial
 from mqboard.health.bootrecord import NAMESPACE, Store, parse
 from mqwire import rules, secrets
@@ -125,6 +127,9 @@ async def _change(board, request, store, revert, boot_id):
             text, values, unknown = _checked(text, _running(board, store))
             if unknown:
                 told["unknown"] = unknown
+            large = unkept(values)
+            if large:
+                told["unkept"] = large
             told["window_s"] = min(values.confirm_s, MAX_TRIAL_S)
             configtrial.begin(store, PATH, text, request.ident)
     except _Refused as error:

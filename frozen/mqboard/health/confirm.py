@@ -51,11 +51,10 @@ async def settle(board):
 
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
-    # The files of the broker that we have reached, and that is the first one, as a rule.
-    if settings.tls and not (board.brokers and board.brokers.fallen_back):
-        from mqboard import credentials  # as in startup: only a board with TLS needs it
+    if settings.tls or board.brokers:
+        from mqboard import copies  # as in startup: only a board with TLS needs it
 
-        credentials.keep(settings, store, board.log)
+        copies.keep(settings, board.brokers, store, board.log)
     settings.text = None  # kept: nothing needs it any more
     if settings.app_trial:
         await _confirm_app(board, trial, store)

@@ -16,11 +16,12 @@ _LOOK_MAX_S = const(6 * 3600)
 
 
 class Broker:
-    """One broker: its keys of the configuration as attributes."""
+    """Another broker than `first`: its keys of the configuration as attributes."""
 
     trial = False  # as that of mqboard.config.Config
 
-    def __init__(self, keys):
+    def __init__(self, keys, first=None):
+        self.first = first
         for key, value in keys.items():
             setattr(self, key, value)
 
@@ -33,7 +34,7 @@ class Brokers:
     client = None
 
     def __init__(self, first, other, link, log):
-        self._brokers = (first, other)
+        self.pairs = (first, other)
         self._link = link
         self._log = log
         self.fallen_back = False  # the broker in use, or tried, is not the first
@@ -42,8 +43,8 @@ class Brokers:
     async def open(self):
         """Open a stream, for mqboard.mqtt.Client: to the first; after failures to each in turn."""
         over = self.client.failures - _TRIES
-        self.fallen_back = over >= 0 and over % 2 == 0 and not self._brokers[0][0].trial
-        broker, opener = self._brokers[1 if self.fallen_back else 0]
+        self.fallen_back = over >= 0 and over % 2 == 0 and not self.pairs[0][0].trial
+        broker, opener = self.pairs[1 if self.fallen_back else 0]
         self.client.user, self.client.password = broker.user, broker.password
         try:
             stream = await opener()
@@ -62,7 +63,7 @@ class Brokers:
 
         If the first one then lets us down, the next look is later.
         """
-        first = self._brokers[0][0]
+        first = self.pairs[0][0]
         pause = _LOOK_S
         while True:
             await asyncio.sleep(pause)

@@ -21,6 +21,7 @@ from mqhost.manage.configuration import Configuration, fetch
 from mqwire.config import MAX_KEPT, PLAIN_PORT, TLS_PORT
 from mqwire.secrets import is_placeholder
 
+_LISTS = ("unknown", "unkept")  # in the board's answer
 SETTLE, SEND, TRY = "settle", "send", "try"  # the stages
 _SETTLE_SECONDS = 60.0  # that a board is waited for which has just started
 _POLL_SECONDS = 0.5
@@ -33,12 +34,15 @@ class WentBack(BoardError):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Where the board is now, its status, how many seconds it took, and which keys it ignores."""
+    """Where the board is now, its status, how many seconds it took, which keys it ignores, and of
+    which certificates it keeps no copies (docs/board.md).
+    """
 
     prefix: str
     status: Status
     seconds: float
     unknown: list[str]
+    unkept: list[str]
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class _Trial:
     ident: str
     window: float
     unknown: list[str]
+    unkept: list[str]
     boot_id: str
     elsewhere: str  # its broker, where that is another one than before; or ""
 
@@ -85,7 +90,8 @@ def change(
         if place is not session and not (session.last_status or {}).get("twin"):
             topic = mqwire.status_topic(session.prefix)
             session.connection.publish(topic, b"", retain=True).wait_for_publish(5)
-    return Confirmed(place.prefix, status, time.monotonic() - start, trial.unknown)
+    seconds = time.monotonic() - start
+    return Confirmed(place.prefix, status, seconds, trial.unknown, trial.unkept)
 
 
 def fetch_settled(session: Session, report: Callable[[str], None]) -> Configuration:
@@ -132,7 +138,7 @@ def _send(session: Session, old: Configuration, new: dict[str, Any] | None) -> _
         try:
             told = json.loads(data)
             refused, window = told.get("refused"), told.get("window_s", 0)
-            unknown = [str(key) for key in told.get("unknown") or ()]
+            unknown, unkept = ([str(one) for one in told.get(name) or ()] for name in _LISTS)
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise BoardError(f"The board's answer to config is not JSON: {data[:60]!r}") from error
         if refused:
@@ -142,6 +148,7 @@ def _send(session: Session, old: Configuration, new: dict[str, Any] | None) -> _
             exchange.ident,
             float(window) if known else 0.0,
             unknown,
+            unkept,
             old.boot_id,
             _elsewhere(old.record, new),
         )

@@ -107,6 +107,40 @@ def test_a_fall_back_broker_is_trusted_by_its_own_ca(make_tls_board, broker, aut
     assert "using the fall-back broker localhost" in board.device.console.text()
 
 
+def test_a_lost_filesystem_costs_no_trust_in_the_fall_back_broker(
+    make_tls_board, broker, authority
+):
+    with Broker() as first:
+        where = {"host": first.host, "port": first.port, "tls": False}
+        where["fallback"] = over_tls(broker, tls=True)
+        board = make_tls_board(where, {CA_PATH: authority.ca.read_bytes()})
+        settings = Settings(first.host, first.port, prefix=board.prefix, tls=False)
+        with Session(settings) as session:
+            wait_until(lambda: session.births, BOOT)
+            wait_until(lambda: session.request("eval", b"board.settled").data == b"True", BOOT)
+            remove = f"import os; os.remove('/config.json'); os.remove('{CA_PATH}')"
+            session.request("eval", remove.encode())
+            session.request("reset")
+    board.wait_online(BOOT)
+    assert "using what was kept" in board.device.console.text()
+    board.wait_settled()
+    assert board.eval(f"open('{CA_PATH}').read()") == repr(authority.ca.read_text())
+
+
+def test_who_configures_a_board_hears_which_certificate_has_no_copy(
+    make_tls_board, broker, authority
+):
+    files = {CA_PATH: authority.ca.read_bytes(), "/large.pem": b"-----BEGIN" + bytes(5000)}
+    board = make_tls_board(over_tls(broker), files)
+    board.wait_settled()
+    where = f"broker.fallback.host=localhost broker.fallback.port={broker.secure}"
+    line = [*where.split(), "broker.fallback.ca=/large.pem"]
+    code, out, err = board.mqboard("config", "set", *line)
+    assert (code, err) == (0, "")
+    assert "The board keeps no copy of /large.pem, for it is too large" in out
+    assert "/large.pem cannot be kept in NVS: it is too large" in board.device.console.text()
+
+
 @pytest.mark.parametrize("damage", ["''", "open({0!r}).read()[:200]"], ids=["empty", "cut"])
 def test_a_damaged_file_never_replaces_its_good_copy(make_tls_board, broker, authority, damage):
     board = make_tls_board(over_tls(broker), {CA_PATH: authority.ca.read_bytes()})

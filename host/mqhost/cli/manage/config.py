@@ -227,6 +227,13 @@ def _change(
     for key in done.unknown:  # its firmware may be older than this tool
         if not any(note.startswith(f"{key} ") for note in notes):
             say(console, f"The board's firmware does not know {key}, and ignores it.")
+    for path in done.unkept:
+        say(
+            console,
+            f"The board keeps no copy of {path}, for it is too large: without its filesystem the "
+            "board will not reach the broker that needs it. Chains of certificates can be shorter, "
+            "keys of elliptic curves are smaller.",
+        )
     _report(edge, session.prefix, done, found, as_json)
 
 
