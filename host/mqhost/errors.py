@@ -50,6 +50,10 @@ class SilentBoardError(ToolError):
     exit_code = 4
 
 
+class AbsentBoardError(SilentBoardError):
+    """The board has not been there at all: its broker says so, or knows none of that prefix."""
+
+
 class RefusedError(ToolError):
     """The board refused what was asked."""
 

@@ -106,7 +106,7 @@ class Edge:
         """Return a session with the board that is meant, to be used with `with`."""
         from mqhost.link.session import Session
 
-        return Session(self.settings, debug=self.debug)
+        return Session(self.settings, debug=self.debug, note=to_stderr)
 
     @contextmanager
     def connection(self) -> "Iterator[Connection]":

@@ -6,10 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-import mqwire
 from mqhost.cli.printing import clean, json_text, say
 from mqhost.deploy.kept import state_text as app_text
-from mqhost.link.roster import offline_text
 from mqhost.link.session import Session
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
@@ -71,11 +69,8 @@ def print_facts(console: Console, facts: Mapping[str, Any], as_json: bool) -> No
 
 def absence(session: Session) -> str:
     """Return the sentence for a board that is not there by its status; "" if it is."""
-    status = session.status()
-    if status is None:
-        return session.nobody()
-    online = status.get("state") == mqwire.ONLINE
-    return "" if online else f"{session.prefix} is {offline_text(status)}."
+    session.status()
+    return session.absence()
 
 
 def _fact(key: str, value: Any) -> str:

@@ -73,7 +73,12 @@ _INTERRUPTED = 130
 @click.option(
     "--key", metavar="FILE", type=click.Path(), help="PEM file of the client certificate's key."
 )
-@click.option("-T", "--timeout", type=float, help="Seconds to wait for a silent board.  [10]")
+@click.option(
+    "-T",
+    "--timeout",
+    type=float,
+    help="Seconds to wait for a silent board; if given, for one that is offline, too.  [10]",
+)
 @click.option(
     "-v",
     "--verbose",

@@ -13,7 +13,7 @@ from typing import Any
 
 from mqhost.deploy.application import Application
 from mqhost.deploy.outcome import PATIENCE, POLL, facts_of, refused, wait_confirmed
-from mqhost.errors import BoardError, RefusedError, SilentBoardError
+from mqhost.errors import AbsentBoardError, BoardError, RefusedError, SilentBoardError
 from mqhost.link.session import Session
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
@@ -138,6 +138,8 @@ def _bring(
         progress(COMPARE, 0, 0)
         try:
             told = _offer(session, application.body(retry_failed=retry_failed))
+        except AbsentBoardError:
+            raise
         except SilentBoardError:
             if _switched(session, application):
                 return {}

@@ -124,6 +124,12 @@ class Owner(Protocol):
     def detach(self, exchange: "Exchange") -> None:
         """Tell `exchange` no more."""
 
+    def meet(self) -> None:
+        """Return if the board is there; AbsentBoardError if it is clear that it is not."""
+
+    def heard(self) -> None:
+        """Take that the board has answered."""
+
     def silence(self, waited: float) -> ToolError:
         """Make the error for a board that has not answered for `waited` seconds."""
 
@@ -179,7 +185,8 @@ class Exchange:
     def send(self, payload: bytes) -> int:
         """Send the command, in several messages if it is long; return how many bytes that were.
 
-        RefusedError when it is not clear which board would take it.
+        RefusedError when it is not clear which board would take it, AbsentBoardError when none is
+        there.
         """
         self._send(split(payload, self._session.room()))
         return sum(len(message) for message in self._messages)
@@ -200,8 +207,11 @@ class Exchange:
         self._topic = mqwire.command_topic(root, self._command, self.ident, self._tail)
         self._messages = messages
         self._generation = self._session.connection.generation
-        self._boot_id = (self._session.last_status or {}).get("boot_id")
+        status = self._session.last_status or {}
+        if status.get("state") == mqwire.ONLINE:  # in the boot before nobody takes it any more
+            self._boot_id = status.get("boot_id")
         self._publish()
+        self._session.meet()
 
     def receive(self, timeout: float) -> Message | None:
         """Return the next reply message, None after `timeout` seconds; BoardError for an error,
@@ -344,10 +354,12 @@ class Exchange:
 
     def _on_reply(self, payload: bytes, retained: bool) -> None:
         if not retained:
+            self._session.heard()
             self._arrived.put((False, payload))
 
     def _on_error(self, payload: bytes, retained: bool) -> None:
         if not retained:
+            self._session.heard()
             self._arrived.put((True, payload))
 
     def _on_refused(self) -> None:

@@ -30,6 +30,7 @@ _STATUS = mqwire.status_topic("")
 _QUIET = 0.5
 _LONGEST = 10.0
 _ALIKE = 0.75  # of 1: below that it is another name rather than a typo
+_RESTARTS = 120.0  # seconds: a board that has said that it restarts is back by then
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,14 @@ def offline_text(status: Status) -> str:
     at = told_time(status)
     since = f" since {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else ""
     return f"offline{since} ({status.get('reason', 'no reason known')!s:.60})"
+
+
+def is_restarting(status: Status) -> bool:
+    """Return whether a board that is offline has said so itself, as it does before a restart, and
+    may be about to come back. A will, which its broker tells, has no boot.
+    """
+    at = told_time(status)
+    return "boot_id" in status and (at is None or time.time() - at < _RESTARTS)
 
 
 def parse_status(payload: bytes) -> Status | None:

@@ -14,16 +14,19 @@ from types import TracebackType
 from typing import Any
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
+from mqhost.errors import AbsentBoardError, BoardError, ToolError
+from mqhost.link import absent
 from mqhost.link.address import Address
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
-from mqhost.link.roster import Status, look_for, offline_text, parse_status
+from mqhost.link.roster import Status, is_restarting, parse_status
 from mqhost.link.settings import Settings
 from mqhost.link.signer import Signer, nonce_of
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
+# A board that by its status is not there is believed to be away after so long, and two round trips.
+_GRACE = 0.3
 # What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
 _REPLY_TIMEOUTS = 6
 _MAX_REPLY = 1 << 20
@@ -34,8 +37,9 @@ class Session:
 
     Use it as a context manager. Raises BrokerError when the broker cannot be reached or refuses us,
     SilentBoardError when the board does not answer, BoardError when it answers with an error.
-    `debug` is called with lines about the traffic, from either thread. `connection`: one that
-    stands, for the sessions of many boards; it stays when this session ends.
+    `debug` is called with lines about the traffic, from either thread, and `note` with a sentence
+    when a board that is away is waited for. `connection`: one that stands, for the sessions of many
+    boards; it stays when this session ends.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Session:
         settings: Settings,
         *,
         debug: Callable[[str], None] | None = None,
+        note: Callable[[str], None] = lambda sentence: None,
         connection: Connection | None = None,
     ) -> None:
         self.settings = settings
@@ -52,7 +57,10 @@ class Session:
         self._address = Address(self.prefix, settings.id)
         self._signer = Signer(*settings.auth_keys)
         self._wanted: Any = None  # what the board said in `auth`
+        self._note = note
         self._met = False  # what is retained has come
+        self._trip = 0.0  # seconds there and back
+        self._heard = False  # the board has answered
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
@@ -161,36 +169,11 @@ class Session:
 
     def silence(self, waited: float) -> ToolError:
         """Make the error for a board that did not answer within `waited` seconds."""
-        if not self.connection.connected:
-            return BrokerError(
-                f"The connection to the broker {self.settings.where} is lost"
-                + (f": {self.connection.failure}" if self.connection.failure else ".")
-            )
-        status = self.last_status
-        text = f"No answer from {self.prefix} within {waited:g} s"
-        if status is None and self._address.wanted:
-            return SilentBoardError(f"{text}, nor a status of the board {self._address.wanted}.")
-        if status is None:
-            return SilentBoardError(f"{text}. {self.nobody()}")
-        if status.get("state") == mqwire.OFFLINE:
-            return SilentBoardError(
-                f"{text}: the board is {offline_text(status)}, says the broker. Check its power "
-                "and network."
-            )
-        return SilentBoardError(
-            f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "
-            "longer --timeout; mqboard cancel --all ends code that holds it up. Or the broker's "
-            "rules keep your commands from it."
-        )
+        return absent.silence(self, waited)
 
-    def nobody(self) -> str:
-        """Say that no board has announced itself here, and which prefixes are like this one."""
-        likely = look_for(self.connection, self.prefix)
-        meant = f" Do you mean {' or '.join(likely)}?" if likely else ""
-        return (
-            f"No board has announced itself at {self.prefix}.{meant} Is the prefix right, and does "
-            f"the board use this broker, {self.settings.where}?"
-        )
+    def absence(self) -> str:
+        """Say that the board is not there by its last status; "" if it is."""
+        return absent.absence(self)
 
     @property
     def board_id(self) -> str:
@@ -220,8 +203,46 @@ class Session:
         if self._met:
             self.connection.register(subscription)
         else:
+            start = time.monotonic()
             self.connection.subscribe(subscription)
+            self._trip = time.monotonic() - start
             self._met = True
+
+    def meet(self) -> None:
+        """Wait for a sign of the board, which a command was sent to, if by its status it is away.
+
+        AbsentBoardError comes soon, unless the board restarts or somebody has said how long to
+        wait: then `note` is told. One that is called offline by mistake has answered by then, and
+        one that comes back is sent the command again.
+        """
+        timeout = self.settings.timeout
+        grace = min(_GRACE + 2 * self._trip, timeout)
+        if self._statuses.refused or self._wait_there(grace):
+            return
+        away = self.absence()
+        if self._wait_there(0) or not self.connection.connected:
+            return  # its status was late, or is not to be known
+        patient = self.settings.patient or is_restarting(self.last_status or {})
+        if not patient or timeout <= grace:
+            raise AbsentBoardError(f"{away} {absent.advice(self)}")
+        self._note(f"{away} Waiting for it, up to {timeout:g} s.")
+        if not self._wait_there(timeout - grace):
+            raise self.silence(timeout)
+
+    def _wait_there(self, timeout: float) -> bool:
+        def there() -> bool:
+            status = self._status
+            return self._heard or status is not None and status.get("state") != mqwire.OFFLINE
+
+        with self._changed:
+            return self._changed.wait_for(there, timeout)
+
+    def heard(self) -> None:
+        """Take that the board has answered."""
+        if not self._heard:
+            with self._changed:
+                self._heard = True
+                self._changed.notify_all()
 
     def room(self) -> int:
         """Return by how much `sealed` may make a message longer."""

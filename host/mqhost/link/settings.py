@@ -54,8 +54,9 @@ class Settings:
     file that replaces the system's certificates; `cert` and `key` are the client's. `id` is how the
     board's hardware id begins, where several boards have the prefix. `many`: instead of one prefix,
     the prefixes and patterns of many boards. `timeout` is in seconds: how long a silent board is
-    waited for. `chosen`: somebody has said which broker. `auth_keys` are those of boards that take
-    commands with their key only; which one is a board's it says itself.
+    waited for. `patient`: somebody has said so, and one that is offline is waited for, too.
+    `chosen`: somebody has said which broker. `auth_keys` are those of boards that take commands
+    with their key only; which one is a board's it says itself.
     """
 
     server: str = "127.0.0.1"
@@ -71,6 +72,7 @@ class Settings:
     timeout: float = 10.0
     path: str = ""
     many: tuple[str, ...] = ()
+    patient: bool = field(default=False, compare=False)
     chosen: bool = field(default=True, compare=False)
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
 
@@ -192,7 +194,7 @@ class _Found:
             broker = broker or board.pop("broker", None)
             self._add(board)
         if "timeout" in source:
-            self._add({"timeout": source["timeout"]})
+            self._add({"timeout": source["timeout"], "patient": True})
         if self._complete:
             if "password" in source and not whole and "username" in self.values:
                 self._add({"password": source["password"]})  # of a broker that has none with it

@@ -12,7 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
+from mqhost.errors import (
+    AbsentBoardError,
+    BoardError,
+    BrokerError,
+    SilentBoardError,
+    ToolError,
+)
 from mqhost.link.exchange import Exchange
 from mqhost.link.session import Session
 from mqhost.remote.faults import fault, shown
@@ -102,6 +108,8 @@ class _Getting:
                 self._round()
                 self._make_sure()
                 continue
+            except AbsentBoardError:
+                raise
             except (_Lost, BrokerError, SilentBoardError):  # which have the same patience
                 self._todo = deque(item for item in self._todo if not item.stale)
             self._patience.pause()

@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import mqwire
-from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
+from mqhost.errors import (
+    AbsentBoardError,
+    BoardError,
+    BrokerError,
+    SilentBoardError,
+    ToolError,
+)
 from mqhost.link.exchange import PART_SIZE, Exchange
 from mqhost.link.session import Session
 from mqhost.remote.faults import FileError, FileRefused, fault, make_folder, shown
@@ -86,6 +92,8 @@ class _Putting:
                 self._all_sent = False
                 self._attempt()
                 break
+            except AbsentBoardError:
+                raise
             except (_Lost, BrokerError, SilentBoardError):
                 pass  # the patience is the same for all of these
             except (FileError, FileRefused) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mqhost.errors import BoardError, BrokerError, SilentBoardError
+from mqhost.errors import AbsentBoardError, BoardError, BrokerError, SilentBoardError
 from mqhost.link.session import Session
 from mqhost.remote.faults import fault
 from mqhost.remote.patience import Patience, Presence
@@ -100,8 +100,8 @@ def look(
         presence = Presence(session)
         try:
             return ask(session, command, wish)
-        except (BrokerError, SilentBoardError):
-            if not presence.lost():
+        except (BrokerError, SilentBoardError) as error:
+            if isinstance(error, AbsentBoardError) or not presence.lost():
                 raise
         patience.pause()
 

@@ -10,7 +10,9 @@ from commandline import here, write_app
 from fakeboard import FakeBoard
 
 import mqwire
+from mqhost.cli.edge import Edge
 from mqhost.cli.main import cli
+from mqhost.link.settings import Settings
 from mqhost.sim.broker import Broker, free_port
 from mqwire import auth
 
@@ -37,6 +39,8 @@ SPECIAL = {
     ("status", "error"): 0,
     ("status", "refused"): 0,
 }
+# What the broker knows is enough for them.
+ASKS_THE_BROKER = {"boards", "status"}
 CONFIG = '{"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": false}}'
 
 
@@ -81,6 +85,15 @@ def lonely():
         yield broker
 
 
+@pytest.fixture(scope="module")
+def left():
+    """Run a broker that the board `gone` has left."""
+    with Broker() as broker:
+        with FakeBoard(broker.port, "gone"):
+            pass
+        yield broker
+
+
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     """Give run(words, *options) -> how the command ends."""
@@ -121,6 +134,15 @@ def test_no_broker_is_3(words, run):
 @pytest.mark.parametrize("words", COMMANDS)
 def test_nobody_there_is_4(words, run, lonely):
     check(run(words, "--prefix", "nobody", "--port", lonely.port), words, "nobody", 4)
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS.keys() - ASKS_THE_BROKER))
+def test_a_board_that_is_offline_is_told_to_be_before_the_timeout(words, run, left, monkeypatch):
+    settings = Settings(port=left.port, prefix="gone", timeout=30)  # as if nobody had said so
+    monkeypatch.setattr(Edge, "settings", settings)
+    ended = run(words)
+    assert ended.returncode == 4, (ended.stdout, ended.stderr)
+    assert "gone is offline (no reason known). Check its power" in ended.stderr
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -1,5 +1,7 @@
 """Tests the session against mosquitto and a fake board: requests, replies, silence, faults."""
 
+import contextlib
+import json
 import shutil
 import socket
 import subprocess
@@ -277,8 +279,111 @@ def test_an_offline_board_is_said_to_be_offline(settings, board):
     board.power_off()
     with Session(settings) as session:
         assert session.status()["state"] == "offline"
-        with pytest.raises(SilentBoardError, match="the board is offline"):
-            session.request("eval", b"1", timeout=0.3)
+        with pytest.raises(
+            SilentBoardError, match=r"is offline \(no reason known\)\. Check its po"
+        ):
+            session.request("eval", b"1")
+
+
+@pytest.fixture
+def noted(settings):
+    """Give noted(**settings) -> (session, notes): how long an absent board is waited for counts."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options):
+            notes = []
+            changed = replace(settings, **options)
+            return stack.enter_context(Session(changed, note=notes.append)), notes
+
+        yield make
+
+
+def say_offline(board, **facts):
+    """Have the broker hold that `board` is offline, as it says itself or its will."""
+    board.power_off(will=False)
+    board.power_on()
+    assert board._up.wait(10)
+    said = json.dumps({"state": "offline", "reason": "reset command"} | facts)
+    board._client.publish(mqwire.status_topic(board.prefix), said, 1, True).wait_for_publish(5)
+    board._client.unsubscribe(mqwire.status_topic(board.prefix))
+
+
+def test_who_is_away_is_told_long_before_the_timeout(noted, board):
+    board.power_off()
+    session, notes = noted(timeout=600)
+    with pytest.raises(SilentBoardError, match="is offline"):
+        session.request("eval", b"1")
+    session, _ = noted(timeout=600, prefix=f"{board.prefix}/typo")
+    with pytest.raises(SilentBoardError, match="announces nothing is waited for with --timeout"):
+        session.request("eval", b"1")
+    assert notes == []
+
+
+def test_a_board_that_is_called_offline_by_mistake_is_reached(noted, board):
+    say_offline(board)
+    session, notes = noted(timeout=600)
+    assert session.request("eval", b"6*7").data == b"42"
+    assert session.last_status["state"] == "offline"
+    assert notes == []
+
+
+def test_a_board_that_announces_nothing_is_reached(noted, board):
+    board._client.publish(mqwire.status_topic(board.prefix), b"", 1, True).wait_for_publish(5)
+    session, notes = noted(timeout=600)
+    assert session.request("eval", b"6*7").data == b"42"
+    assert (session.last_status, notes) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "options"),
+    [({}, {"patient": True}), ({"boot_id": "boot-1"}, {}), ({"boot_id": "boot-1", "at": 0}, {})],
+    ids=["somebody said how long", "it restarts", "it restarts, and knows no time"],
+)
+def test_a_board_that_may_come_is_waited_for_and_gets_the_command(noted, board, facts, options):
+    say_offline(board, **facts)
+    board.power_off(will=False)
+    session, notes = noted(timeout=600, **options)
+
+    def come_back():
+        wait_until(lambda: notes)
+        board.power_on()
+
+    back = threading.Thread(target=come_back)
+    back.start()
+    assert session.request("eval", b"6*7").data == b"42"
+    back.join(10)
+    assert board.evaluations == 1
+    assert notes == [f"{board.prefix} is offline (reset command). Waiting for it, up to 600 s."]
+
+
+def test_a_board_that_left_long_ago_is_not_waited_for(noted, board):
+    say_offline(board, boot_id="boot-1", at=1_700_000_000)
+    board.power_off(will=False)
+    session, notes = noted(timeout=600)
+    with pytest.raises(SilentBoardError, match="offline since 2023-11-14 22:13 UTC .reset comm"):
+        session.request("eval", b"1")
+    assert notes == []
+
+
+def test_who_does_not_come_in_the_time_that_somebody_gave_is_silent(noted, board):
+    board.power_off()
+    session, notes = noted(timeout=1, patient=True)
+    with pytest.raises(SilentBoardError, match="within 1 s: the board is offline"):
+        session.request("eval", b"1")
+    assert len(notes) == 1
+
+
+def test_a_board_that_has_answered_is_waited_for_though_it_goes_offline(noted, board):
+    session, notes = noted(timeout=600)
+    session.request("eval", b"1")
+    board.power_off()
+    assert session.wait_status(lambda status: status["state"] == "offline", 5)
+    exchange = session.open("eval")
+    with exchange:
+        exchange.send(b"6*7")  # is no error
+        board.power_on()
+        assert exchange.receive(30).data == b"42"
+    assert notes == []
 
 
 def test_a_busy_board_is_said_to_be_online(session, board):

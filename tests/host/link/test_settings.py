@@ -126,3 +126,14 @@ def test_a_command_line_to_copy_survives_the_shell():
 def test_a_missing_prefix_says_where_to_give_one():
     with pytest.raises(UsageError, match="--prefix esp32/test, MQBOARD_PREFIX"):
         Settings().need_prefix()
+
+
+def test_whoever_says_how_long_to_wait_has_boards_waited_for_that_are_offline(tmp_path):
+    def resolved(options, environment):
+        return Settings.resolve(options, environment=environment, folder=tmp_path)
+
+    assert not resolved({"timeout": None}, {}).patient
+    assert resolved({"timeout": 10.0}, {}).patient
+    assert resolved({}, {"MQBOARD_TIMEOUT": "10"}).patient
+    (tmp_path / "mqboard.toml").write_text("timeout = 10\n")
+    assert resolved({}, {}).patient

@@ -5,10 +5,8 @@ import sys
 import click
 
 from mqhost.cli.edge import Edge, raw_option
-from mqhost.cli.facts import absence
 from mqhost.cli.prompt.screen import Screen
 from mqhost.cli.repl.follow import follow
-from mqhost.errors import SilentBoardError
 from mqhost.repl import start
 
 
@@ -31,8 +29,6 @@ def repl_command(context: click.Context, raw: bool) -> None:
         if not sys.stdin.isatty():
             follow(edge, start(session, sys.stdin.read(), show=False), edge.output(raw))
             return
-        if absent := absence(session):
-            raise SilentBoardError(absent)
         from mqhost.cli.prompt.talk import Talk  # prompt_toolkit: an eighth of a second
 
         context.exit(Talk(session, Screen(edge.output(raw))).run())

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from mqhost.cli.edge import Edge, raw_option, to_stderr
-from mqhost.cli.facts import absence
 from mqhost.cli.printing import Output
 from mqhost.cli.prompt.screen import Screen
 from mqhost.cli.repl.follow import follow
-from mqhost.errors import SilentBoardError, UsageError
+from mqhost.errors import UsageError
 from mqhost.link.session import Session
 from mqhost.mount import Folder, Mount
 from mqhost.repl.running import start
@@ -53,21 +52,18 @@ def mount_command(
         raise UsageError(f"{_WORDS} CODE is one word: quote it.")
     served = Folder(folder, mpy)
     source = read_file(Path(rest[0])) if what == "run" else ""
-    with edge.session() as session:
-        if absent := absence(session):
-            raise SilentBoardError(absent)
-        with Kept(session, served, to_stderr) as kept:
-            output = edge.output(raw)
-            if what == "run":
-                name = Path(rest[0]).name
-                argv = [name, *rest[1:]]
-                run = start(session, source, show=False, file=name, argv=argv)
-                follow(edge, run, output)
-            elif what == "exec" or not sys.stdin.isatty():
-                source = edge.text_argument(rest[0] if rest else "-")
-                follow(edge, start(session, source, show=False), output)
-            else:
-                context.exit(_talk(session, output, kept))
+    with edge.session() as session, Kept(session, served, to_stderr) as kept:
+        output = edge.output(raw)
+        if what == "run":
+            name = Path(rest[0]).name
+            argv = [name, *rest[1:]]
+            run = start(session, source, show=False, file=name, argv=argv)
+            follow(edge, run, output)
+        elif what == "exec" or not sys.stdin.isatty():
+            source = edge.text_argument(rest[0] if rest else "-")
+            follow(edge, start(session, source, show=False), output)
+        else:
+            context.exit(_talk(session, output, kept))
 
 
 def _talk(session: Session, output: Output, kept: "Kept") -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mqhost.cli.edge import to_stderr
 from mqhost.cli.update.report import OtaEvents, OtaLines, OtaReport, interrupted_state
 from mqhost.errors import ToolError, UsageError
 from mqhost.link.session import Session
@@ -49,7 +50,7 @@ def run_ota(
     try:
         if not image:
             need_checkout("Without --image mqboard ota pushes what was built in")
-        with Session(settings, debug=debug) as session, report:
+        with Session(settings, debug=debug, note=to_stderr) as session, report:
             path = image_path(image) if image else app_path(board or _board_of(session))
             offer, app = load_image(path)
             remember(app, offer)
