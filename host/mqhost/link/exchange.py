@@ -63,8 +63,11 @@ class Message:
 
 
 def new_ident() -> str:
-    """Make a fresh command id: 8 characters of URL-safe base64."""
-    return secrets.token_urlsafe(6)
+    """Make a fresh command id: 8 characters of URL-safe base64, the first of them no "-", which a
+    command line would take for an option.
+    """
+    ident = secrets.token_urlsafe(6)
+    return "_" + ident[1:] if ident.startswith("-") else ident
 
 
 def split(payload: bytes, room: int = 0) -> list[bytes]:

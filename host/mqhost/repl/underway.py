@@ -14,6 +14,13 @@ class Command:
     seconds: int
 
 
+def cancel_words(ident: str) -> str:
+    """Return the words behind `mqboard` that end the command `ident`, which other tools may have
+    named so that it looks like an option.
+    """
+    return f"cancel -- {ident}" if ident.startswith("-") else f"cancel {ident}"
+
+
 def under_way(session: Session, timeout: float | None = None) -> list[Command]:
     """Return what runs on the board, the oldest first; BoardError for firmware that cannot tell,
     SilentBoardError after `timeout` seconds, as while code holds the board up.

@@ -31,6 +31,11 @@ def test_ids_are_8_characters_that_fit_a_topic():
     assert all(len(ident) == 8 and not set(ident) & set("/+#") for ident in idents)
 
 
+def test_an_id_is_no_option_of_a_command_line(monkeypatch):
+    monkeypatch.setattr("mqhost.link.exchange.secrets.token_urlsafe", lambda size: "-all-abc")
+    assert new_ident() == "_all-abc"
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_long_commands_and_replies_travel_in_parts(session, parts, extra):

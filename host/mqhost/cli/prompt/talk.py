@@ -14,6 +14,7 @@ from mqhost.link.session import Session
 from mqhost.paths import state_dir
 from mqhost.repl import Result, Run, start, typed
 from mqhost.repl.names import Names
+from mqhost.repl.underway import cancel_words
 
 _RECONNECT = 2.0  # seconds
 _INTERRUPTED = "KeyboardInterrupt"
@@ -118,9 +119,8 @@ class Talk:
             assert run.result is not None  # the iteration has ended
             self._show(run.result)
         except GivenUp:
-            ident = run.ident if run else ""
-            ending = f"-- {ident}" if ident.startswith("-") else ident
-            self._screen.note(f"It may still run on the board. mqboard cancel {ending} ends it.")
+            ending = cancel_words(run.ident) if run else "cancel --all"
+            self._screen.note(f"It may still run on the board. mqboard {ending} ends it.")
         except ToolError as error:
             self._screen.note(str(error))
             if run and isinstance(error, SilentBoardError | BrokerError):

@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
-from mqhost.cli.edge import Edge, json_option
+import mqwire
+from mqhost.cli.edge import Edge, json_option, to_stderr
 from mqhost.cli.printing import say
 from mqhost.cli.tables import Listing, show
-from mqhost.errors import RefusedError, SilentBoardError, UsageError
+from mqhost.errors import AbsentBoardError, RefusedError, SilentBoardError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import command_line
-from mqhost.repl.underway import Command, cancel, under_way
+from mqhost.repl.underway import Command, cancel, cancel_words, under_way
 
 # A board that has not answered by then, in seconds, may be held up by the code that is to end.
 _PATIENCE = 2.0
@@ -29,7 +30,8 @@ def cancel_command(
 
     Code that awaits is ended wherever it is, other code by KeyboardInterrupt. Either may be caught:
     what still runs is listed, and can be told again. While code blocks, the board cannot say what
-    runs: give the ID, or --all.
+    runs: give the ID, or --all. An ID that begins with - goes behind --. Firmware older than this
+    command ends a transfer of firmware instead, which goes on when it is begun again.
 
     \b
     Examples:
@@ -42,22 +44,44 @@ def cancel_command(
     with edge.session() as session:
         if everything or id is not None:
             _end(session, id)
-            running = under_way(session)
+            running = _told(session)
         else:
-            running = under_way(session)
+            running = _told(session)
             if not only_list:
                 cancel(session, _chosen(session, running, None))
-                running = under_way(session)
+                running = _told(session)
     if running or as_json:
         show(edge.console, running_listing(running), as_json)
     elif only_list:
         say(edge.console, f"No code runs on {edge.settings.prefix}.")
 
 
+def _told(session: Session) -> list[Command]:
+    """Return what runs; SilentBoardError that says how to end it if the board does not say soon."""
+    timeout = session.settings.timeout
+    try:
+        return under_way(session, min(_PATIENCE, timeout))
+    except AbsentBoardError:
+        raise
+    except SilentBoardError as error:
+        if (session.last_status or {}).get("state") != mqwire.ONLINE:
+            raise
+        blocked = (
+            f"{session.prefix} is online and does not say what runs: as a rule code that blocks "
+            f"keeps it from that. {command_line(session.prefix, 'cancel --all')} ends that, too."
+        )
+        if not session.settings.patient or timeout <= _PATIENCE:
+            raise SilentBoardError(blocked) from error
+    to_stderr(f"{blocked} Waiting for its answer, up to {timeout:g} s.")
+    return under_way(session, timeout - _PATIENCE)
+
+
 def _end(session: Session, ident: str | None) -> None:
     """End the command `ident`, or all; also where code that blocks keeps the board from telling."""
     try:
         running = under_way(session, min(_PATIENCE, session.settings.timeout))
+    except AbsentBoardError:
+        raise
     except SilentBoardError:
         cancel(session, ident or "")
         return
@@ -75,7 +99,7 @@ def _chosen(session: Session, running: list[Command], ident: str | None) -> str:
         raise RefusedError(f"No code runs on {session.prefix}.")
     raise RefusedError(
         f"More than one command runs on {session.prefix}: {', '.join(found)}. Say which, or --all: "
-        + command_line(session.prefix, f"cancel {found[0]}")
+        + command_line(session.prefix, cancel_words(found[0]))
     )
 
 
