@@ -33,6 +33,8 @@ NETWORKS = {"simnet": "simpassword"}
 # The first three bytes of Espressif's MAC addresses.
 _VENDOR = b"\x24\x0a\xc4"
 
+# Seconds that anything may take on a slow, busy machine, unless the caller knows better.
+_PATIENCE = 30.0
 # How often `wait_for` looks, apart from when it is told: a condition may look at the flash.
 _LOOK_SECONDS = 0.05
 _JOIN_SECONDS = 60.0
@@ -135,7 +137,10 @@ class Device:
             return self._life.cpu.pid if self._life.cpu else None
 
     def wait_for(
-        self, condition: Callable[["Device"], object], timeout: float = 10.0, what: str = "an event"
+        self,
+        condition: Callable[["Device"], object],
+        timeout: float = _PATIENCE,
+        what: str = "an event",
     ) -> None:
         """Return once `condition(device)` is true. Raises DeviceTimeout, or what broke it."""
         deadline = time.monotonic() + timeout
@@ -152,12 +157,12 @@ class Device:
                     )
                 self._changed.wait(min(left, _LOOK_SECONDS))
 
-    def wait_boots(self, count: int, timeout: float = 10.0) -> Boot:
+    def wait_boots(self, count: int, timeout: float = _PATIENCE) -> Boot:
         """Wait for boot number `count`, counted from 1, and return it."""
         self.wait_for(lambda _: len(self._life.boots) >= count, timeout, f"boot {count}")
         return self.boots[count - 1]
 
-    def wait_console(self, text: str, timeout: float = 10.0, since: int = 0) -> int:
+    def wait_console(self, text: str, timeout: float = _PATIENCE, since: int = 0) -> int:
         """Wait until `text` is printed; return the position behind it, for the next `since`."""
         self.wait_for(lambda _: self.console.find(text, since) >= 0, timeout, repr(text))
         return self.console.find(text, since)

@@ -27,7 +27,7 @@ def heap_used(session):
 
 def wait_small(session, limit):
     """Wait until at most `limit` bytes are in use: what ended is cleared away once a second."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while (used := heap_used(session)) > limit and time.monotonic() < deadline:
         time.sleep(0.1)
     return used

@@ -170,7 +170,7 @@ def test_numbered_messages_over_a_link_that_is_cut(make, broker):
         proxy.plan = cut_at_random(5, 5000 if "tls" in options else 400)
         proxy.cut()
         board.do("await numbered.publish_pipelined(client, 'up', 0, 300, 1)", 60)
-        other.do("await until(lambda: numbers.arrived == 300)")
+        other.do("await until(lambda: numbers.arrived == 300)", 60)
         assert other.do("return numbers.unordered") == 0
         assert proxy.cuts > 2
 

@@ -15,8 +15,8 @@ from standalone import Raised, Standalone
 from ci.faultproxy import NONE, FaultProxy, Faults
 from mqhost.sim.broker import Broker, free_port
 
-KEEPALIVE = 2
-NOTICED = 1.5 * KEEPALIVE + 0.3  # and what a busy machine needs to tell us
+KEEPALIVE = 4
+NOTICED = 1.5 * KEEPALIVE + 1.5  # and what a busy machine needs to tell us: not twice KEEPALIVE
 
 
 @pytest.fixture
@@ -66,8 +66,9 @@ def test_a_half_open_link_is_noticed_in_time(make, proxy, activity):
     waiting = board.start(activity) if activity else 0
     board.wait("down")
     assert time.monotonic() - frozen < NOTICED
+    since = len(board.told)
     proxy.thaw()
-    board.wait_up(since=len(board.told))
+    board.wait_up(since)
     if waiting:
         board.finish(waiting)
 
@@ -96,14 +97,14 @@ def test_a_link_that_dies_under_a_large_message_is_noticed_in_time(make, proxy, 
 
 
 def test_an_idle_link_is_kept_alive(make, proxy):
-    board = make(keepalive=1)
-    time.sleep(3)
+    board = make(keepalive=2)
+    time.sleep(6)
     assert not board.all("down")
-    assert proxy.links[0].down <= 4 + 2 * 8  # a CONNACK, and not more than two pings a second
+    assert proxy.links[0].down <= 4 + 2 * 8  # a CONNACK, and not more than a ping a second
 
 
 def test_a_slow_coroutine_handler_stops_no_pings(make, desk):
-    board = make(keepalive=KEEPALIVE)
+    board = make(keepalive=2)
     board.define(
         "async def slow(topic, payload, retained):\n"
         " await asyncio.sleep(5)\n"
@@ -113,8 +114,8 @@ def test_a_slow_coroutine_handler_stops_no_pings(make, desk):
     board.do("await client.subscribe('down/fast', show)")
     desk.publish("down/slow", b"slow")
     desk.publish("down/fast", b"fast")
-    board.wait("got", "down/fast", timeout=3)
     board.wait("got", "down/slow")
+    assert [words[1] for words in board.all("got")] == ["down/fast", "down/slow"]
     assert not board.all("down")
 
 
@@ -168,7 +169,7 @@ def test_a_broker_that_restarts(make, tmp_path, kept):
             broker.start()
             began = time.monotonic()
             assert board.wait_up(since) is kept
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
             board.finish(waiting)
             board.wait("got", "down", str(round_))
         assert len(board.all("got")) == 3
@@ -184,8 +185,9 @@ def test_a_session_that_outlives_the_broker_brings_what_was_missed(make, proxy, 
         with HostClient(port) as desk:
             desk.publish("down", b"missed")
         broker.restart()
+        since = len(board.told)
         proxy.refuse(False)
-        assert board.wait_up(since=len(board.told)) is True
+        assert board.wait_up(since) is True
         board.wait("got", "down", "missed")
 
 
@@ -337,8 +339,9 @@ def test_a_stream_that_is_cut_begins_anew(make, proxy, desk):
     board.do("await client.subscribe('down', fresh, qos=2, stream=True)")
     cuts = [40_000, 150_000, 500_000]
     proxy.plan = lambda _: Faults(cut_down=cuts.pop()) if cuts else NONE
+    since = len(board.told)
     proxy.cut()
-    board.wait_up(since=len(board.told))
+    board.wait_up(since)
     data = bytes(range(251)) * 3000
     desk.publish("down", data, 2)
     board.wait("whole", "down", len(data), hashlib.sha256(data).hexdigest())
@@ -392,9 +395,10 @@ def test_a_publish_gives_up_after_its_time(make, proxy, desk):
             board.do(f"await client.publish('late', b'x', qos={qos}, timeout=0.3)")
         assert raised.value.name == "TimeoutError"
     assert board.do("return sizes(client)") == sizes
+    since = len(board.told)
     proxy.thaw()
     proxy.cut()
-    board.wait_up(since=len(board.told))
+    board.wait_up(since)
     board.do("await client.publish('after', b'', qos=1)")
     desk.wait("after")
     assert not desk.payloads("late")
@@ -434,8 +438,9 @@ def test_messages_are_iterated_over_cuts(make, proxy, desk):
     for number in range(3):
         desk.publish("down/x", str(number))
         board.wait("got", "down/x", str(number))
+        since = len(board.told)
         proxy.cut()
-        board.wait_up(since=len(board.told))
+        board.wait_up(since)
     board.finish(reading)
     board.do("await client.subscribe('down/y', show)")
     desk.publish("down/x", b"not wanted any more")

@@ -122,7 +122,7 @@ def strict_part(board, broker, start, stop, way, qos):
         broker.publish("down/a", b"%d" % number, qos)
     board.finish(under_way, PATIENCE)
     assert broker.wait_empty(PATIENCE)
-    board.do(f"await until(lambda: numbers.arrived == {stop})")
+    board.do(f"await until(lambda: numbers.arrived == {stop})", PATIENCE)
 
 
 def check_strict(board, broker, count, qos):
@@ -172,8 +172,9 @@ def test_split_merged_and_late_bytes_are_the_same_messages(alone, tmp_path, faul
     with both_sides(alone, tmp_path) as (proxy, board, host):
         begin(board, 2)
         proxy.plan = lambda _: faults
+        since = len(board.told)
         proxy.cut()
-        board.wait_up(since=len(board.told))
+        board.wait_up(since)
         part(board, host, 0, 100, "publish_pipelined", 2)
         assert arrived(host, "up/a", 100) == list(range(100))
         assert board.do("return numbers.repeated, numbers.unordered") == [0, 0]
