@@ -95,7 +95,7 @@ class Board:
             main = asyncio.create_task(self._main())
             while True:
                 try:
-                    asyncio.run_until_complete(main)
+                    return asyncio.run_until_complete(main)
                 except Exception:
                     raise
                 except BaseException as error:

@@ -106,7 +106,7 @@ def test_three_boots_that_crash_end_in_safe_mode_and_reset_leaves_it(make_board)
 def test_a_module_that_dies_stops_nothing(make_board):
     board = make_board(modules={"absent": {}})
     board.wait_online()
-    board.device.wait_console("task module absent died")
+    board.device.wait_console("task module absent: there is no absent.py")
     assert board.eval("1+1") == "2"
 
 
