@@ -11,7 +11,7 @@ async def ls(files, request, wish):
     """Say [name, size, mtime, sha256] of everything in a folder; names are paths from there.
 
     The size of a folder is null. With `recursive` what is in folders, too; without `times` and
-    `sha` there are none. Of a file that cannot be read the hash is null.
+    `sha` there are none, and with `sha` alone the time is null. Of a file that cannot be read the hash is null.
     """
     top = files.place(text(wish, "path"))
     found = places.stat(top)
@@ -44,9 +44,11 @@ async def ls(files, request, wish):
 
 async def _entry(files, request, wish, place, name, size):
     entry = [name, size]
-    if wish.get("times") or wish.get("sha"):
+    if wish.get("times"):
         found = places.stat(place)
         entry.append(found[1] if found else 0)
+    elif wish.get("sha"):
+        entry.append(None)  # to look takes as long as to hash a small file
     if wish.get("sha") and size is not None:
         try:
             entry.append(await files.hash(request, place))

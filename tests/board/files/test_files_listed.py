@@ -88,7 +88,11 @@ class ListingTest(unittest.TestCase):
             self.assertEqual(found["lib/deep/b.bin"][2], hashlib.sha256(data).digest().hex())
             self.assertEqual(found["empty"][2], hashlib.sha256(b"").digest().hex())
             self.assertEqual(len(found["lib"]), 2)
+            self.assertEqual(found["empty"][1], None)  # nobody asked for it, and it takes time
+            entries, _ = await bench.ask("ls", path="/", times=True, sha=True)
+            found = {entry[0]: entry[1:] for entry in entries}
             self.assertTrue(-5 < now() - found["empty"][1] < 60)
+            self.assertEqual(found["empty"][2], hashlib.sha256(b"").digest().hex())
 
         run(go())
 
