@@ -11,7 +11,8 @@ async def ls(files, request, wish):
     """Say [name, size, mtime, sha256] of everything in a folder; names are paths from there.
 
     The size of a folder is null. With `recursive` what is in folders, too; without `times` and
-    `sha` there are none, and with `sha` alone the time is null. Of a file that cannot be read the hash is null.
+    `sha` there are none, and with `sha` alone the time is null. Of a file that cannot be read the
+    hash is null.
     """
     top = files.place(text(wish, "path"))
     found = places.stat(top)
