@@ -12,7 +12,7 @@ import json
 
 from micropython import const
 
-from mqboard.health.bootrecord import Trial, parse
+from mqboard.health.bootrecord import Trial, parse, shortened
 from mqwire import codes
 
 KEY = "app"
@@ -112,7 +112,7 @@ class Record:
     def _go_back(self, why):
         self.failed = {word: self.now[word] for word in _WORDS}
         reason = "".join([letter if letter >= " " else " " for letter in str(why[1])])
-        self.failed["code"], self.failed["reason"] = why[0], reason[:_REASON_MAX]
+        self.failed["code"], self.failed["reason"] = why[0], shortened(reason, _REASON_MAX)
         self.now, self.before, self.older = self.before, self.older, None
         self.state = GOOD
 

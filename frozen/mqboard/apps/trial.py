@@ -26,7 +26,7 @@ class AppTrial:
             entry = board.supervisor.find(module.task)
             young = entry and board.supervisor.seconds - entry.since < board.config.health_s
             if state not in ("running", "ended", "disabled") or state == "running" and young:
-                return "module %s: %s" % (module.name, module.error or state)
+                return "module %s: %s" % (module.name, self._error(module) or state)
         return ""
 
     def verdict(self):
@@ -34,7 +34,8 @@ class AppTrial:
         for module in self._modules():
             entry = self._board.supervisor.find(module.task)
             if entry and entry.deaths >= _DEATHS_MAX and not entry.task:
-                return "module %s died %d times: %s" % (module.name, entry.deaths, module.error)
+                told = module.name, entry.deaths, self._error(module)
+                return "module %s died %d times: %s" % told
         return ""
 
     def keep_trace(self):
@@ -68,6 +69,10 @@ class AppTrial:
             await tidy(record.ids())
         except (OSError, ValueError) as error:  # the next one tries again
             board.log.error("old applications cannot be removed: %s", error)
+
+    def _error(self, module):
+        """Return what a module last died of; its files as they are in the application."""
+        return module.error.replace('"%s/' % self._board.config.app, '"')
 
     def _modules(self):
         board = self._board

@@ -87,7 +87,7 @@ class Trial:
         """Note why the image on trial gives up: `reason` for people, `code` of mqwire.codes. When
         the note gets lost, the reset cause has to tell.
         """
-        self.note("why", [code, reason[:_REASON_MAX]])
+        self.note("why", [code, shortened(reason, _REASON_MAX)])
 
     def confirmed(self):
         """Forget trial and failures: the running image proved good."""
@@ -123,6 +123,14 @@ class Trial:
         """Return why what was on trial gave up: (code, reason), as it said last, or a guess."""
         told = parse(self._store.get("why"), list)
         return told if told and len(told) == 2 else _guess(reset_cause)
+
+
+def shortened(text, most):
+    """Return `text`, or as many characters of it: its beginning and its end, where the place is."""
+    if len(text) <= most:
+        return text
+    end = most // 2
+    return text[: most - end - 3] + "..." + text[-end:]
 
 
 def kept_number(store, key):

@@ -16,8 +16,7 @@ _OURS = ("sysinfo",)  # in mqboard.modules
 _MAIN = "main"  # the scripts that MicroPython runs without us: mqboard.modules.script
 _FIRMWARE = "firmware"  # what is frozen or built in
 _FORGIVEN_S = const(86400)  # a board that ran so long has the crashes before it forgotten
-_ERROR_MAX = const(200)  # characters: the place may be long, and the error then has _ERROR_MIN
-_ERROR_MIN = const(40)
+_ERROR_MAX = const(200)  # characters
 
 
 class ModuleError(Exception):
@@ -65,7 +64,7 @@ class Module:
 
     def _note(self, error):
         text = _trace(error)
-        self.error = _short(text) or type(error).__name__
+        self.error = _short(text) if text else type(error).__name__
         if self._board.config.app_trial:
             self.trace = text
 
@@ -241,15 +240,12 @@ def _trace(error):
 
 
 def _short(trace):
-    """Return in one line what an error is and where in the user's code it happened, whole: what is
-    too much is cut off the error.
-    """
+    """Return in one line what an error is and where in the user's code it happened."""
+    from mqboard.health.bootrecord import shortened
+
     lines = trace.split("\n")
-    places = [", " + line.strip() for line in lines if line.startswith('  File "/')]
-    place = places[-1] if places else ""
-    error = lines[-1].rstrip(": ")
-    room = max(_ERROR_MAX - len(place), _ERROR_MIN)
-    return (error if len(error) <= room else error[: room - 3] + "...") + place
+    places = [line.strip() for line in lines if line.startswith('  File "/')]
+    return shortened(", ".join([lines[-1].rstrip(": ")] + places[-1:]), _ERROR_MAX)
 
 
 def _tidy(text):

@@ -69,6 +69,17 @@ class TrialTest(unittest.TestCase):
 
         run(go())
 
+    def test_files_are_called_as_in_the_application(self):
+        async def go():
+            bench, trial = on_trial({"bad.py": BAD})
+            bench.config.app = bench.folder
+            module = await bench.until_state("bad", "waiting")
+            bench.supervisor.find(module.task).deaths = 3
+            self.assertIn(', File "bad.py", line 3, in start', trial.verdict())
+            self.assertIn(', File "bad.py", line 3, in start', trial.trouble())
+
+        run(go())
+
     def test_modules_that_could_not_be_started_at_all_are_not_well(self):
         async def go():
             bench, trial = on_trial({"good.py": GOOD})
@@ -216,6 +227,19 @@ class RecordTest(unittest.TestCase):
             record.resolve(False, "reset", self.log)
             self.assertTrue(self.record().resolve(False, "reset", self.log))
             record = self.record()
+
+    def test_of_a_reason_that_is_long_both_ends_are_kept(self):
+        record = self.record()
+        record.switch(entry("a"))
+        record.resolve(False, "reset", self.log)
+        reason = "module pump died: " + "x" * 300 + ', File "pump.py", line 3, in start'
+        Trial(Store(self.nvs)).blame(codes.UNHEALTHY, reason)
+        record = self.record()
+        record.resolve(False, "reset", self.log)
+        kept = record.failed["reason"]
+        self.assertEqual(len(kept), 120)
+        self.assertTrue(kept.startswith("module pump died: xxx"))
+        self.assertTrue(kept.endswith('xxx, File "pump.py", line 3, in start'))
 
     def test_junk_is_nothing(self):
         for junk in (b"{", b"[]", b'{"now": 5}', b'{"now": {"id": "a"}, "seq": "x"}'):

@@ -68,7 +68,7 @@ class ModulesTest(unittest.TestCase):
 
     def test_of_an_error_that_is_long_the_place_is_whole(self):
         text = "async def start(board, settings):\n    raise ValueError('%s')\n" % ("x" * 300)
-        self.check_error(text, "ValueError: xxx", "xxx..., File", "wrong.py", "line 2, in start")
+        self.check_error(text, "ValueError: xxx", "xxx...xxx", "wrong.py", "line 2, in start")
 
     def test_what_cannot_be_started_has_failed(self):
         self.assertEqual(self.check_error("import nowhere\n", "nowhere", "line 1"), "failed")
