@@ -13,6 +13,7 @@ FOLDER = "/apps"  # on the board: an application's files are in FOLDER/<id>, it 
 ID_SIZE = 16  # hex digits: how the SHA-256 of the manifest's bytes begins
 MAX_WORD = 32  # characters of a name, and of a version
 MAX_PATH = 160  # bytes of UTF-8
+HASH_SIZE = 64  # hex digits of a SHA-256
 # The list of files comes last, without spaces, each row as "path",bytes,"SHA-256 in hex", so that a
 # board can read it row by row. Within a text of JSON none of these can stand: there a quote has a
 # backslash before it.
@@ -30,6 +31,7 @@ MISSING = "missing"  # its files are gone
 NONE = "none"  # no application: the first one failed
 
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+_-"
+_HEX = "0123456789abcdef"
 _NAME_MAX = 255  # bytes of one level, in LittleFS
 
 
@@ -55,6 +57,19 @@ def check_path(path):
     for character in path:
         if ord(character) < 0x20 or ord(character) == 0x7F or 0xD800 <= ord(character) < 0xE000:
             raise WireError("it has a character in it that does not show")
+
+
+def check_hex(text, size):
+    """Raise WireError unless `text` has so many hex digits, as ids and hashes are written."""
+    if len(text) != size or any([digit not in _HEX for digit in text]):
+        raise WireError("it must have %d digits, of 0-9 and a-f" % size)
+
+
+def check_module(name):
+    """Raise WireError unless `name` can be that of a module: "pump", "pump.control"."""
+    levels = name.split(".") if isinstance(name, str) else [""]
+    if "" in levels or name[0] == "_" or "/" in name or "\\" in name:
+        raise WireError("no module can be called so; a name is as pump or pump.control")
 
 
 def order(path):

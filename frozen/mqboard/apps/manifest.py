@@ -13,7 +13,6 @@ from micropython import const
 from mqboard.update.errors import Refusal
 from mqwire import WireError, app, codes
 
-_DIGITS = const(64)  # of a SHA-256
 _PIECE = const(512)
 
 
@@ -110,20 +109,26 @@ class Manifest:
         return own
 
     def check(self):
-        """Raise Refusal(MALFORMED) unless its list of files is as it must be."""
-        before = ""
+        """Raise Refusal(MALFORMED) unless its modules and its files are as they must be."""
+        what, before = "", ""
         try:
+            for name in self.modules:
+                what = "module %s" % (name,)
+                app.check_module(name)
             for path, size, sha256 in self.rows():
+                what = "file " + path
                 app.check_path(path)
-                if size < 0 or len(sha256) != _DIGITS:
-                    raise WireError("size or sha256 of " + path)
                 if before and app.order(path) <= app.order(before):
-                    raise WireError("twice, or not in order: " + path)
+                    raise WireError("it is there twice, or not in order")
                 if path.startswith(before + "/"):
-                    raise WireError("a file and a folder: " + before)
+                    raise WireError("its folder is a file, too")
+                if size < 0:
+                    raise WireError("its size is below 0")
+                what = "the sha256 of " + what
+                app.check_hex(sha256, app.HASH_SIZE)
                 before = path
         except WireError as error:
-            raise Refusal(codes.MALFORMED, str(error))
+            raise Refusal(codes.MALFORMED, "%s: %s" % (what, error))
 
 
 def digest(ident):

@@ -29,7 +29,7 @@ from mqboard.health.bootrecord import NAMESPACE, Store
 from mqboard.request import traceback
 from mqboard.update.errors import Refusal
 from mqboard.update.offer import check_signature
-from mqwire import app, codes
+from mqwire import WireError, app, codes
 from mqwire.config import MAX_TRIAL_S
 from mqwire.flash import CONFIRMED_STATES
 
@@ -37,7 +37,6 @@ _ALIVE_MS = const(1000)  # so often it is told that work goes on
 _ALL = const(100_000)
 _PART = const(1400)  # bytes in a reply message: with its headers one TCP segment
 _LATER = (codes.BUSY, codes.UNCONFIRMED)  # it may be taken then
-_HEX = "0123456789abcdef"
 
 
 async def answer(board, request):
@@ -120,12 +119,18 @@ class _Deployment:
         try:
             options = json.loads(self._request.body)
             ident = options["id"]
-            if not isinstance(ident, str) or len(ident) != app.ID_SIZE:
+            if not isinstance(ident, str):
                 raise ValueError("the id")
-            if any([digit not in _HEX for digit in ident]):
-                raise ValueError("the id")
+            app.check_hex(ident, app.ID_SIZE)
             signature = binascii.a2b_base64(options.get("signature") or "")
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (
+            WireError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+        ) as error:
             raise Refusal(codes.MALFORMED, "the command: %s" % error)
         return ident, signature, options
 

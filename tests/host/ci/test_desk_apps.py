@@ -298,6 +298,25 @@ def test_a_manifest_that_makes_no_sense_is_refused(desk, changes):
     assert folders(desk) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"files": [["a.py", 1, "x" * 64]]}, "the sha256 of file a.py: it must have 64 digits"),
+        ({"files": [["a.py", 1, "A" * 64]]}, "the sha256 of file a.py: it must have 64 digits"),
+        ({"files": [["a.py", 1, "0" * 63]]}, "the sha256 of file a.py: it must have 64 digits"),
+        ({"files": [["a/../b", 1, "0" * 64]]}, "file a/../b: a level of it is empty, . or .."),
+        ({"modules": {"../x": {}}}, "module ../x: no module can be called so"),
+        ({"modules": {"pump": {}, "a/b": {}}}, "module a/b: no module can be called so"),
+        ({"modules": {"_boot": {}}}, "module _boot: no module can be called so"),
+        ({"modules": {"": {}}}, "module : no module can be called so"),
+    ],
+)
+def test_what_no_manifest_can_say_is_named(desk, changes, words):
+    told = offer(desk, make(desk, **changes), desk.key)
+    assert (told["code"], told["refused"][: len(words)]) == (codes.MALFORMED, words)
+    assert folders(desk) == []
+
+
 def test_what_is_older_than_what_was_confirmed_is_refused_unless_the_owner_allows_it(desk):
     deploy(desk, make(desk, 5))
     older = make(desk, 4)
