@@ -63,6 +63,11 @@ def span(seconds: int) -> str:
     return f"{seconds} s"
 
 
+def counted(number: int, what: str) -> str:
+    """Say how many of `what` there are: 1 file, 2 files."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def board_output(raw: bool = False) -> Output:
     """Return standard output for what a board prints: cleaned on a terminal, unless `raw`."""
     output = sys.stdout.buffer

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.edge import Edge
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.printing import counted, json_text, say
 from mqhost.errors import ToolError
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def _tell(console: Console, report: "Report", access: "Access", dry_run: bool) -
             say(console, f"{word}: {_some(names)}")
     if report.written or report.deleted:
         count = len(report.written) + len(report.deleted)
-        done = "would be" if dry_run else "were"
-        say(console, f"{count} files {done} written or removed in {report.folder}.")
+        done = "would be" if dry_run else "was" if count == 1 else "were"
+        say(console, f"{counted(count, 'file')} {done} written or removed in {report.folder}.")
     for name in report.edited:
         say(console, f"{name} was changed by somebody, and is left so; --replace makes it anew.")
     for note in report.notes:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mqhost.cli.display import Display
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.printing import counted, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.deploy import deployment, outcome
 from mqhost.deploy.application import Application
@@ -109,7 +109,7 @@ def _bring(
         return
     say(
         console,
-        f"{session.prefix}: {application.label}, {len(application.files)} files, "
+        f"{session.prefix}: {application.label}, {counted(len(application.files), 'file')}, "
         f"{application.size:,} B",
     )
     with Display(console, STAGES, {deployment.SEND: 1}) as display:
@@ -122,7 +122,7 @@ def _outcome(prefix: str, done: Deployed) -> str:
     if not done.changed:
         return f"{prefix} runs {label} already."
     text = f"{prefix} runs {label}, confirmed, after {done.seconds:.1f} s"
-    text += f"; sent: {done.files} files, {done.sent:,} B."
+    text += f"; sent: {counted(done.files, 'file')}, {done.sent:,} B."
     if done.before:
         text += f" It ran {done.before['name']} {done.before['version']}."
     return text
@@ -138,10 +138,11 @@ def _say_missing(
     for path, data in application.files.items():
         say(console, f"{'send' if path in missing else 'is there':8} {len(data):9,} B  {path}")
     total = sum(len(application.files[path]) for path in missing)
+    files = counted(len(application.files), "file")
     say(
         console,
-        f"{application.label}: {len(missing)} of {len(application.files)} files would be sent, "
-        f"{total:,} B. Nothing was changed.",
+        f"{application.label}: {len(missing)} of {files} would be sent, {total:,} B. "
+        "Nothing was changed.",
     )
 
 
