@@ -9,7 +9,7 @@ import fnmatch
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,34 @@ def read_folder(folder: Path) -> Source:
         except OSError as error:
             raise UsageError(f"{folder / path} cannot be read: {error.strerror}.") from error
     name = spec.get("name") or _as_word(root.name)
-    modules = spec.get("modules")
-    if modules is None:
-        modules = {"main": {}} if app.SCRIPT in files else {}
     for word, value in (("name", name), ("version", spec.get("version"))):
         if value is not None:
             _check_word(word, value, folder)
+    modules = _modules(folder, spec, files)
     try:
         json.dumps(modules)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{folder / SPEC}: modules has what JSON has not: {error}.") from error
     return Source(root, name, spec.get("version", ""), modules, files)
+
+
+def _modules(folder: Path, spec: dict[str, Any], files: Container[str]) -> dict[str, Any]:
+    """Return the settings of the modules that start; UsageError where nobody would know which."""
+    modules = spec.get("modules")
+    if modules is None:
+        if app.SCRIPT not in files:
+            raise UsageError(
+                f"Nothing of {folder} would start: it has no {app.SCRIPT}, and no {SPEC} that "
+                "names modules. Name them there, as [modules.pump] for pump.py; an empty "
+                "[modules] leaves it to the board's configuration."
+            )
+        return {"main": {}}
+    for name in modules:
+        try:
+            app.check_module(name)
+        except WireError as error:
+            raise UsageError(f"{folder / SPEC}: {name!r:.60} in modules: {error}.") from error
+    return dict(modules)
 
 
 def _walk(root: Path, folder: Path, ignored: tuple[str, ...]) -> Iterator[str]:

@@ -191,7 +191,9 @@ def shown_by_deploy(board, terminal, image):
     yield terminal("deploy", "--list", "--json")
     answering(board, json.dumps({"refused": EVIL, "code": EVIL}))
     yield terminal("deploy", "--rollback")
-    yield terminal("deploy", str(Path(image).parent))
+    folder = Path(image).parent
+    (folder / "main.py").touch()
+    yield terminal("deploy", str(folder))
 
 
 def shown_by_ota(board, terminal, image):

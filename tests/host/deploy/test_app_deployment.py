@@ -114,7 +114,7 @@ def folder(tmp_path):
     (made / "lib").mkdir(parents=True)
     (made / "pump.py").write_text("x = 1\n")
     (made / "lib" / "driver.py").write_text("y = 2\n")
-    (made / "app.toml").write_text('version = "2"\n')
+    (made / "app.toml").write_text('version = "2"\n[modules.pump]\n')
     return made
 
 
@@ -135,10 +135,19 @@ def test_only_what_is_missing_is_sent_and_the_end_is_waited_for(board, sent, fol
     assert (code, err) == (0, ""), err
     ident = board.facts["app"]["id"]
     assert sent == {f"/apps/{ident}/pump.py": b"x = 1\n"}  # wherever the board wanted it
-    assert "runs pumps 2, confirmed" in out and "sent: 1 files, 6 B. It ran pumps 1." in out
+    assert "runs pumps 2, confirmed" in out and "sent: 1 file, 6 B. It ran pumps 1." in out
     record = json.loads(deploy(folder, "--json", "--retry-failed")[1])
     assert (record["id"], record["changed"]) == (ident, True)
     assert board.asked[-1]["retry_failed"] is True
+
+
+def test_a_folder_that_starts_nothing_is_refused_before_the_board_is_asked(
+    board, sent, folder, deploy
+):
+    (folder / "app.toml").unlink()
+    code, _, err = deploy(folder)
+    assert code == 2 and f"Nothing of {folder} would start" in err
+    assert board.asked == []
 
 
 def test_what_runs_already_is_said_to(board, sent, folder, deploy):

@@ -23,6 +23,7 @@ def folder(tmp_path):
     (made / "lib").mkdir(parents=True)
     (made / "pump.py").write_text("x = 1\n")
     (made / "lib" / "driver.py").write_text("y = 2\n")
+    spec(made, "[modules.pump]\n")
     return made
 
 
@@ -30,17 +31,27 @@ def spec(folder, text):
     (folder / "app.toml").write_text(text)
 
 
-def test_without_app_toml_it_has_the_folders_name_and_no_modules(folder):
-    source = read_folder(folder)
-    assert (source.name, source.version, source.modules) == ("green-house", "", {})
-    assert source.files == {"lib/driver.py": b"y = 2\n", "pump.py": b"x = 1\n"}
-
-
-def test_a_main_py_is_the_module_main_unless_app_toml_names_others(folder):
+def test_without_app_toml_it_has_the_folders_name_and_runs_main_py(folder):
+    (folder / "app.toml").unlink()
     (folder / "main.py").touch()
-    assert read_folder(folder).modules == {"main": {}}
+    source = read_folder(folder)
+    assert (source.name, source.version, source.modules) == ("green-house", "", {"main": {}})
+    assert source.files == {"lib/driver.py": b"y = 2\n", "main.py": b"", "pump.py": b"x = 1\n"}
+
+
+def test_app_toml_names_other_modules_than_main(folder):
+    (folder / "main.py").touch()
     spec(folder, "[modules.pump]\npin = 2\n")
     assert read_folder(folder).modules == {"pump": {"pin": 2}}
+
+
+def test_a_folder_of_which_nothing_would_start_is_refused_unless_it_says_so(folder):
+    for text in ("", 'version = "1"\n'):
+        spec(folder, text)
+        with pytest.raises(UsageError, match=r"Nothing of .* would start: .*\[modules.pump\]"):
+            read_folder(folder)
+    spec(folder, "[modules]\n")
+    assert read_folder(folder).modules == {}
 
 
 def test_app_toml_says_name_version_modules_and_what_is_left_out(folder):
@@ -70,6 +81,10 @@ def test_what_tools_leave_is_left_out(folder):
         ("ignore = [1]", "ignore must be a list of names"),
         ("modules = 5", "not a dict"),
         ("[modules]\nx = 2020-01-01", "what JSON has not"),
+        ('[modules."../x"]', r"'../x' in modules: no module can be called so"),
+        ('[modules."lib/x"]', "no module can be called so"),
+        ("[modules._boot]", "no module can be called so"),
+        ('[modules.""]', "no module can be called so"),
         ("name =", "cannot be read"),
     ],
 )
@@ -93,7 +108,7 @@ def test_nothing_outside_of_the_folder_is_read(folder, tmp_path):
     (folder / "more").symlink_to(tmp_path / "more")
     with pytest.raises(UsageError, match=r"more is a link out of the folder"):
         read_folder(folder)
-    spec(folder, 'ignore = ["more"]')
+    spec(folder, 'ignore = ["more"]\n[modules]')
     assert "more" not in read_folder(folder).files
 
 
@@ -144,7 +159,7 @@ def test_with_git_it_is_as_old_as_the_last_commit_that_changed_it(folder, tmp_pa
     history = read_history(read_folder(folder))
     assert (history.seq, history.committed) == (COMMIT_TIME, True)
     assert history.version == "g" + git(folder, "log", "-1", "--abbrev=8", "--format=%h")
-    spec(folder, 'version = "7"')
+    spec(folder, 'version = "7"\n[modules]')
     commit(folder, COMMIT_TIME + 5)
     history = read_history(read_folder(folder))
     assert (history.version, history.seq, history.committed) == ("7", COMMIT_TIME + 5, True)
@@ -163,7 +178,7 @@ def test_in_a_larger_checkout_only_its_own_folder_counts(folder, tmp_path):
 def test_what_differs_from_the_commit_is_not_committed(folder, name):
     (folder / ".gitignore").write_text("ignored.py\n")
     commit(folder)
-    (folder / name).write_text("# changed\n")
+    (folder / name).write_text("[modules]\n")
     os.utime(folder / name, (COMMIT_TIME + 7, COMMIT_TIME + 7))
     history = read_history(read_folder(folder))
     assert (history.seq, history.committed) == (COMMIT_TIME + 7, False)
@@ -171,7 +186,7 @@ def test_what_differs_from_the_commit_is_not_committed(folder, name):
 
 
 def test_a_file_that_was_removed_is_a_difference_and_one_that_is_left_out_is_none(folder):
-    spec(folder, 'ignore = ["*.md"]')
+    spec(folder, 'ignore = ["*.md"]\n[modules]')
     (folder / "README.md").write_text("x")
     commit(folder)
     (folder / "README.md").write_text("changed")
