@@ -15,48 +15,24 @@ import sys
 from micropython import const
 
 from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.health.entry import RESTART_MAX_S, RESTART_MIN_S, Entry
 
 _TURN_S = const(1)
-_RESTART_MIN_S = const(1)
-_RESTART_MAX_S = const(60)
 _DEATHS_MAX = const(10)  # of one management task; then the board has to be reset
-_FORGIVEN_S = const(3600)  # a task that lived so long has its deaths forgotten
 _RESERVE = const(2048)  # bytes that must be free in one piece, or commands cannot be answered
 _SPARE = const(512)  # bytes kept for that: to stop a module takes some
 _STARVED_MAX = const(3)  # turns in a row without them; then modules have to go
 _STOPPED_MAX = const(2)  # and so many turns more, for what they held to be free
 _STOP_TURN_S = 0.05
-_MODULE = "module "  # how the name of a module's task begins
 _LATE_MS = const(1300)  # after a turn the next one is late, at the earliest
 _LATEST_MS = const(20_000)
 _LOOK_MS = const(250)  # half a second is what Ctrl-C may take
-
-
-class _Entry:
-    # In the class while it is so, and not in each entry.
-    vital = True
-    stopped = 0  # for want of memory: the seconds that it has to wait, at least
-    guilty = False  # there was memory again when it had been stopped
-    deaths = 0
-    pause = 0  # seconds between the last death and the next start
-
-    def __init__(self, name, start, now):
-        self.name = name
-        self.start = start
-        self.begin(now)
-
-    def begin(self, now):
-        self.since = now  # when it began or, while there is no task, when it died
-        self.task = asyncio.create_task(self.start())
 
 
 class Supervisor:
     """Runs tasks. `feed()` feeds the watchdog, which bites after `timeout_ms`; `box` is the
     health.blackbox; `turn()`, if given, is called once a second."""
 
-    turn = None
-    watch = None  # called with each look, while there is code to interrupt
-    _late = False  # that the loop does not turn is noted
     _fatal = None  # what a vital task died of too often
     _suspect = None  # the last entry that was stopped while the heap was full
 
@@ -66,6 +42,9 @@ class Supervisor:
         self._late_ms = min(max(_LATE_MS, timeout_ms // 3), _LATEST_MS)
         # Between two calls of `look`.
         self.look_ms = min((timeout_ms - self._late_ms) // 2, _LOOK_MS)
+        self.turn = None
+        self.watch = None  # called with each look, while there is code to interrupt
+        self._late = False  # that the loop does not turn is noted
         self._starved = 0
         self._log = log
         self._entries = []
@@ -82,9 +61,9 @@ class Supervisor:
         """
         for entry in list(self._entries):
             # Those that come many times a second would be many until our next turn.
-            if not (entry.vital or entry.stopped) and entry.task and _returned(entry.task):
+            if not (entry.vital or entry.stopped) and entry.returned():
                 self._entries.remove(entry)
-        entry = _Entry(name, start, self.seconds)
+        entry = Entry(name, start, self.seconds)
         if not vital:
             entry.vital = False
         self._entries.append(entry)
@@ -199,7 +178,7 @@ class Supervisor:
         # Somebody's own: the function that it runs has a name, and is perhaps a module's.
         name = (repr(task.coro) + "''").split("'")[1]
         for entry in self._entries:
-            if hasattr(sys.modules.get(_module_of(entry)), name):
+            if hasattr(sys.modules.get(entry.module()), name):
                 return entry.name
         return "task " + name
 
@@ -226,7 +205,7 @@ class Supervisor:
         last = self._to_stop()
         if last:
             self._suspect = last
-            _stop_for_memory(last, _RESTART_MIN_S)
+            last.stop(RESTART_MIN_S)
             self._log.error("the heap is full: stopping %s", last.name)
         elif self._starved >= _STARVED_MAX + _STOPPED_MAX:
             raise MemoryError("the heap stays full")
@@ -238,13 +217,13 @@ class Supervisor:
         last = self._to_stop()
         if last:
             self._log.error("no memory for a command: stopping %s", last.name)
-            _stop_for_memory(last, _RESTART_MAX_S)
+            last.stop(RESTART_MAX_S)
         return last is not None
 
     def _to_stop(self):
         found = None
         for entry in self._entries:
-            if entry.stopped or not entry.name.startswith(_MODULE):
+            if entry.stopped or not entry.is_module():
                 continue
             if entry.guilty or not (found and found.guilty):
                 found = entry
@@ -255,7 +234,7 @@ class Supervisor:
         name = None
         count = 0
         for entry in self._entries:
-            if entry.name.startswith(_MODULE):
+            if entry.is_module():
                 name = entry.name
                 count += 1
         self._entries.clear()
@@ -290,12 +269,7 @@ class Supervisor:
                 self._entries.remove(entry)
 
     def _died(self, entry, error):
-        lived = self.seconds - entry.since
-        again = 2 * entry.pause if lived <= 2 * _RESTART_MAX_S else 0
-        entry.pause = min(max(again, entry.stopped, _RESTART_MIN_S), _RESTART_MAX_S)
-        entry.deaths = entry.deaths + 1 if lived < _FORGIVEN_S else 1
-        entry.since = self.seconds
-        entry.task = None
+        entry.end(self.seconds)
         try:
             if getattr(error, "in_words", False):
                 self._log.error("task %s: %s; again in %d s", entry.name, error, entry.pause)
@@ -316,23 +290,3 @@ class Supervisor:
             if entry.task is task:
                 return
         self._log.exception(error, "a task that nobody waits for died")
-
-
-def _returned(task):
-    """Return whether a task has ended, and of no exception: without waiting for it."""
-    if not task.done():
-        return False
-    if hasattr(task, "data"):  # MicroPython's
-        return isinstance(task.data, StopIteration)
-    return not task.cancelled() and not task.exception()
-
-
-def _stop_for_memory(entry, pause):
-    entry.stopped = pause
-    if entry.task:
-        entry.task.cancel()
-
-
-def _module_of(entry):
-    """Return the name of the user's module that a task is, "" if it is none."""
-    return entry.name[len(_MODULE) :] if entry.name.startswith(_MODULE) else ""
