@@ -14,7 +14,6 @@ from esp32 import NVS
 from micropython import const
 
 import mqwire
-from mqboard.clock import jitter
 from mqboard.health import blackbox
 from mqboard.health.reach import Reach
 from mqboard.log import Logger
@@ -22,28 +21,9 @@ from mqboard.router import EACH, FILES, MANAGEMENT
 from mqboard.seldom import unload
 
 _PROOF_EVERY_S = const(30)
-_PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 _GOODBYE_S = const(3)
 _ROOM_S = const(2)  # without memory for a birth, until the next attempt
 _ALIVE_S = const(10)  # so often the black box is told that we live
-# Commands of people, each a module of mqboard.commands. They are loaded with their first use: most
-# boards wait for years between two of them, and an idle board has the memory for the user.
-_COMMANDS = (
-    "update",
-    "apps",
-    "cancel",
-    "clock",
-    "config",
-    "crash",
-    "deploy",
-    "log",
-    "modules",
-    "mount",
-    "rollback",
-    "running",
-)
-# Of mqboard.files, loaded in the same way.
-_FILES = ("ls", "stat", "get", "rm", "mkdir", "rmdir", "touch", "mv", "cp", "df")
 
 
 class Board:
@@ -56,6 +36,8 @@ class Board:
     deploying = False  # an application arrives (mqboard.commands.deploy)
 
     def __init__(self, console, me, box, settings, supervisor, wifi, client, router, clock):
+        from mqboard import commands, files  # their names, and those need not stay
+
         self.console = console
         self.blackbox = box
         self.identity = me
@@ -77,11 +59,11 @@ class Board:
         router.make_room = supervisor.make_room
         router.register("info", self._info, MANAGEMENT)
         router.register("reset", self._reset, MANAGEMENT)
-        router.register(_COMMANDS, self._load_and_answer, MANAGEMENT)
-        router.register(_FILES, None, FILES)
+        router.register(commands.MANAGING, self._load_and_answer, MANAGEMENT)
+        router.register(commands.WORKING, self._load_and_answer)
+        router.register(files.COMMANDS, None, FILES)
         router.register("put", None, EACH)
         router.files = self._files
-        router.register(("complete", "eval", "exec"), self._load_and_answer)
 
     def start_names(self):
         """Begin anew with the names that code from afar finds, and leaves."""
@@ -219,35 +201,12 @@ class Board:
         gc.threshold(-1)  # see _boot.py
         while True:
             await self.client.up.wait()
-            await asyncio.sleep(_PROOF_EVERY_S if await self.prove() else 1)
+            await asyncio.sleep(_PROOF_EVERY_S if await self.reach.prove() else 1)
 
     def _settle(self):
         from mqboard.health.confirm import settle
 
         return settle(self)
-
-    async def prove(self):
-        """Return whether a command that we send to our own topic comes back, in time."""
-        ident = "%08x" % jitter(1 << 30)
-        back = asyncio.Event()
-        self.router.expect_ping(ident, back.set)
-        topic = mqwire.command_topic(self.config.prefix, "ping", ident)
-        ping = mqwire.header(0, True)
-        if self.router.guard:
-            ping = self.router.guard.sealed(topic, ping)
-        await self.client.publish(topic, ping)
-        # In slices: what blocks the loop, however long, uses up one of them. What came meanwhile
-        # is read in the next.
-        for _ in range(_PROOF_TIMEOUT_S):
-            try:
-                await asyncio.wait_for(back.wait(), 1)
-                self.reach.heard()
-                return True
-            except asyncio.TimeoutError:
-                if not self.client.connected:
-                    return False
-        self.log.warning("our own command topic does not reach us")
-        return False
 
     def _turn(self):
         """Run once a second: keep the console's duplicate; reset a board unreachable for long."""

@@ -4,3 +4,5 @@
 the commands, loaded with their first use; `puts` and `incoming` take what is put. An idle board has
 none of it in memory.
 """
+
+COMMANDS = ("ls", "stat", "get", "rm", "mkdir", "rmdir", "touch", "mv", "cp", "df")

@@ -36,7 +36,7 @@ async def settle(board):
     mark("healthy")
     if me.mode == "normal":
         board.blackbox.healthy()
-    while not (board.client.connected and await board.prove() and not trial.trouble()):
+    while not (board.client.connected and await board.reach.prove() and not trial.trouble()):
         await trial.turn(not trial.trouble())
     mark("reachable")
     if settings.trial and settings.auth and _key(store) != settings.auth["key"]:

@@ -1,4 +1,4 @@
-"""Tells whether the board can be reached, and says what is to be done when it cannot for long.
+"""Proves whether the board can be reached, and says what is to be done when it cannot for long.
 
     for module "blink":  state = await board.reach.changed()
 
@@ -13,13 +13,15 @@ import asyncio
 
 from micropython import const
 
-from mqboard.clock import ticks_diff, ticks_ms
+import mqwire
+from mqboard.clock import jitter, ticks_diff, ticks_ms
 
 _MUTE_MS = const(300_000)  # connected, and yet no command comes back
 _FIRST_S = const(300)  # a boot is not over sooner, unless it has been connected
 _AGAIN_S = const(60)  # nor does the network begin anew once more
 _TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
 _LOOK_S = 0.5
+_PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 
 
 class Reach:
@@ -51,6 +53,30 @@ class Reach:
         self._silent_ms = 0
         self._mute_ms = 0  # of them in this connection
         self._restarts = 0
+
+    async def prove(self):
+        """Return whether a command that we send to our own topic comes back, in time."""
+        board = self._board
+        ident = "%08x" % jitter(1 << 30)
+        back = asyncio.Event()
+        board.router.expect_ping(ident, back.set)
+        topic = mqwire.command_topic(board.config.prefix, "ping", ident)
+        ping = mqwire.header(0, True)
+        if board.router.guard:
+            ping = board.router.guard.sealed(topic, ping)
+        await board.client.publish(topic, ping)
+        # In slices: what blocks the loop, however long, uses up one of them. What came meanwhile
+        # is read in the next.
+        for _ in range(_PROOF_TIMEOUT_S):
+            try:
+                await asyncio.wait_for(back.wait(), 1)
+                self.heard()
+                return True
+            except asyncio.TimeoutError:
+                if not board.client.connected:
+                    return False
+        board.log.warning("our own command topic does not reach us")
+        return False
 
     def turn(self):
         """Run once a second; return why the board has to be reset, None when it has not."""

@@ -24,7 +24,7 @@ def test_time_in_which_something_blocks_the_board_is_no_silence(desk):
         for _ in range(100):
             desk.clock.now += 50  # as long as the watchdog allows
             life.board._turn()
-        proofs.append(await life.board.prove())
+        proofs.append(await life.board.reach.prove())
 
     assert not desk.run(script), desk.console.getvalue()
     assert (proofs, desk.faults) == ([True], [])
@@ -58,7 +58,7 @@ def test_a_proof_counts_only_the_time_in_which_the_board_runs(desk):
             on_message(*held.pop())
 
         blocker = asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(block()))
-        proofs.append(await life.board.prove())
+        proofs.append(await life.board.reach.prove())
         blocker.cancel()
 
     assert not desk.run(script), desk.console.getvalue()
