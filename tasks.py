@@ -1,20 +1,16 @@
 """Defines the Invoke tasks: each loads, calls and prints; what is done is in host/mqhost.
 
-A ToolError ends a task with its sentence on stderr and its exit code; Ctrl-C, SIGTERM and SIGHUP
-with 130.
+Those for work on MQBoard itself are in ci/tasks.py.
 """
 
 import functools
-import subprocess
 import sys
 from pathlib import Path
 
 from invoke import task
 from rich.console import Console
 
-from ci import bench as bench_
-from ci import docs as docs_
-from ci.docs import screens as screens_
+from ci.tasks import bench, docs, screens, test  # noqa: F401
 from mqhost import packages
 from mqhost.artifacts import artifact as artifact_
 from mqhost.build import board as boards_
@@ -24,12 +20,10 @@ from mqhost.cli import demo as demo_
 from mqhost.cli import flash_commands as usb
 from mqhost.cli import printing, show, tables
 from mqhost.cli.simulator import run_foreground
+from mqhost.cli.tasks.edge import edge
 from mqhost.cli.twin import Twin
-from mqhost.errors import ToolError
-from mqhost.interrupt import ended_like_ctrl_c
 from mqhost.link.boardconfig import Wish
 from mqhost.link.settings import Settings
-from mqhost.paths import ROOT
 from mqhost.signing import sign as signing
 from mqhost.sim import broker as broker_
 from mqhost.sim.device import HEAP
@@ -39,24 +33,6 @@ out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(printing.say, out)
 MQBOARD_OTA = Twin("ota")
 JSON = "print JSON instead of the table"
-
-
-def edge(body):
-    """Make `body` end with a sentence and an exit code where it raised an error for people."""
-
-    @functools.wraps(body)
-    def run(*arguments, **options):
-        try:
-            with ended_like_ctrl_c():
-                return body(*arguments, **options)
-        except ToolError as error:
-            print(printing.clean_lines(f"{body.__name__}: {error}"), file=sys.stderr)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            print(f"{body.__name__}: stopped", file=sys.stderr)
-            sys.exit(130)
-
-    return run
 
 
 @task(
@@ -154,23 +130,6 @@ def clean(_, all=False):
         say(line)
 
 
-@task
-@edge
-def test(_):
-    """Run all tests, three files at a time; or with what follows --, as in: test -- -k board.
-
-    Examples:
-      ./invoke test
-      ./invoke test -- -k board
-    """
-    packages.ensure("test", say=say)
-    # Not the context's remainder: it is one text, without the quotes there were.
-    extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
-    # They wait more than they compute. In the order that tests/conftest.py gives them.
-    extra = extra or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
-
-
 @task(help={"port": "the TCP port to listen on, this machine only; 1883 by default"})
 @edge
 def broker(_, port=0):
@@ -253,47 +212,6 @@ def demo(_, json=False):
       ./invoke demo
     """
     demo_.run(out, as_json=json)
-
-
-@task(
-    help={
-        "only": f"the groups to measure, as in build,eval; there are {', '.join(bench_.GROUPS)}",
-        "quick": "fewer runs; what then is only a part is not judged",
-        "power_cuts": "only power cuts: all there are, or so many",
-        "json": JSON,
-    }
-)
-@edge
-def bench(_, only=None, quick=False, power_cuts=None, json=False):
-    """Measure how fast and how small everything is; also into build/bench.json.
-
-    Examples:
-      ./invoke bench --only eval,idle --quick
-      ./invoke bench --power-cuts all
-    """
-    bench_.run(only, quick, out, power_cuts, as_json=json)
-
-
-@task
-@edge
-def docs(_):
-    """Write docs/cli.md anew, out of the help texts of the commands and tasks.
-
-    Examples:
-      ./invoke docs
-    """
-    say(docs_.write())
-
-
-@task(help={"output": "the folder for the pictures; docs/images by default"})
-@edge
-def screens(_, output=None):
-    """Make the pictures of the main commands anew, on simulated boards, where they have changed.
-
-    Examples:
-      ./invoke screens
-    """
-    screens_.write(Path(output) if output else screens_.IMAGES, say=say)
 
 
 @task(

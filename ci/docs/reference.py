@@ -7,8 +7,10 @@ Each one's text is its own help: sentences, then `Examples:` with a command line
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import click
 from invoke import Collection
@@ -98,7 +100,7 @@ def command_entries(group: click.Group, before: str = "mqboard") -> Iterator[Ent
 
 def task_entries() -> Iterator[Entry]:
     """Yield the Invoke tasks in the order of their names."""
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    module = fresh_tasks()
     for context in sorted(Collection.from_module(module).to_contexts(), key=lambda c: c.name or ""):
         name = context.name or ""
         options = []
@@ -110,6 +112,13 @@ def task_entries() -> Iterator[Entry]:
         text = inspect.cleandoc(getattr(module, name.replace("-", "_")).__doc__ or "")
         usage = f"./invoke {name}" + " [OPTIONS]" * bool(options)
         yield Entry(f"invoke {name}", usage, text, tuple(options))
+
+
+def fresh_tasks() -> ModuleType:
+    """Return the module tasks.py, newly executed: a task hands out its help texts only once."""
+    sys.modules.pop("ci.tasks", None)  # which it imports
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    return module
 
 
 def exit_codes() -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from contextlib import suppress
 import click
 import invoke
 from invoke.parser import Parser, ParserContext
-from invoketasks import fresh_tasks
 
+from ci.docs.reference import fresh_tasks
 from mqhost.cli.main import cli
 from mqhost.paths import ROOT
 

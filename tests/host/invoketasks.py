@@ -1,16 +1,6 @@
-"""Loads tasks.py anew for each look at it: a task hands out its help texts only once."""
+"""Has the arguments of tasks, with their help texts."""
 
-import importlib.util
-
-from mqhost.paths import ROOT
-
-
-def fresh_tasks():
-    """Return the module tasks.py, newly executed."""
-    spec = importlib.util.spec_from_file_location("tasks", ROOT / "tasks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from ci.docs.reference import fresh_tasks
 
 
 def arguments_of(name):

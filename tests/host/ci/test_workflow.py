@@ -12,9 +12,9 @@ import yaml
 from invoke import Collection
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
-from invoketasks import fresh_tasks
 from rsakeys import private_pem, rsa_key
 
+from ci.docs.reference import fresh_tasks
 from mqhost.paths import ROOT
 from mqhost.signing.keys import SigningKey
 from mqhost.signing.offer import Offer

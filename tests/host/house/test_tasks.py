@@ -8,8 +8,8 @@ import sys
 import time
 
 from invoke import Collection
-from invoketasks import fresh_tasks
 
+from ci.docs.reference import fresh_tasks
 from mqhost.paths import ROOT
 from mqhost.sim.broker import free_port
 

@@ -1,0 +1,78 @@
+"""Defines the Invoke tasks for work on MQBoard itself; tasks.py has them among the others."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+from invoke import task
+from rich.console import Console
+
+from ci import bench as bench_
+from ci import docs as docs_
+from ci.docs import screens as screens_
+from mqhost import packages
+from mqhost.cli import printing
+from mqhost.cli.tasks.edge import edge
+from mqhost.paths import ROOT
+
+out = Console(highlight=False, soft_wrap=True)
+say = functools.partial(printing.say, out)
+
+
+@task
+@edge
+def test(_):
+    """Run all tests, three files at a time; or with what follows --, as in: test -- -k board.
+
+    Examples:
+      ./invoke test
+      ./invoke test -- -k board
+    """
+    packages.ensure("test", say=say)
+    # Not the context's remainder: it is one text, without the quotes there were.
+    extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    # They wait more than they compute. In the order that tests/conftest.py gives them.
+    extra = extra or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
+
+
+@task(
+    help={
+        "only": f"the groups to measure, as in build,eval; there are {', '.join(bench_.GROUPS)}",
+        "quick": "fewer runs; what then is only a part is not judged",
+        "power_cuts": "only power cuts: all there are, or so many",
+        "json": "print JSON instead of the table",
+    }
+)
+@edge
+def bench(_, only=None, quick=False, power_cuts=None, json=False):
+    """Measure how fast and how small everything is; also into build/bench.json.
+
+    Examples:
+      ./invoke bench --only eval,idle --quick
+      ./invoke bench --power-cuts all
+    """
+    bench_.run(only, quick, out, power_cuts, as_json=json)
+
+
+@task
+@edge
+def docs(_):
+    """Write docs/cli.md anew, out of the help texts of the commands and tasks.
+
+    Examples:
+      ./invoke docs
+    """
+    say(docs_.write())
+
+
+@task(help={"output": "the folder for the pictures; docs/images by default"})
+@edge
+def screens(_, output=None):
+    """Make the pictures of the main commands anew, on simulated boards, where they have changed.
+
+    Examples:
+      ./invoke screens
+    """
+    screens_.write(Path(output) if output else screens_.IMAGES, say=say)
