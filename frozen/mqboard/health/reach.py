@@ -19,7 +19,10 @@ from mqboard.clock import jitter, ticks_diff, ticks_ms
 _MUTE_MS = const(300_000)  # connected, and yet no command comes back
 _FIRST_S = const(300)  # a boot is not over sooner, unless it has been connected
 _AGAIN_S = const(60)  # nor does the network begin anew once more
-_TURN_MS = const(2_000)  # no turn takes longer, unless something blocks the event loop
+# No turn takes longer than a second, unless something blocks the event loop. So much of it counts
+# at most: without a connection a module may wait for each answer of a network that is not there.
+_BLOCKED_MS = const(60_000)
+_TURN_MS = const(2_000)  # with one: while the loop stands still nothing can come back to us
 _LOOK_S = 0.5
 _PROOF_TIMEOUT_S = const(10)  # of an event loop that runs
 
@@ -81,12 +84,12 @@ class Reach:
     def turn(self):
         """Run once a second; return why the board has to be reset, None when it has not."""
         now = ticks_ms()
-        # While something blocks the loop nothing can come back, and so nothing is missing.
-        passed = min(ticks_diff(now, self._turned_at), _TURN_MS)
+        connected = self._board.client.connected
+        passed = min(ticks_diff(now, self._turned_at), _TURN_MS if connected else _BLOCKED_MS)
         self._turned_at = now
         self._silent_ms += passed
         silent_s = self._silent_ms // 1000
-        if self._board.client.connected:
+        if connected:
             # It is not the broker that is missing, it is us. Whatever there was before it, a new
             # connection has its time.
             self._mute_ms += passed

@@ -133,12 +133,32 @@ class ReachTest(unittest.TestCase):
         self.assertEqual(self.link.restarts, 6)
         self.assertEqual(self.pass_time(10), (1, "unreachable for 3601 s"))
 
-    def test_time_in_which_the_board_stood_still_is_no_silence(self):
-        self.client.lose()
+    def stand_still(self, seconds):
+        """Let time pass in one turn, which something keeps from ending."""
+        self.now += seconds * 1000
+        return self.reach.turn()
+
+    def test_in_a_connection_time_in_which_the_board_stood_still_is_no_silence(self):
         for _ in range(100):
-            self.now += 50_000  # as long as the watchdog allows
-            self.assertEqual(self.reach.turn(), None)
+            self.assertEqual(self.stand_still(50), None)  # as long as the watchdog allows
+        self.client.lose()
+        self.assertEqual(self.pass_time(399), None)
         self.assertEqual(self.link.restarts, 0)
+
+    def test_without_one_it_counts_whoever_waits_for_the_network_in_vain(self):
+        self.client.lose()
+        for turns in range(1, 73):
+            self.assertEqual(self.stand_still(50), None)
+            self.assertEqual(self.link.restarts, turns // 12)
+        self.assertEqual(self.stand_still(50), "unreachable for 3650 s")
+
+    def test_to_stand_still_once_for_very_long_is_no_outage_of_that_time(self):
+        self.client.lose()
+        self.assertEqual(self.stand_still(5000), None)
+        self.assertEqual(self.pass_time(539), None)
+        self.assertEqual(self.link.restarts, 0)
+        self.assertEqual(self.pass_time(1), None)
+        self.assertEqual(self.link.restarts, 1)
 
     def test_times_that_are_too_short_to_connect_in_do_not_cut_the_board_off(self):
         self.config.network_s, self.config.unreachable_s = 1e-40, 0.5
