@@ -4,6 +4,7 @@ its console stops it all the same."""
 import pytest
 from waiting import wait_until
 
+from mqhost.errors import SilentBoardError
 from mqhost.manage.modules import list_modules
 
 LOOP = """import asyncio
@@ -12,7 +13,7 @@ async def start(board, settings):
         await asyncio.sleep(0.05)
         raise GeneratorExit
 """
-# What it makes tasks of, and what the client calls for it, runs in tasks that are not its own.
+# What it makes tasks of, and what the client calls for it, does not run in its own task.
 TASKS = """import asyncio
 async def stop(error):
     await asyncio.sleep(0.05)
@@ -45,6 +46,13 @@ async def start(board, settings):
         time.sleep(0.5)
         await asyncio.sleep(0)
 """
+LOOPS = """import asyncio
+async def main():
+    print("it loops")
+    while True:
+        await asyncio.sleep(0.05)
+asyncio.run(main())
+"""
 UNRULY = {
     "imports": "raise KeyboardInterrupt\n",
     "loop": LOOP,
@@ -62,14 +70,14 @@ WHERE = {
 
 
 def test_a_module_that_raises_what_ends_programs_is_at_fault_and_the_board_stays(make_board):
-    files = {f"/{name}.py": text.encode() for name, text in (UNRULY | {"hears": HEARS}).items()}
-    board = make_board(files=files, modules={name: {} for name in (*UNRULY, "hears")})
+    files = {f"/{name}.py": text.encode() for name, text in UNRULY.items()}
+    board = make_board(files=files, modules={name: {} for name in UNRULY})
     boot = board.wait_online()["boot_id"]
     with board.session() as session:
 
         def restarted():
             found = {module.name: module for module in list_modules(session).modules}
-            return all(found[name].restarts > 1 for name in UNRULY) and found
+            return all(module.restarts > 1 for module in found.values()) and found
 
         found = wait_until(restarted, 60)
         assert session.request_json("info")["boot_id"] == boot
@@ -77,18 +85,37 @@ def test_a_module_that_raises_what_ends_programs_is_at_fault_and_the_board_stays
         assert where in found[name].error
         assert found[name].crashes == 0
     text = board.device.console.text()
-    assert "KeyboardInterrupt: from a handler" in text
     assert "SystemExit: from a task" in text
     assert "MicroPython prompt" not in text
 
 
-@pytest.mark.parametrize("name", ["starts", "blocks"])
-def test_ctrl_c_at_the_console_stops_the_board_whatever_a_module_does(make_board, name):
-    files = {"/starts.py": UNRULY["starts"].encode(), "/blocks.py": BLOCKS.encode()}
-    board = make_board(files=files, modules={name: {}})
-    board.device.wait_console(
-        "it blocks" if name == "blocks" else "task module starts: KeyboardInterrupt", 30
-    )
+def test_a_handler_that_raises_it_costs_a_connection(make_board):
+    board = make_board(files={"/hears.py": HEARS.encode()}, modules={"hears": {}})
+    board.device.wait_console("KeyboardInterrupt: from a handler", 30)
+
+    def answers():
+        try:
+            with board.session(timeout=2) as session:
+                return session.request("eval", b"1+1").data == b"2"
+        except SilentBoardError:
+            return False
+
+    wait_until(answers, 60)
+    assert "task mqtt died" in board.device.console.text()
+    assert len(board.device.boots) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sign"),
+    [
+        ("blocks", BLOCKS, "it blocks"),
+        ("main", LOOPS, "it loops"),
+        ("starts", UNRULY["starts"], "task module starts: KeyboardInterrupt"),
+    ],
+)
+def test_ctrl_c_at_the_console_stops_the_board_whatever_a_module_does(make_board, name, text, sign):
+    board = make_board(files={f"/{name}.py": text.encode()}, modules={name: {}})
+    board.device.wait_console(sign, 30)
     board.device.type(b"\x03")
     board.device.wait_console("\n>>> ")
     assert "this is the MicroPython prompt" in board.device.console.text()
