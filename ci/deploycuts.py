@@ -26,7 +26,7 @@ from pathlib import Path
 
 from ci.desk import PREFIX, Desk, Life, open_desk
 from ci.desksweep import DeskSweep, in_time
-from ci.powercuts import TEARS, Bricked, Count, Cut, Image, make, nearly_full, settled
+from ci.powercuts import Bricked, Count, Image, nearly_full, settled
 from mqhost.link.exchange import split
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SigningKey
@@ -183,21 +183,11 @@ def files_of(desk: Desk, folder: str) -> dict[str, bytes]:
 def sweep(
     folder: Path, cuts: int | None = None, seed: int = 0, progress: Progress = silent
 ) -> Count:
-    """Cut the power at every flash operation of every story; with `cuts` only at so many of them,
-    by chance. `folder` is for the flash file. The same arguments make the same cuts.
+    """Make all the cuts there are, or `cuts` of them: see DeskSweep.run. `folder` is for the flash
+    file.
     """
     desk = open_desk(folder / "deploycuts.flash")
-    chance = random.Random(seed)
-    all_cuts = [(story, cut) for story in stories(desk) for cut in _cuts(desk, story, chance)]
-    return make(all_cuts, Sweep(desk, seed), cuts, chance, progress)
-
-
-def _cuts(desk: Desk, story: Story, chance: random.Random) -> Iterator[Cut]:
-    """Yield a cut at every operation with every tear, and one with another cut after it."""
-    length = Sweep(desk).length(story)
-    for at in range(length):
-        yield from (Cut(at, tear) for tear in TEARS)
-        yield Cut(at, chance.choice(TEARS), again=chance.randrange(min(length, 20)))
+    return Sweep(desk, seed).run(stories(desk), cuts, progress)
 
 
 def _files(seed: int) -> dict[str, bytes]:

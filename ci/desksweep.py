@@ -6,10 +6,12 @@ For the sweeps of what a board tries: a configuration (ci.configcuts), an applic
 
 import asyncio
 import random
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ci.desk import Desk, Life
-from ci.powercuts import Bricked, Count, Cut, settled
+from ci.powercuts import TEARS, Bricked, Count, Cut, make, settled
+from mqhost.progress import Progress, silent
 from mqhost.sim.bootloader import NothingBootable
 from mqhost.sim.flash import PowerLost
 
@@ -27,7 +29,25 @@ class DeskSweep:
     def __init__(self, desk: Desk, seed: int = 0):
         self.count = Count()
         self._desk = desk
+        self._seed = seed
         self._random = random.Random(seed)
+
+    def run(
+        self, stories: Iterable[Any], cuts: int | None = None, progress: Progress = silent
+    ) -> Count:
+        """Cut the power at every flash operation of every story; with `cuts` only at so many of
+        them, by chance. The same seed makes the same cuts.
+        """
+        chance = random.Random(self._seed)
+        all_cuts = [(story, cut) for story in stories for cut in self._cuts(story, chance)]
+        return make(all_cuts, self, cuts, chance, progress)
+
+    def _cuts(self, story: Any, chance: random.Random) -> Iterator[Cut]:
+        """Yield a cut at every operation with every tear, and one with another cut after it."""
+        length = self.length(story)
+        for at in range(length):
+            yield from (Cut(at, tear) for tear in TEARS)
+            yield Cut(at, chance.choice(TEARS), again=chance.randrange(min(length, 20)))
 
     def _tell(self, story: Any) -> None:
         """Play the story itself, until the board has settled again or power is lost."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Protocol
 
 from paho.mqtt.client import MQTTMessageInfo
@@ -176,12 +175,7 @@ class Exchange:
         self._session.attach(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.detach(self)
         self._session.connection.unsubscribe(self._subscription)
 

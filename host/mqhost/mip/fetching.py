@@ -1,7 +1,6 @@
 """Gets bytes for packages: over HTTPS, or from a folder of this machine that is an index."""
 
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 
@@ -31,12 +30,7 @@ class Fetcher:
     def __enter__(self) -> "Fetcher":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def fetch(self, address: str) -> bytes:

@@ -8,7 +8,6 @@ import json
 import struct
 import threading
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from mqhost.errors import SilentBoardError, ToolError
@@ -64,12 +63,7 @@ class Mount:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._thread.ident:
             return  # it was never mounted
         self._left = True

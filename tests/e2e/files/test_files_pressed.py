@@ -3,22 +3,12 @@
 import random
 
 import pytest
+from hog import HOG
 from waiting import wait_until
 
 from mqhost.errors import ToolError
 from mqhost.remote.board_files import BoardFiles
 
-HOG = b"""
-import asyncio, gc
-
-async def start(board, settings):
-    kept = []
-    gc.collect()
-    while gc.mem_free() > settings["leave"]:
-        kept.append(bytearray(256))
-    print("hog: %d bytes are left" % gc.mem_free())
-    await asyncio.sleep(1_000_000)
-"""
 OLD = b"old"
 DATA = random.Random(4).randbytes(60_000)
 

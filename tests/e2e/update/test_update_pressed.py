@@ -1,25 +1,13 @@
 """Updates boards whose application leaves hardly any memory: done or refused, without a visit."""
 
 import pytest
+from hog import HOG
 
 from mqhost.errors import BoardError, RefusedError, SilentBoardError
 from mqhost.signing.offer import load_image
 from mqhost.update.push import push
 
-# An application that takes all of the heap but `leave` bytes, and keeps it.
-HOG = b"""
-import asyncio, gc
-
-async def start(board, settings):
-    kept = []
-    gc.collect()
-    while gc.mem_free() > settings["leave"]:
-        kept.append(bytearray(256))
-    print("hog: %d bytes are left" % gc.mem_free())
-    await asyncio.sleep(1_000_000)
-"""
-
-# And one that takes whatever becomes free while an update runs.
+# An application that takes whatever becomes free while an update runs.
 GREEDY = b"""
 import asyncio
 

@@ -1,11 +1,10 @@
 """Cuts power in changes of a configuration on the desk, and holds the sweep itself to account."""
 
 import pytest
+from spoiling import lost, spoil
 
 from ci import configcuts
 from ci.configcuts import Story, Sweep, sweep
-from ci.desk import modules
-from ci.powercuts import Cut
 
 
 @pytest.fixture
@@ -19,26 +18,6 @@ def test_no_cut_takes_the_configuration_from_a_board(tmp_path):
     assert not count.bricks, "\n".join(count.bricks)
 
 
-def lost(desk, story: Story) -> list[str]:
-    sweeper = Sweep(desk)
-    for at in range(sweeper.length(story)):
-        sweeper.cut(story, Cut(at, 0.5))
-    return sweeper.count.bricks
-
-
-def spoil(desk, monkeypatch, name, change):
-    """Have `change(module)` spoil the board's module `name` whenever it is loaded."""
-    execute = modules._Loader.exec_module
-
-    def spoiled(loader, module):
-        execute(loader, module)
-        if module.__name__ == name:
-            change(module)
-
-    monkeypatch.setattr(modules._Loader, "exec_module", spoiled)
-    desk.modules.forget()
-
-
 def test_a_board_that_forgets_the_mark_before_the_file_is_back_is_found_out(
     desk, told, monkeypatch
 ):
@@ -46,7 +25,7 @@ def test_a_board_that_forgets_the_mark_before_the_file_is_back_is_found_out(
         module.Trial.note = lambda self, key, value: self._store.erase(key)
 
     spoil(desk, monkeypatch, "mqboard.health.bootrecord", change)
-    assert 0 < len(lost(desk, told["one that does not reach the broker"])) < 20
+    assert 0 < len(lost(Sweep(desk), told["one that does not reach the broker"])) < 20
 
 
 def test_a_board_without_a_mark_is_found_out(desk, told, monkeypatch):

@@ -1,11 +1,11 @@
 """Cuts power in deployments on the desk, and holds the sweep itself to account."""
 
 import pytest
+from spoiling import lost, spoil
 
 from ci import deploycuts
 from ci.deploycuts import Story, Sweep, sweep
-from ci.desk import modules
-from ci.powercuts import Bricked, Cut
+from ci.powercuts import Bricked
 
 
 @pytest.fixture
@@ -17,26 +17,6 @@ def test_no_cut_takes_the_application_from_a_board(tmp_path):
     count = sweep(tmp_path, cuts=120)
     assert count.cuts == 120
     assert not count.bricks, "\n".join(count.bricks)
-
-
-def lost(desk, story: Story) -> list[str]:
-    sweeper = Sweep(desk)
-    for at in range(sweeper.length(story)):
-        sweeper.cut(story, Cut(at, 0.5))
-    return sweeper.count.bricks
-
-
-def spoil(desk, monkeypatch, name, change):
-    """Have `change(module)` spoil the board's module `name` whenever it is loaded."""
-    execute = modules._Loader.exec_module
-
-    def spoiled(loader, module):
-        execute(loader, module)
-        if module.__name__ == name:
-            change(module)
-
-    monkeypatch.setattr(modules._Loader, "exec_module", spoiled)
-    desk.modules.forget()
 
 
 def test_a_board_that_switches_in_two_writes_is_found_out(desk, told, monkeypatch):
@@ -52,7 +32,7 @@ def test_a_board_that_switches_in_two_writes_is_found_out(desk, told, monkeypatc
         module.Record.switch = in_two
 
     spoil(desk, monkeypatch, "mqboard.apps.record", change)
-    assert lost(desk, told["another one"])
+    assert lost(Sweep(desk), told["another one"])
 
 
 def test_a_board_that_believes_what_has_arrived_is_found_out(desk, told, monkeypatch):

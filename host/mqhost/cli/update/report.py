@@ -4,7 +4,6 @@ Both are context managers with `show`, which is a progress callback; `stage` is 
 """
 
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -38,12 +37,7 @@ class OtaReport(Protocol):
 
     def __enter__(self) -> Any: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def start(self, prefix: str, offer: Offer) -> None:
         """Say that `offer` is about to be pushed."""
