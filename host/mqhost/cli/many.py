@@ -22,7 +22,7 @@ from mqhost.cli.edge import Edge
 from mqhost.cli.printing import Output, clean_lines, json_text, say
 from mqhost.cli.tables import Kept, Listing, Row, show
 from mqhost.errors import SilentBoardError
-from mqhost.fleet.many import Answer, ask_all, call_roll, worst
+from mqhost.fleet.many import Answer, ask_all, call_roll, questions, worst
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -94,7 +94,7 @@ class ForMany(click.Command):
             return one.said
 
         with _waiting() as progress, edge.first_ctrl_c(calls.make):
-            return ask_all(boards, ask, progress=progress)
+            return ask_all(boards, ask, progress=progress, likely=questions(connection, boards))
 
 
 @contextmanager

@@ -5,15 +5,16 @@ Nobody waits for a board that is offline, nor for one that is slow: so many are 
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from mqhost.errors import SilentBoardError, ToolError
 from mqhost.fleet.presence import Presence
 from mqhost.link.connection import Connection
-from mqhost.link.roster import Roster, offline_text
+from mqhost.link.roster import Roster, meant, offline_text
 from mqhost.progress import Progress, silent
 
 T = TypeVar("T")
@@ -43,21 +44,33 @@ def call_roll(connection: Connection, patterns: Sequence[str]) -> dict[str, Pres
     return dict(sorted(found.items()))
 
 
+def questions(connection: Connection, boards: Mapping[str, Presence | None]) -> dict[str, str]:
+    """Return what may have been meant by each prefix in `boards` where nobody has announced
+    himself: see roster.meant.
+    """
+    absent = [prefix for prefix, board in boards.items() if board is None]
+    return dict(zip(absent, meant(connection, *absent), strict=True)) if absent else {}
+
+
 def ask_all(
     boards: dict[str, Presence | None],
     ask: Callable[[str], T],
     at_once: int = AT_ONCE,
     progress: Progress = silent,
+    likely: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Answer[T]]:
     """Call `ask` with the prefix of each of `boards` that is online, `at_once` at a time, in
-    threads; return the answers in the order of `boards`. Who is offline has an answer, too.
+    threads; return the answers in the order of `boards`. Who is offline has an answer, too, and so
+    has a prefix where nobody is: with what is `likely` (see `questions`).
     `progress` is told "ask", and how many have answered of those who are asked.
 
     What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then. A
     KeyboardInterrupt of `ask` is raised when those that have been asked are done.
     """
     answers: dict[str, Answer[T] | None]
-    answers = {prefix: _absent(prefix, board) for prefix, board in boards.items()}
+    answers = {
+        prefix: _absent(prefix, board, likely.get(prefix, "")) for prefix, board in boards.items()
+    }
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[Answer[T] | BaseException] = queue.SimpleQueue()
     asked = [prefix for prefix, answer in answers.items() if answer is None]
@@ -119,10 +132,11 @@ def _asked(prefix: str, ask: Callable[[str], T]) -> Answer[T] | BaseException:
         return error
 
 
-def _absent(prefix: str, board: Presence | None) -> Answer[T] | None:
+def _absent(prefix: str, board: Presence | None, likely: str) -> Answer[T] | None:
     """Return the answer of a board that need not be asked: it is not there."""
     if board is None:
-        return Answer(prefix, error=SilentBoardError("has never announced itself at this broker"))
+        text = f"has never announced itself at this broker{likely and '.'}{likely}"
+        return Answer(prefix, error=SilentBoardError(text))
     if not board.online:
         return Answer(prefix, error=SilentBoardError(offline_text(board.status)))
     return None

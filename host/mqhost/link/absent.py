@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import mqwire
 from mqhost.errors import BrokerError, SilentBoardError, ToolError
 from mqhost.link.connection import Connection
-from mqhost.link.roster import look_for, offline_text
+from mqhost.link.roster import meant, offline_text
 
 
 class Contact(Protocol):
@@ -70,9 +70,8 @@ def silence(contact: Contact, waited: float) -> ToolError:
 
 def _nobody(contact: Contact) -> str:
     """Say that no board has announced itself here, and which prefixes are like this one."""
-    likely = look_for(contact.connection, contact.prefix)
-    meant = f" Do you mean {' or '.join(likely)}?" if likely else ""
+    (question,) = meant(contact.connection, contact.prefix)
     return (
-        f"No board has announced itself at {contact.prefix}.{meant} Is the prefix right, and does "
-        f"the board use this broker, {contact.connection.settings.where}?"
+        f"No board has announced itself at {contact.prefix}.{question} Is the prefix right, and "
+        f"does the board use this broker, {contact.connection.settings.where}?"
     )

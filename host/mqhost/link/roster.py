@@ -157,13 +157,21 @@ def nearest(prefix: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(prefix, list(known), n=3, cutoff=_ALIKE)
 
 
-def look_for(connection: Connection, prefix: str) -> list[str]:
-    """Return the prefixes of boards of which `prefix` may be a typo; none if we may not look."""
+def meant(connection: Connection, *prefixes: str) -> list[str]:
+    """Return for each of `prefixes` a question, of which prefix it is a typo, as far as we may
+    look, or of which name that mqboard.toml has for a board; "" for one that is like none.
+    """
     try:
         with Roster(connection) as roster:
-            return nearest(prefix, roster.settle())
+            known = list(roster.settle())
     except BrokerError:
-        return []
+        known = []
+    return [_question(prefix, known, connection.settings.names) for prefix in prefixes]
+
+
+def _question(prefix: str, known: Iterable[str], names: Iterable[str]) -> str:
+    likely = [*nearest(prefix, known), *(f"--to {name}" for name in nearest(prefix, names))]
+    return f" Do you mean {' or '.join(likely)}?" if likely else ""
 
 
 def told_time(status: Status) -> float | None:

@@ -56,7 +56,8 @@ class Settings:
     the prefixes and patterns of many boards. `timeout` is in seconds: how long a silent board is
     waited for. `patient`: somebody has said so, and one that is offline is waited for, too.
     `chosen`: somebody has said which broker. `auth_keys` are those of boards that take commands
-    with their key only; which one is a board's it says itself.
+    with their key only; which one is a board's it says itself. `names` are those that mqboard.toml
+    has for boards: what is taken for a prefix may have been meant as one.
     """
 
     server: str = "127.0.0.1"
@@ -75,6 +76,7 @@ class Settings:
     patient: bool = field(default=False, compare=False)
     chosen: bool = field(default=True, compare=False)
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
@@ -170,7 +172,7 @@ class Settings:
         keys = [environment.get("MQBOARD_AUTH_KEY", ""), *files.auth_keys()]
         chosen = bool({"server", "port"} & set(found.values))
         found.values["auth_keys"] = tuple(dict.fromkeys(filter(None, keys)))
-        return cls(**found.values, chosen=chosen)
+        return cls(**found.values, chosen=chosen, names=tuple(files.names("boards")))
 
 
 class _Found:

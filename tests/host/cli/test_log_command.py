@@ -1,11 +1,13 @@
 """Tests `mqboard log`: whose lines, which levels, colours, JSON; and the levels of a board."""
 
+import contextlib
 import json
 import subprocess
 
 import pytest
 from commandline import ENVIRONMENT, command_line, on_terminal, publishing
 from fakeboard import FakeBoard
+from terminal import Terminal
 
 import mqwire
 
@@ -104,6 +106,39 @@ def test_a_pattern_that_nobody_matches_is_said(log, prefix, broker):
 def test_a_wrong_pattern_is_a_usage_error(log):
     process = log("a/#/b", prefix=None)
     assert process.returncode == 2 and b"esp32/+" in process.stderr
+
+
+def shown(broker, words, *arguments, prefix=None, group=None, **options):
+    """Return what `mqboard log` of quiet boards shows on a terminal, once `words` are there."""
+    line = command_line(broker.port, prefix, *(["--group", group] if group else []), "log")
+    line += arguments
+    with Terminal(line, env=ENVIRONMENT, **options) as terminal:
+        return terminal.expect(words).strip()
+
+
+def test_on_a_terminal_it_is_said_whom_it_follows_though_nobody_says_anything(broker, board):
+    assert shown(broker, "debug", prefix=board.prefix) == (
+        f"Following the log of {board.prefix}, at 127.0.0.1:{broker.port}. Ctrl-C ends this. It "
+        f"logs more after: mqboard --prefix {board.prefix} log --level debug"
+    )
+    shown(
+        broker, f"of {board.prefix}, from error on, at", "--min-level", "error", prefix=board.prefix
+    )
+
+
+def test_of_a_pattern_it_is_said_who_is_there_and_who_is_not(broker, prefix, tmp_path):
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            stack.enter_context(FakeBoard(broker.port, f"{prefix}/{number}"))
+        known = ", ".join(f"{prefix}/{number}" for number in range(5))
+        shown(broker, f"Following the log of {prefix}/+ ({known}, …), at ", f"{prefix}/+")
+        (tmp_path / "mqboard.toml").write_text(
+            f'[boards.lamp]\nprefix = "{prefix}/1"\n'
+            f'[groups.some]\nboards = ["{prefix}/0", "lapm"]\n'
+        )
+        told = shown(broker, f"lapm ({prefix}/0), at ", cwd=tmp_path, group="some")
+    assert told.startswith("No board has announced itself at lapm. Do you mean --to lamp? Waiting")
+    assert shown(broker, "(nobody yet)", f"{prefix}/nobody/+").startswith("No board at")
 
 
 def test_a_terminal_has_colours_and_a_pipe_has_none(broker, board):

@@ -125,6 +125,18 @@ def test_a_group_works_as_a_pattern_does(mqboard, tmp_path):
     assert mqboard("--to", "first", "eval", "1", prefix=None).stdout == "1\n"
 
 
+def test_a_member_of_a_group_that_is_a_typo_is_told_what_it_may_be(mqboard, tmp_path):
+    (tmp_path / "mqboard.toml").write_text(
+        '[boards.lamp]\nprefix = "farm/a"\n[groups.some]\nboards = ["lapm", "farm/bb"]\n'
+    )
+    said = mqboard("--group", "some", "eval", "1", "--json", prefix=None)
+    errors = {prefix: answer["error"] for prefix, answer in json.loads(said.stdout).items()}
+    assert errors["lapm"].endswith("announced itself at this broker. Do you mean --to lamp?")
+    assert "mean farm/" in errors["farm/bb"]
+    ended = mqboard("--group", "some", "status", prefix=None)
+    assert "Do you mean --to lamp?" in ended.stderr and "mean farm/" in ended.stderr
+
+
 def test_all_are_asked_over_one_connection(mqboard):
     said = mqboard("-v", "eval", "1").stderr
     assert said.count("connecting to") == 1

@@ -9,7 +9,7 @@ from waiting import wait_until
 import mqwire
 from mqhost.errors import BrokerError, SilentBoardError, UsageError
 from mqhost.link.connection import Connection, Wide
-from mqhost.link.roster import Roster, look_for, nearest, status_filters
+from mqhost.link.roster import Roster, meant, nearest, status_filters
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.sim.broker import Broker
@@ -115,6 +115,12 @@ def test_a_typo_is_told_the_nearest_names():
     assert nearest("other", known) == []
 
 
+def test_a_name_that_is_taken_for_a_prefix_is_told_with_the_option_for_names(connection, private):
+    settings = Settings(server=private.host, port=private.port, prefix="pmup", names=("pump",))
+    with Session(settings) as session, pytest.raises(SilentBoardError, match="mean --to pump?"):
+        session.request("info")
+
+
 def test_the_error_for_a_prefix_where_nobody_is_names_the_nearest(connection, private):
     say(connection, "house/garage", {"state": "online"})
     settings = Settings(server=private.host, port=private.port, prefix="house/garag", timeout=1)
@@ -135,4 +141,4 @@ def test_a_broker_that_does_not_let_us_look_is_no_second_error(connection, monke
         raise BrokerError("no")
 
     monkeypatch.setattr(connection, "subscribe", refuse)
-    assert look_for(connection, "house/garag") == []
+    assert meant(connection, "house/garag") == [""]

@@ -12,7 +12,7 @@ from mqhost.cli.many import ForMany
 from mqhost.cli.printing import json_text, say, span
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import SilentBoardError
-from mqhost.fleet.many import call_roll
+from mqhost.fleet.many import call_roll, questions
 
 _COLUMNS = ("prefix", "board", "version", "slot", "mode", "reset", "up for", "free heap", "dBm")
 
@@ -86,6 +86,7 @@ def _statuses(edge: Edge, as_json: bool) -> None:
     """Print what the broker remembers of many boards."""
     with edge.connection() as connection:
         boards = call_roll(connection, edge.settings.many)
+        likely = questions(connection, boards)
     known = {prefix: board for prefix, board in boards.items() if board}
     if as_json:
         told = {prefix: board and board.status for prefix, board in boards.items()}
@@ -95,6 +96,7 @@ def _statuses(edge: Edge, as_json: bool) -> None:
     absent = [prefix for prefix in boards if prefix not in known]
     if absent or not boards:
         where = " or ".join(absent or edge.settings.many)
-        raise SilentBoardError(f"No board at {where} has announced itself at this broker.")
+        meant = "".join(likely.values())
+        raise SilentBoardError(f"No board at {where} has announced itself at this broker.{meant}")
     if not all(board.online for board in known.values()):
         raise click.exceptions.Exit(SilentBoardError.exit_code)

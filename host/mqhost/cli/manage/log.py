@@ -13,13 +13,15 @@ from mqhost.cli.printing import clean, clean_lines, json_text, say
 from mqhost.cli.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.fleet.logs import LogLine, Logs
-from mqhost.link.roster import Roster
+from mqhost.fleet.many import call_roll, questions
 from mqhost.link.session import Session
+from mqhost.link.settings import Settings, command_line
 from mqhost.manage.loglevels import Levels, Wish, change, levels_of
 from mqwire.config import LOG_LEVELS
 
 _STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 _COLUMNS = ("logger", "level", "")
+_NAMED = 5  # boards
 
 
 @click.command("log")
@@ -107,6 +109,8 @@ def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _P
     with session, Logs(session.connection, session.prefix) as logs:
         if absent := absence(session):
             to_stderr(f"{absent} Waiting for its log.")
+        more = command_line(session.prefix, "log --level debug")
+        _greet(settings, session.prefix, level, f" It logs more after: {more}")
         _show(logs, lines, level, printer)
 
 
@@ -115,11 +119,25 @@ def _follow_many(
 ) -> None:
     printer.many = True
     with edge.connection() as connection, Logs(connection, *patterns) as logs:
-        with Roster(connection, patterns) as roster:
-            if not roster.settle():
-                where = " or ".join(patterns)
-                to_stderr(f"No board at {where} has announced itself. Waiting for logs.")
+        boards = call_roll(connection, patterns)
+        for prefix, question in questions(connection, boards).items():
+            to_stderr(f"No board has announced itself at {prefix}.{question} Waiting for its log.")
+        if not boards:
+            where = " or ".join(patterns)
+            to_stderr(f"No board at {where} has announced itself. Waiting for logs.")
+        there = [prefix for prefix, board in boards.items() if board]
+        some = ", ".join(there[:_NAMED]) + ", …" * (len(there) > _NAMED)
+        _greet(edge.settings, f"{' and '.join(patterns)} ({some or 'nobody yet'})", level)
         _show(logs, lines, level, printer)
+
+
+def _greet(settings: Settings, whom: str, level: str, more: str = "") -> None:
+    """Say to whoever sits there whose log it is: a quiet board says nothing for a long time."""
+    if sys.stderr.isatty():
+        rest = "" if level == LOG_LEVELS[0] else f", from {level} on"
+        to_stderr(
+            f"Following the log of {whom}{rest}, at {settings.where}. Ctrl-C ends this.{more}"
+        )
 
 
 def _show(logs: Iterator[LogLine], lines: int, level: str, printer: _Printer) -> None:
