@@ -41,6 +41,9 @@ LOG_LETTERS = "DIWE"  # of the levels, mqwire.config.LOG_LEVELS
 ONLINE = "online"
 OFFLINE = "offline"
 
+# An error that begins so says that the board will not do it, and has done nothing.
+REFUSED = "refused: "
+
 
 class WireError(Exception):
     """Raised when what arrived is not what the protocol says."""

@@ -5,6 +5,8 @@ A reset without a mode is in mqboard.board: it must work when there is no memory
 
 import machine
 
+import mqwire
+
 _MODES = (b"normal", b"safe", b"bootloader")
 
 
@@ -18,9 +20,8 @@ async def answer(board, request):
     if mode == b"bootloader":
         end = getattr(machine, "bootloader", None)
         if not end:
-            await request.error(
-                b"this chip cannot start its bootloader by itself: hold its BOOT button in a reset"
-            )
+            why = "this chip cannot start its bootloader by itself: hold its BOOT button in a reset"
+            await request.error((mqwire.REFUSED + why).encode())
             return
     else:
         board.blackbox.want("safe" if mode == b"safe" else "")

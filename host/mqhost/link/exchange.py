@@ -212,8 +212,8 @@ class Exchange:
 
     def receive(self, timeout: float) -> Message | None:
         """Return the next reply message, None after `timeout` seconds; BoardError for an error,
-        UnsupportedError for a command that the board does not know, BrokerError when the broker
-        does not let us have replies.
+        RefusedError for one that the board calls so, UnsupportedError for a command that it does not
+        know, BrokerError when the broker does not let us have replies.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -307,8 +307,10 @@ class Exchange:
             with suppress(RefusedError):  # it wants another key now, and will say so
                 self._publish()
 
-    def _failure(self, text: str) -> BoardError:
+    def _failure(self, text: str) -> ToolError:
         """Make the error for the board's `text`, with what a person makes of it."""
+        if text.startswith(mqwire.REFUSED):
+            return RefusedError(f"{self._session.prefix} {text}")
         if text != _UNSUPPORTED.format(self._command):
             return BoardError(text or "The board reported an error without a word.")
         status = self._session.last_status or {}

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from mqhost.errors import BoardError, UsageError
+from mqhost.errors import BoardError
 from mqhost.link.session import Session
 from mqwire import crash as wire
 
@@ -72,16 +72,16 @@ def list_crashes(session: Session) -> tuple[list[Crash], dict[str, Any]]:
 def show_crash(session: Session, number: int | None = None) -> Crash:
     """Ask the board for one whole record, that of the last crash if no `number` is given.
 
-    UsageError when there is no such record.
+    BoardError when there is no such record.
     """
     crashes, _ = list_crashes(session)
     numbers = [crash.number for crash in crashes]
     if not numbers:
-        raise UsageError(f"{session.prefix} has no crash to show.")
+        raise BoardError(f"{session.prefix} has no crash to show.")
     wanted = numbers[-1] if number is None else number
     if wanted not in numbers:
         known = ", ".join(map(str, numbers))
-        raise UsageError(f"{session.prefix} has no crash {number}; it has {known}.")
+        raise BoardError(f"{session.prefix} has no crash {number}; it has {known}.")
     return Crash.of(session.request_json("crash", f"show {wanted}".encode()))
 
 

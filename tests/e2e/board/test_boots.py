@@ -325,6 +325,6 @@ def test_safe_mode_that_is_asked_for_lasts_and_runs_nothing_of_the_user(make_boa
     assert board.eval("open('/greeter.py').read(5)") == "'print'"
     assert "user code" not in board.device.console.text(end)
     code, out, err = board.mqboard("reset", "--bootloader", "--yes")
-    assert code == 1 and "cannot start its bootloader" in err
+    assert code == 5 and "refused: this chip cannot start its bootloader" in err
     assert "in normal mode" in board.mqboard("reset", "--normal")[1]
     board.device.wait_console("user code", since=end)

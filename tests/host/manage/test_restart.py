@@ -5,6 +5,7 @@ import json
 import pytest
 from commandline import command_line, here
 
+import mqwire
 from mqhost.errors import BoardError, RefusedError, SilentBoardError
 from mqhost.manage.restart import AS_IS, SAFE, restart
 
@@ -106,3 +107,20 @@ def test_the_bootloader_wants_somebody_there(mqboard, board):
     board.outcome = "never back"
     process = mqboard("reset", "--bootloader", "--yes")
     assert process.returncode == 0 and "USB" in process.stdout
+
+
+def test_a_chip_that_has_no_bootloader_to_start_refuses(mqboard, board):
+    board.facts["id"] = "a1"
+
+    def answer(command, ident, body):
+        if command == "reset":
+            text = mqwire.REFUSED + "this chip cannot"
+            yield mqwire.error_topic(board.prefix, ident), text.encode()
+        else:
+            told = json.dumps(board.status()).encode()
+            yield mqwire.reply_topic(board.prefix, ident), mqwire.SINGLE + told
+
+    board.answer = answer
+    process = mqboard("reset", "--bootloader", "--yes")
+    assert process.returncode == 5
+    assert process.stderr == f"{board.prefix} refused: this chip cannot\n"
