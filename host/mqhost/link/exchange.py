@@ -212,8 +212,8 @@ class Exchange:
 
     def receive(self, timeout: float) -> Message | None:
         """Return the next reply message, None after `timeout` seconds; BoardError for an error,
-        RefusedError for one that the board calls so, UnsupportedError for a command that it does not
-        know, BrokerError when the broker does not let us have replies.
+        RefusedError for one that the board calls so, UnsupportedError for a command that it does
+        not know, BrokerError when the broker does not let us have replies.
         """
         deadline = time.monotonic() + timeout
         while True:
