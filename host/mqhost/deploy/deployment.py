@@ -5,7 +5,6 @@ offer it → send the manifest → offer it → send the files that are missing 
 Each step can be done again: interrupted anywhere, the same deployment goes on where it ended.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from mqhost.deploy.application import Application
 from mqhost.deploy.outcome import PATIENCE, POLL, facts_of, refused, wait_confirmed
 from mqhost.errors import AbsentBoardError, BoardError, RefusedError, SilentBoardError
+from mqhost.link.answer import json_object
 from mqhost.link.session import Session
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
@@ -211,14 +211,7 @@ def _paths(application: Application, told: dict[str, Any]) -> list[str]:
 
 def _offer(session: Session, body: bytes) -> dict[str, Any]:
     """Send the offer and return what the board says in the end."""
-    data = b"".join(session.stream("deploy", body))
-    try:
-        told = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise BoardError(f"The board's answer to deploy is not JSON: {data[:60]!r}") from error
-    if not isinstance(told, dict):
-        raise BoardError(f"The board's answer to deploy is no JSON object: {data[:60]!r}")
-    return told
+    return json_object("deploy", b"".join(session.stream("deploy", body)))
 
 
 def _switched(session: Session, application: Application) -> bool:

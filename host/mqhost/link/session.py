@@ -5,7 +5,6 @@ belong to and the board's retained status under a condition, by the connection's
 caller's thread waits for them.
 """
 
-import json
 import math
 import threading
 import time
@@ -16,6 +15,7 @@ import mqwire
 from mqhost.errors import AbsentBoardError, BoardError, ToolError
 from mqhost.link import absent
 from mqhost.link.address import Address
+from mqhost.link.answer import json_object
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
 from mqhost.link.roster import Status, is_restarting, parse_status
@@ -122,16 +122,7 @@ class Session:
         self, command: str, payload: bytes = b"", tail: str = "", timeout: float | None = None
     ) -> dict[str, Any]:
         """Send a command whose reply is a JSON object; BoardError if it is something else."""
-        data = self.request(command, payload, tail, timeout).data
-        try:
-            record = json.loads(data.decode("utf-8", "replace"))
-        except (ValueError, RecursionError) as error:
-            raise BoardError(
-                f"The board's answer to {command} is not JSON: {data[:60]!r}"
-            ) from error
-        if not isinstance(record, dict):
-            raise BoardError(f"The board's answer to {command} is no JSON object: {data[:60]!r}")
-        return record
+        return json_object(command, self.request(command, payload, tail, timeout).data)
 
     # Status
 

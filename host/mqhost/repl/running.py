@@ -20,6 +20,7 @@ from mqhost.errors import (
     UnsupportedError,
     UsageError,
 )
+from mqhost.link.answer import json_object
 from mqhost.link.exchange import Exchange, Message, new_ident
 from mqhost.link.session import Session
 from mqhost.repl import source as sources
@@ -152,7 +153,7 @@ class Run:
         return message
 
     def _follow(self, message: Message) -> Iterator[bytes]:
-        self._boot_id = _json(message.data).get("boot_id")
+        self._boot_id = json_object("exec", message.data).get("boot_id")
         deadline = time.monotonic() + self._timeout if self._timeout else None
         expected = 1
         while not message.last:
@@ -274,20 +275,9 @@ class Run:
             self.result = Result()
 
 
-def _json(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in `data`; BoardError if there is none."""
-    try:
-        found = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise BoardError(f"The board's answer to exec is not JSON: {data[:60]!r}") from error
-    if not isinstance(found, dict):
-        raise BoardError(f"The board's answer to exec is no JSON object: {data[:60]!r}")
-    return found
-
-
 def _result(data: bytes) -> Result:
     """Return what the board's last word says, of which nothing is taken on trust."""
-    said = _json(data)
+    said = json_object("exec", data)
     error, left, dropped = said.get("error"), said.get("exit"), said.get("dropped")
     return Result(
         error=error.strip() if isinstance(error, str) else None,
