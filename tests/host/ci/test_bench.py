@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from ci import bench
-from ci.bench import Figure, faults, mqtt
+from ci.bench import Figure, mqtt
 from ci.bench.rig import CHANGED_AFTER, CHANGED_MODULE, Rig
+from ci.bench.surviving import faults
 from mqhost.cli import tables
 from mqhost.errors import UsageError
 from mqhost.paths import FROZEN
@@ -39,7 +40,7 @@ def test_only_chooses_groups_in_their_own_order():
 
 @pytest.mark.parametrize("only", [None, "", " , "])
 def test_without_only_all_groups_are_chosen(only):
-    assert bench.chosen(only) == bench.GROUPS
+    assert bench.chosen(only) == tuple(bench.GROUPS)
 
 
 def test_an_unknown_group_names_the_known_ones():
@@ -80,8 +81,8 @@ def test_a_part_of_the_cases_is_not_judged_unless_it_has_too_much_already():
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_quick_run_attacks_less_and_says_nothing_of_the_rest(quick, monkeypatch):
-    monkeypatch.setattr("ci.bench.faults._CASES", 20)
-    monkeypatch.setattr("ci.bench.faults._CASES_QUICK", 10)
+    monkeypatch.setattr("ci.bench.surviving.faults._CASES", 20)
+    monkeypatch.setattr("ci.bench.surviving.faults._CASES_QUICK", 10)
     with Rig(quick, silent) as rig:
         figures = faults.measure(rig)
     assert figures["cases"].value == (10 if quick else 20)

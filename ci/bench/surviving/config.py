@@ -1,9 +1,8 @@
 """Counts how many power cuts in a change of its configuration a board survives, on the desk."""
 
-import sys
-
 from ci.bench import Figure
 from ci.bench.rig import Rig
+from ci.bench.surviving import counted
 from ci.configcuts import sweep
 
 _QUICK = 250
@@ -15,9 +14,4 @@ def measure(rig: Rig) -> dict[str, Figure]:
     broker, or did not take the next; each is told on stderr.
     """
     count = sweep(rig.folder, _QUICK if rig.quick else None, progress=rig.progress)
-    for brick in count.bricks:
-        print(brick, file=sys.stderr)
-    return {
-        "cuts": Figure(count.cuts, "cuts", count.cuts, aim=200, at_least=True),
-        "lost": Figure(len(count.bricks), "lost", count.cuts, aim=0, part=rig.quick),
-    }
+    return counted(count, rig.quick)
