@@ -74,7 +74,9 @@ def test_an_application_that_takes_the_heap_during_an_update(make_board, firmwar
 def test_an_update_that_found_no_room_to_begin_is_nobody_elses_trouble(board, variant):
     board.eval(
         "add = board.supervisor.add\n"
-        "def full(*_, **__):\n"
+        "def full(name, *rest, **options):\n"
+        "    if name != 'update':\n"
+        "        return add(name, *rest, **options)\n"
         "    board.supervisor.add = add\n"
         "    raise MemoryError\n"
         "board.supervisor.add = full"
