@@ -55,9 +55,10 @@ class Pump:
             return
         self.busy = True
         try:
-            if not self._read(reader) and not reader.end:
+            count = self._read(reader)
+            if count is None and not reader.end:
                 writer.stream.wait_readable_now(ms)
-                self._read(reader)
+                count = self._read(reader)
             reader.pause = False
             done = reader.take_packets(reader.end, client.take, client)
             reader.end -= done
@@ -66,7 +67,9 @@ class Pump:
             acks = reader.take_acks()
             if acks and client.connected:
                 writer.send_now(acks)
-        except (OSError, packet.PacketError) as error:
+            if count == 0:
+                raise EOFError("broker closed the connection")
+        except (OSError, EOFError, packet.PacketError) as error:
             client._lose(error)
         finally:
             self.busy = False
@@ -108,12 +111,14 @@ class Pump:
             client.writer.send_soon(bytes((packet.PINGREQ, 0)))
 
     def _read(self, reader):
-        """Read once into what room there is in the reader's buffer; return the number of bytes."""
+        """Read once into what room there is in the reader's buffer; return the number of bytes: 0
+        at the end of the stream, None if there is nothing.
+        """
         stream = self._client.writer.stream
         if not stream or reader.end == len(reader.rx):
-            return 0
+            return None
         count = stream.readinto(reader.rx[reader.end :])
-        if count:  # the end of the stream is for the reader to find
+        if count:
             reader.last_rx = ticks_ms()
             reader.end += count
-        return count or 0
+        return count

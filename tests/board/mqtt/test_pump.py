@@ -149,6 +149,19 @@ class PumpTest(unittest.TestCase):
 
         run(go())
 
+    def test_what_came_before_the_end_of_the_stream_is_taken(self):
+        async def go():
+            peer = await connected()
+            peer.stream.incoming.extend(publish(b"t", b"last"))
+            peer.stream.eof = True
+            peer.pump.take(0)
+            self.assertTrue(peer.client.connected)
+            peer.pump.take(0)
+            self.assertEqual(peer.heard, [b"last"])
+            self.assertFalse(peer.client.connected)
+
+        run(go())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -8,6 +8,9 @@ from conftest import BIN
 from terminal import Terminal
 from waiting import wait_until
 
+from mqhost.mount import Folder, Mount, serving
+from mqhost.sim.broker import Broker
+
 CTRL_C, CTRL_D = "\x03", "\x04"
 KEY = "seven-lamps-on-a-mast"
 MOUNTED = "'/remote' in __import__('sys').path or 'remote' in __import__('os').listdir('/')"
@@ -260,3 +263,77 @@ def test_it_works_in_safe_mode_and_with_tags(make_board, folder, tmp_path):
     assert made.mqboard("reset", "--safe", cwd=tmp_path)[0] == 0
     code = "import lamp; print(board.identity.mode, lamp.bulb.WATTS)"
     assert made.mqboard("mount", folder, "exec", code, cwd=tmp_path) == (0, "safe 5\n", "")
+
+
+# The broker goes away, or the host.
+
+NOW = "import time; print('no' + 'w'); time.sleep(3); import lamp"
+# It stays loaded, as it is changed here.
+LEASE = """if True:
+    from mqboard import seldom
+    from mqwire import mount
+    seldom.MODULES = ()
+    mount.LEASE_S = 4"""
+
+
+@pytest.fixture
+def own(make_board):
+    """Give a board with a broker of its own."""
+    with Broker() as broker:
+        board = make_board(at=broker)
+        board.wait_online()
+        yield board
+
+
+def wait_back(board, terminal):
+    """Wait until the board is at its broker again, and `terminal` knows it."""
+    board.wait_online()
+    wait_until(lambda: terminal.screen.rstrip().endswith("free"), 20)
+
+
+def test_it_outlives_a_broker_that_is_killed_and_restarted(open_mount, own):
+    terminal = open_mount(own)
+    own.broker.stop(hard=True)
+    terminal.expect("no connection to the broker")
+    own.broker.start()
+    wait_back(own, terminal)
+    terminal.type("import lamp; lamp.bulb.WATTS\n")
+    assert "is mounted again" not in terminal.expect("\n5\n>>>")
+    leave(terminal, own, CTRL_D + CTRL_D)
+
+
+def test_a_broker_that_goes_in_the_middle_of_an_import_ends_it(open_mount, own):
+    terminal = open_mount(own)
+    terminal.type(NOW + "\n")
+    terminal.expect("\nnow\n")
+    own.broker.stop(hard=True)
+    own.device.wait_console("no broker: ")
+    own.broker.start()
+    terminal.expect("OSError: 128")  # an ESP32 calls it ENOTCONN
+    wait_back(own, terminal)
+    terminal.type("import lamp; lamp.bulb.WATTS\n")
+    assert "is mounted again" in terminal.expect("\n5\n>>>")
+    assert len(own.device.boots) == 1
+    leave(terminal, own, CTRL_D + CTRL_D)
+
+
+def test_a_host_that_says_nothing_for_long_loses_it_and_has_it_again(open_mount, board):
+    board.eval(LEASE)
+    terminal = open_mount(board)  # it says that it is there every 10 s
+    is_free(board)
+    terminal.type("import lamp; lamp.bulb.WATTS\n")
+    screen = terminal.expect("\n5\n>>>")
+    assert "/remote was gone (the host said nothing for 4 s), and is mounted again." in screen
+    leave(terminal, board, CTRL_D + CTRL_D)
+
+
+def test_who_says_that_he_is_there_keeps_it_until_he_says_no_more(board, folder, monkeypatch):
+    board.eval(LEASE)
+    monkeypatch.setattr(serving, "_BEAT", 0.3)
+    with board.session() as session, Mount(session, Folder(folder), "ana") as mount:
+        since = int(board.eval("board.supervisor.seconds"))
+        wait_until(lambda: int(board.eval("board.supervisor.seconds")) > since + 6)
+        assert not mount.over and board.eval(MOUNTED) == "True"
+        monkeypatch.setattr(serving, "_BEAT", 60)
+        wait_until(lambda: mount.over == "the host said nothing for 4 s")
+        assert board.eval(MOUNTED) == "False"
