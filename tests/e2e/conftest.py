@@ -125,7 +125,9 @@ class Board:
 
     def settings(self, **changes):
         values = {"server": self.broker.host, "port": self.broker.port, "tls": False}
-        return Settings(**values | {"prefix": self.prefix, "timeout": 10} | changes)
+        values |= {"prefix": self.prefix, "timeout": 10}
+        # A board that is about to come back, as from an outage, is waited for.
+        return Settings(**values | {"patient": True} | changes)
 
     def session(self, **changes):
         return Session(self.settings(**changes))
