@@ -46,7 +46,7 @@ class Session:
         settings: Settings,
         *,
         debug: Callable[[str], None] | None = None,
-        note: Callable[[str], None] = lambda sentence: None,
+        note: Callable[[str], None] | None = None,
         connection: Connection | None = None,
     ) -> None:
         self.settings = settings
@@ -56,7 +56,8 @@ class Session:
         self._address = Address(self.prefix, settings.id)
         self._signer = Signer(*settings.auth_keys)
         self._wanted: Any = None  # what the board said in `auth`
-        self._note = note
+        self._note = note or (lambda sentence: None)
+        self._noted = settings.patient and not note  # nobody is there to be told
         self._met = False  # what is retained has come
         self._trip = 0.0  # seconds there and back
         self._heard = False  # the board has answered
@@ -194,15 +195,14 @@ class Session:
             self._met = True
 
     def meet(self) -> None:
-        """Wait for a sign of the board, which a command was sent to, if by its status it is away.
+        """Look for a sign of the board, which a command was sent to, if by its status it is away.
 
         AbsentBoardError comes soon, unless the board restarts or somebody has said how long to
         wait: then `note` is told. One that is called offline by mistake has answered by then, and
         one that comes back is sent the command again.
         """
-        timeout = self.settings.timeout
-        grace = min(_GRACE + 2 * self._trip, timeout)
-        if self._statuses.refused or self._wait_there(grace):
+        timeout, grace = self.settings.timeout, _GRACE + 2 * self._trip
+        if self._noted or self._statuses.refused or self._wait_there(min(grace, timeout)):
             return
         away = self.absence()
         if self._wait_there(0) or not self.connection.connected:
@@ -210,9 +210,8 @@ class Session:
         patient = self.settings.patient or is_restarting(self.last_status or {})
         if not patient or timeout <= grace:
             raise AbsentBoardError(f"{away} {absent.advice(self)}")
+        self._noted = True
         self._note(f"{away} Waiting for it, up to {timeout:g} s.")
-        if not self._wait_there(timeout - grace):
-            raise self.silence(timeout)
 
     def _wait_there(self, timeout: float) -> bool:
         def there() -> bool:

@@ -73,7 +73,7 @@ class Settings:
     timeout: float = 10.0
     path: str = ""
     many: tuple[str, ...] = ()
-    patient: bool = field(default=False, compare=False)
+    patient: bool = field(default=True, compare=False)
     chosen: bool = field(default=True, compare=False)
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = field(default=(), compare=False)
@@ -171,6 +171,7 @@ class Settings:
         found.values.pop(AUTH_KEY, None)  # whatever is known counts, not only that of one board
         keys = [environment.get("MQBOARD_AUTH_KEY", ""), *files.auth_keys()]
         chosen = bool({"server", "port"} & set(found.values))
+        found.values["patient"] = "timeout" in found.values
         found.values["auth_keys"] = tuple(dict.fromkeys(filter(None, keys)))
         return cls(**found.values, chosen=chosen, names=tuple(files.names("boards")))
 
@@ -196,7 +197,7 @@ class _Found:
             broker = broker or board.pop("broker", None)
             self._add(board)
         if "timeout" in source:
-            self._add({"timeout": source["timeout"], "patient": True})
+            self._add({"timeout": source["timeout"]})
         if self._complete:
             if "password" in source and not whole and "username" in self.values:
                 self._add({"password": source["password"]})  # of a broker that has none with it

@@ -34,9 +34,8 @@ def cancel(capsys, broker, board, monkeypatch):
     monkeypatch.setattr("mqhost.cli.repl.cancel._PATIENCE", 0.2)
 
     def run(*words, **options):
-        settings = Settings(port=broker.port, prefix=board.prefix, timeout=30)
-        for name, value in options.items():
-            object.__setattr__(settings, name, value)
+        values = {"port": broker.port, "prefix": board.prefix, "timeout": 30, "patient": False}
+        settings = Settings(**values | options)
         monkeypatch.setattr(Edge, "settings", settings)
         return here(capsys, ["", "", "", "cancel", *words])
 

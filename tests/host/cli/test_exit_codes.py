@@ -138,7 +138,7 @@ def test_nobody_there_is_4(words, run, lonely):
 
 @pytest.mark.parametrize("words", sorted(COMMANDS.keys() - ASKS_THE_BROKER))
 def test_a_board_that_is_offline_is_told_to_be_before_the_timeout(words, run, left, monkeypatch):
-    settings = Settings(port=left.port, prefix="gone", timeout=30)  # as if nobody had said so
+    settings = Settings(port=left.port, prefix="gone", timeout=30, patient=False)
     monkeypatch.setattr(Edge, "settings", settings)
     ended = run(words)
     assert ended.returncode == 4, (ended.stdout, ended.stderr)
