@@ -79,6 +79,20 @@ def test_cancel_ends_code_that_keeps_the_board_from_telling_what_runs(
     assert len(shared_board.device.boots) == 1
 
 
+def test_what_ends_code_that_blocks_is_said_while_it_does(session, shared_board):
+    run = start(session, "print('on')\nwhile True: pass")
+    parts = iter(run)
+    assert next(parts) == b"on\n"
+    try:
+        code, out, err = shared_board.mqboard("--timeout", "1", "cancel", "--list")
+    finally:
+        run.interrupt()
+        assert not list(parts)
+    assert (code, out) == (4, "")
+    assert "does not say what runs: as a rule code that blocks keeps it from that. mqboard" in err
+    assert "cancel --all ends that, too." in err
+
+
 def test_an_eval_of_older_clients_can_be_cancelled_too(session, shared_board):
     with session.open("eval") as exchange:
         exchange.send(b"print('x' * 1400)\nwhile True: pass")
