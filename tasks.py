@@ -16,12 +16,13 @@ from mqhost.artifacts import artifact as artifact_
 from mqhost.build import board as boards_
 from mqhost.build import build as build_
 from mqhost.build import cleaning
-from mqhost.cli import demo as demo_
-from mqhost.cli import flash_commands as usb
-from mqhost.cli import printing, show, tables
-from mqhost.cli.simulator import run_foreground
+from mqhost.cli.tasks import demo as demo_
+from mqhost.cli.tasks import flash_commands as usb
+from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
-from mqhost.cli.twin import Twin
+from mqhost.cli.tasks.simulator import run_foreground
+from mqhost.cli.tasks.twin import Twin
+from mqhost.cli.terminal import printing, tables
 from mqhost.link.boardconfig import Wish
 from mqhost.link.settings import Settings
 from mqhost.signing import sign as signing

@@ -12,8 +12,8 @@ from ci import bench as bench_
 from ci import docs as docs_
 from ci.docs import screens as screens_
 from mqhost import packages
-from mqhost.cli import printing
 from mqhost.cli.tasks.edge import edge
+from mqhost.cli.terminal import printing
 from mqhost.paths import ROOT
 
 out = Console(highlight=False, soft_wrap=True)

@@ -17,9 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from mqhost.cli import show, tables
-from mqhost.cli.printing import say
-from mqhost.cli.tables import Listing
+from mqhost.cli.tasks import show
+from mqhost.cli.terminal import tables
+from mqhost.cli.terminal.printing import say
+from mqhost.cli.terminal.tables import Listing
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 

@@ -3,7 +3,7 @@
 import json
 
 from mqhost.build.board import find
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.espimage import build_app_image
 from mqhost.flash.filesystem import list_files
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable

@@ -17,10 +17,10 @@ from rich.console import Console
 
 import mqwire
 from mqhost.build import board as boards
-from mqhost.cli import display
 from mqhost.cli.edge import FILE, Edge
-from mqhost.cli.printing import clean, say
-from mqhost.cli.questions import Questions, replacing
+from mqhost.cli.terminal import display
+from mqhost.cli.terminal.printing import clean, say
+from mqhost.cli.terminal.questions import Questions, replacing
 from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback
 from mqhost.link.session import Session, Status

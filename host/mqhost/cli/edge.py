@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from mqhost.cli.printing import Output, board_output, clean_lines
+from mqhost.cli.terminal.printing import Output, board_output, clean_lines
 from mqhost.interrupt import first_ctrl_c
 
 if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mqhost.cli.printing import clean, json_text, say
+from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.deploy.kept import state_text as app_text
 from mqhost.link.session import Session
 from mqhost.manage.configuration import state_text

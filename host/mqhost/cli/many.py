@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.text import Text
 
 from mqhost.cli.edge import Edge
-from mqhost.cli.printing import Output, clean_lines, json_text, say
-from mqhost.cli.tables import Kept, Listing, Row, show
+from mqhost.cli.terminal.printing import Output, clean_lines, json_text, say
+from mqhost.cli.terminal.tables import Kept, Listing, Row, show
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import Answer, ask_all, call_roll, questions, worst
 from mqhost.link.connection import Connection

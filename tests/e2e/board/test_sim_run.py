@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.cli import simulator
+from mqhost.cli.tasks import simulator
 from mqhost.errors import UsageError
 from mqhost.paths import BUILD
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from mqhost.cli.simulator import run_foreground
+from mqhost.cli.tasks.simulator import run_foreground
 server, port = sys.argv[1], int(sys.argv[2])
 run_foreground("e2e/run", server, port, flash=Path(sys.argv[3]), image=Path(sys.argv[4]))
 """

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import mqwire
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish

@@ -11,7 +11,7 @@ from certificates import FUTURE, Authority
 from nameserver import NameServer, address, answer
 from waiting import wait_until
 
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
 from mqhost.link.session import Session

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.filesystem import list_files
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish
@@ -25,7 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from mqhost.cli import adopt
 from mqhost.link.boardconfig import Wish
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.link.settings import Settings
 port, prefix, flash, folder = sys.argv[1:]
 adopt.adopt(

@@ -17,7 +17,7 @@ from mqhost.build.freeze import MICROPYTHON, ORIGINS, OURS
 from mqhost.build.images import check_fit
 from mqhost.build.revision import Revision
 from mqhost.build.source import find_source
-from mqhost.cli.show import build_listing
+from mqhost.cli.tasks.show import build_listing
 from mqhost.errors import BuildError, UsageError
 from mqhost.flash.espimage import executable_of, verify
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable

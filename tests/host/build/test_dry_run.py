@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mqhost.build.board import find
 from mqhost.build.build import dry_run
-from mqhost.cli.show import plan_text
+from mqhost.cli.tasks.show import plan_text
 from mqhost.paths import ROOT
 
 

@@ -11,7 +11,7 @@ from ci import bench
 from ci.bench import Figure, mqtt
 from ci.bench.rig import CHANGED_AFTER, CHANGED_MODULE, Rig
 from ci.bench.surviving import faults
-from mqhost.cli import tables
+from mqhost.cli.terminal import tables
 from mqhost.errors import UsageError
 from mqhost.paths import FROZEN
 from mqhost.progress import silent

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mqhost.cli import adopt as adopting
 from mqhost.cli.adopt import Adoption, adopt
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import BrokerError, UsageError
 from mqhost.link.boardconfig import Wish
 from mqhost.link.settings import Settings

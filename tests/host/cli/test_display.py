@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mqhost.cli.display import Display, Events
+from mqhost.cli.terminal.display import Display, Events
 
 WORDS = {"send": "Sending [blocks]"}
 

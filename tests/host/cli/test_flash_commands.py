@@ -9,7 +9,7 @@ import pytest
 from chipbuild import ENVIRONMENT, NOBODY, WISH
 from rich.console import Console
 
-from mqhost.cli import flash_commands as usb
+from mqhost.cli.tasks import flash_commands as usb
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 

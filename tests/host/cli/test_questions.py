@@ -3,7 +3,7 @@
 import pytest
 from chipbuild import NOBODY
 
-from mqhost.cli.questions import Questions, replacing
+from mqhost.cli.terminal.questions import Questions, replacing
 from mqhost.errors import UsageError
 from mqhost.usb.provision import FilesThere
 

@@ -18,7 +18,7 @@ from ci.bench import Figure
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
-from mqhost.cli import demo, main, many, show, tables
+from mqhost.cli import main, many
 from mqhost.cli.files import looking
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
@@ -28,7 +28,9 @@ from mqhost.cli.manage import info as info_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.repl import cancel as cancel_command
-from mqhost.cli.tables import Listing
+from mqhost.cli.tasks import demo, show
+from mqhost.cli.terminal import tables
+from mqhost.cli.terminal.tables import Listing
 from mqhost.deploy.kept import Kept
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import Answer

@@ -12,10 +12,10 @@ from commandline import APP, ENVIRONMENT, command_line, here, logging, write_app
 from fakeboard import executed
 
 import mqwire
-from mqhost.cli import simulator
 from mqhost.cli.main import cli
-from mqhost.cli.printing import Cleaned, clean, clean_lines, json_text
-from mqhost.cli.questions import Questions
+from mqhost.cli.tasks import simulator
+from mqhost.cli.terminal.printing import Cleaned, clean, clean_lines, json_text
+from mqhost.cli.terminal.questions import Questions
 
 # Title, clipboard, clear, cursor, the same as C1, and what turns a line around.
 EVIL = "[i]\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[2J\x1b[9;9H\x9b2J\x7f\x08\u202e"

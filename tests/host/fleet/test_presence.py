@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from mqhost.cli.printing import json_text
+from mqhost.cli.terminal.printing import json_text
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
 

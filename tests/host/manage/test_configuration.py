@@ -9,7 +9,7 @@ import pytest
 from commandline import ENVIRONMENT, command_line, here
 from waiting import wait_until
 
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.manage.configuration import (
     Configuration,

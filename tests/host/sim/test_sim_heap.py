@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.cli.simulator import run_foreground
+from mqhost.cli.tasks.simulator import run_foreground
 from mqhost.errors import UsageError
 from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS

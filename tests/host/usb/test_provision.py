@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from chipbuild import ESP32, WISH, files_on, make
 
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.link import boardconfig
 from mqhost.link.boardconfig import Wish

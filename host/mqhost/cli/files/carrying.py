@@ -15,7 +15,7 @@ from mqhost.cli.files.places import (
     progress_bar,
     targets,
 )
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.terminal.printing import json_text, say
 from mqhost.errors import BoardError, UsageError
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles

@@ -9,7 +9,7 @@ import click
 
 from mqhost.cli.edge import Edge, to_stderr
 from mqhost.cli.files.places import board_path, name_of, progress_bar
-from mqhost.cli.printing import clean, say
+from mqhost.cli.terminal.printing import clean, say
 from mqhost.errors import RefusedError, ToolError, UsageError
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles

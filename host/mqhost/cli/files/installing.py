@@ -4,7 +4,7 @@ import click
 
 from mqhost.cli.edge import Edge
 from mqhost.cli.files.places import board_path, progress_bar
-from mqhost.cli.printing import clean, json_text, say
+from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.mip.fetching import INDEX, Fetcher
 from mqhost.mip.install import install, mpy_version
 from mqhost.mip.package import Finder, Wish

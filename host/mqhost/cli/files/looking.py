@@ -10,8 +10,8 @@ from rich.tree import Tree
 from mqhost.cli.edge import Edge, json_option, raw_option
 from mqhost.cli.files.places import board_path
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import clean, json_text, say
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import clean, json_text, say
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.records import Entry, Volume
 

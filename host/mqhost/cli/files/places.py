@@ -83,7 +83,7 @@ def progress_bar() -> Iterator[Progress]:
         return
     from rich.console import Console  # who has no terminal need not wait for these
 
-    from mqhost.cli.display import Display
+    from mqhost.cli.terminal.display import Display
 
     with Display(Console(stderr=True), _WORDS, _SIZES) as display:
         yield display.show

@@ -10,7 +10,7 @@ import click
 
 from mqhost.cli.edge import Edge
 from mqhost.cli.files.places import board_path, progress_bar
-from mqhost.cli.printing import clean, json_text, say
+from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.errors import UsageError
 from mqhost.link.session import Session
 from mqhost.remote.board_files import BoardFiles

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from mqhost.cli.edge import Edge, completing, json_option
-from mqhost.cli.printing import json_text, say
-from mqhost.cli.tables import Listing, render, show
+from mqhost.cli.terminal.printing import json_text, say
+from mqhost.cli.terminal.tables import Listing, render, show
 from mqhost.errors import SilentBoardError, UsageError
 from mqhost.fleet.memory import remember
 from mqhost.fleet.presence import Presence

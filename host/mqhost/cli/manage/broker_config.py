@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mqhost.cli.edge import Edge
-from mqhost.cli.printing import counted, json_text, say
+from mqhost.cli.terminal.printing import counted, json_text, say
 from mqhost.errors import ToolError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def broker_config_command(
     from mqhost.broker.configure import configure
     from mqhost.broker.report import Wish
     from mqhost.broker.start import find_file
-    from mqhost.cli.questions import Questions
+    from mqhost.cli.terminal.questions import Questions
 
     file = find_file(out, file, hosts, make=not (checks or dry_run))
     access = Access.load(file, hosts)

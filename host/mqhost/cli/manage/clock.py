@@ -5,7 +5,7 @@ import click
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.facts import clock_text
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.terminal.printing import json_text, say
 from mqhost.manage.clock import BoardClock, read_clock, set_clock
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mqhost.cli.display import Display
 from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say
-from mqhost.cli.questions import Questions
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.display import Display
+from mqhost.cli.terminal.printing import json_text, say
+from mqhost.cli.terminal.questions import Questions
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import (
     BROKER_PASSWORD,

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say, span
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import json_text, say, span
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.manage.crash import Crash, clear_crashes, list_crashes, show_crash
 
 _TOLD_EVERY_S = 10  # so often a board notes how long it has been up

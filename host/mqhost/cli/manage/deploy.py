@@ -8,10 +8,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mqhost.cli.display import Display
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.printing import counted, json_text, say
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.display import Display
+from mqhost.cli.terminal.printing import counted, json_text, say
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.deploy import deployment, outcome
 from mqhost.deploy.application import Application
 from mqhost.deploy.compile import compiled

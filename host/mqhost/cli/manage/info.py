@@ -9,8 +9,8 @@ from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.facts import absence, print_facts
 from mqhost.cli.manage.boards import presence_listing
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say, span
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import json_text, say, span
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import call_roll, questions
 

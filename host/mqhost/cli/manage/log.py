@@ -9,8 +9,8 @@ from rich.text import Text
 
 from mqhost.cli.edge import Edge, completing, json_option, raw_option, to_stderr
 from mqhost.cli.facts import absence
-from mqhost.cli.printing import clean, clean_lines, json_text, say
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import clean, clean_lines, json_text, say
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.fleet.logs import LogLine, Logs
 from mqhost.fleet.many import call_roll, questions

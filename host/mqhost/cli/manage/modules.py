@@ -5,8 +5,8 @@ from rich.console import Console
 
 from mqhost.cli.edge import CommandGroup, Edge, json_option
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say, span
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import json_text, say, span
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import BoardError
 from mqhost.manage.modules import (
     DISABLE,

@@ -3,8 +3,8 @@
 import click
 
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.printing import json_text, say
-from mqhost.cli.questions import Questions
+from mqhost.cli.terminal.printing import json_text, say
+from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.link.settings import command_line
 from mqhost.manage.restart import AS_IS, BOOTLOADER, NORMAL, SAFE, WAIT, enter_bootloader, restart

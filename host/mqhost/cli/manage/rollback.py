@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import click
 
-from mqhost.cli.display import Display
 from mqhost.cli.edge import Edge, json_option
-from mqhost.cli.printing import json_text, say
+from mqhost.cli.terminal.display import Display
+from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.update.report import STAGES
 from mqhost.manage.rollback import roll_back
 

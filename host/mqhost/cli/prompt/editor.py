@@ -22,7 +22,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.output.defaults import create_output
 
-from mqhost.cli.printing import clean
+from mqhost.cli.terminal.printing import clean
 from mqhost.repl import typed
 from mqhost.repl.names import Names
 

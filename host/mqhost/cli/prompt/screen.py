@@ -4,7 +4,7 @@ import sys
 import threading
 
 from mqhost.cli.edge import to_stderr
-from mqhost.cli.printing import Output
+from mqhost.cli.terminal.printing import Output
 from mqhost.repl import Result
 
 

@@ -3,12 +3,12 @@
 from contextlib import suppress
 from typing import Any, Protocol
 
-from mqhost.cli.printing import clean
 from mqhost.cli.prompt.editor import Cleared, Prompt
 from mqhost.cli.prompt.history import KeptHistory
 from mqhost.cli.prompt.keyboard import GivenUp, Keyboard
 from mqhost.cli.prompt.presence import Presence
 from mqhost.cli.prompt.screen import Screen
+from mqhost.cli.terminal.printing import clean
 from mqhost.errors import BoardError, BrokerError, SilentBoardError, ToolError
 from mqhost.link.session import Session
 from mqhost.paths import state_dir

@@ -6,8 +6,8 @@ import click
 
 import mqwire
 from mqhost.cli.edge import Edge, json_option, to_stderr
-from mqhost.cli.printing import say
-from mqhost.cli.tables import Listing, show
+from mqhost.cli.terminal.printing import say
+from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import AbsentBoardError, RefusedError, SilentBoardError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import command_line

@@ -7,8 +7,8 @@ import click
 
 from mqhost.cli.edge import Edge, json_option, raw_option
 from mqhost.cli.many import ForMany
-from mqhost.cli.printing import json_text, say
 from mqhost.cli.repl.follow import follow
+from mqhost.cli.terminal.printing import json_text, say
 from mqhost.repl.running import Run, start
 from mqhost.repl.source import STDIN, read_file
 

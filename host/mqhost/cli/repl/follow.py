@@ -3,7 +3,7 @@
 import threading
 
 from mqhost.cli.edge import Edge, to_stderr
-from mqhost.cli.printing import Output
+from mqhost.cli.terminal.printing import Output
 from mqhost.errors import BoardError
 from mqhost.repl.running import Result, Run
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from mqhost.cli.edge import Edge, raw_option, to_stderr
-from mqhost.cli.printing import Output
 from mqhost.cli.prompt.screen import Screen
 from mqhost.cli.repl.follow import follow
+from mqhost.cli.terminal.printing import Output
 from mqhost.errors import UsageError
 from mqhost.link.session import Session
 from mqhost.mount import Folder, Mount

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mqhost.cli import printing
+from mqhost.cli.terminal import printing
 from mqhost.errors import ToolError
 from mqhost.interrupt import ended_like_ctrl_c
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from mqhost.cli.display import Display, Events
-from mqhost.cli.printing import clean, say
+from mqhost.cli.terminal.display import Display, Events
+from mqhost.cli.terminal.printing import clean, say
 from mqhost.errors import ToolError
 from mqhost.link.settings import command_line
 from mqhost.signing.offer import Offer

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mqhost.cli.edge import FILE, Edge
-from mqhost.cli.printing import say
+from mqhost.cli.terminal.printing import say
 from mqhost.signing.sign import sign
 from mqhost.update.store import remember
 

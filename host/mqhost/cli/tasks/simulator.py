@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mqhost.build.board import find
-from mqhost.cli.printing import board_output
+from mqhost.cli.terminal.printing import board_output
 from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BUILD
 from mqhost.sim.device import HEAP, Device, check_heap

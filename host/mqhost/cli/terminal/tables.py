@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from mqhost.cli.printing import clean, json_text, say
+from mqhost.cli.terminal.printing import clean, json_text, say
 
 Row = Sequence[str | Text]
 _UNLIMITED = 100_000

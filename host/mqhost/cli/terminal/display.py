@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mqhost.cli.printing import clean, json_text, say
+from mqhost.cli.terminal.printing import clean, json_text, say
 
 _LINES_PER_STAGE = 4  # away from a terminal: a line for each such part of a stage
 _EVENTS_PER_STAGE = 100

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from mqhost.cli.printing import clean_lines
+from mqhost.cli.terminal.printing import clean_lines
 from mqhost.errors import FilesThere, UsageError
 
 

@@ -18,9 +18,9 @@ from mqhost.build.builders.native import mute
 from mqhost.build.freeze import ORIGINS
 from mqhost.build.plan import Plan
 from mqhost.build.source import DEBIAN
-from mqhost.cli.display import Display
-from mqhost.cli.printing import json_text, say
-from mqhost.cli.tables import Listing
+from mqhost.cli.terminal.display import Display
+from mqhost.cli.terminal.printing import json_text, say
+from mqhost.cli.terminal.tables import Listing
 from mqhost.paths import ROOT, cache_dir
 from mqhost.progress import Progress
 

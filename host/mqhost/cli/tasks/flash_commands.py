@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from mqhost.build import board as boards
-from mqhost.cli.display import Display
-from mqhost.cli.printing import say
-from mqhost.cli.questions import Questions, replacing
+from mqhost.cli.terminal.display import Display
+from mqhost.cli.terminal.printing import say
+from mqhost.cli.terminal.questions import Questions, replacing
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import Wish
 from mqhost.usb.flashing import Firmware, flash

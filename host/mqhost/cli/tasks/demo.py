@@ -14,9 +14,10 @@ from rich.console import Console
 from mqhost import packages
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, build
-from mqhost.cli import show, tables
-from mqhost.cli.printing import say
-from mqhost.cli.tables import Listing
+from mqhost.cli.tasks import show
+from mqhost.cli.terminal import tables
+from mqhost.cli.terminal.printing import say
+from mqhost.cli.terminal.tables import Listing
 from mqhost.cli.update.report import OtaLines
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session, Status
