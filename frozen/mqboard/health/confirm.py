@@ -51,11 +51,9 @@ async def settle(board):
 
         write_back(settings.missing, settings.text, board.log)
         settings.missing = ""
-    if settings.tls or board.brokers:
-        from mqboard import copies  # as in startup: only a board with TLS needs it
-
-        copies.keep(settings, board.brokers, store, board.log)
     settings.text = None  # kept: nothing needs it any more
+    if settings.tls or board.brokers:
+        _keep_copies(board, store)
     if settings.app_trial:
         await _confirm_app(board, trial, store)
     on_trial = me.slot_state == "pending"
@@ -102,6 +100,16 @@ async def _keep_config(board, store):
         if settings.trial:
             Trial(store).blame(codes.FLASH_ERROR, "it cannot be kept in NVS: %s" % error)
             await board.restart("back to the last good configuration")
+
+
+def _keep_copies(board, store):
+    """Keep copies of certificates: those of the next boot, if there is no memory for them now."""
+    try:
+        from mqboard import copies  # as in startup: only a board with TLS needs it
+
+        copies.keep(board.config, board.brokers, store, board.log)
+    except MemoryError as error:
+        board.log.error("certificates cannot be kept in NVS: %s", error)
 
 
 async def _confirm_app(board, trial, store):

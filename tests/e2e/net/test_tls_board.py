@@ -42,13 +42,14 @@ def broker(authority):
 
 
 @pytest.fixture
-def make_tls_board(make_board):
+def make_tls_board(make_board, firmware):
     """Give make_tls_board(where, files) -> Board with `where` as its configuration's broker."""
 
-    def make(where, files, **changes):
+    def make(where, files, image=None, **changes):
         prefix = f"tls/{next(numbers)}"
         config = default_config(prefix, "", 0, health_s=0.5) | {"broker": where} | changes
-        board = make_board(files=files | {CONFIG_PATH: json.dumps(config).encode()})
+        files = files | {CONFIG_PATH: json.dumps(config).encode()}
+        board = make_board(image or firmware, files=files)
         board.prefix = prefix
         return board
 
@@ -125,6 +126,14 @@ def test_a_lost_filesystem_costs_no_trust_in_the_fall_back_broker(
     assert "using what was kept" in board.device.console.text()
     board.wait_settled()
     assert board.eval(f"open('{CA_PATH}').read()") == repr(authority.ca.read_text())
+
+
+def test_a_board_without_memory_for_copies_settles(make_tls_board, broker, authority, variant):
+    image = variant("full", {"mqboard/copies.py": "raise MemoryError('of copies')\n"})
+    board = make_tls_board(over_tls(broker), {CA_PATH: authority.ca.read_bytes()}, image)
+    board.wait_settled()
+    assert "certificates cannot be kept in NVS: of copies" in board.device.console.text()
+    assert "died" not in board.device.console.text()
 
 
 def test_who_configures_a_board_hears_which_certificate_has_no_copy(
