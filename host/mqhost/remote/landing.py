@@ -7,6 +7,7 @@ whole or as it was.
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mqhost.errors import BoardError, UsageError
 
 _NOT_IN_NAMES = "\0/\\" if os.name == "nt" else "\0/"
 _NOT_ON_WINDOWS = ':*?"<>|'
+_DEVICES = Path("/dev")
 
 
 class Landing:
@@ -67,10 +69,31 @@ def is_name(name: str) -> bool:
     return True
 
 
+def write_named(place: Path, data: bytes) -> None:
+    """Write `data` to `place`, which was named here: a device or a pipe stays, and takes the bytes.
+
+    So /dev/stdout can be named, and /dev/null is never replaced by a file.
+    """
+    if not _is_special(place):
+        write_file(place, data)
+        return
+    try:
+        place.write_bytes(data)
+    except OSError as error:
+        raise cannot_write(place, error) from error
+
+
+def _is_special(place: Path) -> bool:
+    if _DEVICES in place.absolute().parents:
+        return True
+    return place.exists() and not place.is_file() and not place.is_dir()
+
+
 def write_file(place: Path, data: bytes, *, parents: bool = False) -> None:
     """Write `data` to the file `place`: whole, or it stays as it was. UsageError if it cannot be.
 
-    A symbolic link is replaced, and not followed.
+    A symbolic link is replaced, and not followed. Who may read a file that is there stays as it is;
+    for a new one the umask says it.
     """
     try:
         if parents:
@@ -81,7 +104,7 @@ def write_file(place: Path, data: bytes, *, parents: bool = False) -> None:
         try:
             with open(handle, "wb") as file:
                 file.write(data)
-            os.chmod(unfinished, 0o644)
+            os.chmod(unfinished, _permissions(place))
             os.replace(unfinished, place)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -89,6 +112,14 @@ def write_file(place: Path, data: bytes, *, parents: bool = False) -> None:
             raise
     except (OSError, ValueError) as error:
         raise cannot_write(place, error) from error
+
+
+def _permissions(place: Path) -> int:
+    if place.is_file() and not place.is_symlink():
+        return stat.S_IMODE(place.stat().st_mode)
+    umask = os.umask(0o077)  # it is only told by being set
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def cannot_write(place: Path, error: OSError | ValueError) -> UsageError:

@@ -9,7 +9,7 @@ from lyingboard import LyingBoard
 from mqhost.errors import BoardError, ToolError, UsageError
 from mqhost.remote import landing
 from mqhost.remote.board_files import BoardFiles
-from mqhost.remote.landing import Landing, write_file
+from mqhost.remote.landing import Landing, write_file, write_named
 from mqhost.remote.trees import get_tree
 
 HOSTILE = (
@@ -92,6 +92,46 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(inside, tmp_
     Landing(inside).write("link", b"new")
     assert target.read_text() == "kept"
     assert (inside / "link").read_bytes() == b"new" and not (inside / "link").is_symlink()
+
+
+def test_a_pipe_that_is_named_takes_the_bytes_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_named(pipe, b"data")
+        assert os.read(reader, 100) == b"data"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_device_that_is_named_stays_even_if_it_is_a_link_to_a_file(tmp_path, monkeypatch):
+    target = tmp_path / "target"
+    target.write_text("what standard output goes to")
+    (tmp_path / "stdout").symlink_to(target)
+    monkeypatch.setattr(landing, "_DEVICES", tmp_path)
+    write_named(tmp_path / "stdout", b"data")
+    assert (tmp_path / "stdout").is_symlink() and target.read_bytes() == b"data"
+
+
+def test_a_device_that_takes_nothing_is_an_error_in_words():
+    with pytest.raises(UsageError, match="/dev/full cannot be written: No space left"):
+        write_named(Path("/dev/full"), b"data")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_who_may_read_a_file_is_not_changed_by_getting_it(tmp_path):
+    write_file(tmp_path / "secret", b"old")
+    (tmp_path / "secret").chmod(0o600)
+    write_file(tmp_path / "secret", b"new")
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    before = os.umask(0o077)
+    try:
+        write_file(tmp_path / "private", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_where_a_folder_should_be_is_an_error_and_the_reverse(inside):

@@ -20,7 +20,7 @@ from mqhost.errors import BoardError, UsageError
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles
 from mqhost.remote.faults import FileError, shown
-from mqhost.remote.landing import is_name, write_file
+from mqhost.remote.landing import is_name, write_named
 from mqhost.remote.records import Carried
 from mqhost.remote.trees import absolute, copied, get_tree, got, put_files, put_tree
 
@@ -139,7 +139,7 @@ def _get(
             done += get_tree(files, path, place, progress=progress)
         else:
             data = _read(files, path, progress)
-            write_file(place, data)
+            write_named(place, data)
             done.append(got(path, data, place))
     return done
 
