@@ -34,10 +34,11 @@ class Output:
 
     def write(self, data):
         """Take `data` (bytes-like); the protocol of mqboard.log.Console.capture."""
-        used = self.used
-        end = used + len(data)
-        if used and end < _CHUNK:  # most prints, and each is two of these
-            self._buffer[used:end] = data
+        size = len(data)
+        if self.used and self.used + size < _CHUNK:  # most prints, and each is two of these
+            # The timer's look, which may send the buffer, comes at jumps: none from here on.
+            end = self.used + size
+            self._buffer[self.used : end] = data
             self.used = end
             return
         if not self._buffer:

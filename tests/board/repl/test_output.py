@@ -64,6 +64,21 @@ class OutputTest(unittest.TestCase):
             self.assertEqual(request.text() + output.rest(), data)
             self.assertTrue(output.any())
 
+    def test_what_is_sent_in_the_middle_of_a_print_is_sent_once(self):
+        output, request, _ = make()
+
+        class Pressed(bytes):
+            """Data during whose print the timer's look sends what there is."""
+
+            def __len__(self):
+                output.flush_by(None)
+                return 7
+
+        output.write(b"first ")
+        output.write(Pressed(b"second "))
+        output.write(b"third")
+        self.assertEqual(request.text() + output.rest(), b"first second third")
+
     def test_it_waits_for_credit(self):
         output, request, job = make(2800, grants=[3000, 4200, 7000])
         output.write(b"x" * 7000)
