@@ -25,7 +25,7 @@ def prefix():
 
 @pytest.fixture
 def settings(broker, prefix):
-    return Settings(server=broker.host, port=broker.port, prefix=prefix, timeout=5)
+    return Settings(server=broker.host, port=broker.port, prefix=prefix, timeout=20)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ def test_a_full_heap_damages_no_file_and_the_board_goes_on(make_board, leave):
     board = make_board(files=files, modules={"hog": {"leave": leave}})
     board.wait_online()
     board.device.wait_console("hog: ")
-    with board.session(timeout=5) as session:
-        remote = BoardFiles(session, patience=5)
+    with board.session(timeout=20) as session:
+        remote = BoardFiles(session, patience=20)
         put = False
         try:
             remote.write("/f", DATA)

@@ -101,7 +101,7 @@ def test_a_handler_that_raises_it_costs_a_connection(make_board):
             return False
 
     wait_until(answers, 60)
-    assert "task mqtt died" in board.device.console.text()
+    board.device.wait_console("task mqtt died")
     assert len(board.device.boots) == 1
 
 
@@ -118,4 +118,4 @@ def test_ctrl_c_at_the_console_stops_the_board_whatever_a_module_does(make_board
     board.device.wait_console(sign, 30)
     board.device.type(b"\x03")
     board.device.wait_console("\n>>> ")
-    assert "this is the MicroPython prompt" in board.device.console.text()
+    board.device.wait_console("this is the MicroPython prompt")

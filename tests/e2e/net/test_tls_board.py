@@ -87,11 +87,11 @@ def test_a_lost_filesystem_costs_neither_broker_nor_trust(make_tls_board, broker
         old = board.wait_online()["boot_id"]
         session.request("reset")
         board.wait_status(session, lambda status: status["boot_id"] != old, BOOT)
-    assert "using what was kept" in board.device.console.text()
+    board.device.wait_console("using what was kept")
     board.wait_settled()
     assert board.eval(f"open('{CA_PATH}').read()") == repr(authority.ca.read_text())
     for path in (CA_PATH, "/config.json"):
-        assert f"{path} was missing: written back" in board.device.console.text()
+        board.device.wait_console(f"{path} was missing: written back")
     assert "cannot be kept" not in board.device.console.text()
 
 
@@ -105,7 +105,7 @@ def test_a_fall_back_broker_is_trusted_by_its_own_ca(make_tls_board, broker, aut
     board.wait_settled()
     kept = "__import__('esp32').NVS('mqboard').get_blob('ca', bytearray(4000))"
     assert board.mqboard("eval", kept)[0] == 1
-    assert "using the fall-back broker localhost" in board.device.console.text()
+    board.device.wait_console("using the fall-back broker localhost")
 
 
 def test_a_lost_filesystem_costs_no_trust_in_the_fall_back_broker(
@@ -123,7 +123,7 @@ def test_a_lost_filesystem_costs_no_trust_in_the_fall_back_broker(
             session.request("eval", remove.encode())
             session.request("reset")
     board.wait_online(BOOT)
-    assert "using what was kept" in board.device.console.text()
+    board.device.wait_console("using what was kept")
     board.wait_settled()
     assert board.eval(f"open('{CA_PATH}').read()") == repr(authority.ca.read_text())
 
@@ -147,7 +147,7 @@ def test_who_configures_a_board_hears_which_certificate_has_no_copy(
     code, out, err = board.mqboard("config", "set", *line)
     assert (code, err) == (0, "")
     assert "The board keeps no copy of /large.pem, for it is too large" in out
-    assert "/large.pem cannot be kept in NVS: it is too large" in board.device.console.text()
+    board.device.wait_console("/large.pem cannot be kept in NVS: it is too large")
 
 
 @pytest.mark.parametrize("damage", ["''", "open({0!r}).read()[:200]"], ids=["empty", "cut"])
@@ -162,7 +162,7 @@ def test_a_damaged_file_never_replaces_its_good_copy(make_tls_board, broker, aut
             board.wait_status(session, lambda status, old=old: status["boot_id"] != old, BOOT)
         board.wait_settled()
     said = f"{CA_PATH} cannot be kept in NVS: the broker was reached with the copy"
-    assert said in board.device.console.text()
+    board.device.wait_console(said)
 
 
 def test_another_ca_is_tried_without_the_copy_of_the_old_one(make_tls_board, broker, authority):

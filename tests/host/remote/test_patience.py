@@ -35,7 +35,7 @@ def test_a_board_that_never_answers_is_told_soon(files, work):
     start = time.monotonic()
     with pytest.raises(SilentBoardError):
         work(files)
-    assert time.monotonic() - start < 10  # and not after a minute
+    assert time.monotonic() - start < 30  # and not after a minute
 
 
 class Connection:

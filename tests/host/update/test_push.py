@@ -458,7 +458,7 @@ def takes_old_topics(topic):
 @pytest.fixture(params=["küche/licht 1", "ü" * 50 + "x" * 100], ids=["umlaut", "longest"])
 def old(broker, request):
     """Give a session with such a board, and the board."""
-    settings = Settings(server=broker.host, port=broker.port, prefix=request.param, timeout=5)
+    settings = Settings(server=broker.host, port=broker.port, prefix=request.param, timeout=20)
     with FakeBoard(broker.port, request.param) as board, Session(settings) as session:
         board.takes_topic = takes_old_topics
         yield session, board
@@ -529,7 +529,7 @@ def test_a_broker_that_goes_for_good_is_a_broker_error():
             return []
 
         board.on_block = end
-        session = Session(Settings(port=own.port, prefix=board.prefix, timeout=1))
+        session = Session(Settings(port=own.port, prefix=board.prefix, timeout=5))
         with session, pytest.raises(BrokerError, match="lost"):
             push_new(session, patience=1.5)
         gone[0].join()
