@@ -2,7 +2,24 @@
 mqboard.copies keeps in NVS, when a file cannot be read or has no certificate in it.
 """
 
+from mqboard import net
+from mqboard.log import Logger
+
 _NAMES = ("ca", "cert", "key")  # attributes of the configuration
+
+
+def opener(broker, settings, link, clock):
+    """Return the opener for `broker`, one of those in `settings`: see mqboard.net.opener."""
+    if not broker.tls:
+        return net.opener(link, broker.host, broker.port)
+    make_context = loader(broker, Logger("tls"))
+    opens = net.opener(link, broker.host, broker.port, make_context, broker.server_name)
+    return setting_clock(opens, clock, settings.ntp, link)
+
+
+def opener_maker(*arguments):
+    """Return a function that makes the opener of these `arguments`."""
+    return lambda: opener(*arguments)
 
 
 def loader(settings, log):
@@ -30,8 +47,8 @@ def loader(settings, log):
     return make_context
 
 
-def setting_clock(opener, clock, server, link):
-    """Return an opener like `opener`, for which the clock is set when a wrong one was to blame.
+def setting_clock(opens, clock, server, link):
+    """Return an opener like `opens`, for which the clock is set when a wrong one was to blame.
 
     See mqboard.timesync.doubt.
     """
@@ -39,7 +56,7 @@ def setting_clock(opener, clock, server, link):
 
     async def open_and_ask():
         try:
-            return await opener()
+            return await opens()
         except ValidityError:
             from mqboard.timesync import doubt
 

@@ -206,25 +206,23 @@ def _link(settings):
     return Link(None, "ethernet", settings.ethernet, logger)
 
 
-def _opener(broker, settings, the_link, clock):
-    if not broker.tls:
-        return net.opener(the_link, broker.host, broker.port)
+def _opener(settings, the_link, clock):
+    if not settings.tls:
+        return net.opener(the_link, settings.host, settings.port)
     from mqboard import credentials  # only a board with TLS needs it
 
-    logger = log.Logger("tls")
-    make_context = credentials.loader(broker, logger)
-    opener = net.opener(the_link, broker.host, broker.port, make_context, broker.server_name)
-    return credentials.setting_clock(opener, clock, settings.ntp, the_link)
+    return credentials.opener(settings, settings, the_link, clock)
 
 
 def _brokers(settings, the_link, clock):
     """Return the brokers of a board that has two, otherwise None."""
     if not settings.fallback:
         return None
-    from mqboard.net.fallback import Broker, Brokers  # few boards need it
+    from mqboard.credentials import opener_maker  # few boards need it
+    from mqboard.net.fallback import Broker, Brokers
 
     pairs = [
-        (broker, _opener(broker, settings, the_link, clock))
+        (broker, opener_maker(broker, settings, the_link, clock))
         for broker in (settings, Broker(settings.fallback, settings))
     ]
     return Brokers(pairs[0], pairs[1], the_link, log.Logger("mqtt"))
@@ -232,7 +230,7 @@ def _brokers(settings, the_link, clock):
 
 def _client(settings, the_link, brokers, me, clock):
     client = Client(
-        brokers.open if brokers else _opener(settings, settings, the_link, clock),
+        brokers.open if brokers else _opener(settings, the_link, clock),
         "mqb-" + me.id,
         user=settings.user,
         password=settings.password,

@@ -27,11 +27,15 @@ class Broker:
 
 
 class Brokers:
-    """The `first` broker and the `other` one, over `link`; each is (broker, its opener), see
-    mqboard.net.opener. Whose streams these are, `client`, has to be set.
+    """The `first` broker and the `other` one, over `link`; each is (broker, a function that makes
+    its opener, see mqboard.net.opener). Whose streams these are, `client`, has to be set.
+
+    Only the broker whose turn it is has an opener: with it a TLS context, and its certificates.
     """
 
     client = None
+    _turn = None  # the broker whose opener `_opener` is
+    _opener = None
 
     def __init__(self, first, other, link, log):
         self.pairs = (first, other)
@@ -44,10 +48,13 @@ class Brokers:
         """Open a stream, for mqboard.mqtt.Client: to the first; after failures to each in turn."""
         over = self.client.failures - _TRIES
         self.fallen_back = over >= 0 and over % 2 == 0 and not self.pairs[0][0].trial
-        broker, opener = self.pairs[1 if self.fallen_back else 0]
+        broker, make_opener = self.pairs[1 if self.fallen_back else 0]
         self.client.user, self.client.password = broker.user, broker.password
+        if broker is not self._turn:
+            self._opener = None  # first: two contexts have no room beside each other
+            self._turn, self._opener = broker, make_opener()
         try:
-            stream = await opener()
+            stream = await self._opener()
         except OSError as error:
             raise OSError("%s: %s" % (broker.host, error))
         if over < 0:

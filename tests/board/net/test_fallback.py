@@ -16,17 +16,25 @@ class World:
 
     def __init__(self):
         self.tried = []
+        self.made = []
         self.there = {"one": False, "two": True}
         self.log = FakeLog()
         self.streams = []
         self.first = fallback.Broker({"host": "one", "port": 1, "user": "first", "password": "1"})
         other = fallback.Broker({"host": "two", "port": 2, "user": None, "password": None})
         self.brokers = fallback.Brokers(
-            (self.first, self.opener("one")), (other, self.opener("two")), None, self.log
+            (self.first, self.making("one")), (other, self.making("two")), None, self.log
         )
         self.client = Client(self.brokers.open, "board", user="first", log=self.log)
         self.client.backoff_ms = 1
         self.brokers.client = self.client
+
+    def making(self, name):
+        def make():
+            self.made.append(name)
+            return self.opener(name)
+
+        return make
 
     def opener(self, name):
         async def open_it():
@@ -76,6 +84,7 @@ class FallbackTest(unittest.TestCase):
 
         run(world.runs(body))
         self.assertEqual(world.tried[:8], ["one"] * 3 + ["two", "one", "two", "one", "two"])
+        self.assertEqual(world.made[:6], ["one", "two", "one", "two", "one", "two"])
         self.assertTrue("no broker: one: refused" in world.log.lines[0])
         self.assertTrue(any("no broker: two: refused" in line for line in world.log.lines))
 
