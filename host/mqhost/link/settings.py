@@ -57,7 +57,8 @@ class Settings:
     waited for. `patient`: somebody has said so, and one that is offline is waited for, too.
     `chosen`: somebody has said which broker. `auth_keys` are those of boards that take commands
     with their key only; which one is a board's it says itself. `names` are those that mqboard.toml
-    has for boards: what is taken for a prefix may have been meant as one.
+    has for boards: what is taken for a prefix may have been meant as one. `brokers` are those that
+    it has for brokers.
     """
 
     server: str = "127.0.0.1"
@@ -77,6 +78,7 @@ class Settings:
     chosen: bool = field(default=True, compare=False)
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = field(default=(), compare=False)
+    brokers: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
@@ -173,7 +175,8 @@ class Settings:
         chosen = bool({"server", "port"} & set(found.values))
         found.values["patient"] = "timeout" in found.values
         found.values["auth_keys"] = tuple(dict.fromkeys(filter(None, keys)))
-        return cls(**found.values, chosen=chosen, names=tuple(files.names("boards")))
+        boards, brokers = (tuple(files.names(table)) for table in ("boards", "brokers"))
+        return cls(**found.values, chosen=chosen, names=boards, brokers=brokers)
 
 
 class _Found:

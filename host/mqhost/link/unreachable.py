@@ -38,6 +38,12 @@ def reason(error: OSError | UnicodeError | ValueError, settings: Settings) -> st
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"There is no server named {settings.server}. Check --server."
     if isinstance(error, ConnectionRefusedError) and not settings.chosen:
+        if settings.brokers:
+            return (
+                f"Which broker? None runs here ({where}), and {FILE} names "
+                f"{', '.join(settings.brokers)}: say --broker {settings.brokers[0]}, or put broker "
+                f'= "{settings.brokers[0]}" at its top.'
+            )
         return (
             f"No broker is configured, and none runs here ({where}). Say where yours is: --server "
             f'HOST, MQBOARD_SERVER, or server = "HOST" in {FILE}. To try things out, invoke broker '

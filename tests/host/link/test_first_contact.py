@@ -125,6 +125,15 @@ def test_without_any_broker_it_is_said_where_to_name_one(tmp_path):
     assert "Nothing listens on 127.0.0.1:1883" in unreachable.reason(refused, chosen)
 
 
+def test_brokers_that_are_only_named_are_told_when_none_is_chosen(tmp_path):
+    (tmp_path / "mqboard.toml").write_text('[brokers.farm]\nserver = "mqtt://farm.example"\n')
+    told = unreachable.reason(
+        ConnectionRefusedError(), Settings.resolve(environment={}, folder=tmp_path)
+    )
+    assert told.startswith("Which broker? None runs here (127.0.0.1:1883)")
+    assert "names farm: say --broker farm, or" in told
+
+
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_a_board_is_managed_over_websockets(capsys, ports, authority, scheme, prefix):
     with FakeBoard(ports["plain"], prefix):
