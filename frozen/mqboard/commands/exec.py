@@ -9,12 +9,15 @@ import gc
 import json
 import sys
 
+from micropython import const
+
 from mqboard.health.blackbox import BY_CODE, SILENT
 from mqboard.repl import jobs
 from mqboard.repl.source import compiled
 from mqboard.repl.trace import trace
 
 _FILE = "<stdin>"
+_BEGINNING = const(80)  # characters, of which a job shows less
 _NO_MEMORY = "MemoryError: not enough memory to tell where"
 
 
@@ -39,7 +42,7 @@ async def answer(board, request):
         return
     source = str(source, "utf-8")
     request.body = b""
-    job = jobs.begin(board, request, source, credit)
+    job = jobs.begin(board, request, _beginning(source, options.get("await")), credit)
     supervisor = board.supervisor
     try:
         name = "exec %s %s" % (job.ident, job.text)
@@ -49,6 +52,14 @@ async def answer(board, request):
     except MemoryError:
         jobs.end(board, job)
         raise
+
+
+def _beginning(source, function):
+    """Return how code begins as it was typed: without the `function` around what awaits."""
+    start = 0
+    if function and source.startswith("async def %s(" % function):
+        start = source.find("\n", source.find("\n") + 1) + 1
+    return source[start : start + _BEGINNING].strip()
 
 
 async def _supervised(supervisor, name, code):

@@ -9,6 +9,7 @@ from fakes import run, until
 from mqboard.health import blackbox
 
 FOREVER = b"""async def __await__():
+ global asyncio
  write(b'begun')
  await asyncio.sleep(1000)
 """
@@ -110,7 +111,7 @@ class ExecTest(unittest.TestCase):
             errors = []
             await until(lambda: errors.extend(bench.errors("eeeeeeee")) or errors)
             self.assertIn(b"busy", errors[0])
-            self.assertIn(b"aaaaaaaa (async def __await__()", errors[0])
+            self.assertIn(b"aaaaaaaa (write(b'begun')", errors[0])
 
         run(go())
 
@@ -163,6 +164,8 @@ class CancelTest(unittest.TestCase):
             bench.send("running", "11111111", b"")
             _, told = await bench.end("11111111")
             self.assertEqual([each["id"] for each in told["running"]], ["abcdefgh", "bbbbbbbb"])
+            typed = "write(b'begun')  await asyncio.sleep(1000)"  # without what awaits it
+            self.assertEqual(told["running"][0]["text"], typed[:40])
             bench.send("cancel", "22222222", b"", tail="abcdefgh")
             _, end = await bench.end()
             self.assertTrue(end["cancelled"])

@@ -161,7 +161,7 @@ await count_{0}()"""
             outputs[word] = outcome(session, code.format(word))[0]
 
     with shared_board.session() as waiting:
-        long = iter(start(waiting, "print('long')\nawait asyncio.sleep(1000)"))
+        long = iter(start(waiting, "import asyncio\nprint('long')\nawait asyncio.sleep(99)"))
         assert next(long) == b"long\n"
         threads = [threading.Thread(target=operate, args=[word]) for word in ("a", "b")]
         for thread in threads:
@@ -174,7 +174,7 @@ await count_{0}()"""
         assert shared_board.mqboard("cancel") == (0, "", "")
         with pytest.raises(StopIteration):
             next(long)
-        assert command.text.startswith("async def __await__()")
+        assert command.text.startswith("import asyncio  print('long')")
 
 
 def test_names_are_completed_on_the_board(session):
