@@ -67,6 +67,12 @@ def test_nobody_there_is_exit_code_4(boards, prefix):
     assert json.loads(boards(f"{prefix}/nobody/+", "--json").stdout) == []
 
 
+def test_a_prefix_with_a_typo_gets_the_nearest_known(boards, farm):
+    process = boards(f"{farm}/heer")
+    assert process.returncode == 4
+    assert re.search(rf"Do you mean .*{re.escape(farm)}/here\b", process.stderr)
+
+
 def test_boards_that_are_no_more_are_forgotten(boards, farm):
     assert boards("--forget").returncode == 2  # not all, by mistake
     (gone,) = json.loads(boards(f"{farm}/#", "--forget", "--json").stdout)

@@ -16,7 +16,7 @@ from mqhost.cli.terminal.tables import Listing, render, show
 from mqhost.errors import SilentBoardError, UsageError
 from mqhost.fleet.memory import remember
 from mqhost.fleet.presence import Presence
-from mqhost.link.roster import ALL, Roster
+from mqhost.link.roster import ALL, Roster, meant
 
 _COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
 _SIGNAL, _NOTE = "dBm", "note"
@@ -62,6 +62,8 @@ def boards_command(
         if forget:
             boards = [board for board in boards if not board.online]
             roster.forget([board.prefix for board in boards])
+        exact = [pattern for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))]
+        question = "" if boards or forget else "".join(meant(connection, *exact))
     if boards or as_json:
         show(edge.console, presence_listing(boards), as_json)
     elif forget:
@@ -69,8 +71,8 @@ def boards_command(
     if not boards and not forget:
         where = "" if ALL in patterns else f" at {' or '.join(patterns)}"
         raise SilentBoardError(
-            f"No board{where} has announced itself at the broker {settings.where}. Is it this "
-            "broker, and do its access rules let you read there?"
+            f"No board{where} has announced itself at the broker {settings.where}.{question} Is it "
+            "this broker, and do its access rules let you read there?"
         )
 
 
