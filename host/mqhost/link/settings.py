@@ -290,6 +290,8 @@ def _taken_apart(said: Values, where: str) -> Values:
         raise UsageError("A server's address has no user in it: --username is the place for that.")
     host = _ADDRESS.fullmatch(address)
     if not host or not _PATH.fullmatch(path):
+        if not scheme and address.count(":") == 1:
+            raise UsageError(f"{server} is no broker's address; write it like HOST:8883.")
         if not scheme:
             return said | {"path": ""}  # perhaps a name all the same: an IPv6 address is one
         raise UsageError(f"{server} is no broker's address; write it like wss://host:443/mqtt.")

@@ -280,6 +280,7 @@ def test_a_server_beats_a_url_that_is_given_later_and_the_other_way_round(resolv
         ({"server": "mqtts://a", "tls": False}, "mqtts:// is with TLS, and the options say other"),
         ({"server": "mqtts://u:s3cret@a"}, "no user in it: --username"),
         ({"server": "mqtts://a/b"}, "only ws:// and wss:// have a path"),
+        ({"server": "lan:abc"}, "lan:abc is no broker.s address; write it like HOST:8883"),
         ({"server": "wss://a b"}, "is no broker's address; write it like"),
         ({"server": "wss://"}, "is no broker's address"),
         ({"server": "wss://a/b\r\nX: y"}, "is no broker's address"),
