@@ -229,14 +229,19 @@ def assign(record: dict[str, Any], key: str, value: Any) -> None:
 
 
 def remove(record: dict[str, Any], key: str) -> None:
-    """Remove `key` from `record`; UsageError if it is not there."""
+    """Remove `key` from `record`; UsageError if it is not there.
+
+    A section that has nothing left in it goes, too: an empty `auth` would want its key.
+    """
     pick(record, key)
     table, _, last = key.rpartition(".")
     inside = pick(record, table) if table else record
     if isinstance(inside, list):
         inside.pop(int(last))
-    else:
-        del inside[last]
+        return
+    del inside[last]
+    if table and not inside and schema.rows(table) and not table[-1].isdigit():
+        remove(record, table)
 
 
 def check_known(key: str) -> None:

@@ -143,6 +143,13 @@ def test_what_is_set_is_there_and_can_be_removed(key, value):
         pick(record, key)
 
 
+def test_the_last_key_of_a_section_takes_it_along_but_a_module_stays():
+    record = copy(RECORD) | {"auth": {"key": "k"}, "modules": {"blinky": {"pin": 2}}}
+    remove(record, "auth.key")
+    remove(record, "modules.blinky.pin")
+    assert "auth" not in record and record["modules"] == {"blinky": {}}
+
+
 @pytest.mark.parametrize(
     ("key", "words"),
     [
