@@ -44,6 +44,11 @@ def completing(what: str) -> Callable[[click.Context, click.Parameter, str], lis
     return complete
 
 
+def local_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Have the shell complete files of this machine; what begins with ":" is on the board."""
+    return [] if incomplete.startswith(":") else [CompletionItem(incomplete, type="file")]
+
+
 class CommandGroup(click.Group):
     """Lists its commands with the whole first sentence of each one's help, folded and not cut.
 

