@@ -25,7 +25,7 @@ _FACTS = {
     "image": "image",
     "slot": "slot",
     "slot_state": "slot state",
-    "confirm_s": "confirms in",
+    "confirm_s": "confirm limit",
     "mode": "mode",
     "reset_cause": "reset cause",
     "micropython": "MicroPython",

@@ -139,9 +139,11 @@ def test_info_prints_the_facts(mqboard, board):
 
 def test_what_info_says_stands_in_one_column(mqboard, board):
     board.facts |= {key: 3 for key in facts_._FACTS if key not in board.facts}
+    board.facts["confirm_s"] = 60  # of the next update: this one is confirmed
     for line in mqboard("info").stdout.splitlines():
         assert line[12:14].endswith(" ") and line[14] != " ", line
     assert "given up      3 messages" in mqboard("info").stdout
+    assert "confirm limit 60 s" in mqboard("info").stdout
 
 
 @pytest.mark.parametrize(
