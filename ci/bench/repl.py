@@ -28,7 +28,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     stands, with 300 ms each way between the host and the broker.
     """
     runs = 3 if rig.quick else 7
-    size = _LINE * (12_500 if rig.quick else 50_000)
+    size = _LINE * (12_500 if rig.quick else 200_000)
     program = extract(rig.firmware().app, rig.folder)
     ours, raws = [], []
     with rig.board() as board:

@@ -33,6 +33,7 @@ _TELL = const(50)  # lines dropped, in a flood
 _LINE_COST = const(32)  # what a line takes beside its text: one-letter lines would fill the heap
 _MOST_LOGGERS = const(32)
 _CTRL_C = const(3)
+_print = print  # code from afar has another one lent, see mqboard.repl.printing
 
 
 class Console(io.IOBase):
@@ -198,7 +199,7 @@ class Logger:
                 text = "%s in a log call" % type(error).__name__
                 if isinstance(message, str):
                     text += ": " + message
-            console.say(level, print, log_line(level, Logger.clock.stamp(), self._name, text))
+            console.say(level, _print, log_line(level, Logger.clock.stamp(), self._name, text))
         except Exception:  # no memory, or none to recurse on
             console.dropped += 1
 

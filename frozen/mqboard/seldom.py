@@ -39,6 +39,7 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.repl.mountedfile",
     "mqboard.repl.output",
     "mqboard.repl.plain",
+    "mqboard.repl.printing",
     "mqboard.repl.source",
     "mqboard.repl.trace",
     "mqboard.repl.watchdog",

@@ -48,11 +48,11 @@ class LogTest(unittest.TestCase):
         Logger.clock = Clock()
         self.kept = Logger.levels
         Logger.levels = {}
-        log.print = self.print
+        log._print = self.print
         self.log = Logger("test")
 
     def tearDown(self):
-        del log.print
+        log._print = print
         Logger.console = Logger.clock = None
         Logger.levels = self.kept
         log.set_levels("info", {})
@@ -311,11 +311,11 @@ class HarmlessTest(LogTest):
         def full(text):
             raise MemoryError
 
-        log.print = full
+        log._print = full
         self.log.info("lost")
         self.log.exception(ValueError(), "lost")
         self.assertEqual(self.console.dropped >= 2, True)
-        log.print = self.print
+        log._print = self.print
         self.assertIn("lines dropped", self.published()[0])
 
     def test_an_object_that_logs_while_it_is_shown_ends(self):

@@ -17,7 +17,7 @@ from micropython import const
 from mqboard.clock import ticks_ms
 from mqboard.mqtt.packet import PUBREL, put_length
 
-_TX_SIZE = const(1280)  # a KB of payload and its topic: one write
+_TX_SIZE = const(1460)  # a TCP segment: one write
 _PUBLISH = const(0x30)  # packet.PUBLISH, without looking it up for each message
 _BLOCKING_WRITE_MS = const(10_000)
 _ENOTCONN = const(128)

@@ -45,7 +45,7 @@ class Job:
     def enter(self):
         """Begin a step."""
         self.looks = 0
-        self._console.capture = self.output.write
+        self._capture()
         self._lend()
         self._jobs.inside = self
 
@@ -58,9 +58,18 @@ class Job:
                 self.stop = False
         except KeyboardInterrupt:
             self.heard = self.heard[:-1]  # the command itself, when it is taken, ends the job
-        self._console.capture = None
+        self._release()
         self._take_back()
         jobs.catch_up()
+
+    def _capture(self):
+        """Have what is printed be the job's output."""
+        self._console.capture = self.output.write
+        self._jobs.printer.lend(self.output)
+
+    def _release(self):
+        self._console.capture = None
+        self._jobs.printer.take_back()
 
     def _lend(self):
         """Have asyncio make tasks that are the job's, and run no second loop."""
@@ -85,13 +94,13 @@ class Job:
 
     def wait(self, ms):
         """Take packets in the middle of a print, waiting up to `ms` for one."""
-        self._console.capture = None  # what handlers of others print is theirs, and so are tasks
+        self._release()  # what handlers of others print is theirs, and so are tasks
         self._take_back()
         try:
             self._jobs.pump.take(ms)
         finally:
             self._lend()
-            self._console.capture = self.output.write
+            self._capture()
         if self.stop:
             self.stop = False
             raise KeyboardInterrupt

@@ -9,6 +9,7 @@ answered in its turn.
 import mqwire
 from mqboard.mqtt.pump import Pump
 from mqboard.repl.job import Job
+from mqboard.repl.printing import Printer
 
 MOST = 4  # at a time
 
@@ -22,6 +23,7 @@ class Jobs:
     def __init__(self, board):
         self.console = board.console
         self.pump = Pump(board.client)
+        self.printer = Printer()
         self.all = []
         self._board = board
         self._cancel = mqwire.command_topic(board.config.prefix, "cancel", "").encode()

@@ -13,6 +13,7 @@ from mqboard.clock import ticks_diff, ticks_ms
 _CHUNK = const(1400)  # bytes per message: with its headers one TCP segment
 PATIENCE_MS = const(10_000)
 _LOOK_MS = const(200)
+_NEWLINE = const(10)
 
 
 class Output:
@@ -32,11 +33,25 @@ class Output:
         self.patient = True  # waits for credit; if not, drops what there is no credit for
         self.busy = False  # at work: nobody may break in
 
+    def write_line(self, data):
+        """Take `data` (bytes) and a newline: most prints."""
+        size = len(data) + 1
+        if self.used and self.used + size < _CHUNK:
+            # The timer's look, which may send the buffer, comes at jumps: none from here on.
+            start, buffer = self.used, self._buffer
+            end = start + size
+            buffer[start : end - 1] = data
+            buffer[end - 1] = _NEWLINE
+            self.used = end
+            return
+        self.write(data)
+        self.write(b"\n")
+
     def write(self, data):
         """Take `data` (bytes-like); the protocol of mqboard.log.Console.capture."""
         size = len(data)
-        if self.used and self.used + size < _CHUNK:  # most prints, and each is two of these
-            # The timer's look, which may send the buffer, comes at jumps: none from here on.
+        if self.used and self.used + size < _CHUNK:
+            # As in `write_line`: no jump.
             end = self.used + size
             self._buffer[self.used : end] = data
             self.used = end

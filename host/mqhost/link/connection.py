@@ -244,16 +244,17 @@ class Connection:
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
         try:
-            route = self._routes.get(message.topic)
+            topic = message.topic  # is decoded at each look
         except UnicodeDecodeError:  # no topic that MQTT allows, so none of ours
             return
-        self._trace("<", message.topic, message.payload, message.retain)
-        if route:
-            route(bytes(message.payload), message.retain)
+        payload = bytes(message.payload)
+        self._trace("<", topic, payload, message.retain)
+        if route := self._routes.get(topic):
+            route(payload, message.retain)
             return
         for subscription in list(self._subscriptions):
             if isinstance(subscription, Wide):
-                subscription.hear(message.topic, bytes(message.payload), message.retain)
+                subscription.hear(topic, payload, message.retain)
 
     # Helpers
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from paho.mqtt.client import MQTTMessageInfo
 
@@ -52,8 +52,7 @@ class Reply:
         return self.data.decode("utf-8", "replace")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One reply message: its sequence number, whether it is the last, and its data."""
 
     seq: int

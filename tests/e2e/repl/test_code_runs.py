@@ -220,6 +220,7 @@ def test_firmware_that_knows_no_exec_is_given_an_eval(session, monkeypatch):
 
 ASKED_WHILE_PRINTING = """
 import micropython
+import sys
 console = board.console
 write = console.capture
 
@@ -233,17 +234,50 @@ def ask(_):
 
 console.capture = interrupted
 try:
-    print('.')
+    sys.stdout.write('.')  # what print() does goes past the console
     while True:
         pass
 except KeyboardInterrupt:
     print('caught')
 """
 
+PRINTS = """
+import _thread, builtins, sys
+print('Grüße', 2, None, sep='-', end='.')
+print()
+print([1, 'two'])
+sys.stdout.write('stdout')
+print('x' * 3000)
+print('elsewhere', file=sys.stdout)
+kept = print
+def in_a_thread():
+    print('not of this code')
+    done.append(1)
+done = []
+_thread.start_new_thread(in_a_thread, ())
+while not done:
+    pass
+builtins.print = lambda *args: kept('own', *args)
+print('print')
+"""
+
 
 def test_a_ctrl_c_that_comes_in_the_last_moment_of_a_print_is_not_lost(session):
     output, result = outcome(session, ASKED_WHILE_PRINTING, timeout=20)
     assert output.endswith("caught\n") and not result.error
+
+
+def test_whatever_is_printed_comes_in_its_order(shared_board, session):
+    output, result = outcome(session, PRINTS, timeout=20)
+    assert not result.error
+    lines = ["Grüße-2-None.", "[1, 'two']", "stdout" + "x" * 3000, "elsewhere", "own print"]
+    assert output.splitlines() == lines
+    shared_board.device.wait_console("not of this code")
+    assert "Grüße" not in shared_board.device.console.text()
+    # A print of one's own stays, and who has kept the one that was lent prints on.
+    assert outcome(session, "print('again')")[0] == "own again\n"
+    outcome(session, "import builtins\nbuiltins.print = kept")
+    assert outcome(session, "print('done')")[0] == "done\n"
 
 
 @pytest.mark.parametrize("seconds", [0.05, 3])
