@@ -118,6 +118,7 @@ def _plan_unix(
     executable = tree / "firmware"
     maps = [f"-ffile-prefix-map={tree}=build", f"-ffile-prefix-map={source}=micropython"]
     compile_flags = [
+        "-fno-pie",  # at fixed addresses, as a chip's: a pointer is no relocation as well
         "-DMICROPY_PY_OS_DUPTERM=1",
         # Off in make, on in C: make would want mbedTLS's sources, a submodule few trees have.
         "-DMICROPY_SSL_MBEDTLS=1",
@@ -126,7 +127,7 @@ def _plan_unix(
         *maps,
         f"-ffile-prefix-map={shlex.quote(str(board.folder))}=board",
     ]
-    link_flags = ["-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
+    link_flags = ["-no-pie", "-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
     options = (
         f"--directory={source / 'ports' / 'unix'}",
         f"VARIANT={board.based_on}",

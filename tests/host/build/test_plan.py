@@ -44,6 +44,12 @@ def test_no_path_of_this_machine_gets_into_the_image():
     assert of().environment["SOURCE_DATE_EPOCH"] == "1000"
 
 
+def test_its_addresses_are_fixed_as_those_of_a_chip():
+    argv = of().steps[0].argv
+    assert any("-fno-pie" in item for item in argv if item.startswith("CFLAGS_EXTRA="))
+    assert any("-no-pie" in item for item in argv if item.startswith("LDFLAGS_EXTRA="))
+
+
 def test_the_executable_is_stripped():
     strip = of().steps[-1].argv
     assert strip[:2] == ("strip", "--strip-all")
