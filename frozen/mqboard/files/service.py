@@ -18,6 +18,7 @@ from mqboard.request import Request
 from mqboard.router import FILES
 from mqwire.files import CANCELLED, PIECE
 
+_REST_MS = const(5)  # what others may have to wait for us
 _TELL_MS = const(1_000)  # between two lines that say that we are still at it
 _MESSAGE = const(1300)  # bytes of lines that make a message: with its headers one TCP segment
 _IDLE_MS = const(10_000)
@@ -45,7 +46,7 @@ class Files:
         self._rooms = []
         self._lines = b""
         self._cancelled = False
-        self._used = self._told = ticks_ms()
+        self._used = self._told = self._rested = ticks_ms()
         self._buffer = None
 
     def serve(self):
@@ -64,7 +65,7 @@ class Files:
         """Answer a request."""
         self.work = request
         self._cancelled = False
-        self._used = self._told = ticks_ms()
+        self._used = self._told = self._rested = ticks_ms()
         self._lines = b""
         try:
             outcome = await self._run(request)
@@ -169,8 +170,10 @@ class Files:
         return self._rooms[-1]
 
     async def rest(self):
-        """Let others run; raise Fault if the command is to end."""
-        await asyncio.sleep(0)
+        """Let others run, if they have not for some time; raise Fault if the command is to end."""
+        if ticks_diff(ticks_ms(), self._rested) >= _REST_MS:
+            await asyncio.sleep(0)
+            self._rested = ticks_ms()
         if self._cancelled:
             raise Fault(CANCELLED)
 
