@@ -91,7 +91,7 @@ def test_what_cannot_be_is_an_error_that_says_so(files):
 
 
 def test_a_long_command_ends_when_it_is_cancelled_and_files_never_wait_behind_code(files):
-    data = random.Random(1).randbytes(200_000)
+    data = random.Random(1).randbytes(800_000)  # hashed for many turns of others
     files.write("/work/f", data)
     session = files.session
     with session.open("ls") as exchange, session.open("eval") as other:
