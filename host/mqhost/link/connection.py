@@ -58,7 +58,7 @@ class Subscription:
 class Wide(Subscription):
     """Filters with wildcards, for topics of many boards: `hear` gets (topic, payload, retained).
 
-    It hears everything that no Subscription has a route for, and has to pick. At QoS 0: a broker
+    It hears everything that comes, whoever asked for it, and has to pick. At QoS 0: a broker
     queues a limited number of messages at QoS 1, and of thousands of retained ones drops the rest.
     """
 
@@ -249,12 +249,12 @@ class Connection:
             return
         payload = bytes(message.payload)
         self._trace("<", topic, payload, message.retain)
-        if route := self._routes.get(topic):
-            route(payload, message.retain)
-            return
+        # First who looks at many boards: whom a session wakes finds what they know now.
         for subscription in list(self._subscriptions):
             if isinstance(subscription, Wide):
                 subscription.hear(topic, payload, message.retain)
+        if route := self._routes.get(topic):
+            route(payload, message.retain)
 
     # Helpers
 

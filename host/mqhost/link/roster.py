@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from paho.mqtt.client import topic_matches_sub
+
 import mqwire
 from mqhost.errors import BrokerError, UsageError
 from mqhost.link.connection import Connection, Wide
@@ -59,6 +61,9 @@ class Roster:
         name = f"the statuses of {', '.join(patterns)}"
         filters = {filter_: None for one in patterns for filter_ in status_filters(one)}
         self._subscription = Wide(name, list(filters), self._hear)
+        self._filters: dict[int, list[str]] = {}  # by their levels: a topic has as many
+        for filter_ in filters:
+            self._filters.setdefault(filter_.count("/"), []).append(filter_)
         self._connection = connection
         self._changed = changed
         self._news = threading.Condition()
@@ -105,7 +110,7 @@ class Roster:
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take a message, in the network thread."""
         prefix = topic.removesuffix(_STATUS)
-        if not prefix or prefix == topic:
+        if not prefix or prefix == topic or not self._wants(topic):
             return
         status = parse_status(payload)
         with self._news:
@@ -120,6 +125,11 @@ class Roster:
             elif prefix in self._sightings:  # somebody has removed it, or it is none
                 del self._sightings[prefix]
         self._changed(prefix)
+
+    def _wants(self, topic: str) -> bool:
+        """Return whether it was asked for here: a session may be with any board."""
+        filters = self._filters.get(topic.count("/"), ())
+        return any(topic_matches_sub(filter_, topic) for filter_ in filters)
 
 
 def status_filters(pattern: str) -> list[str]:

@@ -98,6 +98,20 @@ def test_it_follows_what_changes_and_says_when(connection):
     assert changes == ["live/a"] * 3
 
 
+def test_it_hears_of_a_board_that_a_session_is_with(connection):
+    say(connection, "met/a", {"state": "online"})
+    settings = Settings(server="x", prefix="met/a", timeout=5)
+    with Roster(connection, "met/+") as roster, Roster(connection, "other/+") as other:
+        with Session(settings, connection=connection) as session:
+            assert session.status()
+            say(connection, "met/a", {"state": "online", "version": "2"})
+            assert session.wait_status(lambda status: status.get("version") == "2", 5)
+            assert roster.sightings()["met/a"].status["version"] == "2"
+        say(connection, "met/a", {"state": "offline"})
+        wait_until(lambda: roster.sightings()["met/a"].status["state"] == "offline")
+        assert not other.sightings()
+
+
 def test_thousands_of_boards_are_all_found(connection):
     count = 2000
     status = json.dumps({"state": "online", "version": "x" * 300}).encode()
