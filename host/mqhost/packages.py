@@ -10,12 +10,14 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 from mqhost.errors import ToolError
 
 _APT = ("apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120")
 _TAIL_LINES = 8
+POSTGRES = "/usr/lib/postgresql/*/bin"  # where Debian has the server's programs, by version
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Package:
     def present(self) -> bool:
         """Whether this machine has what the package provides."""
         if not self.provides.endswith(".h"):
-            path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+            places = ["/usr/sbin", "/sbin", *glob(POSTGRES)]
+            path = os.pathsep.join([os.environ.get("PATH", os.defpath), *places])
             return shutil.which(self.provides, path=path) is not None
         root = Path("/usr/include")
         return (root / self.provides).exists() or any(root.glob(f"*-linux-*/{self.provides}"))
@@ -46,6 +49,7 @@ PACKAGES = (
     Package("libmbedtls-dev", "mbedtls/ssl.h", "TLS of the simulated board", ("build", "test")),
     Package("dpkg-dev", "dpkg-source", "unpacks MicroPython's source", ("source", "build", "test")),
     Package("mosquitto", "mosquitto", "the MQTT broker", ("broker", "test")),
+    Package("postgresql", "postgres", "the other database of rollouts", ("test",)),
     Package("docker.io", "dockerd", "a container engine: builds in containers", ("docker",)),
     Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
     Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),

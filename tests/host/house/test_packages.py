@@ -39,6 +39,17 @@ def test_what_is_there_is_not_missing(monkeypatch):
     assert packages.missing("build") == ()
 
 
+def test_a_program_is_found_where_debian_hides_it(monkeypatch, tmp_path):
+    hidden = packages.Package("ghost", "ghostd", "haunts the tests", ("test",))
+    monkeypatch.setattr(packages, "POSTGRES", f"{tmp_path}/*/bin")
+    assert not hidden.present
+    program = tmp_path / "15" / "bin" / "ghostd"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert hidden.present
+
+
 def test_only_what_a_purpose_needs_is_missing(two_missing):
     assert packages.missing("build") == (GHOST,)
     assert packages.missing("broker") == ()

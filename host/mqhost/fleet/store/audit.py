@@ -1,0 +1,26 @@
+"""Notes who did what, when, to which board, with which result; nothing of it is ever changed."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+
+from sqlalchemy import Connection, insert, select
+
+from mqhost.fleet.store.records import Entry
+from mqhost.fleet.store.tables import audit
+
+
+def note(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Add `entries`."""
+    rows = [asdict(entry) for entry in entries]
+    if rows:
+        connection.execute(insert(audit), rows)
+
+
+def read(connection: Connection, number: int | None, board: str | None) -> list[Entry]:
+    """Return the entries, or those of a rollout or a board, the first first."""
+    query = select(*(audit.c[field.name] for field in fields(Entry))).order_by(audit.c.id)
+    if number is not None:
+        query = query.where(audit.c.rollout_id == number)
+    if board is not None:
+        query = query.where(audit.c.board == board)
+    return [Entry(*row) for row in connection.execute(query)]

@@ -1,0 +1,41 @@
+"""Keeps app images in the database, each once and whole: who drives a rollout has what it sends."""
+
+import hashlib
+
+from sqlalchemy import Connection, insert, select, update
+
+from mqhost.errors import UsageError
+from mqhost.fleet.store.tables import images
+from mqhost.signing.offer import Offer
+
+LARGEST = 16 * 1024 * 1024  # the flash of the largest ESP32 modules; real images have 1 to 3 MB
+
+
+def keep(connection: Connection, offer: Offer, app: bytes, now: float) -> None:
+    """Keep `app`, which `offer` describes; one that is there gets the signature it had not."""
+    if not offer.matches(app):
+        raise UsageError(f"The image does not match its offer, {offer.sha256[:16]}…: not kept.")
+    if len(app) > LARGEST:
+        raise UsageError(
+            f"The image {offer.sha256[:16]}… has {len(app):,} B; at most {LARGEST:,} B are kept in "
+            "a database, and no board's slot is larger."
+        )
+    this = images.c.sha256 == offer.sha256
+    described = {"offer": offer.to_bytes(), "signature": offer.signature}
+    there = connection.execute(select(images.c.signature).where(this)).scalar_one_or_none()
+    if there is None:
+        row = {"sha256": offer.sha256, "app": app, "added_at": now} | described
+        connection.execute(insert(images).values(row))
+    elif offer.signature:
+        connection.execute(update(images).where(this).values(described))
+
+
+def read(connection: Connection, sha256: str) -> tuple[Offer, bytes]:
+    """Return the image with its offer; UsageError if it is not there, or not what it was."""
+    row = connection.execute(select(images).where(images.c.sha256 == sha256)).one_or_none()
+    if row is None:
+        raise UsageError(f"The image {sha256[:16]}… is not in the database: make a new rollout.")
+    offer = Offer.from_bytes(row.offer, f"the offer of {sha256[:16]}…").signed(row.signature)
+    if hashlib.sha256(row.app).hexdigest() != sha256 or not offer.matches(row.app):
+        raise UsageError(f"The image {sha256[:16]}… is damaged in the database.")
+    return offer, row.app
