@@ -74,6 +74,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.repl.code:exec_command",
         "Run Python CODE on the board and print what it prints, and nothing else.",
     ),
+    "fleet": (
+        "mqhost.cli.fleet.command:fleet_command",
+        "Work with many boards: list them, ask them, and change them, chosen by what they are.",
+    ),
     "get": (
         "mqhost.cli.files.carrying:get_command",
         "Get files from the board: into the folder TO, or as the file TO; without TO, in here.",

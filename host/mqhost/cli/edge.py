@@ -5,7 +5,7 @@ main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +106,18 @@ class Edge:
         from mqhost.link.settings import Settings
 
         return Settings.resolve(self._options, warn=to_stderr)
+
+    def for_many(self, patterns: Sequence[str], group: str | None) -> "Edge":
+        """Return the same for the boards at `patterns` and of `group`; without any of these for
+        the ones that are meant anyway.
+        """
+        whose = {"group": group} if group else {"prefix": patterns[0]} if patterns else {}
+        edge = Edge(self._options | whose, False)
+        edge.debug = self.debug
+        settings = edge.settings
+        many = (*(settings.many if group else ()), *patterns) or settings.many
+        edge.settings = settings.for_many(many or (settings.prefix,) * bool(settings.prefix))
+        return edge
 
     def session(self) -> "Session":
         """Return a session with the board that is meant, to be used with `with`."""

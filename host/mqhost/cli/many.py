@@ -9,7 +9,7 @@ import _thread
 import io
 import json
 import textwrap
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,8 +21,8 @@ from rich.text import Text
 from mqhost.cli.edge import Edge
 from mqhost.cli.terminal.printing import Output, clean_lines, json_text, say
 from mqhost.cli.terminal.tables import Kept, Listing, Row, show
-from mqhost.errors import SilentBoardError
-from mqhost.fleet.many import Answer, ask_all, call_roll, questions, worst
+from mqhost.fleet.choose import choose
+from mqhost.fleet.many import AT_ONCE, Answer, Boards, ask_all, questions, worst
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -57,57 +57,70 @@ class ForMany(click.Command):
             edge.settings.need_prefix()
         if not edge.settings.many:
             return super().invoke(context)
-        as_json = bool(context.params.get(_JSON))
-        params = dict(context.params)
-        if self._table:
-            params[_JSON] = True  # for the table
         with edge.connection() as connection:
-            answers = self._ask(edge, connection, params)
+            boards = choose(connection, edge.settings.many)
+            answers = self.side_by_side(edge, connection, boards, context.params)
+        raise click.exceptions.Exit(worst(answers))
+
+    def side_by_side(
+        self,
+        edge: Edge,
+        connection: Connection,
+        boards: Boards,
+        params: Mapping[str, Any],
+        at_once: int = AT_ONCE,
+    ) -> "list[Answer[_Said]]":
+        """Call it with `params` for each of `boards`, `at_once` at a time, and show together what
+        comes back; return that.
+        """
+        as_json = bool(params.get(_JSON))
+        asked = dict(params) | ({_JSON: True} if self._table else {})  # for the table
+        answers = self._ask(edge, connection, boards, asked, at_once)
         if as_json:
-            say(edge.console, json_text(_records(answers)))
+            say(edge.console, json_text(records(answers)))
         elif self._table:
             said = {answer.prefix: answer.value.record() for answer in answers if answer.value}
             failed = [answer for answer in answers if answer.error]
             show(edge.console, _with_notes(self._table(said), failed))
         else:
             _show(edge.console, answers)
-        raise click.exceptions.Exit(worst(answers))
+        return answers
 
     def _ask(
-        self, edge: Edge, connection: Connection, params: dict[str, Any]
+        self,
+        edge: Edge,
+        connection: Connection,
+        boards: Boards,
+        params: dict[str, Any],
+        at_once: int,
     ) -> "list[Answer[_Said]]":
-        settings = edge.settings
-        boards = call_roll(connection, settings.many)
-        if not boards:
-            raise SilentBoardError(
-                f"No board at {' or '.join(settings.many)} has announced itself at the broker "
-                f"{settings.where}. mqboard boards lists those that have."
-            )
-
         calls = _Calls()
 
         def ask(prefix: str) -> _Said:
-            one = _OneOfMany(edge, settings.for_one(prefix), connection, calls)
+            one = _OneOfMany(edge, edge.settings.for_one(prefix), connection, calls)
             context = click.Context(self, obj=one)
             context.params = dict(params)
             super(ForMany, self).invoke(context)
             return one.said
 
-        with _waiting() as progress, edge.first_ctrl_c(calls.make):
-            return ask_all(boards, ask, progress=progress, likely=questions(connection, boards))
+        likely = questions(connection, boards)
+        with (
+            waiting(Console(stderr=True), "have answered") as progress,
+            edge.first_ctrl_c(calls.make),
+        ):
+            return ask_all(boards, ask, at_once, progress, likely)
 
 
 @contextmanager
-def _waiting() -> Iterator[Progress]:
-    """Show on a terminal, while the `with` block runs, how many have answered."""
-    console = Console(stderr=True)
+def waiting(console: Console, done: str) -> Iterator[Progress]:
+    """Show on a terminal, while the `with` block runs, how many boards are `done`, in words."""
     if not console.is_terminal:
         yield silent
         return
     with console.status("") as status:
 
-        def show_count(stage: str, done: int, total: int) -> None:
-            status.update(f"{done:,} of {total:,} boards have answered")
+        def show_count(stage: str, number: int, total: int) -> None:
+            status.update(f"{number:,} of {total:,} boards {done}")
 
         yield show_count
 
@@ -196,11 +209,11 @@ def answers_listing(answers: "list[Answer[_Said]]") -> Listing:
     rows = [
         [answer.prefix, answer.value.text if answer.value else _error(answer)] for answer in answers
     ]
-    return Listing((_PREFIX, "answer"), [rows], _records(answers), prose={1}, lean=True)
+    return Listing((_PREFIX, "answer"), [rows], records(answers), prose={1}, lean=True)
 
 
-def _records(answers: "list[Answer[_Said]]") -> dict[str, Any]:
-    """Return the JSON of all: what each board said, or the error."""
+def records(answers: Sequence[Answer[Any]]) -> dict[str, Any]:
+    """Return the JSON of all: the `record()` of what each board said, or the error."""
     return {
         answer.prefix: {"error": str(answer.error), "exit_code": answer.error.exit_code}
         if answer.error

@@ -1,2 +1,2 @@
-"""Looks at many boards at once: the broker's retained messages go in; who is there, and how, comes
-out."""
+"""Chooses boards and asks many at once: the broker's retained messages and a condition go in; who
+is there, and what each says, comes out."""

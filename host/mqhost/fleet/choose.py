@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 
 from mqhost.errors import SilentBoardError
-from mqhost.fleet.many import call_roll
-from mqhost.fleet.presence import Presence
+from mqhost.fleet.many import Boards, call_roll
 from mqhost.fleet.where import Where
 from mqhost.link.connection import Connection
 
 
-def choose(
-    connection: Connection, patterns: Sequence[str], where: Where | None = None
-) -> dict[str, Presence | None]:
+def choose(connection: Connection, patterns: Sequence[str], where: Where | None = None) -> Boards:
     """Return the boards at `patterns` for which `where` holds, by prefix, sorted.
 
     None stands for a prefix that is given in full, and where nobody has announced himself: no
@@ -29,10 +26,10 @@ def choose(
     if where is None:
         return boards
     where.check(known.values())
-    found = {prefix: board for prefix, board in known.items() if where.matches(board)}
+    found: Boards = {prefix: board for prefix, board in known.items() if where.matches(board)}
     if not found:
         raise SilentBoardError(
             f"There is no board{at} for which {where.text!r:.200} holds, among {len(known):,}. "
             "mqboard boards --json shows what they say."
         )
-    return dict(found)
+    return found

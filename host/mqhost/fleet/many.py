@@ -18,6 +18,7 @@ from mqhost.link.roster import Roster, meant, offline_text
 from mqhost.progress import Progress, silent
 
 T = TypeVar("T")
+Boards = dict[str, Presence | None]  # by prefix; None: nobody has announced himself there
 AT_ONCE = 16
 
 
@@ -30,14 +31,14 @@ class Answer(Generic[T]):
     error: ToolError | None = None
 
 
-def call_roll(connection: Connection, patterns: Sequence[str]) -> dict[str, Presence | None]:
+def call_roll(connection: Connection, patterns: Sequence[str]) -> Boards:
     """Return the boards whose prefixes match one of `patterns`, by prefix, sorted.
 
     None stands for a prefix that is given in full, and where nobody has announced himself.
     """
     with Roster(connection, patterns) as roster:
         seen = roster.settle()
-    found: dict[str, Presence | None] = {
+    found: Boards = {
         pattern: None for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))
     }
     found |= {prefix: Presence.of(prefix, sighting) for prefix, sighting in seen.items()}
@@ -53,7 +54,7 @@ def questions(connection: Connection, boards: Mapping[str, Presence | None]) -> 
 
 
 def ask_all(
-    boards: dict[str, Presence | None],
+    boards: Boards,
     ask: Callable[[str], T],
     at_once: int = AT_ONCE,
     progress: Progress = silent,

@@ -131,7 +131,7 @@ class Settings:
             raise UsageError(
                 f"{', '.join(self.many)} can be many boards, and this command is for one at a "
                 "time: name it with --prefix, or --to. On many works what only looks, and eval, "
-                "exec and run."
+                "exec and run; mqboard fleet changes many."
             )
         if not self.prefix:
             raise UsageError(
@@ -143,6 +143,10 @@ class Settings:
     def for_one(self, prefix: str) -> "Settings":
         """Return the same for the board at `prefix`."""
         return replace(self, prefix=prefix, id="", many=())
+
+    def for_many(self, many: tuple[str, ...]) -> "Settings":
+        """Return the same for the boards at the prefixes and patterns `many`."""
+        return replace(self, prefix="", many=many)
 
     @classmethod
     def resolve(

@@ -24,6 +24,9 @@ ARGUMENTS = {
     "deploy": ["--list"],
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
+    "fleet config push": ["FILE", "--yes"],
+    "fleet config set": ["update.confirm_s=120", "--yes"],
+    "fleet deploy": ["FOLDER", "--yes"],
     "mount": ["FOLDER"],
     "mv": [":a", ":b"],
     "install": ["x", "--index", "FOLDER"],
@@ -36,11 +39,15 @@ SPECIAL = {
     ("boards", "no prefix"): 4,  # of all prefixes: there is none at this broker
     ("boards", "error"): 0,
     ("boards", "refused"): 0,
+    ("fleet list", "no prefix"): 4,
+    ("fleet list", "error"): 0,
+    ("fleet list", "refused"): 0,
+    ("fleet info", "no prefix"): 4,
     ("status", "error"): 0,
     ("status", "refused"): 0,
 }
-# What the broker knows is enough for them.
-ASKS_THE_BROKER = {"boards", "status"}
+# What the broker knows is enough for them; a fleet's boards that are offline are not asked.
+ASKS_THE_BROKER = ("boards", "status", "fleet")
 CONFIG = '{"prefix": "a", "networks": [{"ssid": "n"}], "broker": {"host": "h", "tls": false}}'
 
 
@@ -99,6 +106,7 @@ def run(capsys, tmp_path, monkeypatch):
     """Give run(words, *options) -> how the command ends."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(CONFIG)
+    (tmp_path / "main.py").write_text("")
     write_app(tmp_path)
 
     def go(words, *options, T="0.3"):
@@ -136,7 +144,9 @@ def test_nobody_there_is_4(words, run, lonely):
     check(run(words, "--prefix", "nobody", "--port", lonely.port), words, "nobody", 4)
 
 
-@pytest.mark.parametrize("words", sorted(COMMANDS.keys() - ASKS_THE_BROKER))
+@pytest.mark.parametrize(
+    "words", [words for words in COMMANDS if not words.startswith(ASKS_THE_BROKER)]
+)
 def test_a_board_that_is_offline_is_told_to_be_before_the_timeout(words, run, left, monkeypatch):
     settings = Settings(port=left.port, prefix="gone", timeout=30, patient=False)
     monkeypatch.setattr(Edge, "settings", settings)

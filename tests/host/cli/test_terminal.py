@@ -196,6 +196,26 @@ def shown_by_deploy(board, terminal, image):
     yield terminal("deploy", str(folder))
 
 
+def shown_by_fleet(board, terminal, image):
+    board.facts |= {"version": EVIL, "twin": EVIL}
+    board.announce()
+    yield terminal("fleet", "list", board.prefix)
+    yield terminal("fleet", "list", board.prefix, "--json")
+    yield terminal("fleet", "list", board.prefix, "--where", "x==1")
+    board.config |= {EVIL: EVIL}
+    board.unknown = [EVIL]
+    words = ("fleet", "config", "set", "ntp=n", board.prefix, "--yes")
+    yield terminal(*words)
+    board.refused = EVIL
+    yield terminal(*words)
+    answering(board, EVIL, mqwire.error_topic)
+    yield terminal(*words)
+    yield terminal(*words, "--json")
+    yield terminal("fleet", "info", board.prefix)
+    yield terminal("fleet", "eval", "x", board.prefix)
+    yield terminal("fleet", "deploy", str(Path(image).parent), board.prefix, "--yes")
+
+
 def shown_by_ota(board, terminal, image):
     push = ("ota", "--image", image)
     board.facts["version"] = EVIL
@@ -231,7 +251,8 @@ def shown_by_exec(board, terminal, image):
 
 def shown_by_run(board, terminal, image):
     answering(board, EVIL)
-    yield terminal("run", __file__)
+    Path("code.py").write_text("x")
+    yield terminal("run", "code.py")
 
 
 def shown_by_mount(board, terminal, image):
@@ -295,6 +316,7 @@ SHOWN = {
     "cp": shown_by_errors("cp", ":a", ":b"),
     "df": shown_by_names("df"),
     "edit": shown_by_errors("edit", ":a"),
+    "fleet": shown_by_fleet,
     "get": shown_by_names("get", ":a"),
     "install": shown_by_install,
     "ls": shown_by_names("ls", "-l", "--sha"),

@@ -150,6 +150,21 @@ def test_a_folder_that_starts_nothing_is_refused_before_the_board_is_asked(
     assert board.asked == []
 
 
+def test_a_fleet_gets_it_by_the_same_way(board, sent, folder, capsys):
+    words = ("fleet", "deploy", str(folder), board.prefix, "--yes")
+    ended = here(capsys, command_line(board.port, None, *words))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "1 board will get pumps 2." in ended.stdout
+    assert f"[1/1] {board.prefix} runs pumps 2, confirmed, after" in ended.stdout
+    record = json.loads(here(capsys, command_line(board.port, None, *words, "--json")).stdout)
+    assert record[board.prefix]["id"] == board.facts["app"]["id"]
+    board.ends = {"code": 51, "reason": "it was not healthy"}
+    (folder / "pump.py").write_text("x = 2\n")
+    ended = here(capsys, command_line(board.port, None, *words))
+    assert ended.returncode == 1 and "pumps 2 failed: it was not healthy." in ended.stdout
+    assert ended.stderr == "1 board: 0 ok, 1 failed, 0 offline.\n"
+
+
 def test_what_runs_already_is_said_to(board, sent, folder, deploy):
     board.before = [{"id": "x", "running": True}]
     assert deploy(folder)[1].splitlines()[-1] == f"{board.prefix} runs pumps 2 already."

@@ -262,3 +262,18 @@ def test_the_documented_facts_are_those_of_the_page_of_the_protocol():
     source = (ROOT / "frozen/mqboard/identity.py").read_text()
     facts = source.partition("def facts(")[2].partition("def birth(")[0]
     assert set(re.findall(r'"([a-z_]+)"[,:)\]]', facts)) - {"required", "none"} <= tops
+
+
+def test_the_conditions_of_the_documents_are_some():
+    pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
+    found = [
+        one
+        for text in pages.values()
+        for quoted, word in re.findall(r"--where (?:'([^']+)'|([a-z]\S+)`)", text)
+        for one in [quoted or word]
+    ]
+    choosing = pages["fleet.md"].partition("## Choosing")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z].*?)` \|", choosing, re.M)
+    assert len(found) > 5 and len(rows) > 5
+    for text in (*found, *rows):
+        Where.parse(text).check([])

@@ -42,7 +42,7 @@ _STAGES = {
 }
 Record = dict[str, Any]
 _OTHER_SECRET = "MQBOARD_SECRET"
-_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+CONFIG_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _STDIN = "standard input"
 _NOTHING = "Nothing to change: the board has it so already."
 
@@ -99,7 +99,7 @@ def set_command(edge: Edge, changes: tuple[str, ...], as_json: bool) -> None:
       mqboard --prefix esp32/test config set update.confirm_s=120 log.level=info
       mqboard --prefix esp32/test config set networks.0.password
     """
-    values = [_value(change, Questions.at_terminal()) for change in changes]
+    values = [wished(change, Questions.at_terminal()) for change in changes]
 
     def edited(now: Record) -> Record:
         for key, value in values:
@@ -132,7 +132,7 @@ def unset_command(edge: Edge, keys: tuple[str, ...], as_json: bool) -> None:
 
 
 @config_command.command("push")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=CONFIG_FILE)
 @json_option
 @click.pass_obj
 def push_command(edge: Edge, file: Path, as_json: bool) -> None:
@@ -145,13 +145,13 @@ def push_command(edge: Edge, file: Path, as_json: bool) -> None:
       mqboard --prefix esp32/test config push board.json
       jq '.log.level = "debug"' board.json | mqboard --prefix esp32/test config push -
     """
-    where, record = _load(edge, file)
+    where, record = load_argument(edge, file)
     check(record, where)
     _change(edge, lambda now: record, as_json)
 
 
 @config_command.command("diff")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=CONFIG_FILE)
 @json_option
 @click.pass_obj
 def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
@@ -161,7 +161,7 @@ def diff_command(edge: Edge, file: Path, as_json: bool) -> None:
     Examples:
       mqboard --prefix esp32/test config diff board.json
     """
-    where, record = _load(edge, file)
+    where, record = load_argument(edge, file)
     with edge.session() as session:
         found = differences(fetch(session), record)
     if found or as_json:
@@ -187,7 +187,7 @@ def revert_command(edge: Edge, yes: bool, as_json: bool) -> None:
     _change(edge, None, as_json, yes)
 
 
-def _load(edge: Edge, file: Path) -> tuple[str, Record]:
+def load_argument(edge: Edge, file: Path) -> tuple[str, Record]:
     """Return the configuration in `file`, and what that is called."""
     if str(file) != "-":
         return str(file), load(file)
@@ -218,7 +218,7 @@ def _change(
             if found:
                 show(console, differences_listing(found, "new" if edited else "before"))
             elif now.file == "same":
-                nothing = {"confirmed": True, "prefix": session.prefix, "seconds": 0, "changed": []}
+                nothing = changed_record(session.prefix, 0, [])
                 say(edge.console, json_text(nothing) if as_json else _NOTHING)
                 return
         if not (yes or Questions.at_terminal().agree(f"{session.prefix} goes back to that?")):
@@ -241,11 +241,16 @@ def _report(
     edge: Edge, prefix: str, done: Confirmed, found: list[Difference], as_json: bool
 ) -> None:
     if as_json:
-        answer = {"confirmed": True, "prefix": done.prefix, "seconds": round(done.seconds, 3)}
-        say(edge.console, json_text(answer | {"changed": [item.record() for item in found]}))
+        say(edge.console, json_text(changed_record(done.prefix, done.seconds, found)))
         return
     moved = f" Its prefix is {done.prefix} now." if done.prefix != prefix else ""
     say(edge.console, f"The board runs the new configuration, after {done.seconds:.1f} s.{moved}")
+
+
+def changed_record(prefix: str, seconds: float, found: list[Difference]) -> Record:
+    """Return what is told to scripts of a board that has another configuration now."""
+    changed = [item.record() for item in found]
+    return {"confirmed": True, "prefix": prefix, "seconds": round(seconds, 3), "changed": changed}
 
 
 def _followed(
@@ -276,7 +281,7 @@ def differences_listing(found: list[Difference], other: str) -> Listing:
     )
 
 
-def _value(change: str, questions: Questions) -> tuple[str, Any]:
+def wished(change: str, questions: Questions) -> tuple[str, Any]:
     """Return key and value of KEY=VALUE; those of a secret KEY come from elsewhere."""
     key, equals, text = change.partition("=")
     configuration.check_known(key)

@@ -31,12 +31,17 @@ STAGES = {
 }
 _COLUMNS = ("application", "version", "state", "id", "why it failed")
 
+mpy_option = click.option("--mpy", is_flag=True, help="Compile Python files to .mpy on the way.")
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Also what the board tried and went back from."
+)
+
 
 @click.command("deploy")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR", required=False)
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
-@click.option("--mpy", is_flag=True, help="Compile Python files to .mpy on the way.")
-@click.option("--retry-failed", is_flag=True, help="Also what the board tried and went back from.")
+@mpy_option
+@retry_option
 @click.option("--list", "wants_list", is_flag=True, help="List the applications of the board.")
 @click.option("--rollback", is_flag=True, help="Go back to the application before this one.")
 @click.option(
@@ -114,10 +119,11 @@ def _bring(
     )
     with Display(console, STAGES, {deployment.SEND: 1}) as display:
         done = deploy(session, application, retry_failed=retry_failed, progress=display.show)
-    say(console, _outcome(session.prefix, done))
+    say(console, outcome_text(session.prefix, done))
 
 
-def _outcome(prefix: str, done: Deployed) -> str:
+def outcome_text(prefix: str, done: Deployed) -> str:
+    """Say what the board at `prefix` runs now, and what it took."""
     label = f"{done.name} {done.version}"
     if not done.changed:
         return f"{prefix} runs {label} already."

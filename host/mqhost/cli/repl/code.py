@@ -12,14 +12,14 @@ from mqhost.cli.terminal.printing import json_text, say
 from mqhost.repl.running import Run, start
 from mqhost.repl.source import STDIN, read_file
 
-_timeout_option = click.option(
+timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0.1), help="End it after so many seconds.  [never]"
 )
 
 
 @click.command("eval", cls=ForMany)
 @click.argument("code")
-@_timeout_option
+@timeout_option
 @raw_option
 @json_option
 @click.pass_obj
@@ -44,7 +44,7 @@ def eval_command(edge: Edge, code: str, timeout: float | None, raw: bool, as_jso
 
 @click.command("exec", cls=ForMany)
 @click.argument("code")
-@_timeout_option
+@timeout_option
 @raw_option
 @json_option
 @click.pass_obj
@@ -65,7 +65,7 @@ def exec_command(edge: Edge, code: str, timeout: float | None, raw: bool, as_jso
 
 
 @click.command("run", cls=ForMany, context_settings={"allow_interspersed_args": False})
-@_timeout_option
+@timeout_option
 @raw_option
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
