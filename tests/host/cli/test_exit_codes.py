@@ -165,10 +165,10 @@ def test_an_error_of_the_board_is_1(words, run, broker, prefix):
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_board_that_refuses_is_5(words, run, broker, prefix):
-    with FakeBoard(broker.port, prefix) as board:
-        board.facts["auth"] = {"key": "0123abcd", "nonce": "00" * 8}  # that nobody here has
-        no = auth.NO_TAG.encode()
-        board.answer = lambda command, ident, body: [(mqwire.error_topic(prefix, ident), no)]
-        board.announce()
-        ended = run(words, "--prefix", prefix, "--port", broker.port, T="1")
+    board = FakeBoard(broker.port, prefix)
+    board.facts["auth"] = {"key": "0123abcd", "nonce": "00" * 8}  # that nobody here has
+    no = auth.NO_TAG.encode()
+    board.answer = lambda command, ident, body: [(mqwire.error_topic(prefix, ident), no)]
+    with board:
+        ended = run(words, "--prefix", prefix, "--port", broker.port, T="5")
     check(ended, words, "refused", 5)
