@@ -29,6 +29,16 @@ from mqwire import update as wire
 PART = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
 
 
+_PRINTING = threading.Lock()
+
+
+@contextlib.contextmanager
+def printed_to(output):
+    """Have what is printed go to `output`: for one board at a time, since all share sys.stdout."""
+    with _PRINTING, contextlib.redirect_stdout(output):
+        yield
+
+
 class FakeBoard:
     """A board on `port` with the topic root `prefix`; runs while the `with` block does."""
 
@@ -215,7 +225,7 @@ class FakeBoard:
         self.evaluations += 1
         output = io.StringIO()
         try:
-            with contextlib.redirect_stdout(output):
+            with printed_to(output):
                 try:
                     value = eval(body, {})
                 except SyntaxError:
@@ -235,7 +245,7 @@ class FakeBoard:
         options = json.loads(head)
         output = io.StringIO()
         told = {}
-        with contextlib.redirect_stdout(output):
+        with printed_to(output):
             try:
                 tree = ast.parse(source, options["file"])
                 last = tree.body and isinstance(tree.body[-1], ast.Expr) and tree.body.pop()
