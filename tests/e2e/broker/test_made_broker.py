@@ -178,6 +178,8 @@ EXAMPLES = {
     "config": ["config", "get"],
     "crash": ["crash"],
     "eval": ["eval", "6*7"],
+    "fleet info": ["fleet", "info"],
+    "fleet list": ["fleet", "list"],
     "info": ["info"],
     "log --levels": ["log", "--levels"],
     "modules": ["modules"],
