@@ -18,7 +18,7 @@ from mqboard.request import Request
 from mqboard.router import FILES
 from mqwire.files import CANCELLED, PIECE
 
-_REST_MS = const(2)  # what others may have to wait for us
+_REST_MS = const(5)  # what others may have to wait for us
 _TELL_MS = const(1_000)  # between two lines that say that we are still at it
 _MESSAGE = const(1300)  # bytes of lines that make a message: with its headers one TCP segment
 _IDLE_MS = const(10_000)
