@@ -14,6 +14,7 @@ from ci.docs import screens as screens_
 from mqhost import packages
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.terminal import printing
+from mqhost.fleet.page import vendored
 from mqhost.paths import ROOT
 
 out = Console(highlight=False, soft_wrap=True)
@@ -76,3 +77,15 @@ def screens(_, output=None):
       ./invoke screens
     """
     screens_.write(Path(output) if output else screens_.IMAGES, say=say)
+
+
+@task
+@edge
+def page(_):
+    """Bring what the page of the fleet is made with: once; it is also done by what needs it.
+
+    Examples:
+      ./invoke page
+    """
+    vendored.ensure(say=say)
+    say(f"It is in {vendored.FOLDER.relative_to(ROOT)}.")

@@ -17,6 +17,7 @@ from mqhost.errors import ToolError
 
 _APT = ("apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120")
 _TAIL_LINES = 8
+FONT = "/usr/share/fonts/opentype/inter"
 POSTGRES = "/usr/lib/postgresql/*/bin"  # where Debian has the server's programs, by version
 
 
@@ -33,6 +34,8 @@ class Package:
     @property
     def present(self) -> bool:
         """Whether this machine has what the package provides."""
+        if self.provides.startswith("/"):
+            return Path(self.provides).exists()
         if not self.provides.endswith(".h"):
             places = ["/usr/sbin", "/sbin", *glob(POSTGRES)]
             path = os.pathsep.join([os.environ.get("PATH", os.defpath), *places])
@@ -50,11 +53,14 @@ PACKAGES = (
     Package("dpkg-dev", "dpkg-source", "unpacks MicroPython's source", ("source", "build", "test")),
     Package("mosquitto", "mosquitto", "the MQTT broker", ("broker", "test")),
     Package("postgresql", "postgres", "the other database of rollouts", ("test",)),
+    Package("chromium", "chromium", "a browser, for the page of the fleet", ("page", "test")),
+    Package("chromium-driver", "chromedriver", "drives that browser", ("page", "test")),
+    Package("fonts-inter", FONT, "letters for its pictures", ("page",)),
     Package("docker.io", "dockerd", "a container engine: builds in containers", ("docker",)),
     Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
     Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),
 )
-PURPOSES = ("source", "build", "broker", "test", "docker")
+PURPOSES = ("source", "build", "broker", "test", "page", "docker")
 
 
 def missing(*purposes: str) -> tuple[Package, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mqhost.cli.main import cli
+from mqhost.fleet.page import vendored
 from mqhost.paths import ROOT, cache_dir
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
@@ -54,6 +55,7 @@ def wheelhouse():
 def environment(tmp_path_factory):
     """Make an environment with the wheel in it; gives its folder of programs."""
     folder = tmp_path_factory.mktemp("wheel")
+    vendored.ensure()
     source = folder / "source"  # setuptools leaves a build folder where it builds
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -103,6 +105,16 @@ def test_every_command_is_there_without_what_only_builds_need(environment, tmp_p
     assert result.stdout.splitlines()[-1:] == [str([0] * len(lines))], result.stderr
     look = "import importlib.util as i, sys; print([n for n in sys.argv[1:] if i.find_spec(n)])"
     assert run(environment / "python", "-I", "-c", look, *EXTRAS).stdout == "[]\n"
+
+
+def test_the_page_is_inside_with_the_licences_of_what_it_is_made_with(environment):
+    look = "from mqhost.fleet.page import vendored as v; print(v.__file__)"
+    where = Path(run(environment / "python", "-I", "-c", look).stdout.strip()).parent
+    assert where.is_relative_to(environment.parent)
+    for package in vendored.pins():
+        names = package.files.values()
+        assert any(name.endswith(".LICENSE") for name in names)
+        assert all((where / "static" / "vendor" / name).stat().st_size for name in names)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,13 @@ def test_a_program_is_found_where_debian_hides_it(monkeypatch, tmp_path):
     assert hidden.present
 
 
+def test_what_is_no_program_is_found_by_its_path(tmp_path):
+    letters = packages.Package("fonts-ghost", f"{tmp_path}/ghost", "writes", ("page",))
+    assert not letters.present
+    (tmp_path / "ghost").mkdir()
+    assert letters.present
+
+
 def test_only_what_a_purpose_needs_is_missing(two_missing):
     assert packages.missing("build") == (GHOST,)
     assert packages.missing("broker") == ()
