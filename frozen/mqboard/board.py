@@ -252,7 +252,16 @@ class Board:
             self.files = Files(self.router, lambda *task: add(*task, vital=False), Logger("files"))
         return self.files
 
+    def _make_way(self):
+        """Unload what was loaded for an earlier command: an update needs whole blocks of heap."""
+        if self.files and not self.files.busy():
+            self.files = None
+        self._unload()
+        gc.collect()
+
     async def _load_and_answer(self, request):
+        if request.command == "update":
+            self._make_way()
         module = __import__("mqboard.commands." + request.command, None, None, ("answer",))
         await module.answer(self, request)
 

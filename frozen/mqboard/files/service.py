@@ -94,10 +94,13 @@ class Files:
                 room = __import__("mqboard.files." + module, None, None, (request.command,))
                 return await getattr(room, request.command)(self, request, wish)
 
+    def busy(self):
+        """Return whether there is something to do."""
+        return self._serving or self.puts and self.puts.busy()
+
     def idle(self):
         """Return whether there has been nothing to do for a while."""
-        busy = self._serving or self.puts and self.puts.busy()
-        return not busy and ticks_diff(ticks_ms(), self._used) > _IDLE_MS
+        return not self.busy() and ticks_diff(ticks_ms(), self._used) > _IDLE_MS
 
     def look(self):
         """Give up what gets no more bytes; called once a second."""

@@ -40,6 +40,8 @@ _POLL = 0.25
 _BUSY_PAUSE = 1.0
 # A sender that was just killed keeps a board busy for a few seconds.
 _BUSY_PATIENCE = 10.0
+# What a board has loaded for another command is unloaded within that time.
+_ROOM_PATIENCE = 12.0
 # Firmware from before mqwire.names takes blocks on topics of ASCII and up to 200 bytes only. Where
 # that of the board's own prefix is none, they go to one below this.
 _PLAIN_ROOT = "mqboard"
@@ -84,6 +86,7 @@ class Transfer:
         self._patience = patience
         self._give_up = 0.0
         self._busy_until = 0.0
+        self._room_until = 0.0
         self._accepted = False  # the board has taken an offer of ours, or perhaps: it was silent
         self._topic = ""  # of the blocks: the board knows us by it
         self._advice = ""  # when it is another than usual
@@ -99,6 +102,7 @@ class Transfer:
             self._options["base"] = hashlib.sha256(self.base).hexdigest()
         self._give_up = time.monotonic() + self._patience
         self._busy_until = time.monotonic() + _BUSY_PATIENCE
+        self._room_until = time.monotonic() + _ROOM_PATIENCE
         connection = self._session.connection
         while True:
             generation = connection.generation
@@ -195,6 +199,9 @@ class Transfer:
             # With our own previous offer, perhaps: it may be about to restart.
             new = self._offer.sha256
             self._session.wait_status(lambda status: status.get("image") == new, _BUSY_PAUSE)
+            return False, False
+        if code == wire.NO_MEMORY and time.monotonic() < self._room_until:
+            self._session.wait_status(lambda status: False, _BUSY_PAUSE)
             return False, False
         if code == wire.MALFORMED and not _taken_by_all(self._topic):
             self._topic = mqwire.blocks_topic(_PLAIN_ROOT, new_ident())

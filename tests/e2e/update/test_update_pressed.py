@@ -71,6 +71,17 @@ def test_an_application_that_takes_the_heap_during_an_update(make_board, firmwar
     assert answers(board)
 
 
+def test_what_was_used_a_moment_ago_makes_way_for_an_update(make_board):
+    board = make_board()
+    board.wait_settled()
+    loaded = "'mqboard.files.service' in __import__('sys').modules"
+    with board.session() as session:
+        session.request("ls", b'{"path":"/"}')
+        assert board.eval(loaded) == "True"
+        session.request("update", b"{}")
+        assert board.eval(loaded) == "False"
+
+
 def test_an_update_that_found_no_room_to_begin_is_nobody_elses_trouble(board, variant):
     board.eval(
         "add = board.supervisor.add\n"

@@ -57,6 +57,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(transfer_module, "_POLL", 0.02)
     monkeypatch.setattr(transfer_module, "_BUSY_PAUSE", 0.05)
     monkeypatch.setattr(transfer_module, "_BUSY_PATIENCE", 2.0)
+    monkeypatch.setattr(transfer_module, "_ROOM_PATIENCE", 0.5)
 
 
 def push_new(session, app=None, **options):
@@ -359,6 +360,16 @@ def test_every_refusal_and_failure_is_an_error_of_its_kind(session, board, code)
     assert str(caught.value) == SENTENCES[code] + " (because)"
     assert caught.value.exit_code == (5 if code < wire.FAILED else 1)
     assert board.block_messages == 0
+
+
+def test_a_board_that_has_no_memory_at_the_moment_is_offered_it_again(
+    session, board, monkeypatch
+):
+    monkeypatch.setattr(transfer_module, "_ROOM_PATIENCE", 30.0)
+    board.refuse = wire.NO_MEMORY
+    threading.Timer(0.3, setattr, (board, "refuse", None)).start()
+    assert push_new(session).offers > 1
+    assert board.image == image()
 
 
 def test_an_unknown_code_is_named():
