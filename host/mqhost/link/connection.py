@@ -100,7 +100,7 @@ class Connection:
         self._changed = threading.Condition()
         self._connected = False
         self._subscriptions: list[Subscription] = []
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[str, list[Route]] = {}  # several sessions may be with one board
         self._asked: dict[int, Subscription] = {}
         self._client = self._make_client()
 
@@ -164,7 +164,8 @@ class Connection:
         """Subscribe as soon as there is a connection, without waiting for the answer."""
         with self._changed:
             self._subscriptions.append(subscription)
-            self._routes.update(subscription.routes)
+            for topic, route in subscription.routes.items():
+                self._routes[topic] = [*self._routes.get(topic, ()), route]
             if self._connected:
                 self._ask(subscription)
 
@@ -186,14 +187,20 @@ class Connection:
         raise BrokerError(f"The broker {self.settings.where} does not answer any more.")
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop listening; does not wait for the broker."""
+        """Stop listening; does not wait for the broker. What others listen to as well, stays."""
         with self._changed:
-            if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
-            for topic in subscription.routes:
-                self._routes.pop(topic, None)
-        if self._connected:
-            self._client.unsubscribe(subscription.filters)
+            if subscription not in self._subscriptions:
+                return
+            self._subscriptions.remove(subscription)
+            for topic, route in subscription.routes.items():
+                if left := [other for other in self._routes.get(topic, ()) if other != route]:
+                    self._routes[topic] = left
+                else:
+                    self._routes.pop(topic, None)
+            wanted = {one for other in self._subscriptions for one in other.filters}
+            unwanted = [one for one in subscription.filters if one not in wanted]
+            if self._connected and unwanted:
+                self._client.unsubscribe(unwanted)
 
     def publish(
         self, topic: str, payload: bytes, qos: int = 1, retain: bool = False
@@ -253,7 +260,7 @@ class Connection:
         for subscription in list(self._subscriptions):
             if isinstance(subscription, Wide):
                 subscription.hear(topic, payload, message.retain)
-        if route := self._routes.get(topic):
+        for route in self._routes.get(topic, ()):
             route(payload, message.retain)
 
     # Helpers

@@ -95,6 +95,10 @@ class Roster:
         with self._news:
             return dict(sorted(self._sightings.items()))
 
+    def sighting(self, prefix: str) -> Sighting | None:
+        """Return what was last said at `prefix`, as far as it is known; None for nothing."""
+        return self._sightings.get(prefix)
+
     def forget(self, prefixes: Iterable[str]) -> None:
         """Have the broker forget the statuses at `prefixes`; BrokerError if it does not."""
         for prefix in prefixes:

@@ -27,6 +27,7 @@ from mqhost.fleet.rollout.states import (
     Board,
 )
 from mqhost.fleet.store import tables
+from mqhost.fleet.store.accounts import Accounts
 from mqhost.fleet.store.database import database_url
 from mqhost.fleet.store.imagetable import LARGEST
 from mqhost.fleet.store.opening import open_store
@@ -308,8 +309,19 @@ def test_the_clock_is_that_of_the_database(place):
 def test_a_database_of_a_newer_mqboard_is_left_alone(place, store):
     with store.database.change() as connection:
         connection.execute(update(tables.schema).values(version=tables.VERSION + 1))
-    with pytest.raises(UsageError, match="has schema 2, and this mqboard knows schema 1"):
+    with pytest.raises(UsageError, match="has schema 3, and this mqboard knows schema 2"):
         Store(place)
+
+
+def test_a_database_of_schema_1_gets_what_is_new_and_keeps_what_it_has(place, store):
+    number = create(store)
+    with store.database.change() as connection:
+        tables.metadata.drop_all(connection, tables.SINCE_2)
+        connection.execute(update(tables.schema).values(version=1))
+    for _ in range(2):
+        with Store(place) as again:
+            assert again.rollout(number).id == number
+            assert not Accounts(again.database).any()
 
 
 def test_the_password_is_in_no_error(postgres):

@@ -631,3 +631,13 @@ def test_the_traffic_can_be_watched(settings, board):
     with Session(settings, debug=lines.append) as session:
         session.request("eval", b"1")
     assert any("mqb/cmd/eval" in line for line in lines)
+
+
+def test_two_sessions_with_one_board_over_one_connection_hear_it_both(settings, board, session):
+    with Session(settings, connection=session.connection) as second:
+        assert second.request("eval", b"1+1").data == b"2"
+        assert session.status()["boot_id"] == second.status()["boot_id"] == "boot-1"
+    board.power_cycle()
+    back = session.wait_status(lambda status: status.get("boot_id") == "boot-2", 20)
+    assert back, "when the second one ended, the first heard nothing any more"
+    assert session.request("eval", b"45+876").data == b"921"

@@ -22,6 +22,7 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -93,12 +94,18 @@ class Database:
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
     def _prepare(self, connection: Connection) -> None:
-        """Make the tables in an empty database; UsageError if there are newer ones."""
+        """Make the tables in an empty database, and those that an older one has not; UsageError if
+        there are newer ones.
+        """
         self.lock(connection)
         if not inspect(connection).has_table(tables.schema.name):
             tables.metadata.create_all(connection)
             connection.execute(insert(tables.schema).values(version=tables.VERSION))
         found = connection.execute(select(tables.schema.c.version)).scalar_one()
+        if found == 1:
+            tables.metadata.create_all(connection, tables.SINCE_2)
+            connection.execute(update(tables.schema).values(version=2))
+            found = 2
         if found != tables.VERSION:
             raise UsageError(
                 f"The database {self.where} has schema {found}, and this mqboard knows schema "

@@ -39,3 +39,23 @@ def read(connection: Connection, sha256: str) -> tuple[Offer, bytes]:
     if hashlib.sha256(row.app).hexdigest() != sha256 or not offer.matches(row.app):
         raise UsageError(f"The image {sha256[:16]}… is damaged in the database.")
     return offer, row.app
+
+
+def listed(connection: Connection) -> list[tuple[Offer, float]]:
+    """Return the offers of the images, and when each was added, the last one first."""
+    query = select(images.c.sha256, images.c.offer, images.c.signature, images.c.added_at)
+    found = []
+    for row in connection.execute(query.order_by(images.c.added_at.desc())):
+        offer = Offer.from_bytes(row.offer, f"the offer of {row.sha256[:16]}…")
+        found.append((offer.signed(row.signature), row.added_at))
+    return found
+
+
+def named(connection: Connection, start: str) -> str:
+    """Return the SHA-256 of the image whose SHA-256 begins so."""
+    query = select(images.c.sha256).where(images.c.sha256.startswith(start, autoescape=True))
+    found = [row.sha256 for row in connection.execute(query.limit(2))]
+    if len(found) == 1:
+        return str(found[0])
+    many = "more than one image" if found else "no image"
+    raise UsageError(f"There is {many} in the database whose SHA-256 begins with {start:.64}.")

@@ -72,12 +72,35 @@ class Store:
         with self.database.look() as connection:
             return audit.read(connection, number, board)
 
+    def images(self) -> list[tuple[Offer, float]]:
+        """Return the offers of the images, and when each was added, the last one first."""
+        with self.database.look() as connection:
+            return imagetable.listed(connection)
+
+    def image_named(self, start: str) -> str:
+        """Return the SHA-256 of the image whose SHA-256 begins so; UsageError if there is none, or
+        more than one.
+        """
+        with self.database.look() as connection:
+            return imagetable.named(connection, start)
+
     def driver(self, number: int) -> str | None:
         """Return who drives a rollout; None if nobody does."""
         with self.database.look() as connection:
             return leases.owner(connection, number, self.database.now(connection))
 
     # What people do
+
+    def note(self, entries: Iterable[Entry]) -> None:
+        """Keep `entries` in the audit."""
+        with self.database.change() as connection:
+            audit.note(connection, entries)
+
+    def add_image(self, offer: Offer, app: bytes) -> None:
+        """Keep an image; UsageError if it is too large, or not what `offer` describes."""
+        with self.database.change() as connection:
+            self.database.lock(connection)
+            imagetable.keep(connection, offer, app, self.database.now(connection))
 
     def create(
         self,

@@ -1,6 +1,7 @@
 """Defines the tables of the database. A change of these needs another VERSION, and a way there."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -12,9 +13,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 
@@ -89,3 +91,88 @@ audit = Table(
     Column("result", Text, nullable=False),
     Index("audit_of_a_board", "board", "id"),
 )
+
+# From here on what the server needs (schema 2).
+
+# Who may do what. Without a password: somebody whom a reverse proxy names, or a script.
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("password", Text),
+    Column("created_at", Double, nullable=False),
+)
+
+# Who is logged in, and the tokens of scripts: what the database has is a hash of what they show.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Index("credentials_of_a_user", "user"),
+)
+
+# What all servers on this database have in common: the keys that they sign cookies with.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# The servers on this database, and when each was last heard of.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("seen_at", Double, nullable=False),
+)
+
+# The boards of the history by number: a row of it is short then.
+history_boards = Table(
+    "history_boards",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("broker", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    UniqueConstraint("broker", "prefix"),
+)
+
+# What boards said over time: a row for each span of `step` seconds that begins at the Unix time
+# `at`. Of heap and rssi the mean and the lowest of `samples`; of reconnects how many there were.
+history = Table(
+    "history",
+    metadata,
+    Column("board", ForeignKey("history_boards.id"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("heap", Double),
+    Column("heap_low", Double),
+    Column("rssi", Double),
+    Column("rssi_low", Double),
+    Column("reconnects", Integer, nullable=False),
+    Index("history_by_age", "step", "at"),
+)
+
+# What boards logged last, and their crashes, by the server that heard it.
+board_log = Table(
+    "board_log",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("board", ForeignKey("history_boards.id"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("log_of_a_board", "board", "id"),
+    Index("log_by_age", "at"),
+)
+
+SINCE_2 = (users, credentials, secrets, servers, history_boards, history, board_log)

@@ -1,0 +1,41 @@
+"""Holds what the paths have in common: the fleet, and threads for what waits."""
+
+from collections.abc import Callable
+from typing import Annotated, ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Query
+from starlette.requests import HTTPConnection
+
+from mqhost.fleet.server.asking import AT_ONCE
+from mqhost.fleet.server.fleet import Fleet
+from mqwire import MAX_PREFIX
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_WAITING = 4 * AT_ONCE  # requests that wait for boards
+
+
+def fleet_of(request: HTTPConnection) -> Fleet:
+    """Return the fleet that is served."""
+    fleet: Fleet = request.app.state.fleet
+    return fleet
+
+
+TheFleet = Annotated[Fleet, Depends(fleet_of)]
+Prefix = Annotated[
+    str, Query(description="The board's prefix.", min_length=1, max_length=MAX_PREFIX)
+]
+
+
+async def waiting(request: HTTPConnection, call: Callable[P, T], *a: P.args, **k: P.kwargs) -> T:
+    """Call what waits for a board, in a thread; others wait for their turn."""
+    state = request.app.state
+    if not hasattr(state, "boards_limiter"):
+        state.boards_limiter = CapacityLimiter(_WAITING)
+    return await to_thread.run_sync(lambda: call(*a, **k), limiter=state.boards_limiter)
+
+
+async def quick(call: Callable[P, T], *a: P.args, **k: P.kwargs) -> T:
+    """Call what needs the database or the processor for a moment, in a thread."""
+    return await to_thread.run_sync(lambda: call(*a, **k))

@@ -1,0 +1,63 @@
+"""Tells what happens as server-sent events: boards, jobs, rollouts, and the broker."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.auth import Forbidden, LoginNeeded, Looking, current
+from mqhost.fleet.server.changes import BOARD, BROKER, JOB, ROLLOUT, Key
+from mqhost.fleet.server.fleet import Fleet
+
+router = APIRouter(tags=["events"])
+_LOOK = 5.0  # seconds until it is looked again whether somebody may still listen
+_PAUSE = 0.5
+
+
+@router.get("/api/events", response_class=EventSourceResponse)
+async def events(
+    request: Request, fleet: TheFleet, user: Looking
+) -> AsyncIterator[ServerSentEvent]:
+    """Tell what changes: `boards` (those that said something, and `gone`), `job`, `rollout` (its
+    number) and `broker`, as they come, gathered for half a second.
+    """
+    with fleet.changes.listening() as listener:
+        yield event("broker", {"connected": fleet.live.connected})
+        while await still_in(request):
+            for name, data in _told(fleet, await listener.next(_PAUSE, _LOOK)):
+                yield event(name, data)
+
+
+def event(name: str, data: Any) -> ServerSentEvent:
+    """Make an event of JSON."""
+    return ServerSentEvent(event=name, raw_data=json.dumps(data, separators=(",", ":")))
+
+
+async def still_in(request: Request) -> bool:
+    """Return whether who listens is still let in: users are removed, and sessions end."""
+    try:
+        await quick(current, request)
+    except (LoginNeeded, Forbidden):
+        return False
+    return True
+
+
+def _told(fleet: Fleet, keys: set[Key]) -> list[tuple[str, Any]]:
+    """Return what is told of changes."""
+    told: list[tuple[str, Any]] = []
+    prefixes = sorted(name for kind, name in keys if kind == BOARD)
+    if prefixes:
+        known = [(prefix, fleet.live.get(prefix)) for prefix in prefixes]
+        boards = [fleet.live.record(board) for _, board in known if board]
+        told.append(("boards", {"boards": boards, "gone": [p for p, board in known if not board]}))
+    for kind, name in sorted(keys):
+        if kind == JOB and (job := fleet.jobs.get(name)):
+            told.append(("job", job.record()))
+        elif kind == ROLLOUT:
+            told.append(("rollout", {"id": int(name)}))
+        elif kind == BROKER:
+            told.append(("broker", {"connected": fleet.live.connected}))
+    return told

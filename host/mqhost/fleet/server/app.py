@@ -1,0 +1,138 @@
+"""Makes the web application of a fleet: what stands before it, its paths, how errors are told."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from asgi_csrf import asgi_csrf_decorator
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mqhost import errors
+from mqhost.fleet.server.api import board, boards, jobs, login, streams
+from mqhost.fleet.server.asking import NoBoard
+from mqhost.fleet.server.auth import Forbidden, LoginNeeded
+from mqhost.fleet.server.fleet import Fleet
+from mqhost.fleet.server.guard import Guard
+from mqhost.fleet.server.users import SESSION_SECONDS
+from mqhost.fleet.store.records import StoreError
+
+PAGE = "mqhost.fleet.page"
+_LARGEST_BODY = 1 << 20  # bytes, where a path has no other limit
+_STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fits
+    (NoBoard, 404),
+    (errors.UsageError, 400),
+    (errors.RefusedError, 409),
+    (StoreError, 503),
+    (errors.BrokerError, 503),
+    (errors.SilentBoardError, 504),
+    (errors.BoardError, 502),
+    (errors.ToolError, 500),
+)
+
+
+def create_app(fleet: Fleet) -> FastAPI:
+    """Return the application of `fleet`, which has begun."""
+    app = FastAPI(
+        title="MQBoard",
+        summary="A fleet of boards, over HTTP.",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=_LARGEST_BODY,
+    )
+    app.state.fleet = fleet
+    for module in (boards, board, jobs, streams, login):
+        app.include_router(module.router)
+    if importlib.util.find_spec(PAGE + ".routes"):
+        page = importlib.import_module(PAGE + ".routes")
+        app.include_router(page.router, include_in_schema=False)
+        app.mount("/static", page.static_app())
+    app.add_exception_handler(errors.ToolError, _tool_error)
+    app.add_exception_handler(LoginNeeded, _login_needed)
+    app.add_exception_handler(Forbidden, _forbidden)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    # The last one that is added stands in front.
+    key, secure = fleet.key, fleet.access.secure
+    app.add_middleware(_csrf(key, secure))
+    app.add_middleware(
+        SessionMiddleware,
+        secret_key=key,
+        session_cookie="__Host-mqboard" if secure else "mqboard",
+        max_age=SESSION_SECONDS,
+        same_site="lax",
+        https_only=secure,
+    )
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(Guard, access=fleet.access)
+    return app
+
+
+def csrf_token(request: Request) -> str:
+    """Return what a form of ours sends as `csrf_token`, and a script of ours as X-CSRF-Token."""
+    make: Callable[[], str] = request.scope["csrftoken"]
+    return make()
+
+
+def _csrf(key: str, secure: bool) -> Callable[[ASGIApp], ASGIApp]:
+    protect: Callable[[ASGIApp], ASGIApp] = asgi_csrf_decorator(
+        signing_secret=key,
+        cookie_name="__Host-mqboard-csrf" if secure else "mqboard-csrf",
+        http_header="x-csrf-token",
+        form_input="csrf_token",
+        cookie_secure=secure,
+        send_csrf_failed=_csrf_failed,
+    )
+    return protect
+
+
+async def _csrf_failed(scope: Scope, send: Send, message_id: object) -> None:
+    async def nothing() -> Any:
+        return {"type": "http.disconnect"}
+
+    receive: Receive = nothing
+    text = "The token of the page is missing or old: load it again, and do the same once more."
+    await JSONResponse({"error": text}, 403)(scope, receive, send)
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether a person's browser asks, rather than a script."""
+    asked = request.headers.get("accept", "")
+    return "text/html" in asked and not request.url.path.startswith("/api/")
+
+
+async def _tool_error(request: Request, error: Exception) -> Response:
+    status = next(code for kind, code in _STATUS if isinstance(error, kind))
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _login_needed(request: Request, error: Exception) -> Response:
+    if wants_page(request) and request.method == "GET":
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(path)}", 303)
+    return JSONResponse({"error": str(error)}, 401, {"www-authenticate": "Bearer"})
+
+
+async def _forbidden(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 403)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a request, without what was in it: that may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"error": f"{'; '.join(found):.1000}."}, 422)

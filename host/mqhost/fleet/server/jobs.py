@@ -1,0 +1,229 @@
+"""Does what changes a board, each job in a thread: it is begun, followed, cancelled and audited.
+
+Of one board there is one job at a time. What a job came to stays known for a while here, and for
+ever in the audit.
+"""
+
+import itertools
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mqhost.errors import RefusedError, ToolError, UsageError
+from mqhost.fleet.server.changes import JOB, Changes
+from mqhost.fleet.server.users import User
+from mqhost.fleet.store.records import Entry, StoreError
+from mqhost.fleet.store.store import Store
+from mqhost.link.connection import Connection
+from mqhost.link.session import Session
+from mqhost.link.settings import Settings
+from mqhost.progress import Progress
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+ENDED = (DONE, FAILED, CANCELLED)
+AT_ONCE = 16
+_MOST = 256  # that wait or run
+_KEPT = 500  # jobs that are remembered
+_LOOK = 0.2  # seconds until a job that waits looks whether it is still wanted
+_LONGEST = 2000  # characters of a result
+_SHOWN = (
+    *("id", "what", "prefix", "who", "state", "stage", "done", "total"),
+    *("asked_at", "began_at", "ended_at", "text"),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a job came to: a sentence, and what is told to scripts."""
+
+    text: str
+    told: Any = None
+
+
+Work = Callable[[Session, Progress], Done]
+
+
+class _Cancelled(BaseException):
+    """Raised in a job that is not wanted any more."""
+
+
+@dataclass
+class Job:
+    """What is done to the board at `prefix` for `who`. `stage`, `done` and `total` say how far it
+    is; `text` and `told` what came of it. Times are Unix times.
+    """
+
+    id: str
+    what: str
+    prefix: str
+    who: str
+    asked_at: float
+    state: str = QUEUED
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    began_at: float | None = None
+    ended_at: float | None = None
+    text: str = ""
+    told: Any = None
+    unwanted: threading.Event = field(default_factory=threading.Event, repr=False)
+    over: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """Return it for scripts."""
+        return {name: getattr(self, name) for name in _SHOWN} | {
+            "result": self.told,
+            "cancelling": self.unwanted.is_set() and self.state not in ENDED,
+        }
+
+
+class Jobs:
+    """The jobs of this server, over `connection` with the settings of `settings`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        store: Store,
+        changes: Changes,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._store = store
+        self._changes = changes
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(at_once)
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._numbers = itertools.count(1)
+        self._closed = False
+        self.ended: dict[tuple[str, str], int] = {}  # how many, by what and state
+
+    def begin(self, what: str, prefix: str, user: User, work: Work) -> Job:
+        """Begin a job: `work` is called with a session with the board, and what is told how far it
+        is. Raises RefusedError if the board has one already, or there are too many.
+        """
+        with self._lock:
+            running = [job for job in self._jobs.values() if job.state not in ENDED]
+            if self._closed:
+                raise RefusedError("The server is about to end.")
+            for job in running:
+                if job.prefix == prefix:
+                    raise RefusedError(
+                        f"{prefix} is busy: {job.what}, begun by {job.who}. Wait until that has "
+                        "ended, or cancel it."
+                    )
+            if len(running) >= _MOST:
+                raise RefusedError(f"{len(running)} jobs are waiting already. Try again later.")
+            ident = f"{next(self._numbers)}-{secrets.token_hex(4)}"
+            job = Job(ident, what, prefix, user.name, time.time())
+            self._jobs[ident] = job
+            self._forget()
+        try:
+            self._note(job, "begun")  # what cannot be audited is not done
+        except StoreError:
+            del self._jobs[ident]
+            raise
+        self._changes.tell(JOB, job.id)
+        threading.Thread(target=self._run, args=(job, work), daemon=True).start()
+        return job
+
+    def all(self, prefix: str | None = None) -> list[Job]:
+        """Return the jobs, or those of a board, the last one first."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return [job for job in reversed(jobs) if prefix is None or job.prefix == prefix]
+
+    def get(self, ident: str) -> Job | None:
+        """Return a job; None if there is none, or it is forgotten."""
+        return self._jobs.get(ident)
+
+    def cancel(self, ident: str) -> Job:
+        """Have a job end soon; what the board is in the middle of, it ends by itself. UsageError if
+        there is no such job.
+        """
+        job = self._jobs.get(ident)
+        if job is None:
+            raise UsageError(f"There is no job {ident!r:.40}.")
+        job.unwanted.set()
+        self._changes.tell(JOB, job.id)
+        return job
+
+    def close(self, wait: float = 2.0) -> None:
+        """Cancel all, and wait a moment until they have ended."""
+        with self._lock:
+            self._closed = True
+            running = [job for job in self._jobs.values() if job.state not in ENDED]
+        for job in running:
+            job.unwanted.set()
+        deadline = time.monotonic() + wait
+        for job in running:
+            if not job.over.wait(max(0.0, deadline - time.monotonic())):
+                job.text = "The server ended before it did: see the board."
+                self._end(job, FAILED)
+
+    def _run(self, job: Job, work: Work) -> None:
+        """Do a job, in its thread."""
+        begun = False
+        try:
+            while not begun:
+                if job.unwanted.is_set():
+                    raise _Cancelled
+                begun = self._room.acquire(timeout=_LOOK)
+            job.state, job.began_at = RUNNING, time.time()
+            self._changes.tell(JOB, job.id)
+            settings = self._settings.for_one(job.prefix)
+            with Session(settings, connection=self._connection) as session:
+                done = work(session, self._progress(job))
+            job.text, job.told = done.text, done.told
+            self._end(job, DONE)
+        except _Cancelled:
+            job.text = "Cancelled. What the board was in the middle of, it ends by itself."
+            self._end(job, CANCELLED)
+        except ToolError as error:
+            job.text, job.told = str(error), {"error": str(error), "exit_code": error.exit_code}
+            self._end(job, FAILED)
+        except Exception as error:
+            job.text = f"A fault of mqboard itself: {error!r:.300}"
+            self._end(job, FAILED)
+            raise
+        finally:
+            if begun:
+                self._room.release()
+
+    def _progress(self, job: Job) -> Progress:
+        def progress(stage: str, done: int, total: int) -> None:
+            if job.unwanted.is_set():
+                raise _Cancelled
+            job.stage, job.done, job.total = stage, done, total
+            self._changes.tell(JOB, job.id)
+
+        return progress
+
+    def _end(self, job: Job, state: str) -> None:
+        with self._lock:
+            if job.state in ENDED:
+                return
+            job.text = job.text[:_LONGEST]
+            job.state, job.ended_at = state, time.time()
+            counted = (job.what.partition(" ")[0], state)
+            self.ended[counted] = self.ended.get(counted, 0) + 1
+        with suppress(StoreError):  # that it was begun stands there
+            self._note(job, f"{state}: {job.text}")
+        job.over.set()
+        self._changes.tell(JOB, job.id)
+
+    def _note(self, job: Job, result: str) -> None:
+        self._store.note([Entry(time.time(), job.who, job.what, None, job.prefix, result)])
+
+    def _forget(self) -> None:
+        """Forget the oldest that have ended, where there are too many."""
+        for ident in [one for one, job in self._jobs.items() if job.state in ENDED]:
+            if len(self._jobs) <= _KEPT:
+                return
+            del self._jobs[ident]
