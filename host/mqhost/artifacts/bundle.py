@@ -78,9 +78,11 @@ def board_of(name: str) -> str | None:
 
 
 def read_bundle(
-    path: Path, board: str, check_signature: SignatureCheck = signing.check_signature
+    path: Path, board: str | None, check_signature: SignatureCheck = signing.check_signature
 ) -> Bundle:
-    """Read and check the bundle of `board` in the zip file `path`; raises BundleError."""
+    """Read and check the bundle of `board`, None for any, in the zip file `path`; raises
+    BundleError, OSError.
+    """
     files = _read_zip(path)
     for name in (APP, OFFER):
         if name not in files:
@@ -96,7 +98,7 @@ def read_bundle(
         verify(files[APP])
     except (UsageError, ImageError) as error:
         raise BundleError(f"{error} Nothing was kept.") from error
-    if offer.board != board:
+    if board is not None and offer.board != board:
         raise BundleError(
             f"{path.name} holds firmware of board {offer.board!r:.40}, not {board!r}. "
             "Nothing was kept."

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import mqwire
 from mqhost.broker.access import LOGS, REPL, UPDATE, Access, Board, Operator, Site
 from mqhost.link.roster import ALL
+from mqwire import waiting
 from mqwire.twins import own_root
 
 READ, WRITE, BOTH = "read", "write", "readwrite"
@@ -124,6 +125,7 @@ def _update(prefix: str) -> list[Rule]:
     return [
         *commands,
         (WRITE, mqwire.blocks_topic(prefix, "+")),
+        (BOTH, waiting.topic(prefix)),
         (READ, mqwire.reply_topic(prefix, "+")),
         (READ, mqwire.error_topic(prefix, "+")),
     ]

@@ -153,6 +153,11 @@ class ImageStore:
         return locked(self.folder / "lock")
 
 
+def is_digits(text: str) -> bool:
+    """Return whether `text` can be how the SHA-256 of an image begins."""
+    return _SHORTEST <= len(text) <= 64 and not set(text.lower()) - _HEX
+
+
 def remember(app: bytes, offer: Offer) -> None:
     """Put an image into the store where that is possible: a full disk or a cache that cannot be
     written must not fail the build or the update whose image it is."""

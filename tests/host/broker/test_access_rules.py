@@ -11,6 +11,7 @@ import mqwire
 from mqhost.broker import rules
 from mqhost.broker.access import Access
 from mqhost.errors import UsageError
+from mqwire import waiting
 from mqwire.twins import own_root
 
 TEXT = """
@@ -119,6 +120,16 @@ def test_who_may_update_sends_what_an_update_takes(may, command):
         assert may(role, "write", mqwire.blocks_topic("farm/gate", "abc"))
         assert may(role, "read", mqwire.reply_topic("farm/gate", "abc"))
         assert may(role, "read", mqwire.error_topic("farm/gate", "abc"))
+
+
+def test_who_may_update_leaves_the_note_that_something_is_waiting(may):
+    note = waiting.topic("farm/gate")
+    for want in ("read", "write"):
+        assert [role for role in ("logs", "update", "repl") if may(role, want, note)] == [
+            "update",
+            "repl",
+        ]
+        assert may("farm-gate", want, note) and not may("pump", want, note)
 
 
 def test_replies_are_not_for_who_only_reads_logs(may):

@@ -151,9 +151,10 @@ def test_what_is_missing_is_named_with_who_needs_it():
     with pytest.raises(ToolError, match="no package nix@3. There is nothing at .*/nix/3.json"):
         found(web, "nix@3")
     web.package("c", {"c.mpy": b"C"})
-    del web.files[f"{INDEX}/file/{hashlib.sha256(b'C').hexdigest()[:2]}/" + (
-        hashlib.sha256(b"C").hexdigest()[:8]
-    )]
+    del web.files[
+        f"{INDEX}/file/{hashlib.sha256(b'C').hexdigest()[:2]}/"
+        + (hashlib.sha256(b"C").hexdigest()[:8])
+    ]
     with pytest.raises(ToolError, match="names a file that is missing"):
         found(web, "c")
 

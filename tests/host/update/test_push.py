@@ -362,9 +362,7 @@ def test_every_refusal_and_failure_is_an_error_of_its_kind(session, board, code)
     assert board.block_messages == 0
 
 
-def test_a_board_that_has_no_memory_at_the_moment_is_offered_it_again(
-    session, board, monkeypatch
-):
+def test_a_board_that_has_no_memory_at_the_moment_is_offered_it_again(session, board, monkeypatch):
     monkeypatch.setattr(transfer_module, "_ROOM_PATIENCE", 30.0)
     board.refuse = wire.NO_MEMORY
     threading.Timer(0.3, setattr, (board, "refuse", None)).start()

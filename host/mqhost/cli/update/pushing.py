@@ -18,7 +18,7 @@ from mqhost.link.settings import Settings
 from mqhost.paths import BUILD, need_checkout
 from mqhost.signing.offer import load_image
 from mqhost.update.push import PATIENCE, UpdateResult, push
-from mqhost.update.store import ImageStore, remember
+from mqhost.update.store import ImageStore, is_digits, remember
 
 Debug = Callable[[str], None] | None
 
@@ -92,7 +92,7 @@ def app_path(board: Any) -> Path:
 
 def image_path(image: Path) -> Path:
     """Return `image`, or the app.bin in the image store whose hash begins with it."""
-    if image.exists() or not re.fullmatch("[0-9A-Fa-f]{6,64}", str(image)):
+    if image.exists() or not is_digits(str(image)):
         return image
     return ImageStore().find(str(image))
 

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Protocol
@@ -52,11 +52,29 @@ class Pusher(Protocol):
         """Have all pushes end soon; nobody waits for their outcome any more."""
 
 
+class Noting(Protocol):
+    """What tells boards that are asleep or away that an update is waiting."""
+
+    def tell(
+        self,
+        rollout: Rollout,
+        boards: Iterable[Board],
+        seen: Mapping[str, Seen],
+        now: float,
+        offer_of: Callable[[str], Offer],
+    ) -> None:
+        """Have the notes be as `rollout` and its boards are."""
+
+    def withdraw(self, rollout: Rollout) -> None:
+        """Take them all away: nobody drives `rollout` from now on."""
+
+
 class Driver:
     """Drives rollout `number` of `store` as `owner`, a name that no other driver has.
 
     `clock` gives Unix times, `zone` is that of the window; `news` is set when there is something to
-    do before the next step is due.
+    do before the next step is due. `known` is the rollout and its boards as they are stored, while
+    it `drives`, and the last ones afterwards.
     """
 
     def __init__(
@@ -71,7 +89,9 @@ class Driver:
         zone: tzinfo | None = None,
         ttl: float = TTL,
         news: threading.Event | None = None,
+        notes: Noting | None = None,
     ) -> None:
+        self.known: tuple[Rollout, Mapping[str, Board]] | None = None
         self.over = False
         self.drives = False
         self.news = news or threading.Event()
@@ -79,6 +99,7 @@ class Driver:
         self._number = number
         self._field = field
         self._pusher = pusher
+        self._notes = notes
         self._owner = owner
         self._clock = clock
         self._zone = zone
@@ -113,6 +134,8 @@ class Driver:
     def close(self) -> None:
         """End what is under way here, and let others drive."""
         if self.drives:
+            if self._notes and self.known:
+                self._notes.withdraw(self.known[0])
             self._lose()
             with contextlib.suppress(StoreError):  # then the lease ends by itself
                 self._store.release(self._number, self._owner)
@@ -157,6 +180,7 @@ class Driver:
             self._under_way.discard(prefix)
         for board in decision.send:
             self._push(board)
+        self._tell(decision.rollout, seen, now, connected)
         self.over = over(decision.rollout, (self._boards or {}).values())
         if self.over:
             self.close()
@@ -193,6 +217,15 @@ class Driver:
             self._store.keep(self._owner, self._ttl, decision.rollout, changed.values(), entries)
             self._boards |= changed
 
+    def _tell(
+        self, rollout: Rollout, seen: Mapping[str, Seen], now: float, connected: bool
+    ) -> None:
+        """Tell of what is stored: those who look on, and boards that sleep."""
+        assert self._boards is not None
+        self.known = (rollout, dict(self._boards))
+        if self._notes and connected:
+            self._notes.tell(rollout, self._boards.values(), seen, now, self._offer)
+
     def _push(self, board: Board) -> None:
         """Begin to push to `board`, which is stored as sending."""
         offer, app = self._image(board.image)
@@ -205,6 +238,9 @@ class Driver:
         self._under_way.add(board.prefix)
         self._pusher.start(board, offer, app, done)
 
+    def _offer(self, sha256: str) -> Offer:
+        return self._image(sha256)[0]
+
     def _image(self, sha256: str) -> tuple[Offer, bytes]:
         if sha256 not in self._images:
             self._images[sha256] = self._store.image(sha256)
@@ -215,9 +251,11 @@ def drive(
     driver: Driver,
     stop: threading.Event | None = None,
     trouble: Callable[[StoreError], None] = lambda error: None,
+    after: Callable[[Driver], object] = lambda driver: None,
 ) -> None:
     """Step `driver` until its rollout is over, or until `stop` is set and its news; the lease is
-    given back. `trouble` is told when the database cannot be used: that is tried again.
+    given back. `trouble` is told when the database cannot be used: that is tried again. `after` is
+    called after each step.
     """
     try:
         while not driver.over and not (stop and stop.is_set()):
@@ -227,6 +265,7 @@ def drive(
             except StoreError as error:
                 trouble(error)
                 at = None
+            after(driver)
             pause = _TICK if at is None else min(_TICK, max(0.0, at - time.time()))
             if pause and not driver.over:
                 driver.news.wait(pause)

@@ -33,6 +33,8 @@ from mqhost.fleet.rollout.states import (
     Seen,
 )
 
+RETRIED = (FAILED, DROPPED)  # what retry_failed has another turn for
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -66,16 +68,16 @@ def decide(
     if connected:
         patient = rollout.state != RUNNING
         for prefix, board in before.items():
-            if _has_turn(board, rollout) and not board.ended:
+            if has_turn(board, rollout) and not board.ended:
                 after[prefix] = look(board, seen.get(prefix), now, rollout.options, patient)
     if rollout.state == ABORTED:
-        after = {prefix: _given_up(board, rollout, now) for prefix, board in after.items()}
+        after = {prefix: given_up(board, rollout, now) for prefix, board in after.items()}
     next_ = _next(rollout, after.values())
     if next_.wave != rollout.wave:
         for prefix, board in after.items():
             if board.wave == next_.wave:
                 after[prefix] = replace(board, turn_at=now)
-    elif next_.state == RUNNING and connected and _open(next_, now, zone):
+    elif connected and may_send(next_, now, zone):
         after |= {board.prefix: sent(board, now) for board in _chosen(next_, after, seen, now)}
     changed = tuple(board for prefix, board in after.items() if board is not before[prefix])
     wake = now if next_ != rollout else _wake(next_, after.values(), now, zone)
@@ -85,7 +87,7 @@ def decide(
 def allowed(rollout: Rollout, boards: Iterable[Board]) -> int:
     """Return how many boards may fail by now."""
     turns = sum(
-        _has_turn(board, rollout) and board.state not in (SKIPPED, DROPPED) for board in boards
+        has_turn(board, rollout) and board.state not in (SKIPPED, DROPPED) for board in boards
     )
     return rollout.options.max_failed.rounded_down(turns)
 
@@ -95,6 +97,25 @@ def over(rollout: Rollout, boards: Iterable[Board]) -> bool:
     if rollout.state == ABORTED:
         return all(board.ended for board in boards)
     return rollout.state == FINISHED
+
+
+def resting(rollout: Rollout, boards: Iterable[Board]) -> bool:
+    """Return whether `rollout` has stopped by itself, and nothing is under way in it any more."""
+    return rollout.state == STOPPED and not any(
+        board.state == SENDING or board.state == SETTLING and board.steady_since is not None
+        for board in boards
+    )
+
+
+def has_turn(board: Board, rollout: Rollout) -> bool:
+    """Return whether the turn of `board` has come."""
+    return NOT_BEGUN < board.wave <= rollout.wave
+
+
+def may_send(rollout: Rollout, now: float, zone: tzinfo | None = None) -> bool:
+    """Return whether pushes may begin now."""
+    window = rollout.options.window
+    return rollout.state == RUNNING and (window is None or window.holds(now, zone))
 
 
 # What people ask for
@@ -139,7 +160,7 @@ def retry_failed(
         raise UsageError(
             f"Rollout {rollout.id} was aborted. Make a new one for the boards it has not reached."
         )
-    if not any(board.state in (FAILED, DROPPED) for board in boards):
+    if not any(board.state in RETRIED for board in boards):
         raise UsageError(f"No board of rollout {rollout.id} has failed: there is nothing to retry.")
     retried = [
         replace(
@@ -148,7 +169,7 @@ def retry_failed(
             attempts=0,
             again=board.again or board.state == FAILED,
         )
-        if board.state in (FAILED, DROPPED)
+        if board.state in RETRIED
         else _anew(board, now)
         if _waits(board, rollout)
         else board
@@ -162,19 +183,15 @@ def _need_open(rollout: Rollout) -> None:
         raise UsageError(f"Rollout {rollout.id} is {rollout.state}: nothing can be changed in it.")
 
 
-def _has_turn(board: Board, rollout: Rollout) -> bool:
-    return NOT_BEGUN < board.wave <= rollout.wave
-
-
 def _waits(board: Board, rollout: Rollout) -> bool:
-    return _has_turn(board, rollout) and board.state in QUEUED
+    return has_turn(board, rollout) and board.state in QUEUED
 
 
 def _anew(board: Board, now: float) -> Board:
     return replace(board, turn_at=now)
 
 
-def _given_up(board: Board, rollout: Rollout, now: float) -> Board:
+def given_up(board: Board, rollout: Rollout, now: float) -> Board:
     """Return `board` of an aborted rollout: dropped, unless what is under way will end."""
     vanished = board.state == SETTLING and board.steady_since is None
     if board.state in QUEUED or vanished:
@@ -189,7 +206,7 @@ def _next(rollout: Rollout, boards: Iterable[Board]) -> Rollout:
         return rollout
     if why := _too_many(rollout, boards):
         return replace(rollout, state=STOPPED, reason=why)
-    if any(_has_turn(board, rollout) and not board.ended for board in boards):
+    if any(has_turn(board, rollout) and not board.ended for board in boards):
         return rollout
     coming = [board.wave for board in boards if board.wave > rollout.wave]
     if coming:
@@ -208,11 +225,6 @@ def _too_many(rollout: Rollout, boards: Iterable[Board]) -> str:
     return f"{failed} failed, and {most} may by now (--max-failed {limit})"
 
 
-def _open(rollout: Rollout, now: float, zone: tzinfo | None) -> bool:
-    window = rollout.options.window
-    return window is None or window.holds(now, zone)
-
-
 def _chosen(
     rollout: Rollout, boards: Mapping[str, Board], seen: Mapping[str, Seen], now: float
 ) -> list[Board]:
@@ -222,7 +234,7 @@ def _chosen(
         board
         for prefix, board in boards.items()
         if board.state == WAITING
-        and _has_turn(board, rollout)
+        and has_turn(board, rollout)
         and (board.not_before is None or board.not_before <= now)
         and prefix in seen
         and seen[prefix].online
@@ -238,7 +250,7 @@ def _wake(
     times = [
         at
         for board in boards
-        if _has_turn(board, rollout) and (board.state != ABSENT or rollout.state == RUNNING)
+        if has_turn(board, rollout) and (board.state != ABSENT or rollout.state == RUNNING)
         for at in [deadline(board, options)]
         if at is not None and at > now
     ]

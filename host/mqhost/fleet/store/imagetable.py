@@ -1,13 +1,20 @@
-"""Keeps app images in the database, each once and whole: who drives a rollout has what it sends."""
+"""Keeps app images in the database, each once and whole: who drives a rollout has what it sends.
+
+They do not pile up: an image goes with the last rollout that has it, and above a limit also the
+oldest of those which only rollouts have that are over.
+"""
 
 import hashlib
+from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mqhost.errors import UsageError
-from mqhost.fleet.store.tables import images
+from mqhost.fleet.rollout.states import ABORTED, FINISHED
+from mqhost.fleet.store.tables import boards, images, rollouts
 from mqhost.signing.offer import Offer
 
+LIMIT = 256 * 1024 * 1024  # bytes that are kept for rollouts that are over, to retry in them
 LARGEST = 16 * 1024 * 1024  # the flash of the largest ESP32 modules; real images have 1 to 3 MB
 
 
@@ -59,3 +66,30 @@ def named(connection: Connection, start: str) -> str:
         return str(found[0])
     many = "more than one image" if found else "no image"
     raise UsageError(f"There is {many} in the database whose SHA-256 begins with {start:.64}.")
+
+
+def drop(connection: Connection, wanted: Iterable[str]) -> None:
+    """Remove those of `wanted` that no rollout has."""
+    for sha256 in wanted:
+        this = images.c.sha256 == sha256
+        connection.execute(
+            delete(images).where(this, images.c.sha256.not_in(select(boards.c.image)))
+        )
+
+
+def make_room(connection: Connection) -> None:
+    """Remove the oldest images until there are at most LIMIT bytes; not those that a rollout has
+    which goes on. Who retries one of the others is told to make a new rollout.
+    """
+    going_on = (
+        select(boards.c.image)
+        .join(rollouts, rollouts.c.id == boards.c.rollout_id)
+        .where(rollouts.c.state.not_in((ABORTED, FINISHED)))
+    )
+    size = func.length(images.c.app)
+    query = select(images.c.sha256, size, images.c.sha256.in_(going_on))
+    total = 0
+    for sha256, length, needed in connection.execute(query.order_by(images.c.added_at.desc())):
+        total += length
+        if total > LIMIT and not needed:
+            connection.execute(delete(images).where(images.c.sha256 == sha256))

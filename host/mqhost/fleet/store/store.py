@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from mqhost.errors import UsageError
 from mqhost.fleet.rollout.options import Options
 from mqhost.fleet.rollout.plan import Plan
-from mqhost.fleet.rollout.states import ENDED, FINISHED, Board, Rollout
+from mqhost.fleet.rollout.states import ABORTED, ENDED, FINISHED, Board, Rollout
 from mqhost.fleet.store import audit, imagetable, leases, tables
 from mqhost.fleet.store.database import Database
 from mqhost.fleet.store.records import Entry, StaleError
@@ -61,6 +61,16 @@ class Store:
         """Return a rollout and its boards, in their order, both as of one moment."""
         with self.database.look() as connection:
             return _read(connection, number), _read_boards(connection, number)
+
+    def counts(self) -> dict[int, dict[str, int]]:
+        """Return of each rollout how many boards are in which state."""
+        number, state = _BOARDS.c.rollout_id, _BOARDS.c.state
+        query = select(number, state, func.count()).group_by(number, state)
+        counts: dict[int, dict[str, int]] = {}
+        with self.database.look() as connection:
+            for rollout, name, count in connection.execute(query):
+                counts.setdefault(rollout, {})[name] = count
+        return counts
 
     def image(self, sha256: str) -> tuple[Offer, bytes]:
         """Return an image of a rollout; UsageError if it is not there."""
@@ -122,13 +132,13 @@ class Store:
             for offer, app in images:
                 if offer.sha256 in needed:
                     imagetable.keep(connection, offer, app, now)
-            made = Rollout(0, broker, options, created_at=now, created_by=who)
-            values = {"broker": broker, "created_at": now, "created_by": who} | _state(made)
-            number: int = connection.execute(
-                insert(_ALL).values(values).returning(_ALL.c.id)
-            ).scalar_one()
+            number = _next_number(connection)
+            made = Rollout(number, broker, options, created_at=now, created_by=who)
+            values = {"id": number, "broker": broker, "created_at": now, "created_by": who}
+            connection.execute(insert(_ALL).values(values | _state(made)))
             rows = [{"rollout_id": number} | asdict(board) for board in plan.boards]
             connection.execute(insert(_BOARDS), rows)
+            imagetable.make_room(connection)
             entry = Entry(now, who, "rollout", number, None, f"{len(rows)} boards")
             audit.note(connection, [entry])
         return number
@@ -153,6 +163,25 @@ class Store:
             result = after.state + (f": {after.reason}" if after.reason else "")
             audit.note(connection, [Entry(now, who, what, number, None, result)])
         return self.rollout(number)
+
+    def forget(self, number: int, who: str) -> None:
+        """Remove a rollout that is over, and the images that no other one has; what the audit says
+        of it stays. UsageError if something may still become of it.
+        """
+        with self.database.change() as connection:
+            self.database.lock(connection)
+            now = self.database.now(connection)
+            rollout = _read(connection, number, lock=True)
+            boards = _read_boards(connection, number)
+            if rollout.state not in (ABORTED, FINISHED) or not all(one.ended for one in boards):
+                raise UsageError(
+                    f"Rollout {number} is {rollout.state}, and not over. Abort it first."
+                )
+            for table in (tables.leases, _BOARDS):
+                connection.execute(delete(table).where(table.c.rollout_id == number))
+            connection.execute(delete(_ALL).where(_ALL.c.id == number))
+            imagetable.drop(connection, {board.image for board in boards})
+            audit.note(connection, [Entry(now, who, "forget", number, None, "")])
 
     # What drivers do
 
@@ -196,6 +225,15 @@ class Store:
                 raise StaleError
             _write_boards(connection, rollout.id, boards)
             audit.note(connection, entries)
+
+
+def _next_number(connection: Connection) -> int:
+    """Return the number of a new rollout: none has it, and none had it that is forgotten."""
+    highest = [
+        connection.execute(select(func.max(column))).scalar_one() or 0
+        for column in (_ALL.c.id, tables.audit.c.rollout_id)
+    ]
+    return max(highest) + 1
 
 
 def _state(rollout: Rollout) -> dict[str, Any]:
