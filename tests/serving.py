@@ -4,11 +4,15 @@ import contextlib
 import threading
 
 import httpx
+from argon2 import PasswordHasher
 from waiting import wait_until
 
 from mqhost.fleet.server.access import Access
+from mqhost.fleet.server.attempts import Attempts
 from mqhost.fleet.server.fleet import Fleet, Options
 from mqhost.fleet.server.serve import Server
+from mqhost.fleet.server.users import Users
+from mqhost.fleet.store.accounts import Accounts
 from mqhost.fleet.store.store import Store
 from mqhost.link.settings import Settings
 from mqhost.sim.broker import free_port
@@ -34,6 +38,9 @@ class Served:
             self.store = stack.enter_context(Store(self._place))
             options = Options(access=self._access, **self._options)
             self.fleet = stack.enter_context(Fleet(self.settings, self.store, options))
+            cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+            self.fleet.users = Users(Accounts(self.store.database), cheap)
+            self.fleet.doorkeeper.users = self.fleet.users
             server = Server(self.fleet)
             thread = threading.Thread(target=server.run)
             thread.start()
@@ -58,6 +65,13 @@ class Served:
         answer = client.post("/login", data={"user": user, "password": password})
         assert answer.status_code == 303 and "wrong" not in answer.headers["location"], answer.text
         return client
+
+    def without_users(self):
+        """Remove all users, and forget who guessed."""
+        for account in self.fleet.users.all():
+            self.fleet.users.remove(account.name)
+        self.fleet.attempts = Attempts()
+        self.http.cookies.clear()
 
     def board(self, prefix):
         """Wait until the board is known; return how it is."""

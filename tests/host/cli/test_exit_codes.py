@@ -17,7 +17,8 @@ from mqhost.sim.broker import Broker, free_port
 from mqwire import auth
 
 # Commands that talk to no board.
-LOCAL = {"adopt", "broker-config", "completion", "sign"}
+LOCAL = {"adopt", "broker-config", "completion", "sign", "fleet serve", "fleet audit"}
+LOCAL |= {f"fleet user {word}" for word in ("add", "list", "remove", "password", "role", "token")}
 # What cannot be made up.
 ARGUMENTS = {
     "cp": [":a", ":b"],

@@ -20,6 +20,8 @@ from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
 from mqhost.cli import main, many
 from mqhost.cli.files import looking
+from mqhost.cli.fleet import audit as audit_command
+from mqhost.cli.fleet import users as users_command
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import crash as crash_command
@@ -35,6 +37,8 @@ from mqhost.deploy.kept import Kept
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import Answer
 from mqhost.fleet.presence import Presence
+from mqhost.fleet.store.accounts import Account
+from mqhost.fleet.store.records import Entry as Noted
 from mqhost.link.roster import Sighting
 from mqhost.manage import modules
 from mqhost.manage.configuration import Difference
@@ -109,6 +113,14 @@ LISTINGS = {
         "mqboard deploy",
     ),
     "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
+    "users_listing": (
+        lambda: users_command.users_listing([Account(LONG, "look", "hash", 0)], {}),
+        "mqboard fleet user list",
+    ),
+    "audit_listing": (
+        lambda: audit_command.audit_listing([Noted(0, LONG, "restart", None, "a", "done: x")]),
+        "mqboard fleet audit",
+    ),
     "modules_listing": (lambda: modules_command.modules_listing(MODULES), "mqboard modules"),
 }
 

@@ -8,9 +8,9 @@ from serving import Served
 from waiting import wait_until
 
 
-@pytest.fixture
-def served(broker, tmp_path):
-    with Served(broker, tmp_path / "fleet.db") as running:
+@pytest.fixture(scope="module")
+def served(broker, tmp_path_factory):
+    with Served(broker, tmp_path_factory.mktemp("state") / "fleet.db") as running:
         yield running
 
 

@@ -3,9 +3,12 @@
 import click
 
 from mqhost.cli.edge import CommandGroup
+from mqhost.cli.fleet.audit import audit_command
 from mqhost.cli.fleet.config import config_command
 from mqhost.cli.fleet.deploy import fleet_deploy_command
 from mqhost.cli.fleet.looking import fleet_eval_command, fleet_info_command, list_command
+from mqhost.cli.fleet.serve import serve_command
+from mqhost.cli.fleet.users import user_command
 
 
 @click.group("fleet", cls=CommandGroup)
@@ -25,5 +28,8 @@ for _command in (
     fleet_eval_command,
     config_command,
     fleet_deploy_command,
+    serve_command,
+    user_command,
+    audit_command,
 ):
     fleet_command.add_command(_command)

@@ -18,7 +18,7 @@ from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.progress import Progress
 from mqhost.signing.offer import Offer
-from mqhost.update.push import push
+from mqhost.update.push import UpdateResult, push
 
 Report = Callable[[str, str, int, int], None]  # prefix, stage, done, total
 
@@ -78,7 +78,8 @@ class _Stopped(BaseException):
 
 @dataclass
 class PushThreads:
-    """Pushes images to boards, each in a thread; `report` is told how far each is.
+    """Pushes images to boards, each in a thread; `report` is told how far each is,
+    and `pushed` of each that was confirmed what that took.
 
     One that was stopped may take a while to notice: the next one to the same board waits for it,
     as two sessions with one board, over one connection, would take each other's messages.
@@ -87,6 +88,7 @@ class PushThreads:
     settings: Settings
     connection: Connection
     report: Report = lambda prefix, stage, done, total: None
+    pushed: Callable[[str, UpdateResult], None] = lambda prefix, result: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: dict[str, threading.Thread] = field(default_factory=dict)  # the last one by prefix
 
@@ -130,9 +132,11 @@ class PushThreads:
         settings = self.settings.for_one(board.prefix)
         try:
             with Session(settings, connection=self.connection) as session:
-                push(session, offer, app, retry_failed=board.again, progress=show)
+                retry = board.again
+                result = push(session, offer, app, retry_failed=retry, progress=show)
         except ToolError as error:
             return of_error(error)
         except Exception as error:
             return Outcome(reason=f"a fault of mqboard itself: {error!r:.200}")
+        self.pushed(board.prefix, result)
         return CONFIRMED

@@ -64,6 +64,14 @@ class Access:
         return self.host in _LOCAL or _is_loopback(self.host)
 
     @property
+    def shown(self) -> str:
+        """The address for people."""
+        if self.urls:
+            return self.urls[0]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+    @property
     def secure(self) -> bool:
         """Whether browsers reach it by https only: their cookies are for that alone then."""
         shown = {urlsplit(url).scheme for url in self.urls}

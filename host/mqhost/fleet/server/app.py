@@ -1,5 +1,6 @@
 """Makes the web application of a fleet: what stands before it, its paths, how errors are told."""
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mqhost import errors
-from mqhost.fleet.server.api import board, boards, jobs, login, streams
+from mqhost.artifacts.bundle import BundleError
+from mqhost.fleet.server.api import board, boards, images, jobs, login, repl, rollouts, streams
 from mqhost.fleet.server.asking import NoBoard
 from mqhost.fleet.server.auth import Forbidden, LoginNeeded
 from mqhost.fleet.server.fleet import Fleet
@@ -29,6 +31,7 @@ _LARGEST_BODY = 1 << 20  # bytes, where a path has no other limit
 _STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fits
     (NoBoard, 404),
     (errors.UsageError, 400),
+    (BundleError, 400),
     (errors.RefusedError, 409),
     (StoreError, 503),
     (errors.BrokerError, 503),
@@ -50,7 +53,7 @@ def create_app(fleet: Fleet) -> FastAPI:
         max_body_size=_LARGEST_BODY,
     )
     app.state.fleet = fleet
-    for module in (boards, board, jobs, streams, login):
+    for module in (boards, board, jobs, images, rollouts, streams, repl, login):
         app.include_router(module.router)
     if importlib.util.find_spec(PAGE + ".routes"):
         page = importlib.import_module(PAGE + ".routes")
@@ -63,7 +66,7 @@ def create_app(fleet: Fleet) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_valid)
     # The last one that is added stands in front.
     key, secure = fleet.key, fleet.access.secure
-    app.add_middleware(_csrf(key, secure))
+    app.add_middleware(_Csrf, key=key, secure=secure)
     app.add_middleware(
         SessionMiddleware,
         secret_key=key,
@@ -83,16 +86,35 @@ def csrf_token(request: Request) -> str:
     return make()
 
 
-def _csrf(key: str, secure: bool) -> Callable[[ASGIApp], ASGIApp]:
-    protect: Callable[[ASGIApp], ASGIApp] = asgi_csrf_decorator(
-        signing_secret=key,
-        cookie_name="__Host-mqboard-csrf" if secure else "mqboard-csrf",
-        http_header="x-csrf-token",
-        form_input="csrf_token",
-        cookie_secure=secure,
-        send_csrf_failed=_csrf_failed,
-    )
-    return protect
+class _Csrf:
+    """Wants the token of the page with what changes something in a session: asgi-csrf."""
+
+    def __init__(self, app: ASGIApp, key: str, secure: bool) -> None:
+        self._app = app
+        self._protect: Callable[[ASGIApp], ASGIApp] = asgi_csrf_decorator(
+            signing_secret=key,
+            cookie_name="__Host-mqboard-csrf" if secure else "mqboard-csrf",
+            http_header="x-csrf-token",
+            form_input="csrf_token",
+            cookie_secure=secure,
+            send_csrf_failed=_csrf_failed,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passed = False
+
+        @functools.wraps(self._app)
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal passed
+            passed = True
+            await self._app(scope, receive, send)
+
+        try:
+            await self._protect(app)(scope, receive, send)
+        except (TypeError, LookupError, ValueError, AssertionError):
+            if passed:
+                raise
+            await _csrf_failed(scope, send, None)  # it chokes on what no browser sends
 
 
 async def _csrf_failed(scope: Scope, send: Send, message_id: object) -> None:

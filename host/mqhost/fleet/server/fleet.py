@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
+from mqhost.fleet.rollout.running import broker_name
 from mqhost.fleet.server.access import Access
 from mqhost.fleet.server.asking import Asking
 from mqhost.fleet.server.attempts import Attempts
 from mqhost.fleet.server.auth import Doorkeeper
 from mqhost.fleet.server.changes import Changes
+from mqhost.fleet.server.driving import Driving
 from mqhost.fleet.server.jobs import Jobs
 from mqhost.fleet.server.live import Live
 from mqhost.fleet.server.users import User, Users
@@ -60,6 +62,9 @@ class Fleet:
         self.live = Live(self.connection, self.changes, heard=self._heard)
         self.asking = Asking(settings, self.connection, self.live)
         self.jobs = Jobs(settings, self.connection, store, self.changes, self.options.at_once)
+        self.broker = broker_name(settings)
+        self.driving = Driving(settings, store, self.changes)
+        self.consoles = 0  # prompts that are open
         self._stack = ExitStack()
 
     @property
@@ -72,6 +77,7 @@ class Fleet:
             self.connection.connect()
             stack.callback(self.connection.close)
             stack.enter_context(self.live)
+            stack.enter_context(self.driving)
             stack.callback(self.jobs.close)
             self._stack = stack.pop_all()
         return self
@@ -87,6 +93,10 @@ class Fleet:
     def note(self, user: User, what: str, prefix: str | None, result: str) -> None:
         """Keep in the audit what somebody did."""
         self.store.note([Entry(time.time(), user.name, what, None, prefix, result)])
+
+    def last_lines(self, prefix: str) -> list[str]:
+        """Return the last lines of a board's log that are kept, the oldest first."""
+        return []
 
     def image(self, start: str) -> tuple[Offer, bytes]:
         """Return the stored image whose SHA-256 begins so; UsageError if there is none, or more."""

@@ -6,13 +6,14 @@ password takes.
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from mqhost.errors import UsageError
-from mqhost.fleet.store.accounts import SESSION, TOKEN, Account, Accounts
+from mqhost.fleet.store.accounts import SESSION, TOKEN, Account, Accounts, Credential
 
 LOOK, OPERATE, UPDATE = ROLES = ("look", "operate", "update")
 SESSION_SECONDS = 7 * 24 * 3600
@@ -38,11 +39,11 @@ LOCAL = User("local", UPDATE)
 
 
 class Users:
-    """The users in `accounts`."""
+    """The users in `accounts`. `hasher` is the one of argon2, with its usual costs."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, hasher: PasswordHasher | None = None) -> None:
         self._accounts = accounts
-        self._hasher = PasswordHasher()
+        self._hasher = hasher or PasswordHasher()
         self._nobody = self._hasher.hash("nobody has this password")
 
     def any(self) -> bool:
@@ -110,6 +111,14 @@ class Users:
     def token(self, name: str, label: str, role: str, seconds: float | None = None) -> str:
         """Make a token, which lets a script in as that user, with at most `role`."""
         return self._accounts.issue(name, TOKEN, role, label, seconds)
+
+    def tokens(self, name: str) -> Sequence[Credential]:
+        """Return the tokens of a user."""
+        return self._accounts.tokens(name)
+
+    def remove_token(self, name: str, label: str) -> None:
+        """End the tokens of a user with that label; UsageError if there is none."""
+        self._accounts.revoke_token(name, label)
 
     def of_token(self, secret: str) -> User | None:
         """Return whose token that is, with its role; None if it is none."""

@@ -82,6 +82,23 @@ class Store:
         with self.database.look() as connection:
             return audit.read(connection, number, board)
 
+    def audit(
+        self,
+        *,
+        board: str | None = None,
+        who: str | None = None,
+        what: str | None = None,
+        number: int | None = None,
+        since: float | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[tuple[int, Entry]]:
+        """Return what was done with the number of each entry, the last first, at most `limit`: what
+        begins with `what`, at or after the Unix time `since`, with a number below `before`.
+        """
+        with self.database.look() as connection:
+            return audit.find(connection, board, who, what, number, since, before, limit)
+
     def images(self) -> list[tuple[Offer, float]]:
         """Return the offers of the images, and when each was added, the last one first."""
         with self.database.look() as connection:
@@ -100,6 +117,11 @@ class Store:
             return leases.owner(connection, number, self.database.now(connection))
 
     # What people do
+
+    def now(self) -> float:
+        """Return the time by the clock of the database."""
+        with self.database.look() as connection:
+            return self.database.now(connection)
 
     def note(self, entries: Iterable[Entry]) -> None:
         """Keep `entries` in the audit."""

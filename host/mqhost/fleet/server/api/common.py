@@ -7,6 +7,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
+from mqhost.fleet.presence import Presence
 from mqhost.fleet.server.asking import AT_ONCE
 from mqhost.fleet.server.fleet import Fleet
 from mqwire import MAX_PREFIX
@@ -26,6 +27,14 @@ TheFleet = Annotated[Fleet, Depends(fleet_of)]
 Prefix = Annotated[
     str, Query(description="The board's prefix.", min_length=1, max_length=MAX_PREFIX)
 ]
+
+
+def known_board(fleet: TheFleet, prefix: Prefix) -> Presence:
+    """Return the board that a request is about; NoBoard if nobody has announced himself there."""
+    return fleet.asking.need(prefix)
+
+
+KnownBoard = Annotated[Presence, Depends(known_board)]
 
 
 async def waiting(request: HTTPConnection, call: Callable[P, T], *a: P.args, **k: P.kwargs) -> T:

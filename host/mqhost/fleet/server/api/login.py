@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mqhost.fleet.server.api.common import TheFleet, quick
-from mqhost.fleet.server.auth import SECRET
+from mqhost.fleet.server.auth import SECRET, Looking
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.users import User
 
@@ -43,6 +43,13 @@ async def login(
     request.session[SECRET] = secret
     await quick(_note, fleet, found.name, f"from {address}")
     return RedirectResponse(_ours(next), 303)
+
+
+@router.get("/api/token")
+async def page_token(request: Request, user: Looking) -> dict[str, str]:
+    """Give the token that a page sends as X-CSRF-Token with what changes something, besides its
+    session; a script with a token of its own needs none."""
+    return {"csrf_token": request.scope["csrftoken"]()}
 
 
 @router.post("/logout", include_in_schema=False)

@@ -1,16 +1,18 @@
 """Tells what happens as server-sent events: boards, jobs, rollouts, and the broker."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.api.common import KnownBoard, TheFleet, quick
 from mqhost.fleet.server.auth import Forbidden, LoginNeeded, Looking, current
 from mqhost.fleet.server.changes import BOARD, BROKER, JOB, ROLLOUT, Key
 from mqhost.fleet.server.fleet import Fleet
+from mqhost.fleet.server.loglines import Following
 
 router = APIRouter(tags=["events"])
 _LOOK = 5.0  # seconds until it is looked again whether somebody may still listen
@@ -31,13 +33,33 @@ async def events(
                 yield event(name, data)
 
 
+@router.get("/api/board/log", response_class=EventSourceResponse)
+async def log(
+    request: Request, fleet: TheFleet, user: Looking, board: KnownBoard
+) -> AsyncIterator[ServerSentEvent]:
+    """Tell the last lines of a board's log that the server has heard, then those that come, as
+    events `log` with `lines`.
+    """
+    with Following(fleet.connection, board.prefix) as following:
+        yield event("log", {"lines": await quick(fleet.last_lines, board.prefix)})
+        while await still_in(request):
+            if lines := await following.next(_LOOK):
+                yield event("log", {"lines": lines})
+
+
 def event(name: str, data: Any) -> ServerSentEvent:
     """Make an event of JSON."""
     return ServerSentEvent(event=name, raw_data=json.dumps(data, separators=(",", ":")))
 
 
 async def still_in(request: Request) -> bool:
-    """Return whether who listens is still let in: users are removed, and sessions end."""
+    """Return whether who listens is still let in: users are removed, and sessions end. It is looked
+    again every few seconds only.
+    """
+    now = time.monotonic()
+    if now < getattr(request.state, "known_until", 0.0):
+        return True
+    request.state.known_until = now + _LOOK
     try:
         await quick(current, request)
     except (LoginNeeded, Forbidden):

@@ -1,0 +1,49 @@
+"""Takes images, once they are checked, and lists them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, UploadFile
+from starlette.responses import JSONResponse
+
+from mqhost.errors import UsageError
+from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.auth import Looking, Updating
+from mqhost.fleet.server.uploads import MOST, checked
+from mqhost.fleet.store.imagetable import LARGEST
+from mqhost.signing.offer import Offer
+
+router = APIRouter(prefix="/api/images", tags=["images"])
+_FILES = 5  # that a build makes
+
+
+@router.get("")
+def list_images(fleet: TheFleet, user: Looking) -> Any:
+    """List the images that boards can be updated to, the last one first."""
+    found = fleet.store.images()
+    return JSONResponse([_record(offer) | {"added_at": at} for offer, at in found])
+
+
+@router.post("", max_body_size=MOST)
+async def add_image(
+    fleet: TheFleet,
+    user: Updating,
+    files: Annotated[
+        list[UploadFile],
+        File(description="app.bin, image.json and image.sig of a build, or a bundle of CI."),
+    ],
+) -> Any:
+    """Add an image: it is checked against its offer, and the offer against its signature, if this
+    machine knows the key."""
+    if len(files) > _FILES:
+        raise UsageError(f"An image is {_FILES} files at most.")
+    given = {file.filename or "": await file.read(2 * LARGEST + 1) for file in files}
+    offer, app = await quick(checked, given)
+    await quick(fleet.store.add_image, offer, app)
+    what = f"image {offer.board} {offer.version}"
+    await quick(fleet.note, user, what[:200], None, f"kept {offer.sha256}")
+    return JSONResponse(_record(offer), 201)
+
+
+def _record(offer: Offer) -> dict[str, Any]:
+    names = ("sha256", "board", "mcu", "version", "seq", "size", "key")
+    return {name: getattr(offer, name) for name in names} | {"signed": bool(offer.signature)}
