@@ -4,6 +4,7 @@ Lazy on purpose: a block is compressed when its message is about to be sent, so 
 one image in memory and nothing is compressed that the board turns out not to need.
 """
 
+import functools
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -23,8 +24,10 @@ from mqwire.update import (
 
 # In one message: a board does nothing else while it takes one, and writing a block takes 56 ms.
 MAX_BLOCKS = 8
+_KEPT = 4096  # what was compressed: boards that are sent the same image are sent it once more
 
 
+@functools.lru_cache(_KEPT)
 def deflate(data: bytes) -> bytes:
     """Return `data` as raw deflate, as records have it: flushed, without the end of the flush."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)

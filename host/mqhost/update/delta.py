@@ -9,6 +9,8 @@ compresses well, and a board looks only at the numbers that change.
 """
 
 import bz2
+import functools
+import threading
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -19,6 +21,8 @@ from mqwire.update import BATCH, BLOCK_SIZE, LITERAL, pack_instruction
 _HEAD = 32  # bytes of a BSDIFF40 patch before its first part, the control triples
 _TRIPLE = 24
 _MAX_GAP = 0xFF
+_KEPT = 4  # pairs of images: as many types of boards as one rollout has, as a rule
+_finding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,15 @@ class Delta:
         self._app = app
         self._matches = find_matches(base, app)
         self._starts = [match.start for match in self._matches]
+        self._made: dict[int, bytes] = {}  # instructions by the block's number
 
     def instructions(self, number: int) -> bytes:
         """Return the instructions that make block `number`, padded with 0xFF to its end."""
+        if number not in self._made:
+            self._made[number] = self._make(number)
+        return self._made[number]
+
+    def _make(self, number: int) -> bytes:
         start = number * BLOCK_SIZE
         stop = min(start + BLOCK_SIZE, len(self._app))
         parts = []
@@ -82,6 +92,19 @@ class Delta:
         batches = range(0, len(gaps), BATCH)
         parts = [gaps[at : at + BATCH] + added[at : at + BATCH] for at in batches]
         return pack_instruction(end - begin, len(gaps), distance) + b"".join(parts)
+
+
+def differences(base: bytes, app: bytes) -> Delta:
+    """Return the differences of `app` to `base`: found once, however many boards are sent them, and
+    in whichever threads.
+    """
+    with _finding:
+        return _found(base, app)
+
+
+@functools.lru_cache(_KEPT)
+def _found(base: bytes, app: bytes) -> Delta:
+    return Delta(base, app)
 
 
 def find_matches(base: bytes, app: bytes) -> list[Match]:

@@ -18,7 +18,7 @@ from mqhost.link.session import Session
 from mqhost.progress import Progress
 from mqhost.signing.offer import Offer
 from mqhost.update.blocks import Encoder
-from mqhost.update.delta import Delta
+from mqhost.update.delta import differences
 from mqhost.update.failures import failed_image, failure, rolled_back
 from mqwire import update as wire
 
@@ -98,7 +98,7 @@ class Transfer:
         """Return when the image is installed; raise if it is refused, failed, or went silent."""
         if self.base is not None:
             self.progress(DIFFER, 0, 0)
-            self.encoder = Encoder(self._app, Delta(self.base, self._app))
+            self.encoder = Encoder(self._app, differences(self.base, self._app))
             self._options["base"] = hashlib.sha256(self.base).hexdigest()
         self._give_up = time.monotonic() + self._patience
         self._busy_until = time.monotonic() + _BUSY_PATIENCE

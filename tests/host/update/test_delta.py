@@ -16,7 +16,7 @@ from mqhost.signing.offer import Offer, block_of
 from mqhost.update import push as update
 from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import MAX_BLOCKS, Encoder
-from mqhost.update.delta import Delta, find_matches
+from mqhost.update.delta import Delta, differences, find_matches
 from mqwire import update as wire
 
 
@@ -84,6 +84,14 @@ def test_what_moved_costs_little():
     assert encoder.saved == plain - sent
     assert all(blocks <= MAX_BLOCKS for _, blocks in messages)
     assert decoded(messages, base) == {number: block_of(app, number) for number in numbers}
+
+
+def test_differences_are_found_once_for_all_boards_that_are_sent_them():
+    base = random.Random(7).randbytes(20_000)
+    app = base[:5000] + b"new" + base[5000:]
+    found = differences(base, app)
+    assert differences(bytes(bytearray(base)), app) is found
+    assert differences(app, base) is not found
 
 
 def test_only_the_blocks_asked_for_are_told():
