@@ -54,6 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.crash:crash_command",
         "List the boots of a board that ended badly; show one, or clear them.",
     ),
+    "crowd": (
+        "mqhost.cli.fleet.crowd:crowd_command",
+        "Play many boards, to see what a broker and a fleet's tools stand; Ctrl-C ends it.",
+    ),
     "deploy": (
         "mqhost.cli.manage.deploy:deploy_command",
         "Bring the application in DIR to the board, and wait until it runs it or is back.",

@@ -347,7 +347,7 @@ SHOWN = {
     "ota": shown_by_ota,
 }
 # Some know no board; what adopt shows of one goes through the same functions.
-ELSEWHERE = {"sign", "completion", "broker-config", "adopt"}
+ELSEWHERE = {"sign", "completion", "broker-config", "crowd", "adopt"}
 
 
 @pytest.mark.parametrize("command", ["eval", "info", "config get", "ls -l", "ls"])
