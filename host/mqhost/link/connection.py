@@ -88,11 +88,18 @@ class Wide(Subscription):
 class Connection:
     """A connection to the broker in `settings`.
 
-    `debug` is called with lines about the traffic, from any thread.
+    `debug` is called with lines about the traffic, from any thread. `will`: a topic, and what the
+    broker retains there when we vanish.
     """
 
-    def __init__(self, settings: Settings, debug: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        debug: Callable[[str], None] | None = None,
+        will: tuple[str, bytes] | None = None,
+    ) -> None:
         self.settings = settings
+        self._will = will
         self.generation = 0  # how many times the broker has accepted us
         self.failure: str | None = None  # why it did not, the last time
         self._debug = debug
@@ -275,6 +282,8 @@ class Connection:
         )
         if settings.path:
             client.ws_set_options(settings.path)
+        if self._will:
+            client.will_set(*self._will, qos=1, retain=True)
         client.connect_timeout = CONNECT_TIMEOUT
         client.reconnect_delay_set(*RECONNECT_DELAYS)  # type: ignore[arg-type]
         if settings.username:

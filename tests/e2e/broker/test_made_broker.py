@@ -6,15 +6,18 @@ different roles.
 
 import json
 import re
+import threading
 from dataclasses import replace
 
 import pytest
 from certificates import Authority as Foreign
+from hass import HomeAssistant
 from madebroker import MadeBroker
 from waiting import wait_until
 
 import mqwire
 from mqhost.broker.authority import Authority
+from mqhost.fleet.homeassistant.bridge import Bridge
 from mqhost.paths import ROOT
 
 LIGHT, PUMP = "küche/licht 1", "farm/pump"
@@ -42,10 +45,15 @@ roles = ["logs"]
 login = "password"
 """
 
+# As docs/homeassistant.md says.
+HOUSE = re.search(
+    r"```toml\n(.*?)```", (ROOT / "docs/homeassistant.md").read_text("utf-8"), re.DOTALL
+)[1]
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    with MadeBroker(tmp_path_factory.mktemp("broker"), USERS) as running:
+    with MadeBroker(tmp_path_factory.mktemp("broker"), USERS + HOUSE) as running:
         yield running
 
 
@@ -222,3 +230,30 @@ def _is_forgotten(broker):
         client.publish("farm/spare/mqb/end")
         wait_until(lambda: "farm/spare/mqb/end" in client.topics())
         return mqwire.status_topic("farm/gone") not in client.topics()
+
+
+# Home Assistant
+
+
+def test_home_assistant_can_restart_a_board_and_cannot_command_it(broker, light):
+    house = broker.credentials("homeassistant")
+    bridge = Bridge(replace(broker.credentials("homebridge"), timeout=20), [LIGHT])
+    thread = threading.Thread(target=bridge.run)
+    thread.start()
+    try:
+        with HomeAssistant(settings=house) as hass, broker.session("repl", LIGHT) as session:
+            hass.wait(lambda: hass.devices, 60)
+            (device,) = hass.devices
+            hass.wait(lambda: hass.available(device) and hass.state(device, "uptime_s"), 60)
+            boot = session.status()["boot_id"]
+            hass.publish(mqwire.command_topic(LIGHT, "reset", "c2Nob2Vu"), mqwire.header(0, True))
+            hass.publish(mqwire.status_topic(LIGHT), b'{"state": "offline"}', True)
+            assert ask(broker, LIGHT, "board.identity.boot_id") == repr(boot)
+            hass.press(device, "restart")
+            hass.wait(lambda: "restarted" in (hass.attributes(device)["result"] or ""), 120)
+            assert session.last_status["boot_id"] != boot
+            hass.remove(device)  # on its page, by the person
+            hass.wait(lambda: not hass.devices)
+    finally:
+        bridge.stop()
+        thread.join(30)

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "fleet config push": ["FILE", "--yes"],
     "fleet config set": ["update.confirm_s=120", "--yes"],
     "fleet deploy": ["FOLDER", "--yes"],
+    "fleet homeassistant": ["--remove"],  # without it, it runs for ever
     "mount": ["FOLDER"],
     "mv": [":a", ":b"],
     "install": ["x", "--index", "FOLDER"],
@@ -49,6 +50,9 @@ SPECIAL = {
     ("fleet list", "error"): 0,
     ("fleet list", "refused"): 0,
     ("fleet info", "no prefix"): 4,
+    ("fleet homeassistant", "nobody"): 0,  # then nobody is there to be taken out
+    ("fleet homeassistant", "error"): 0,
+    ("fleet homeassistant", "refused"): 0,
     ("status", "error"): 0,
     ("status", "refused"): 0,
 }

@@ -57,6 +57,15 @@ class Selection:
 
         Without a pattern or a group the boards are those of the options before the command.
         """
+        edge = self.edge(edge, looking)
+        with edge.connection() as connection:
+            boards = choose(connection, edge.settings.many, self.where)
+            yield Chosen(edge, connection, boards, questions(connection, boards))
+
+    def edge(self, edge: Edge, looking: bool = False) -> Edge:
+        """Return `edge` for the boards at the patterns that are meant, which its settings have in
+        `many`; see `choose`.
+        """
         edge = edge.for_many(self.patterns, self.group)
         patterns = edge.settings.many
         if not patterns and not looking and self.where is None:
@@ -64,9 +73,8 @@ class Selection:
                 "Which boards? Give patterns, as 'farm/+' ('#' for all), --group or --where. "
                 "mqboard fleet list shows which ones these are."
             )
-        with edge.connection() as connection:
-            boards = choose(connection, patterns or (ALL,), self.where)
-            yield Chosen(edge, connection, boards, questions(connection, boards))
+        edge.settings = edge.settings.for_many(patterns or (ALL,))
+        return edge
 
 
 class _Condition(click.ParamType):

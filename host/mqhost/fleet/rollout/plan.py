@@ -44,7 +44,9 @@ def make_plan(boards: Iterable[Presence], offers: Iterable[Offer], options: Opti
     """Plan the rollout of the images that `offers` describe. Raises UsageError when two are for one
     type of board, a board is named twice, or there is none.
     """
-    images = _by_type(offers)
+    images = by_type(offers)
+    if not images:
+        raise UsageError("No image is given, so there is nothing to roll out. Name its app.bin.")
     present = sorted(boards, key=lambda board: board.prefix)
     if not present:
         raise UsageError("No board is chosen, so there is nothing to roll out. See mqboard boards.")
@@ -67,7 +69,8 @@ def make_plan(boards: Iterable[Presence], offers: Iterable[Offer], options: Opti
     return Plan(tuple(planned))
 
 
-def _by_type(offers: Iterable[Offer]) -> dict[str, Offer]:
+def by_type(offers: Iterable[Offer]) -> dict[str, Offer]:
+    """Return the offers by the type of board that each is for; UsageError for two of one type."""
     images: dict[str, Offer] = {}
     for offer in offers:
         other = images.setdefault(offer.board, offer)
@@ -76,8 +79,6 @@ def _by_type(offers: Iterable[Offer]) -> dict[str, Offer]:
                 f"Two images are for board {offer.board}: {other.version} ({other.sha256[:16]}…) "
                 f"and {offer.version} ({offer.sha256[:16]}…). Give one for each type of board."
             )
-    if not images:
-        raise UsageError("No image is given, so there is nothing to roll out. Name its app.bin.")
     return images
 
 
