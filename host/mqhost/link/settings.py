@@ -29,7 +29,7 @@ from mqwire import WireError, names, rules
 from mqwire import config as limits
 
 # Of the environment and of mqboard.toml, besides those of the broker.
-_OTHER_KEYS = ("prefix", "id", "timeout", "broker", "to", "group")
+_OTHER_KEYS = ("prefix", "id", "timeout", "broker", "to", "group", "database")
 _WHO = ("prefix", "to", "group")
 # Whether it is TLS, and the usual port of WebSockets.
 _SCHEMES: dict[str, tuple[bool | None, int]] = {
@@ -58,7 +58,7 @@ class Settings:
     `chosen`: somebody has said which broker. `auth_keys` are those of boards that take commands
     with their key only; which one is a board's it says itself. `names` are those that mqboard.toml
     has for boards: what is taken for a prefix may have been meant as one. `brokers` are those that
-    it has for brokers.
+    it has for brokers. `database`: where rollouts are kept, "" for the user's own file.
     """
 
     server: str = "127.0.0.1"
@@ -79,6 +79,7 @@ class Settings:
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = field(default=(), compare=False)
     brokers: tuple[str, ...] = field(default=(), compare=False)
+    database: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
@@ -203,8 +204,7 @@ class _Found:
             board = self._who(source, where)
             broker = broker or board.pop("broker", None)
             self._add(board)
-        if "timeout" in source:
-            self._add({"timeout": source["timeout"]})
+        self._add({key: source[key] for key in ("timeout", "database") if key in source})
         if self._complete:
             if "password" in source and not whole and "username" in self.values:
                 self._add({"password": source["password"]})  # of a broker that has none with it

@@ -31,7 +31,8 @@ AUTH_KEY = "auth_key"  # that of a board, or of all
 _BROKER_KEYS = (*BROKER_KEYS, *SECRETS[1:])
 _BOARD_KEYS = ("prefix", "broker", "id", AUTH_KEY)
 _GROUP_KEYS = ("boards", "broker")
-FLAT_KEYS = (*_BROKER_KEYS, "broker", "prefix", "id", "to", "group", "timeout", AUTH_KEY)
+_DATABASE = "database"  # of rollouts: a file, or a URL
+FLAT_KEYS = (*_BROKER_KEYS, "broker", "prefix", "id", "to", "group", "timeout", _DATABASE, AUTH_KEY)
 _TABLES = {"brokers": _BROKER_KEYS, "boards": _BOARD_KEYS, "groups": _GROUP_KEYS}
 _PATHS = ("ca", "cert", "key")
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -73,6 +74,7 @@ class SettingsFile:
         """Return the sentence for a file whose secrets others can read, "" if there is none."""
         tables = self.values, *self.brokers.values(), *self.boards.values()
         has_secret = any({"password", AUTH_KEY} & values.keys() for values in tables)
+        has_secret = has_secret or "@" in self.values.get(_DATABASE, "")
         if not has_secret or not self.path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             return ""
         return (
@@ -229,6 +231,8 @@ def _checked(values: Values, known: Iterable[str], where: str, path: Path, own: 
             f"only your own may say so, {config_dir() / FILE}."
         )
     paths = {key: _full(values[key], path) for key in _PATHS if values.get(key)}
+    if "://" not in values.get(_DATABASE, "://"):
+        paths[_DATABASE] = _full(values[_DATABASE], path)
     return values | paths
 
 

@@ -92,6 +92,10 @@ class ImageStore:
             )
         return self.folder / names[0] / APP
 
+    def has(self, start: str) -> bool:
+        """Return whether the hash of an image that is kept begins so."""
+        return any(name.startswith(start.lower()) for name in self._names())
+
     def images(self) -> list[Offer]:
         """Return what is kept, the last used first; damaged entries are thrown away."""
         found = (self._intact(name) for name in self._names())

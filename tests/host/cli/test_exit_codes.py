@@ -19,6 +19,11 @@ from mqwire import auth
 # Commands that talk to no board.
 LOCAL = {"adopt", "broker-config", "completion", "sign", "fleet serve", "fleet audit"}
 LOCAL |= {f"fleet user {word}" for word in ("add", "list", "remove", "password", "role", "token")}
+# Of the database of rollouts; its own tests have them.
+LOCAL |= {
+    f"fleet rollout {name}"
+    for name in ("abort", "drive", "forget", "list", "pause", "resume", "retry-failed", "status")
+}
 # What cannot be made up.
 ARGUMENTS = {
     "cp": [":a", ":b"],
@@ -30,6 +35,7 @@ ARGUMENTS = {
     "fleet config set": ["update.confirm_s=120", "--yes"],
     "fleet deploy": ["FOLDER", "--yes"],
     "fleet homeassistant": ["--remove"],  # without it, it runs for ever
+    "fleet rollout start": ["APP", "--yes", "--settle", "0s"],
     "mount": ["FOLDER"],
     "mv": [":a", ":b"],
     "install": ["x", "--index", "FOLDER"],
@@ -53,6 +59,7 @@ SPECIAL = {
     ("fleet homeassistant", "nobody"): 0,  # then nobody is there to be taken out
     ("fleet homeassistant", "error"): 0,
     ("fleet homeassistant", "refused"): 0,
+    ("fleet rollout start", "refused"): 1,  # of many: it has stopped, whatever the reason
     ("status", "error"): 0,
     ("status", "refused"): 0,
 }
@@ -115,6 +122,7 @@ def left():
 def run(capsys, tmp_path, monkeypatch):
     """Give run(words, *options) -> how the command ends."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MQBOARD_DATABASE", str(tmp_path / "fleet.db"))
     (tmp_path / "config.json").write_text(CONFIG)
     (tmp_path / "main.py").write_text("")
     write_app(tmp_path)

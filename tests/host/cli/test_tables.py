@@ -22,6 +22,8 @@ from mqhost.cli import main, many
 from mqhost.cli.files import looking
 from mqhost.cli.fleet import audit as audit_command
 from mqhost.cli.fleet import users as users_command
+from mqhost.cli.fleet.rollout import asking as rollout_asking
+from mqhost.cli.fleet.rollout import plan as rollout_plan
 from mqhost.cli.manage import boards as boards_command
 from mqhost.cli.manage import config as config_command
 from mqhost.cli.manage import crash as crash_command
@@ -37,6 +39,10 @@ from mqhost.deploy.kept import Kept
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import Answer
 from mqhost.fleet.presence import Presence
+from mqhost.fleet.rollout.options import Options
+from mqhost.fleet.rollout.overview import Overview
+from mqhost.fleet.rollout.plan import Plan
+from mqhost.fleet.rollout.states import Board, Rollout
 from mqhost.fleet.store.accounts import Account
 from mqhost.fleet.store.records import Entry as Noted
 from mqhost.link.roster import Sighting
@@ -65,6 +71,8 @@ RESULT = BuildResult(
 LEVELS = Levels.of({"level": "info", "levels": {"board": None, "mqtt": "debug"}})
 MODULES = modules.Modules("normal", (modules.Module.of({"name": "blink"}),), {"modules": []})
 PRESENCE = Presence.of("farm/pump", Sighting({"state": "online", "board": "esp32"}, None))
+ROLLOUT = Rollout(1, "broker:1883", Options.parse(), reason="more failed than may")
+PLAN = Plan((Board(LONG, "esp32", "ab", 0, 0, reason="it was rolled back"),))
 
 # What makes each table there is, an example of it, and what prints it: a task, or a command.
 LISTINGS = {
@@ -77,6 +85,22 @@ LISTINGS = {
         "demo",
     ),
     "presence_listing": (lambda: boards_command.presence_listing([PRESENCE]), "mqboard boards"),
+    "plan_listing": (
+        lambda: rollout_plan.plan_listing(PLAN, ROLLOUT.options, {LONG: PRESENCE}),
+        "mqboard fleet rollout start",
+    ),
+    "rollouts_listing": (
+        lambda: rollout_asking.rollouts_listing([ROLLOUT], {1: {"done": 3}}, {1: None}),
+        "mqboard fleet rollout list",
+    ),
+    "waves_listing": (
+        lambda: rollout_asking.waves_listing(Overview.of(ROLLOUT, PLAN.boards)),
+        "mqboard fleet rollout status",
+    ),
+    "states_listing": (
+        lambda: rollout_asking.states_listing(PLAN.boards),
+        "mqboard fleet rollout status",
+    ),
     "files_listing": (
         lambda: looking.files_listing([Entry(LONG, 1, 0, "ab")], True, True),
         "mqboard ls",

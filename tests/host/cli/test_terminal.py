@@ -214,6 +214,11 @@ def shown_by_fleet(board, terminal, image):
     yield terminal("fleet", "info", board.prefix)
     yield terminal("fleet", "eval", "x", board.prefix)
     yield terminal("fleet", "deploy", str(Path(image).parent), board.prefix, "--yes")
+    words = ("fleet", "rollout", image, board.prefix, "--yes", "--database")
+    for number, more in enumerate(((), ("--json",))):
+        yield terminal(*words, f"{number}.db", *more)
+    yield terminal("fleet", "rollout", "status", "1", "--database", "0.db")
+    yield terminal("fleet", "rollout", "list", "--database", "0.db")
 
 
 def shown_by_ota(board, terminal, image):

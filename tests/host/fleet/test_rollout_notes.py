@@ -20,7 +20,7 @@ from mqhost.fleet.rollout import control
 from mqhost.fleet.rollout.notes import Notes, signature, wanted
 from mqhost.fleet.rollout.options import Options
 from mqhost.fleet.rollout.plan import make_plan
-from mqhost.fleet.rollout.running import broker_name, drive_rollout
+from mqhost.fleet.rollout.running import drive_rollout
 from mqhost.fleet.rollout.states import (
     ABSENT,
     DONE,
@@ -109,7 +109,7 @@ def number(store, connection, farm, prefix):
     offer = offer_for(APP)
     plan = make_plan(call_roll(connection, [f"{prefix}/+"]).values(), [offer], wish)
     farm[2].power_off()
-    broker = broker_name(connection.settings)
+    broker = control.broker_name(connection.settings)
     return control.start(store, plan, [(offer, APP)], wish, broker=broker, who="anna")
 
 

@@ -8,6 +8,7 @@ from mqhost.cli.fleet.config import config_command
 from mqhost.cli.fleet.deploy import fleet_deploy_command
 from mqhost.cli.fleet.homeassistant import homeassistant_command
 from mqhost.cli.fleet.looking import fleet_eval_command, fleet_info_command, list_command
+from mqhost.cli.fleet.rollout.command import rollout_command
 from mqhost.cli.fleet.serve import serve_command
 from mqhost.cli.fleet.users import user_command
 
@@ -33,5 +34,6 @@ for _command in (
     user_command,
     audit_command,
     homeassistant_command,
+    rollout_command,
 ):
     fleet_command.add_command(_command)

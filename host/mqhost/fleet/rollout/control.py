@@ -6,19 +6,21 @@ import os
 import pwd
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mqhost.errors import UsageError
 from mqhost.fleet.rollout import engine
-from mqhost.fleet.rollout.images import Image
 from mqhost.fleet.rollout.options import Options, Share
 from mqhost.fleet.rollout.plan import Plan
 from mqhost.fleet.rollout.states import ABORTED, ENDED, FINISHED, Board, Rollout
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what only looks at rollouts waits for none of these
+    from mqhost.fleet.rollout.images import Image
     from mqhost.fleet.store.store import Store
+    from mqhost.link.settings import Settings
 
 
 def person() -> str:
@@ -29,6 +31,11 @@ def person() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
+def broker_name(settings: "Settings") -> str:
+    """Return what a rollout is told apart by from those at other brokers."""
+    return settings.where
+
+
 def driver_name() -> str:
     """Return a name that no other driver has, also not one that was killed before."""
     return f"{person()} (process {os.getpid()}, {secrets.token_hex(3)})"
@@ -37,7 +44,7 @@ def driver_name() -> str:
 def start(
     store: "Store",
     plan: Plan,
-    images: Iterable[Image],
+    images: "Iterable[Image]",
     options: Options,
     *,
     broker: str,
@@ -46,10 +53,15 @@ def start(
     """Keep a new rollout; return its number. UsageError if no board has anything to do in it, or
     one is still to be updated by another rollout.
     """
+    check(plan)
+    return store.create(plan, images, options, broker=broker, who=who)
+
+
+def check(plan: Plan) -> None:
+    """Raise UsageError if no board has anything to do in `plan`."""
     if not plan.waves:
         reasons = sorted({board.reason for board in plan.skipped})
         raise UsageError(f"There is nothing to roll out: {'; '.join(reasons)}.")
-    return store.create(plan, images, options, broker=broker, who=who)
 
 
 def pause(store: "Store", number: int, who: str) -> Rollout:
@@ -100,6 +112,16 @@ def is_open(rollout: Rollout, counts: Mapping[str, int]) -> bool:
     if rollout.state == ABORTED:
         return any(count for state, count in counts.items() if state not in ENDED)
     return rollout.state != FINISHED
+
+
+def aged(store: "Store", seconds: float) -> list[int]:
+    """Return the rollouts that are over, and were started longer ago than that."""
+    counts, now = store.counts(), time.time()
+    return [
+        one.id
+        for one in store.rollouts()
+        if not is_open(one, counts.get(one.id, {})) and one.created_at <= now - seconds
+    ]
 
 
 def find(store: "Store", number: int | None, broker: str, last: bool = False) -> Rollout:

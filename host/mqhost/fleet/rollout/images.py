@@ -33,6 +33,14 @@ def find_images(paths: Iterable[Path]) -> list[Image]:
     return list(found.values())
 
 
+def is_image(text: str) -> bool:
+    """Return whether `text` names an image, and not boards: by what there is on this machine, or
+    by how its name ends."""
+    if Path(text).exists() or Path(text).suffix in (_BUNDLE, Path(APP).suffix):
+        return True
+    return is_digits(text) and ImageStore().has(text)
+
+
 def _at(path: Path) -> list[Image]:
     if path.is_dir():
         return _in_folder(path)

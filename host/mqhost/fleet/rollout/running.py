@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from mqhost.errors import UsageError
-from mqhost.fleet.rollout.control import driver_name
+from mqhost.fleet.rollout.control import broker_name, driver_name
 from mqhost.fleet.rollout.drive import TTL, Driver, Pusher, drive
 from mqhost.fleet.rollout.field import BoardField, PushThreads, Report
 from mqhost.fleet.rollout.notes import Notes
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 MakePusher = Callable[[Settings, Connection, Report], Pusher]
 _FEW = 100  # boards that are listened to one by one; with more, all of the broker's are
-
-
-def broker_name(settings: Settings) -> str:
-    """Return what a rollout is told apart by from those at other brokers."""
-    return settings.where
 
 
 def drive_rollout(
