@@ -7,7 +7,23 @@ import click
 
 from mqhost.cli.edge import Edge
 from mqhost.cli.update import pushing
+from mqhost.errors import UsageError
+from mqhost.fleet.rollout.options import duration
 from mqhost.update.push import PATIENCE
+
+
+class Duration(click.ParamType):
+    """Takes a time, as 90s, 5m, 24h or 7d; gives seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return value if isinstance(value, float) else duration(value, "--wait")
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("ota")
@@ -39,16 +55,27 @@ from mqhost.update.push import PATIENCE
     type=click.FloatRange(min=1),
     help="Seconds to wait for the new firmware to be confirmed.  [what the board gives it, and 60]",
 )
+@click.option(
+    "--wait",
+    type=Duration(),
+    metavar="TIME",
+    help="If the board is offline, wait for it so long, as 24h, and push when it is there.",
+)
 @click.pass_obj
-def ota_command(edge: Edge, board: str | None, image: Path | None, **options: Any) -> None:
+def ota_command(
+    edge: Edge, board: str | None, image: Path | None, wait: float | None, **options: Any
+) -> None:
     """Push new firmware and wait until the board has confirmed it.
 
-    Interrupted or lost, it resumes when it is run again.
+    Interrupted or lost, it resumes when it is run again. With --wait a board that is away, or goes
+    away, is waited for; nothing of that is left when you stop it.
 
     \b
     Examples:
       mqboard --prefix esp32/test ota
       mqboard --prefix esp32/test ota --image downloads/app.bin
       mqboard --prefix esp32/test ota --image 8f2a6c01 --retry-failed
+      mqboard --prefix esp32/test ota --wait 24h
     """
-    pushing.run_ota(edge.settings, board, image, edge.console, debug=edge.debug, **options)
+    options |= {"wait": wait or 0.0, "debug": edge.debug}
+    pushing.run_ota(edge.settings, board, image, edge.console, **options)

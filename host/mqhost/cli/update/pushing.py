@@ -16,9 +16,10 @@ from mqhost.errors import ToolError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.paths import BUILD, need_checkout
-from mqhost.signing.offer import load_image
+from mqhost.signing.offer import Offer, load_image
 from mqhost.update.push import PATIENCE, UpdateResult, push
 from mqhost.update.store import ImageStore, is_digits, remember
+from mqhost.update.waiting import when_online
 
 Debug = Callable[[str], None] | None
 
@@ -35,6 +36,7 @@ def run_ota(
     full: bool = False,
     patience: float = PATIENCE,
     confirm_timeout: float | None = None,
+    wait: float = 0.0,
     as_json: bool = False,
     debug: Debug = None,
 ) -> UpdateResult:
@@ -44,19 +46,25 @@ def run_ota(
     `image` is an app.bin with its image.json beside it, or the first digits of the SHA-256 of one
     in the local image store; None means the build of `board`, and with `board` None that of the
     board which the device says it is. `base` is the app.bin that the board runs, where it is not in
-    the store: only differences to it are sent, unless `full`.
+    the store: only differences to it are sent, unless `full`. `wait`: seconds that a board which is
+    away is waited for.
     """
     report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
+    begun: list[Offer] = []
     try:
         if not image:
             need_checkout("Without --image mqboard ota pushes what was built in")
         with Session(settings, debug=debug, note=to_stderr) as session, report:
-            path = image_path(image) if image else app_path(board or _board_of(session))
-            offer, app = load_image(path)
-            remember(app, offer)
-            report.start(session.prefix, offer)
-            try:
-                result = push(
+            # What cannot be pushed is told before anybody waits.
+            path = image_path(image) if image else app_path(board) if board else None
+            named = load_image(path) if path else None
+
+            def run() -> UpdateResult:
+                offer, app = named or load_image(app_path(_board_of(session)))
+                remember(app, offer)
+                report.start(session.prefix, offer)
+                begun.append(offer)
+                return push(
                     session,
                     offer,
                     app,
@@ -68,17 +76,25 @@ def run_ota(
                     confirm_timeout=confirm_timeout,
                     progress=report.show,
                 )
+
+            try:
+                result = when_online(session, run, wait, report.waits) if wait else run()
             except KeyboardInterrupt:
-                running = str((session.last_status or {}).get("version", "what it ran"))
-                report.interrupted(
-                    interrupted_state(session.prefix, report.stage, running, offer.version)
-                )
+                report.interrupted(_left(session, report.stage, begun))
                 raise
     except ToolError as error:
         report.failed(error)
         raise
     report.done(session.prefix, result)
     return result
+
+
+def _left(session: Session, stage: str, begun: list[Offer]) -> str:
+    """Say what Ctrl-C leaves behind."""
+    if not begun:
+        return f"Interrupted. Nothing was sent to {session.prefix}, and nothing waits for it."
+    running = str((session.last_status or {}).get("version", "what it ran"))
+    return interrupted_state(session.prefix, stage, running, begun[-1].version)
 
 
 def app_path(board: Any) -> Path:

@@ -4,6 +4,7 @@ Both are context managers with `show`, which is a progress callback; `stage` is 
 """
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -45,6 +46,9 @@ class OtaReport(Protocol):
     def show(self, stage: str, done: int, total: int) -> None:
         """Take a progress report."""
 
+    def waits(self, away: str, until: float) -> None:
+        """Say that the board is `away`, in a sentence, and waited for until that Unix time."""
+
     def done(self, prefix: str, result: UpdateResult) -> None:
         """Say that it is confirmed."""
 
@@ -64,6 +68,10 @@ class OtaLines(Display):
     def start(self, prefix: str, offer: Offer) -> None:
         say(self._console, f"{prefix}: {offer.board} {offer.version}, {offer.size:,} B")
 
+    def waits(self, away: str, until: float) -> None:
+        time = datetime.fromtimestamp(until).astimezone()
+        say(self._console, f"{away} Waiting for it until {time:%Y-%m-%d %H:%M}; Ctrl-C ends that.")
+
     def done(self, prefix: str, result: UpdateResult) -> None:
         say(self._console, _outcome(prefix, result))
 
@@ -75,8 +83,8 @@ class OtaLines(Display):
 
 
 class OtaEvents(Events):
-    """Prints one JSON object a line: "start", "progress" for each per cent of a stage, and at the
-    end "done", "failed" or "interrupted".
+    """Prints one JSON object a line: "waiting" for a board that is away, "start", "progress" for
+    each per cent of a stage, and at the end "done", "failed" or "interrupted".
     """
 
     def start(self, prefix: str, offer: Offer) -> None:
@@ -90,6 +98,10 @@ class OtaEvents(Events):
             blocks=offer.count,
             signed=bool(offer.signature),
         )
+
+    def waits(self, away: str, until: float) -> None:
+        time = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+        self.tell("waiting", message=away, until=time)
 
     def done(self, prefix: str, result: UpdateResult) -> None:
         self.tell("done", prefix=prefix, **asdict(result))
