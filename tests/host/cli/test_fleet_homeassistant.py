@@ -11,6 +11,8 @@ from hass import HomeAssistant
 from pushing import offer_for
 from signed import write_image
 
+from mqhost.sim.broker import free_port
+
 
 @pytest.fixture
 def board(broker, prefix):
@@ -94,3 +96,42 @@ def test_it_runs_until_it_is_told_to_end_and_says_goodbye(broker, board, tmp_pat
             0,
             "None of these boards was in Home Assistant.\n",
         )
+
+
+def test_the_server_shows_boards_beside_the_page_and_audits_what_is_pressed(
+    broker, board, tmp_path, call, capsys
+):
+    image = write_app(tmp_path)
+    environment = ENVIRONMENT | {"XDG_STATE_HOME": str(tmp_path / "state")}
+    words = ("fleet", "serve", "--listen", f"127.0.0.1:{free_port()}")
+    more = ("--homeassistant", board.prefix, "--image", str(image))
+    line = command_line(broker.port, None, *words, *more)
+    device = "mqboard_a1b2c3d4e5f6"
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with (
+        HomeAssistant(broker.port) as hass,
+        subprocess.Popen(line, env=environment, cwd=tmp_path, **options) as process,
+    ):
+        try:
+            hass.wait(lambda: device in hass.devices and hass.available(device), 60)
+            hass.press(device, "firmware")
+            hass.wait(lambda: "confirmed" in (hass.attributes(device)["result"] or ""))
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
+    hass.wait(lambda: not hass.available(device))
+    audit = command_line(broker.port, None, "fleet", "audit", "--json")
+    ended = subprocess.run(audit, env=environment, capture_output=True, text=True, timeout=60)
+    (entry,) = [one for one in json.loads(ended.stdout) if one["who"] == "homeassistant"]
+    assert (entry["board"], entry["what"]) == (board.prefix, "install")
+    assert "0.1.0 → 0.2.0, confirmed" in entry["result"]
+    call(board.prefix, "--remove")
+
+
+def test_an_image_for_the_server_is_for_home_assistant(broker, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    image = write_app(tmp_path)
+    line = command_line(broker.port, None, "fleet", "serve", "--image", str(image))
+    ended = here(capsys, line)
+    assert ended.returncode == 2 and "--homeassistant, too" in ended.stderr

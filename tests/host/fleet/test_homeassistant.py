@@ -354,6 +354,13 @@ def test_of_two_bridges_one_does_what_is_asked(make, hass, bridged):
         assert sorted(asked) == [0, 2]
         assert [command for command, _ in board.requests].count("update") == 1
         assert [command for command, _ in board.requests].count("reset") == 1
+        first = next(bridge for bridge in (one, two) if any("asked" in n for n in bridge.notes))
+        first.stop()
+        hass.wait(lambda: not first._connection.connected and hass.available(DEVICE))
+        other = two if first is one else one
+        wait_until(lambda: other._owners.mine("a1b2c3d4e5f6"))
+        hass.press(DEVICE, "restart")
+        wait_until(lambda: board.boots == 4)
 
 
 def test_the_other_bridge_takes_over_when_one_ends(make, hass, bridged):

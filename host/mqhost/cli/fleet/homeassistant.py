@@ -1,5 +1,7 @@
 """Defines `mqboard fleet homeassistant`: boards as devices of Home Assistant."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,12 +10,10 @@ import click
 from mqhost.cli.edge import Edge
 from mqhost.cli.fleet.selection import Selection, counted, selecting
 from mqhost.cli.terminal.printing import say
-from mqhost.cli.update.pushing import image_path
 from mqhost.errors import UsageError
 from mqhost.fleet.choose import choose
 from mqhost.fleet.rollout.plan import by_type
-from mqhost.signing.offer import Offer, load_image
-from mqhost.update.store import remember
+from mqhost.signing.offer import Offer
 
 
 @click.command("homeassistant")
@@ -23,8 +23,9 @@ from mqhost.update.store import remember
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="App image that Install brings to boards of its type, as of mqboard ota; may be repeated, "
-    "one for each type of board.  [nothing can be installed]",
+    metavar="PATH",
+    help="App image that Install brings to boards of its type, or a folder of several, as for "
+    "fleet rollout; may be repeated, one for each type.  [nothing can be installed]",
 )
 @click.option("--release-url", metavar="URL", default="", help="Page that tells of the images.")
 @click.option(
@@ -79,10 +80,10 @@ def homeassistant_command(
     if remove:
         _remove(edge, selection, discovery_prefix)
         return
-    from mqhost.fleet.homeassistant.bridge import Bridge
-
     loaded = _load(images)
     edge = selection.edge(edge)
+    from mqhost.fleet.homeassistant.bridge import Bridge
+
     bridge = Bridge(
         edge.settings,
         edge.settings.many,
@@ -100,12 +101,31 @@ def homeassistant_command(
         bridge.run()
 
 
+def shown_besides(
+    edge: Edge,
+    patterns: tuple[str, ...],
+    images: tuple[Path, ...],
+    audit: Callable[[str, str, str], None],
+) -> AbstractContextManager[object]:
+    """Return what shows the boards at `patterns` in Home Assistant while its `with` block does
+    something else; `audit` is told what was pressed there, and what came of it.
+    """
+    if not patterns:
+        if images:
+            raise UsageError("--image is for Install in Home Assistant: --homeassistant, too.")
+        return nullcontext()
+    from mqhost.fleet.homeassistant.bridge import Bridge
+
+    loaded = _load(images)
+    return Bridge(edge.settings, patterns, loaded, tool=version("mqboard"), audit=audit)
+
+
 def _load(images: tuple[Path, ...]) -> list[tuple[Offer, bytes]]:
     """Return the images; UsageError for two that are for one type of board."""
-    loaded = [load_image(image_path(image)) for image in images]
+    from mqhost.fleet.rollout.images import find_images
+
+    loaded = find_images(images) if images else []
     by_type(offer for offer, _ in loaded)
-    for offer, app in loaded:
-        remember(app, offer)
     return loaded
 
 

@@ -1,15 +1,18 @@
 """Defines `mqboard fleet serve`: the fleet over HTTP, until Ctrl-C."""
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from mqhost.cli.edge import FILE, Edge, to_stderr
+from mqhost.cli.fleet.homeassistant import shown_besides
 from mqhost.cli.terminal.printing import say
 from mqhost.errors import UsageError
 from mqhost.fleet.server.access import HOST, PORT, Access
 from mqhost.fleet.store.opening import open_store
+from mqhost.fleet.store.records import Entry, StoreError
 
 
 @click.command("serve")
@@ -49,6 +52,20 @@ from mqhost.fleet.store.opening import open_store
     show_default=True,
     help="How many boards are changed at a time.",
 )
+@click.option(
+    "--homeassistant",
+    metavar="PATTERN",
+    multiple=True,
+    help="Show these boards in Home Assistant, too, as mqboard fleet homeassistant.",
+)
+@click.option(
+    "--image",
+    "images",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="App image that Install in Home Assistant brings to boards of its type.",
+)
 @click.pass_obj
 def serve_command(
     edge: Edge,
@@ -59,6 +76,8 @@ def serve_command(
     proxy_header: str,
     proxy_from: tuple[str, ...],
     parallel: int,
+    homeassistant: tuple[str, ...],
+    images: tuple[Path, ...],
 ) -> None:
     """Serve the fleet over HTTP until Ctrl-C: a page for people, an API for scripts, and metrics.
 
@@ -69,6 +88,7 @@ def serve_command(
     Examples:
       mqboard fleet serve
       mqboard fleet serve --listen 0.0.0.0:8443 --cert fleet.pem --key fleet.key
+      mqboard fleet serve --homeassistant 'house/#' --image build/esp32/app.bin
       mqboard fleet serve --proxy-header X-Forwarded-User --proxy-from 127.0.0.1
     """
     if bool(cert) != bool(key):
@@ -81,7 +101,12 @@ def serve_command(
         options = Options(access, lambda name: edge.for_many((), name).settings.many, parallel)
         fleet = Fleet(edge.settings, store, options)
         access.check(fleet.users.any())
-        with fleet:
+
+        def audit(prefix: str, what: str, result: str) -> None:
+            with suppress(StoreError):  # the board is so all the same
+                store.note([Entry(time.time(), "homeassistant", what, None, prefix, result)])
+
+        with fleet, shown_besides(edge, homeassistant, images, audit):
             certificate = Certificate(cert, key) if cert and key else None
             server = Server(fleet, certificate)
             say(edge.console, f"The fleet at {edge.settings.where}: {access.shown}")

@@ -5,7 +5,6 @@ decides by what it knows, and publishes what has changed. What somebody has aske
 broker, in the board's `state`: whoever is responsible next goes on with it.
 """
 
-import json
 import queue
 import secrets
 import threading
@@ -18,11 +17,11 @@ from paho.mqtt.client import topic_matches_sub
 
 from mqhost.fleet.homeassistant.boards import Boards
 from mqhost.fleet.homeassistant.device import Device
-from mqhost.fleet.homeassistant.discovery import description
 from mqhost.fleet.homeassistant.jobs import Answered, Event, Installed, Jobs, Progressed
 from mqhost.fleet.homeassistant.owners import BEAT, GREETING, Owners
-from mqhost.fleet.homeassistant.removal import Described, clear
-from mqhost.fleet.homeassistant.topics import COMMANDS, INSTALL, PREFIX, Topics
+from mqhost.fleet.homeassistant.publisher import OFFLINE, ONLINE, WHO, Publisher, word
+from mqhost.fleet.homeassistant.removal import Described
+from mqhost.fleet.homeassistant.topics import COMMANDS, INSTALL, PREFIX, RESTART, Topics
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.where import Where
 from mqhost.link.connection import Connection, Wide
@@ -38,7 +37,7 @@ _CLAIM_AGAIN = 5.0
 _TRIES = 3  # of an update, where a board could not help that it failed
 _PAUSE = 30.0  # seconds until the second one, and twice as long until the third
 _PATIENCE = 24 * 3600.0  # for a board that is offline
-_GOODBYE = 2.0
+_ENDS = 5.0
 
 
 class _Pressed(Wide):
@@ -53,8 +52,9 @@ class Bridge:
 
     A board stays once it has been shown, whatever it says later, until its status is cleared or
     somebody removes it. `every`: seconds between two questions to a board; `parallel`: updates at a
-    time; `url` tells people more of the images; `tool` is our version. `note` is told, in the
-    thread of `run`, what happens.
+    time; `url` tells people more of the images; `tool` is our version. `note` is told what happens,
+    and `audit` what came of what somebody pressed: the board's prefix, install or restart, and the
+    result; both in the thread that goes on.
     """
 
     def __init__(
@@ -70,16 +70,19 @@ class Bridge:
         url: str = "",
         tool: str = "",
         note: Callable[[str], None] = lambda line: None,
+        audit: Callable[[str, str, str], None] = lambda prefix, what, result: None,
         debug: Callable[[str], None] | None = None,
     ) -> None:
         self.topics = Topics(discovery)
         self.name = secrets.token_hex(6)
         self._apps = {offer.sha256: app for offer, app in images}
-        self._every, self._parallel, self._url, self._tool = every, parallel, url, tool
-        self._where, self._note = where, note
+        self._every, self._parallel = every, parallel
+        self._where, self._note, self._audit = where, note, audit
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._connection = Connection(settings, debug, (self.topics.bridge, self._word("offline")))
+        will = (self.topics.bridge, word(self.name, OFFLINE))
+        self._connection = Connection(settings, debug, will)
+        self._publisher = Publisher(self._connection, self.topics, self.name, tool, url)
         self._roster = Roster(
             self._connection, patterns, lambda prefix: self._todo.put(partial(self._look, prefix))
         )
@@ -98,6 +101,7 @@ class Bridge:
         self._left: dict[str, dict[str, Any]] = {}  # the states that others have published
         self._claimed_at: dict[str, float] = {}
         self._changed: set[str] = set()
+        self._thread: threading.Thread | None = None
         self._deaf = False
         self._generation = 0
         self._beat_at = self._tidy_at = 0.0
@@ -106,20 +110,20 @@ class Bridge:
         """Connect, and go on until `stop`. Raises BrokerError if the broker does not let us in,
         UsageError for a fact of `where` that there is not.
         """
-        self._connection.connect()
-        try:
-            for subscription in self._subscriptions:
-                self._connection.subscribe(subscription)
-            with self._roster:
-                seen = self._roster.settle()
-                if self._where:
-                    self._where.check(Presence.of(*item) for item in seen.items())
-                self._tidy_at = time.monotonic() + GREETING
-                while not self._stopped.is_set():
-                    self._next()
-        finally:
-            self._leave()
-            self._connection.close()
+        self._connect()
+        self._go_on()
+
+    def __enter__(self) -> "Bridge":
+        """Connect, and go on in a thread while the `with` block runs; raises as `run`."""
+        self._connect()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._thread:
+            self._thread.join(_ENDS)
 
     def stop(self) -> None:
         """Have `run` return soon, from any thread. Updates that are under way are gone on with by
@@ -127,6 +131,28 @@ class Bridge:
         """
         self._stopped.set()
         self._todo.put(lambda: None)
+
+    def _connect(self) -> None:
+        self._connection.connect()
+        try:
+            for subscription in self._subscriptions:
+                self._connection.subscribe(subscription)
+            self._roster.__enter__()
+            seen = self._roster.settle()
+            if self._where:
+                self._where.check(Presence.of(*item) for item in seen.items())
+        except BaseException:
+            self._connection.close()
+            raise
+        self._tidy_at = time.monotonic() + GREETING
+
+    def _go_on(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._next()
+        finally:
+            self._leave()
+            self._connection.close()
 
     # What happens
 
@@ -154,7 +180,9 @@ class Bridge:
             elif self._owners.mine(device.ident):
                 self._advance(device)
         for ident in self._changed & self._boards.idents():
-            self._show(self._boards.of(ident))
+            device = self._boards.of(ident)
+            if self._owners.mine(ident) and not device.deleted:
+                self._publisher.show(device)
         self._changed.clear()
 
     def _arrive(self, filters: list[str], topic: str, payload: bytes, retained: bool) -> None:
@@ -183,12 +211,12 @@ class Bridge:
                 self._press(ident, what, payload, retained)
         elif described := self.topics.described(topic):
             self._hear_description(described, payload, retained)
-        elif topic == self.topics.birth and payload == b"online" and not retained:
+        elif topic == self.topics.birth and payload == ONLINE.encode() and not retained:
             self._show_all()
         elif topic == self.topics.bridge:
             self._hear_bridge(parse_status(payload) or {}, retained)
         elif topic == self.topics.bridges and not retained:
-            if payload == b"?":
+            if payload == WHO:
                 self._beat()
             else:
                 self._owners.alive(payload.decode("utf-8", "replace"), time.monotonic())
@@ -217,14 +245,14 @@ class Bridge:
             self._note(
                 f"{device.prefix} was removed in Home Assistant; it is left out from now on."
             )
-            clear(self._connection, self.topics, ident)
+            self._publisher.clear(ident)
 
     def _hear_bridge(self, record: dict[str, Any], retained: bool) -> None:
         who = str(record.get("bridge"))
-        if record.get("state") == "offline":
+        if record.get("state") == OFFLINE:
             if who != self.name:
                 self._owners.gone(who)
-            self._publish(self.topics.bridge, self._word("online"))
+            self._publisher.online()
         elif who != self.name and not retained:
             self._owners.alive(who, time.monotonic())
 
@@ -240,7 +268,7 @@ class Bridge:
         self._note(f"{device.prefix}: {what}, asked for in Home Assistant.")
         told = device.press_install() if what == INSTALL else device.press_restart()
         if told:
-            self._tell(device, told)
+            self._tell(device, what, told)
         self._changed.add(ident)
 
     # What is done
@@ -248,12 +276,11 @@ class Bridge:
     def _greet(self, now: float) -> None:
         """Begin on a new connection, at a broker that may have forgotten all."""
         self._owners.begin(now)
-        self._publish(self.topics.bridge, self._word("online"))
-        self._publish(self.topics.bridges, b"?", retain=False)
+        self._publisher.greet()
         self._show_all()
 
     def _beat(self) -> None:
-        self._publish(self.topics.bridges, self.name.encode(), retain=False)
+        self._publisher.beat()
         self._beat_at = time.monotonic() + BEAT
 
     def _claim(self, device: Device, now: float) -> None:
@@ -269,7 +296,7 @@ class Bridge:
                 "this user read and write there: docs/homeassistant.md has them."
             )
         device.inherit(self._left.pop(device.ident, {}))
-        self._publish_json(device, "state", device.state(self.name))
+        self._publisher.claim(device)
 
     def _advance(self, device: Device) -> None:
         """Begin what is to be done with a board that we are responsible for, if anything is."""
@@ -279,7 +306,7 @@ class Bridge:
         before = device.result
         job = device.next_job(now, _PATIENCE)
         if device.result != before:
-            self._tell(device, device.result)
+            self._tell(device, INSTALL, device.result)
         under_way = [one.busy for one in self._boards.devices()] if job else []
         if job == "restart":
             self._jobs.restart(device)
@@ -307,48 +334,22 @@ class Bridge:
                 device.take_info(event.info, time.time())
         elif isinstance(event, Installed):
             device.installed(event.outcome, event.text, time.time(), _TRIES, _PAUSE)
-            self._tell(device, device.result)
+            self._tell(device, INSTALL, device.result)
         else:
             device.ask_at = 0.0
-            self._tell(device, event.text)
+            self._tell(device, RESTART, event.text)
 
-    def _tell(self, device: Device, text: str) -> None:
-        """Show what came of something."""
+    def _tell(self, device: Device, what: str, text: str) -> None:
+        """Show what came of what was asked."""
         device.tell(text, time.time())
         self._note(f"{device.prefix}: {text}")
+        self._audit(device.prefix, what, text)
         self._changed.add(device.ident)
-
-    # What is published
 
     def _show_all(self) -> None:
         for device in self._boards.devices():
             device.shown.clear()
             self._changed.add(device.ident)
-
-    def _show(self, device: Device) -> None:
-        """Publish what has changed of a board that is ours to show."""
-        if not self._owners.mine(device.ident) or device.deleted:
-            return
-        self._publish_json(device, "state", device.state(self.name))
-        if device.offer:
-            self._publish_json(device, "update", device.update(self._url))
-        topic = self.topics.config(device.ident)
-        self._publish_changed(device, topic, description(device, self.topics, self._tool))
-
-    def _publish_json(self, device: Device, what: str, record: dict[str, Any]) -> None:
-        self._publish_changed(device, self.topics.of(device.ident, what), record)
-
-    def _publish_changed(self, device: Device, topic: str, record: dict[str, Any]) -> None:
-        payload = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")
-        if device.shown.get(topic) != payload:
-            device.shown[topic] = payload
-            self._publish(topic, payload)
-
-    def _publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
-        self._connection.publish(topic, payload, retain=retain)
-
-    def _word(self, state: str) -> bytes:
-        return json.dumps({"state": state, "bridge": self.name}).encode()
 
     # What goes
 
@@ -356,7 +357,7 @@ class Bridge:
         """Take a board that is gone for good out of Home Assistant."""
         self._note(f"{device.prefix} is no more: it is taken out of Home Assistant.")
         if self._owners.mine(device.ident) or self._owners.free(device.ident, time.monotonic()):
-            clear(self._connection, self.topics, device.ident)
+            self._publisher.clear(device.ident)
 
     def _tidy(self, now: float) -> None:
         """Take out what an earlier run has shown, and that went while nobody was there."""
@@ -366,7 +367,7 @@ class Bridge:
             kept = self._boards.has(ident) or self._boards.is_of(ident, prefix, sighting)
             if not kept and self._owners.free(ident, now):
                 self._note(f"{prefix} is no more: it is taken out of Home Assistant.")
-                clear(self._connection, self.topics, ident)
+                self._publisher.clear(ident)
         count = len(self._boards.idents())
         self._note(
             f"{count:,} board{'s' if count != 1 else ''} for Home Assistant, by its discovery "
@@ -382,6 +383,4 @@ class Bridge:
                     f"{device.prefix}: the update to {device.offer.version} is gone on with by the "
                     "next run."
                 )
-        goodbye = self._connection.publish(self.topics.bridge, self._word("offline"), retain=True)
-        if self._connection.connected:
-            goodbye.wait_for_publish(_GOODBYE)
+        self._publisher.goodbye()
