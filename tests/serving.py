@@ -30,7 +30,7 @@ class Served:
         self.settings = Settings(server=broker.host, port=broker.port, timeout=20)
         self._access = Access.parse(f"127.0.0.1:{self.port}", **(access or {}))
         self._place = str(place)
-        self._options = options
+        self._options = {"rate": 1e-4} | options  # boards are not asked by themselves
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqhost.errors import BrokerError
@@ -89,7 +89,8 @@ class Connection:
     """A connection to the broker in `settings`.
 
     `debug` is called with lines about the traffic, from any thread. `will`: a topic, and what the
-    broker retains there when we vanish.
+    broker retains there when we vanish. `version5`: speak MQTT 5, as for shared subscriptions; else
+    it is MQTT 3.1.1, which every broker knows.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class Connection:
         settings: Settings,
         debug: Callable[[str], None] | None = None,
         will: tuple[str, bytes] | None = None,
+        *,
+        version5: bool = False,
     ) -> None:
         self.settings = settings
         self._will = will
@@ -109,7 +112,7 @@ class Connection:
         self._subscriptions: list[Subscription] = []
         self._routes: dict[str, list[Route]] = {}  # several sessions may be with one board
         self._asked: dict[int, Subscription] = {}
-        self._client = self._make_client()
+        self._client = self._make_client(version5)
 
     @property
     def connected(self) -> bool:
@@ -272,12 +275,13 @@ class Connection:
 
     # Helpers
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self, version5: bool) -> paho.Client:
         settings = self.settings
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id="mqboard-" + secrets.token_hex(6),
-            clean_session=True,
+            clean_session=None if version5 else True,  # MQTT 5 has no such thing
+            protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
             transport="websockets" if settings.path else "tcp",
         )
         if settings.path:

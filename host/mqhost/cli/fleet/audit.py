@@ -70,7 +70,7 @@ def audit_command(
       mqboard fleet audit --since 24h
       mqboard fleet audit --board farm/pump --what update --json
     """
-    with open_store(getattr(edge.settings, "database", "") or None) as store:
+    with open_store(edge.settings.database or None) as store:
         after = None if since is None else time.time() - since
         found = store.audit(board=board, who=who, what=what, number=number, since=after, limit=last)
     show(edge.console, audit_listing([entry for _, entry in reversed(found)]), as_json)

@@ -94,7 +94,7 @@ def serve_command(
     if bool(cert) != bool(key):
         raise UsageError("A certificate needs its key: --cert and --key go together.")
     access = Access.parse(listen, urls, proxy_header, proxy_from, bool(cert))
-    with open_store(getattr(edge.settings, "database", "") or None) as store:
+    with open_store(edge.settings.database or None) as store:
         from mqhost.fleet.server.fleet import Fleet, Options
         from mqhost.fleet.server.serve import Certificate, Server
 

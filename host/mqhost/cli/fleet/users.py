@@ -40,7 +40,7 @@ def user_command() -> None:
 @contextmanager
 def _users(edge: Edge, what: str, result: str = "") -> "Iterator[Users]":
     """Give the users; what was done, if anything, is noted in the audit."""
-    with open_store(getattr(edge.settings, "database", "") or None) as store:
+    with open_store(edge.settings.database or None) as store:
         from mqhost.fleet.server.users import Users
         from mqhost.fleet.store.accounts import Accounts
         from mqhost.fleet.store.records import Entry

@@ -18,7 +18,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mqhost import errors
 from mqhost.artifacts.bundle import BundleError
-from mqhost.fleet.server.api import board, boards, images, jobs, login, repl, rollouts, streams
+from mqhost.fleet.server.api import (
+    board,
+    boards,
+    images,
+    jobs,
+    login,
+    repl,
+    rollouts,
+    streams,
+    watching,
+)
 from mqhost.fleet.server.asking import NoBoard
 from mqhost.fleet.server.auth import Forbidden, LoginNeeded
 from mqhost.fleet.server.fleet import Fleet
@@ -53,7 +63,7 @@ def create_app(fleet: Fleet) -> FastAPI:
         max_body_size=_LARGEST_BODY,
     )
     app.state.fleet = fleet
-    for module in (boards, board, jobs, images, rollouts, streams, repl, login):
+    for module in (boards, board, jobs, images, rollouts, watching, streams, repl, login):
         app.include_router(module.router)
     if importlib.util.find_spec(PAGE + ".routes"):
         page = importlib.import_module(PAGE + ".routes")

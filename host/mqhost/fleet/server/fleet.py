@@ -1,11 +1,14 @@
 """Puts the server together: one connection to the broker, one database, and what works on them."""
 
 import os
+import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
@@ -14,18 +17,24 @@ from mqhost.fleet.server.access import Access
 from mqhost.fleet.server.asking import Asking
 from mqhost.fleet.server.attempts import Attempts
 from mqhost.fleet.server.auth import Doorkeeper
-from mqhost.fleet.server.changes import Changes
+from mqhost.fleet.server.changes import BROKER, Changes
 from mqhost.fleet.server.driving import Driving
+from mqhost.fleet.server.ingest import Ingest
 from mqhost.fleet.server.jobs import Jobs
 from mqhost.fleet.server.live import Live
+from mqhost.fleet.server.sampler import EVERY, RATE, Sampler
 from mqhost.fleet.server.users import User, Users
 from mqhost.fleet.store.accounts import Accounts
+from mqhost.fleet.store.history import CRASH, History, Sample
 from mqhost.fleet.store.records import Entry
+from mqhost.fleet.store.servers import Servers
 from mqhost.fleet.store.store import Store
 from mqhost.link.connection import Connection
+from mqhost.link.roster import parse_status
 from mqhost.link.settings import Settings
 from mqhost.signing.offer import Offer
 
+_LOOK = 0.5  # seconds
 Groups = Callable[[str], tuple[str, ...]]
 
 
@@ -36,11 +45,16 @@ def no_groups(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Options:
-    """How the server works. `groups` gives the patterns of a group by its name."""
+    """How the server works. `groups` gives the patterns of a group by its name; `at_once`
+    boards are changed at a time; each is asked for its facts `every` so many seconds, and at most
+    `rate` of them in a second.
+    """
 
     access: Access = Access()
     groups: Groups = no_groups
     at_once: int = 16
+    every: float = EVERY
+    rate: float = RATE
 
 
 class Fleet:
@@ -53,10 +67,11 @@ class Fleet:
         self.store = store
         self.options = options or Options()
         self.access = self.options.access
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = f"{socket.gethostname():.40}:{os.getpid()}:{secrets.token_hex(3)}"
         self.changes = Changes()
         self.connection = Connection(settings)
-        self.users = Users(Accounts(store.database))
+        accounts = Accounts(store.database)
+        self.users = Users(accounts)
         self.doorkeeper = Doorkeeper(self.access, self.users)
         self.attempts = Attempts()
         self.live = Live(self.connection, self.changes, heard=self._heard)
@@ -64,7 +79,29 @@ class Fleet:
         self.jobs = Jobs(settings, self.connection, store, self.changes, self.options.at_once)
         self.broker = broker_name(settings)
         self.driving = Driving(settings, store, self.changes)
+        self.history = History(store.database, self.broker)
+        self.servers = Servers(store.database, self.name)
+        self.ingest = Ingest(
+            settings,
+            self.history,
+            self.servers.mine,
+            self._known,
+            self.live.note,
+            f"mqboard-{accounts.key('group')[:12]}",
+        )
+        self.sampler = Sampler(
+            self.live,
+            self.asking,
+            self.servers,
+            self.history,
+            self.ingest.sample,
+            self.options.every,
+            self.options.rate,
+        )
+        self.ending = False  # nothing is told any more
+        self.reconnects = 0  # of all boards, since the beginning
         self.consoles = 0  # prompts that are open
+        self._over = threading.Event()
         self._stack = ExitStack()
 
     @property
@@ -77,13 +114,21 @@ class Fleet:
             self.connection.connect()
             stack.callback(self.connection.close)
             stack.enter_context(self.live)
-            stack.enter_context(self.driving)
+            for part in (self.ingest, self.sampler, self.driving):
+                stack.enter_context(part)
+            threading.Thread(target=self._watch, daemon=True).start()
+            stack.callback(self._over.set)
             stack.callback(self.jobs.close)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def end_streams(self) -> None:
+        """Have what tells somebody of changes, for ever, end now."""
+        self.ending = True
+        self.changes.tell(BROKER)
 
     def patterns(self, pattern: str | None, group: str | None) -> tuple[str, ...]:
         """Return the patterns that a request means: none are all boards."""
@@ -94,13 +139,45 @@ class Fleet:
         """Keep in the audit what somebody did."""
         self.store.note([Entry(time.time(), user.name, what, None, prefix, result)])
 
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes all updates took, of jobs and of rollouts."""
+        return self.driving.bytes_sent + self.jobs.bytes_sent
+
     def last_lines(self, prefix: str) -> list[str]:
         """Return the last lines of a board's log that are kept, the oldest first."""
-        return []
+        return [text for _, text in self.history.lines(prefix)]
+
+    def kept_crashes(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the crashes of a board that the server has heard of, with the Unix time `at`."""
+        found = []
+        for at, text in self.history.lines(prefix, CRASH):
+            if record := parse_status(text.encode()):
+                found.append({"at": at} | record)
+        return found
 
     def image(self, start: str) -> tuple[Offer, bytes]:
         """Return the stored image whose SHA-256 begins so; UsageError if there is none, or more."""
         return self.store.image(self.store.image_named(start))
 
     def _heard(self, prefix: str, before: Presence | None, now: Presence | None) -> None:
-        """Take what a board says, in the network thread."""
+        """Take what a board says, in the network thread: count who has come back."""
+        if before is None or now is None or not now.online:
+            return
+        restarted = before.status.get("boot_id") != now.status.get("boot_id")
+        if before.online and not restarted:
+            return
+        self.reconnects += 1
+        if self.servers.mine(prefix):
+            self.ingest.sample(Sample(prefix, time.time(), reconnects=1))
+
+    def _known(self, prefix: str) -> bool:
+        return self.live.get(prefix) is not None
+
+    def _watch(self) -> None:
+        """Tell when the broker is lost, and when it is back."""
+        connected = True
+        while not self._over.wait(_LOOK):
+            if self.connection.connected != connected:
+                connected = not connected
+                self.changes.tell(BROKER)

@@ -43,6 +43,7 @@ class Done:
 
     text: str
     told: Any = None
+    bytes_sent: int = 0
 
 
 Work = Callable[[Session, Progress], Done]
@@ -71,6 +72,7 @@ class Job:
     ended_at: float | None = None
     text: str = ""
     told: Any = None
+    ended: bool = False  # what it came to is clear, and about to be told
     unwanted: threading.Event = field(default_factory=threading.Event, repr=False)
     over: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -102,6 +104,7 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._numbers = itertools.count(1)
         self._closed = False
+        self.bytes_sent = 0
         self.ended: dict[tuple[str, str], int] = {}  # how many, by what and state
 
     def begin(self, what: str, prefix: str, user: User, work: Work) -> Job:
@@ -181,6 +184,8 @@ class Jobs:
             with Session(settings, connection=self._connection) as session:
                 done = work(session, self._progress(job))
             job.text, job.told = done.text, done.told
+            with self._lock:
+                self.bytes_sent += done.bytes_sent
             self._end(job, DONE)
         except _Cancelled:
             job.text = "Cancelled. What the board was in the middle of, it ends by itself."
@@ -207,14 +212,16 @@ class Jobs:
 
     def _end(self, job: Job, state: str) -> None:
         with self._lock:
-            if job.state in ENDED:
+            if job.ended:
                 return
-            job.text = job.text[:_LONGEST]
+            job.ended = True
+        job.text = job.text[:_LONGEST]
+        with suppress(StoreError):  # that it was begun stands there
+            self._note(job, f"{state}: {job.text}")
+        with self._lock:
             job.state, job.ended_at = state, time.time()
             counted = (job.what.partition(" ")[0], state)
             self.ended[counted] = self.ended.get(counted, 0) + 1
-        with suppress(StoreError):  # that it was begun stands there
-            self._note(job, f"{state}: {job.text}")
         job.over.set()
         self._changes.tell(JOB, job.id)
 

@@ -112,6 +112,13 @@ class Live:
         self._changes.tell(BOARD, prefix)
         return facts
 
+    def recall(self, prefix: str, facts: Facts) -> None:
+        """Take what a board said to somebody else, if nothing newer is known."""
+        known = self._facts.get(prefix)
+        if prefix in self._boards and (known is None or known.at < facts.at):
+            self._facts[prefix] = facts
+            self._changes.tell(BOARD, prefix)
+
     def record(self, board: Presence) -> dict[str, Any]:
         """Return a board for scripts: its status, since when, remarks, and `facts`."""
         facts = self._facts.get(board.prefix)

@@ -1,5 +1,6 @@
 """Runs the application of a fleet in a web server, until it is told to end."""
 
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,18 @@ class Certificate:
 
     cert: Path
     key: Path
+
+
+class _Uvicorn(uvicorn.Server):
+    """Ends what goes on for ever, before it waits for what goes on."""
+
+    def __init__(self, config: uvicorn.Config, fleet: Fleet) -> None:
+        super().__init__(config)
+        self._fleet = fleet
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._fleet.end_streams()
+        await super().shutdown(sockets)
 
 
 class Server:
@@ -46,7 +59,7 @@ class Server:
             config.load()
         except OSError as error:
             raise UsageError(f"The certificate or its key cannot be used: {error}.") from error
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config, fleet)
         self._address = f"{access.host}:{access.port}"
         self._thread: threading.Thread | None = None
 

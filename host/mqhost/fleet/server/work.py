@@ -33,7 +33,7 @@ def updating(offer: Offer, app: bytes, retry_failed: bool) -> Work:
         if result.already:
             return Done(f"It runs {offer.version} already.", asdict(result))
         text = f"It runs {offer.version}, confirmed, after {result.seconds:.1f} s."
-        return Done(text, asdict(result))
+        return Done(text, asdict(result), result.bytes_sent)
 
     return work
 

@@ -78,8 +78,14 @@ async def crashes(
     user: Looking,
     prefix: Prefix,
     number: Annotated[int | None, Query(description="The whole record of that one.")] = None,
+    kept: Annotated[
+        bool, Query(description="Those that the server has heard of, without asking the board.")
+    ] = False,
 ) -> Any:
     """Ask a board for its boots that ended badly, the oldest first."""
+    if kept:
+        fleet.asking.need(prefix)
+        return JSONResponse(await quick(fleet.kept_crashes, prefix))
     return JSONResponse(await waiting(request, fleet.asking.crashes, prefix, number))
 
 

@@ -16,6 +16,7 @@ from mqhost.fleet.server.loglines import Following
 
 router = APIRouter(tags=["events"])
 _LOOK = 5.0  # seconds until it is looked again whether somebody may still listen
+_LOG_LOOK = 1.0
 _PAUSE = 0.5
 
 
@@ -43,7 +44,7 @@ async def log(
     with Following(fleet.connection, board.prefix) as following:
         yield event("log", {"lines": await quick(fleet.last_lines, board.prefix)})
         while await still_in(request):
-            if lines := await following.next(_LOOK):
+            if lines := await following.next(_LOG_LOOK):
                 yield event("log", {"lines": lines})
 
 
@@ -56,6 +57,8 @@ async def still_in(request: Request) -> bool:
     """Return whether who listens is still let in: users are removed, and sessions end. It is looked
     again every few seconds only.
     """
+    if request.app.state.fleet.ending:
+        return False
     now = time.monotonic()
     if now < getattr(request.state, "known_until", 0.0):
         return True
