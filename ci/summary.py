@@ -1,7 +1,7 @@
 """Prints what CI says of a build, from its build.json.
 
-    python3 -m ci.summary build/esp32/build.json          → a table of sizes, in Markdown
-    python3 -m ci.summary --name build/esp32/build.json   → what its bundle is called
+python3 -m ci.summary build/esp32/build.json          → a table of sizes, in Markdown
+python3 -m ci.summary --name build/esp32/build.json   → what its bundle is called
 """
 
 import argparse

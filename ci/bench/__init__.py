@@ -39,6 +39,7 @@ GROUPS = {
     "config": "surviving.config",
     "deploy": "surviving.deploy",
     "auth": "auth",
+    "fleet": "fleet",
     "faults": "surviving.faults",
     "storage": "surviving.storage",
     "soak": "surviving.soak",

@@ -43,13 +43,13 @@ OLD, NEW = "1.4.0", "1.5.0"
 PUMP, GATE, BARN = "farm/pump", "farm/gate", "farm/barn"
 _MACS = {PUMP: "240ac49dc9bb", GATE: "240ac41b7e02", BARN: "240ac4a35510"}
 _BOOT_SECONDS = 60.0
-_PUMP = '''import asyncio
+_PUMP = """import asyncio
 
 async def start(board, settings):
     await asyncio.sleep(1_000_000)
-'''
+"""
 # A module with a mistake that takes a board down once: it waits without letting others run.
-_GATE = '''import asyncio
+_GATE = """import asyncio
 from machine import Pin
 from mqboard.log import Logger
 
@@ -66,7 +66,7 @@ async def start(board, settings):
         if number % 5 == 3:
             log.warning("the motor takes %d mA", 2100 + number)
         await asyncio.sleep(0.2)
-'''
+"""
 _APP = {"tank.py": _PUMP, "pump.py": _PUMP, "pumps.csv": "flow,head\n" * 40_000}
 _SHAPE = re.compile(r"<!-- shape: (\w+) -->")
 # Rich's, without the fonts that it would have the reader's browser fetch from somebody else.

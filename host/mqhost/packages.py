@@ -52,7 +52,7 @@ PACKAGES = (
     Package("libmbedtls-dev", "mbedtls/ssl.h", "TLS of the simulated board", ("build", "test")),
     Package("dpkg-dev", "dpkg-source", "unpacks MicroPython's source", ("source", "build", "test")),
     Package("mosquitto", "mosquitto", "the MQTT broker", ("broker", "test")),
-    Package("postgresql", "postgres", "the other database of rollouts", ("test",)),
+    Package("postgresql", "postgres", "the other database of rollouts", ("database", "test")),
     Package("chromium", "chromium", "a browser, for the page of the fleet", ("page", "test")),
     Package("chromium-driver", "chromedriver", "drives that browser", ("page", "test")),
     Package("fonts-inter", FONT, "letters for its pictures", ("page",)),
@@ -60,7 +60,7 @@ PACKAGES = (
     Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
     Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),
 )
-PURPOSES = ("source", "build", "broker", "test", "page", "docker")
+PURPOSES = ("source", "build", "broker", "database", "test", "page", "docker")
 
 
 def missing(*purposes: str) -> tuple[Package, ...]:

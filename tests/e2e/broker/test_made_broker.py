@@ -194,7 +194,7 @@ EXAMPLES = {
     "status": ["status"],
 }
 # Those have tests of their own here: they end the boot, or never end.
-ELSEWHERE = {"ota", "rollback", "log", "reset", "adopt"}
+ELSEWHERE = {"ota", "rollback", "log", "reset", "adopt", "fleet rollout"}
 ORDER = ("logs", "update", "repl")
 
 

@@ -79,6 +79,9 @@ def test_a_day_with_a_board(made, start, variant, tmp_path):
     assert code == 0 and "2.0.0, confirmed in slot ota_1" in out, (out, err)
     code, out, err = made.mqboard("update", *pump, "rollback")
     assert code == 0 and "is back at" in out, (out, err)
+    words = ("fleet", "rollout", new.app, "farm/pump", "--settle", "1s", "--yes", "--database")
+    code, out, err = made.mqboard("update", *words, tmp_path / "fleet.db")
+    assert code == 0 and "1 board: 1 done." in out, (out, err)
 
 
 def test_boards_that_are_gone_are_shut_out_by_a_reload(made):

@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from postgres import Postgres
+
+from ci.postgres import Postgres
 
 _numbers = itertools.count()
 

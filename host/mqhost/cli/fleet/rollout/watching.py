@@ -98,7 +98,7 @@ class Lines:
         self._driver = driver
 
     def progress(self, prefix: str, stage: str, done: int, total: int) -> None:
-        share = f" {done * 100 // total} %" if total else ""
+        share = f" {done * 100 // total} %" if done < total else ""
         with self._lock:
             self._under_way[prefix] = f"{STAGES.get(stage, stage)}{share}"
 

@@ -1,4 +1,6 @@
-"""Runs a real PostgreSQL on a free port of the loopback, in a temporary folder, for tests."""
+"""Runs a real PostgreSQL on a free port of the loopback, in a temporary folder, for tests and
+benchmarks.
+"""
 
 import contextlib
 import os
@@ -7,16 +9,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from glob import glob
 from pathlib import Path
 
 import psycopg
-from waiting import wait_until
 
 from mqhost.packages import POSTGRES
 from mqhost.sim.broker import free_port
 
 USER, PASSWORD = "mqboard", "a secret"
+_START_S = 60.0
 
 
 class Postgres:
@@ -60,7 +63,10 @@ class Postgres:
             argv, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT, **self._as
         )
         log.close()
-        wait_until(self._answers, 60, lambda: (self._folder / "log").read_text())
+        deadline = time.monotonic() + _START_S
+        while not self._answers():
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.05)
 
     def stop(self):
         self._server.send_signal(signal.SIGINT)  # a fast shutdown, whoever is connected
