@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.fleet.rollout.database import database_option
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.fleet.store.opening import open_store
 
@@ -49,10 +50,12 @@ class _Age(click.ParamType):
     show_default=True,
     help="The last ones, at most so many.",
 )
+@database_option
 @json_option
 @click.pass_obj
 def audit_command(
     edge: Edge,
+    database: str | None,
     board: str | None,
     who: str | None,
     what: str | None,
@@ -70,7 +73,7 @@ def audit_command(
       mqboard fleet audit --since 24h
       mqboard fleet audit --board farm/pump --what update --json
     """
-    with open_store(edge.settings.database or None) as store:
+    with open_store(database or edge.settings.database or None) as store:
         after = None if since is None else time.time() - since
         found = store.audit(board=board, who=who, what=what, number=number, since=after, limit=last)
     show(edge.console, audit_listing([entry for _, entry in reversed(found)]), as_json)

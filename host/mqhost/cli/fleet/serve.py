@@ -8,6 +8,7 @@ import click
 
 from mqhost.cli.edge import FILE, Edge, to_stderr
 from mqhost.cli.fleet.homeassistant import shown_besides
+from mqhost.cli.fleet.rollout.database import database_option
 from mqhost.cli.terminal.printing import say
 from mqhost.errors import UsageError
 from mqhost.fleet.server.access import HOST, PORT, Access
@@ -66,9 +67,11 @@ from mqhost.fleet.store.records import Entry, StoreError
     multiple=True,
     help="App image that Install in Home Assistant brings to boards of its type.",
 )
+@database_option
 @click.pass_obj
 def serve_command(
     edge: Edge,
+    database: str | None,
     listen: str,
     urls: tuple[str, ...],
     cert: Path | None,
@@ -94,7 +97,7 @@ def serve_command(
     if bool(cert) != bool(key):
         raise UsageError("A certificate needs its key: --cert and --key go together.")
     access = Access.parse(listen, urls, proxy_header, proxy_from, bool(cert))
-    with open_store(edge.settings.database or None) as store:
+    with open_store(database or edge.settings.database or None) as store:
         from mqhost.fleet.server.fleet import Fleet, Options
         from mqhost.fleet.server.serve import Certificate, Server
 

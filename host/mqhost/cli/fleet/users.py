@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mqhost.cli.edge import CommandGroup, Edge, json_option
+from mqhost.cli.fleet.rollout.database import database_option
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.questions import Questions
 from mqhost.cli.terminal.tables import Listing, show
@@ -38,9 +39,9 @@ def user_command() -> None:
 
 
 @contextmanager
-def _users(edge: Edge, what: str, result: str = "") -> "Iterator[Users]":
+def _users(edge: Edge, database: str | None, what: str, result: str = "") -> "Iterator[Users]":
     """Give the users; what was done, if anything, is noted in the audit."""
-    with open_store(edge.settings.database or None) as store:
+    with open_store(database or edge.settings.database or None) as store:
         from mqhost.fleet.server.users import Users
         from mqhost.fleet.store.accounts import Accounts
         from mqhost.fleet.store.records import Entry
@@ -56,8 +57,9 @@ def _users(edge: Edge, what: str, result: str = "") -> "Iterator[Users]":
 @click.option(
     "--no-password", is_flag=True, help="One whom a reverse proxy names, or who has tokens only."
 )
+@database_option
 @click.pass_obj
-def add_command(edge: Edge, name: str, role: str, no_password: bool) -> None:
+def add_command(edge: Edge, database: str | None, name: str, role: str, no_password: bool) -> None:
     """Add the user NAME; the password is asked for, or taken from MQBOARD_USER_PASSWORD.
 
     \b
@@ -66,15 +68,16 @@ def add_command(edge: Edge, name: str, role: str, no_password: bool) -> None:
       mqboard fleet user add ci --role update --no-password
     """
     password = None if no_password else _password(name)
-    with _users(edge, f"user add {name}", role) as users:
+    with _users(edge, database, f"user add {name}", role) as users:
         users.add(name, role, password)
     say(edge.console, f"{name} may {role} from now on.")
 
 
 @user_command.command("list")
 @json_option
+@database_option
 @click.pass_obj
-def list_command(edge: Edge, as_json: bool) -> None:
+def list_command(edge: Edge, database: str | None, as_json: bool) -> None:
     """List the users, with their roles.
 
     \b
@@ -82,7 +85,7 @@ def list_command(edge: Edge, as_json: bool) -> None:
       mqboard fleet user list
       mqboard fleet user list --json
     """
-    with _users(edge, "") as users:
+    with _users(edge, database, "") as users:
         known = users.all()
         tokens = {account.name: len(users.tokens(account.name)) for account in known}
     show(edge.console, users_listing(known, tokens), as_json)
@@ -103,23 +106,25 @@ def users_listing(known: "Sequence[Account]", tokens: dict[str, int]) -> Listing
 
 @user_command.command("remove")
 @click.argument("name")
+@database_option
 @click.pass_obj
-def remove_command(edge: Edge, name: str) -> None:
+def remove_command(edge: Edge, database: str | None, name: str) -> None:
     """Remove the user NAME: sessions and tokens of that one end at once.
 
     \b
     Examples:
       mqboard fleet user remove anna
     """
-    with _users(edge, f"user remove {name}", "removed") as users:
+    with _users(edge, database, f"user remove {name}", "removed") as users:
         users.remove(name)
     say(edge.console, f"{name} is no user any more.")
 
 
 @user_command.command("password")
 @click.argument("name")
+@database_option
 @click.pass_obj
-def password_command(edge: Edge, name: str) -> None:
+def password_command(edge: Edge, database: str | None, name: str) -> None:
     """Give the user NAME another password: sessions and tokens of that one end.
 
     \b
@@ -127,7 +132,7 @@ def password_command(edge: Edge, name: str) -> None:
       mqboard fleet user password anna
     """
     password = _password(name)
-    with _users(edge, f"user password {name}", "changed") as users:
+    with _users(edge, database, f"user password {name}", "changed") as users:
         users.change(name, password=password)
     say(edge.console, f"{name} has another password.")
 
@@ -135,15 +140,16 @@ def password_command(edge: Edge, name: str) -> None:
 @user_command.command("role")
 @click.argument("name")
 @click.argument("role", type=click.Choice(_ROLES))
+@database_option
 @click.pass_obj
-def role_command(edge: Edge, name: str, role: str) -> None:
+def role_command(edge: Edge, database: str | None, name: str, role: str) -> None:
     """Give the user NAME another ROLE: sessions of that one end, tokens stay.
 
     \b
     Examples:
       mqboard fleet user role anna operate
     """
-    with _users(edge, f"user role {name}", role) as users:
+    with _users(edge, database, f"user role {name}", role) as users:
         users.change(name, role=role)
     say(edge.console, f"{name} may {role} from now on.")
 
@@ -155,9 +161,17 @@ def role_command(edge: Edge, name: str, role: str) -> None:
 @click.option("--days", type=click.IntRange(1, 3650), help="How long it lasts.  [for ever]")
 @click.option("--remove", is_flag=True, help="Remove the tokens of that label instead.")
 @json_option
+@database_option
 @click.pass_obj
 def token_command(
-    edge: Edge, name: str, label: str, role: str, days: int | None, remove: bool, as_json: bool
+    edge: Edge,
+    database: str | None,
+    name: str,
+    label: str,
+    role: str,
+    days: int | None,
+    remove: bool,
+    as_json: bool,
 ) -> None:
     """Make a token for the user NAME, with which a script is let in; it is shown once.
 
@@ -170,7 +184,7 @@ def token_command(
       mqboard fleet user token ci --label nightly --remove
     """
     what = f"user token {name} {label:.60}"
-    with _users(edge, what, "removed" if remove else f"made, {role}") as users:
+    with _users(edge, database, what, "removed" if remove else f"made, {role}") as users:
         if remove:
             users.remove_token(name, label)
         else:

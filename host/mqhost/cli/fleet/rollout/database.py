@@ -15,7 +15,7 @@ from mqhost.fleet.store.opening import open_store
 if TYPE_CHECKING:
     from mqhost.fleet.store.store import Store
 
-_database_option = click.option(
+database_option = click.option(
     "--database",
     metavar="FILE|URL",
     envvar="MQBOARD_DATABASE",
@@ -58,7 +58,7 @@ class Rollouts:
 def keeping(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command --database; its function gets `rollouts`."""
 
-    @_database_option
+    @database_option
     @click.pass_obj
     @functools.wraps(function)
     def kept(edge: Edge, database: str | None, **options: Any) -> None:
