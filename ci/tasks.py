@@ -60,7 +60,7 @@ def bench(_, only=None, quick=False, power_cuts=None, json=False):
 @task
 @edge
 def docs(_):
-    """Write docs/cli.md anew, out of the help texts of the commands and tasks.
+    """Write docs/cli.md and docs/api.md anew, out of what commands, tasks and the API say.
 
     Examples:
       ./invoke docs

@@ -1,4 +1,4 @@
-"""Makes the documents that a program can write better than people: docs/cli.md.
+"""Makes the documents that a program can write better than people: docs/cli.md and docs/api.md.
 
 `./invoke docs` calls `write`; a test tells when what stands in the checkout is not what would be
 written.
@@ -8,12 +8,17 @@ from ci.docs.reference import reference
 from mqhost.paths import ROOT
 
 PAGE = ROOT / "docs" / "cli.md"
+API = ROOT / "docs" / "api.md"
 
 
 def write() -> str:
-    """Write docs/cli.md anew; return what to tell about it."""
-    text = reference()
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return f"{PAGE.relative_to(ROOT)} is up to date."
-    PAGE.write_text(text, encoding="utf-8")
-    return f"{PAGE.relative_to(ROOT)} is written anew."
+    """Write the pages anew; return what to tell about it."""
+    from ci.docs.api import api_page  # a web framework: half a second
+
+    told = []
+    for page, text in ((PAGE, reference()), (API, api_page(API.read_text(encoding="utf-8")))):
+        same = page.is_file() and page.read_text(encoding="utf-8") == text
+        if not same:
+            page.write_text(text, encoding="utf-8")
+        told.append(f"{page.relative_to(ROOT)} is {'up to date' if same else 'written anew'}.")
+    return "\n".join(told)

@@ -174,6 +174,17 @@ def test_two_servers_share_what_boards_say(broker, prefix, tmp_path):
     assert len(first.lines) > 20 and len(second.lines) > 20
 
 
+def test_who_may_read_only_some_boards_is_dealt_those(prefix, tmp_path):
+    acl = tmp_path / "acl"
+    acl.write_text(f"topic read {prefix}/0/#\ntopic write #\n")
+    acl.chmod(0o600)
+    with Broker(extra=[f"acl_file {acl}"]) as broker, Taking(broker, tmp_path / "a.db", "x") as one:
+        assert one.ingest.shared
+        publish_lines(broker, prefix, 21)
+        wait_until(lambda: len(one.lines) == 3)
+    assert one.lines == ["0", "7", "14"]
+
+
 def test_when_one_of_two_ends_the_other_hears_all(broker, prefix, tmp_path):
     with Taking(broker, tmp_path / "a.db", "pair") as first:
         with Taking(broker, tmp_path / "b.db", "pair"):

@@ -37,6 +37,7 @@ from mqhost.fleet.server.users import SESSION_SECONDS
 from mqhost.fleet.store.records import StoreError
 
 PAGE = "mqhost.fleet.page"
+MODULES = (boards, board, jobs, images, rollouts, watching, streams, repl, login)
 _LARGEST_BODY = 1 << 20  # bytes, where a path has no other limit
 _STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fits
     (NoBoard, 404),
@@ -51,8 +52,8 @@ _STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fi
 )
 
 
-def create_app(fleet: Fleet) -> FastAPI:
-    """Return the application of `fleet`, which has begun."""
+def make_api() -> FastAPI:
+    """Return the paths alone, as for a description of them."""
     app = FastAPI(
         title="MQBoard",
         summary="A fleet of boards, over HTTP.",
@@ -62,9 +63,15 @@ def create_app(fleet: Fleet) -> FastAPI:
         redoc_url=None,
         max_body_size=_LARGEST_BODY,
     )
-    app.state.fleet = fleet
-    for module in (boards, board, jobs, images, rollouts, watching, streams, repl, login):
+    for module in MODULES:
         app.include_router(module.router)
+    return app
+
+
+def create_app(fleet: Fleet) -> FastAPI:
+    """Return the application of `fleet`, which has begun."""
+    app = make_api()
+    app.state.fleet = fleet
     if importlib.util.find_spec(PAGE + ".routes"):
         page = importlib.import_module(PAGE + ".routes")
         app.include_router(page.router, include_in_schema=False)

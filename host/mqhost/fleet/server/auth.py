@@ -4,7 +4,7 @@ On loopback, as long as there are no users and no proxy names any, it is everybo
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -87,9 +87,16 @@ def needing(role: str) -> Callable[[User], Awaitable[User]]:
             raise Forbidden(f"That takes the role {role}; {user.name} has {user.role}.")
         return user
 
+    allowed.__dict__["role"] = role  # for who describes the paths
     return allowed
 
 
 Looking = Annotated[User, Depends(needing(LOOK))]
 Operating = Annotated[User, Depends(needing(OPERATE))]
 Updating = Annotated[User, Depends(needing(UPDATE))]
+
+
+def role_of(route: Any) -> str:
+    """Return the role that a path of FastAPI takes; "" for none."""
+    found = [getattr(one.call, "role", "") for one in route.dependant.dependencies]
+    return next(filter(None, found), "")
