@@ -1,10 +1,17 @@
-"""Measures fleets: what becomes of a rollout whose driver is killed."""
+"""Measures fleets: what becomes of a rollout whose driver is killed; how long somebody waits for
+the page.
+"""
 
 from ci.bench import Figure
-from ci.bench.fleet import kill9
+from ci.bench.fleet import kill9, page
 from ci.bench.rig import Rig
+
+_MODULES = (page, kill9)
 
 
 def measure(rig: Rig) -> dict[str, Figure]:
     """See the modules of this package."""
-    return kill9.measure(rig)
+    figures: dict[str, Figure] = {}
+    for module in _MODULES:
+        figures |= module.measure(rig)
+    return figures

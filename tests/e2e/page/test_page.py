@@ -1,15 +1,14 @@
 """Looks at the page of a fleet in a real browser: a real broker, a simulated board, three users."""
 
-import json
-
 import httpx
-import paho.mqtt.client as paho
 import pytest
-from browser import CTRL_C, ENTER, PHONE, TAB, WIDE, Browser
 from serving import Served
 from waiting import wait_until
 
+from ci.browser import CTRL_C, ENTER, PHONE, TAB, WIDE, Browser
+from ci.voices import Voices
 from mqhost.fleet.page import vendored
+from mqhost.signing.offer import load_image
 
 PASSWORD = "correct horse"
 SECRET = "simpassword"  # of the network of simulated boards
@@ -41,7 +40,6 @@ def browser(_browser):
     _browser.expected = []
     yield _browser
     complaints = _browser.complaints()
-    _browser.expected += ["/api/history"]
     left = [one for one in complaints if not any(word in one for word in _browser.expected)]
     assert not left
     elsewhere = {url for url in _browser.asked() if not url.startswith(_browser.url)}
@@ -51,7 +49,7 @@ def browser(_browser):
 @pytest.fixture(scope="module")
 def one(make_shared_board, served):
     """Give a board, confirmed, that the server knows."""
-    board = make_shared_board(update={"confirm_s": 60})
+    board = make_shared_board()
     board.wait_confirmed()
     served.board(board.prefix)
     return board
@@ -59,27 +57,19 @@ def one(make_shared_board, served):
 
 @pytest.fixture(scope="module")
 def voices(broker):
-    """Give voices(prefix, **facts): what a board says that is nothing but its status."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-
-    def say(prefix, **facts):
-        told = {"state": "online", "board": "esp32", "version": "1.4.0", "mode": "normal"}
-        text = json.dumps(told | facts) if facts.get("state") != "" else ""
-        client.publish(f"{prefix}/mqb/status", text, retain=True, qos=1).wait_for_publish(10)
-
-    yield say
-    client.disconnect()
-    client.loop_stop()
+    """Give what speaks for boards of which nothing but the status is needed."""
+    with Voices(broker) as speaking:
+        yield speaking
 
 
 @pytest.fixture(scope="module")
 def farm(voices, served):
     """Have three boards that only say how they are."""
-    voices("page/pump", version="0.5.10", rssi=-50, crashes=2)
-    voices("page/gate", version="0.5.9", rssi=-83)
-    voices("page/tank", version="0.5.9", state="offline", reason="connection lost", board="esp32c3")
+    voices.say("page/pump", version="0.5.10", rssi=-50, crashes=2)
+    voices.say("page/gate", version="0.5.9", rssi=-83)
+    voices.say(
+        "page/tank", version="0.5.9", state="offline", reason="connection lost", board="esp32c3"
+    )
     for name in ("pump", "gate", "tank"):
         served.board(f"page/{name}")
 
@@ -151,14 +141,14 @@ def test_the_list_lives(uma, farm, voices):
     uma.see("#broker", "live")
     uma.see(".chips", "3 boards")
     uma.see("html[data-following*='q=page']")
-    voices("page/gate", version="0.6.0", mode="safe")
+    voices.say("page/gate", version="0.6.0", mode="safe")
     uma.see("#rows > tr[data-prefix='page/gate']", "0.6.0")
     uma.see(".chips", "1 in safe mode")
-    voices("page/well", version="0.6.0")
+    voices.say("page/well", version="0.6.0")
     uma.wait(lambda: names(uma) == ["gate", "pump", "tank", "well"])
-    voices("page/well", state="")
+    voices.forget("page/well")
     uma.wait(lambda: names(uma) == ["gate", "pump", "tank"])
-    voices("page/gate", version="0.5.9", rssi=-83)
+    voices.say("page/gate", version="0.5.9", rssi=-83)
     uma.see("#rows > tr[data-prefix='page/gate']", "0.5.9")
 
 
@@ -264,14 +254,14 @@ def test_the_files_of_the_page_are_kept_by_the_browser_and_need_no_login(served)
 
 def test_what_a_board_says_is_text_and_nothing_else(uma, voices, served):
     evil = "<img src=x onerror=alert(1)>"
-    voices("page/evil", version=evil, board=evil, crashes=1, storage=evil, mode=evil)
+    voices.say("page/evil", version=evil, board=evil, crashes=1, storage=evil, mode=evil)
     served.board("page/evil")
     uma.go("/?q=page/evil")
     wait_until(lambda: evil in uma.text("#rows"))
     uma.go("/board?prefix=page/evil")
     assert evil in uma.text("#facts")
     assert not uma.all("main img")
-    voices("page/evil", state="")
+    voices.forget("page/evil")
 
 
 def test_the_log_follows(uma, one):
@@ -311,6 +301,7 @@ def test_the_prompt_answers(uma, one):
     uma.type(keys, "machine.uniq" + TAB)
     prompt_says(uma, ">>> machine.unique_id")
     uma.type(keys, "()" + ENTER)
+    prompt_says(uma, "\nb'")
     uma.type(keys, "while True: pass" + ENTER + ENTER)
     uma.see("#console-state", "running")
     uma.type(keys, CTRL_C)
@@ -332,17 +323,16 @@ def test_an_update_runs_until_it_is_confirmed(uma, one, variant):
     uma.see("#head", "sim 8.0")
 
 
-def test_a_rollout_moves(uma, one, variant, served):
-    image = variant("9.0")
+def test_a_rollout_moves(uma, make_shared_board, variant, served):
+    other = make_shared_board()
+    other.wait_confirmed()
+    served.board(other.prefix)
+    image = variant("8.0")
+    served.store.add_image(*load_image(image.app))
     uma.go("/rollouts")
-    names = ("app.bin", "image.json", "image.sig")
-    uma.fill_files(
-        "files", [image.folder / name for name in names if (image.folder / name).exists()]
-    )
-    uma.press("Bring it")
-    uma.see("#begin", "9.0")
+    uma.see("#begin", "8.0")
     uma.run("document.querySelector(`#begin label:has(b)`).click()")
-    uma.fill("pattern", one.prefix)
+    uma.fill("pattern", other.prefix)
     uma.press("How it goes", "summary")
     uma.fill("settle", "1s")
     uma.press("Begin")

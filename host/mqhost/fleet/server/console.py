@@ -31,10 +31,15 @@ class Console:
         self._session = session
         self._names = Names(session)
         self._run: Run | None = None
+        self._unwanted = False
 
     def is_whole(self, text: str) -> bool:
         """Return whether `text` can run as it is; else it goes on in another line."""
         return typed.is_whole(text)
+
+    def begin(self) -> None:
+        """Have the next run be wanted, until interrupt() is called: also before it has begun."""
+        self._unwanted = False
 
     def run(self, text: str, write: Callable[[str], None]) -> Ended:
         """Run `text`, and `write` what it prints; returns when it has ended. Does not raise what is
@@ -46,6 +51,8 @@ class Console:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         try:
             self._run = start(self._session, source)
+            if self._unwanted:
+                self._run.interrupt()
             for part in self._run:
                 if told := decoder.decode(part):
                     write(told)
@@ -59,7 +66,8 @@ class Console:
             self._names.forget()
 
     def interrupt(self) -> None:
-        """End what runs, from any thread."""
+        """End what runs or is about to, from any thread."""
+        self._unwanted = True
         if run := self._run:
             run.interrupt()
 

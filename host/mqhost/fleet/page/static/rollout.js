@@ -3,7 +3,12 @@
 import {ask, follow, sure} from "./page.js";
 
 const number = () => document.getElementById("rollout").dataset.number;
-const refresh = () => document.body.dispatchEvent(new CustomEvent("rollout"));
+
+/** Draw it anew; not while a button is held down, which would be another one then. */
+function refresh() {
+  if (document.querySelector("button:active")) setTimeout(refresh, 200);
+  else document.body.dispatchEvent(new CustomEvent("rollout"));
+}
 
 function complain(text) {
   const note = document.getElementById("act-error");

@@ -97,6 +97,7 @@ class _Talk:
             elif not await quick(self._console.is_whole, text):
                 await self._socket.send_json({"more": said.get("id")})
             else:
+                self._console.begin()
                 self._running = asyncio.create_task(self._execute(text, said.get("id")))
         elif said.get("interrupt"):
             self._console.interrupt()

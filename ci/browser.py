@@ -121,11 +121,14 @@ class Browser:
 
     def press(self, text, css="button, a"):
         """Click what has that text on it."""
-        found = self.wait(
-            lambda: [one for one in self.all(css) if one.is_displayed() and self._says(one, text)],
-            otherwise=f"there is no {text!r} to press",
-        )
-        found[0].click()
+        self.wait(lambda: self._pressed(text, css), otherwise=f"there is no {text!r} to press")
+
+    def _pressed(self, text, css):
+        for one in self.all(css):
+            if one.is_displayed() and self._says(one, text):
+                one.click()
+                return True
+        return False
 
     @staticmethod
     def _says(element, text):
