@@ -191,7 +191,7 @@ class _Parser:
         self.names: dict[str, int] = {}
         self.test = self._either()
         if self._kind:
-            raise self._wrong("and, or, or the end")
+            raise self._wrong("'and', 'or' or the end")
 
     def _either(self) -> Test:
         tests = [self._both()]
@@ -215,7 +215,7 @@ class _Parser:
                 return lambda facts: not test(facts)
             if self._take("("):
                 test = self._either()
-                self._need(")", "and, or, or )")
+                self._need(")", "'and', 'or' or ')'")
                 return test
             return self._comparison()
         finally:
@@ -223,7 +223,7 @@ class _Parser:
 
     def _comparison(self) -> Test:
         if self._kind != "word" or self._word in _KEYWORDS:
-            raise self._wrong(f"{_FACT}, not or (")
+            raise self._wrong(f"{_FACT}, 'not' or '('")
         name = self._word
         self.names.setdefault(name, self._column)
         self._next += 1
@@ -240,11 +240,11 @@ class _Parser:
         raise self._wrong(_COMPARISON)
 
     def _list(self) -> list[_Value]:
-        self._need("(", "( and values")
+        self._need("(", "'(' and values")
         values = [self._value()]
         while self._take(","):
             values.append(self._value())
-        self._need(")", ", or )")
+        self._need(")", "',' or ')'")
         return values
 
     def _value(self) -> _Value:

@@ -7,6 +7,7 @@ options; `Wish.config` lays it over a configuration there may be already.
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,10 +70,18 @@ def parse(text: str) -> Any:
     return json.loads(text, parse_constant=finite, parse_float=finite)
 
 
-def check(record: Any, where: str = "the configuration") -> None:
-    """Raise UsageError, naming each key, unless a board can use the configuration `record`."""
+def check(
+    record: Any, where: str = "the configuration", only: Collection[str] | None = None
+) -> None:
+    """Raise UsageError, naming each key, unless a board can use the configuration `record`. Of a
+    part of one, what is wrong with `only` these keys counts, and not what is missing.
+    """
     as_utf8(json.dumps(record, ensure_ascii=False), where)
-    wrong = [(key, what) for severity, key, what in _read(record) if severity != UNKNOWN]
+    wrong = [
+        (key, what)
+        for severity, key, what in _read(record)
+        if severity != UNKNOWN and (only is None or key in only)
+    ]
     if wrong:
         told = "; ".join(f"{key} {what}" for key, what in wrong)
         helps = [_HELP[key] for key, _ in wrong if key in _HELP]

@@ -184,6 +184,9 @@ def meant(connection: Connection, *prefixes: str) -> list[str]:
 
 
 def _question(prefix: str, known: Iterable[str], names: Iterable[str]) -> str:
+    known = list(known)
+    if any(one.startswith(f"{prefix}/") for one in known):
+        return f" Do you mean {prefix}/#, all below it?"
     likely = [*nearest(prefix, known), *(f"--to {name}" for name in nearest(prefix, names))]
     return f" Do you mean {' or '.join(likely)}?" if likely else ""
 

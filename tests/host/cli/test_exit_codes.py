@@ -32,6 +32,7 @@ ARGUMENTS = {
     "config set": ["update.confirm_s=120"],
     "config unset": ["update.confirm_s"],
     "fleet config push": ["FILE", "--yes"],
+    "fleet config unset": ["update.confirm_s", "--yes"],
     "fleet config set": ["update.confirm_s=120", "--yes"],
     "fleet deploy": ["FOLDER", "--yes"],
     "fleet homeassistant": ["--remove"],  # without it, it runs for ever

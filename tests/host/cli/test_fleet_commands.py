@@ -117,6 +117,8 @@ def test_who_never_was_there_is_said_to_be_absent(fleet):
     ended = fleet("list", "farm/a", "farm/x")
     assert (ended.returncode, first_words(ended.stdout)) == (4, ["farm/a"])
     assert ended.stderr.startswith("No board at farm/x has announced itself. Do you mean farm/")
+    ended = fleet("list", "farm")
+    assert ended.stderr.endswith("has announced itself. Do you mean farm/#, all below it?\n")
 
 
 def test_a_condition_that_is_none_is_an_error_of_its_option(fleet):
@@ -192,6 +194,33 @@ def test_keys_are_set_and_each_board_is_told_of(fleet, farm):
     assert ended.stdout.splitlines()[-1] == "1 board: 1 ok, 0 failed, 0 offline."
 
 
+def test_keys_are_removed_where_they_are(fleet, farm):
+    farm[0].config |= {"ntp": "10.0.0.1", "log": {"level": "debug"}}
+    words = ("config", "unset", "log.level", "farm/a", "ntp", "farm/b", "--yes")
+    ended = fleet(*words)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 boards will get a configuration without log.level, ntp." in ended.stdout
+    assert "ntp" not in farm[0].config and "log" not in farm[0].config
+    assert "farm/b has it so already." in ended.stdout and farm[1].last is None
+    for key, what in (("prefix", "is each board's own"), ("log.levle", "Did you mean log.level?")):
+        ended = fleet("config", "unset", key, "farm/a", "--yes")
+        assert ended.returncode == 2 and what in ended.stderr
+    ended = fleet("config", "unset", "farm/a", "--yes")
+    assert ended.returncode == 2 and "Unset what?" in ended.stderr
+
+
+def test_a_value_that_no_board_takes_is_refused_before_anything_is_asked(fleet, farm, tmp_path):
+    file = tmp_path / "common.json"
+    file.write_text('{"log": {"level": "loud"}}')
+    for words in (("set", "log.level=loud"), ("push", str(file))):
+        ended = fleet("config", *words, "farm/a")
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "log.level is 'loud'; it must be one of debug" in ended.stderr
+    ended = fleet("config", "set", "networks.0.ssid=other", "farm/a", "--yes")
+    assert ended.returncode == 0 and farm[0].config["networks"][0]["ssid"] == "other"
+    assert changes(farm) == ["farm/a"]
+
+
 def test_a_file_is_laid_over_each_and_json_tells_what_changed(fleet, farm, tmp_path):
     farm[0].config["hostname"] = "own"
     shared = {"prefix": "x/y", "hostname": "x", "broker": {"host": "other"}, "nttp": 1, "ntp": "n"}
@@ -219,7 +248,7 @@ def test_the_configuration_may_come_from_standard_input(fleet, farm, monkeypatch
 
 def test_what_boards_do_not_share_is_refused(fleet, farm, tmp_path):
     ended = fleet("config", "set", "prefix=a/b", "farm/+", "--yes")
-    assert ended.returncode == 2 and "prefix is each board's own. Set it on one:" in ended.stderr
+    assert ended.returncode == 2 and "prefix is each board's own. Change it on one:" in ended.stderr
     ended = fleet("config", "set", "farm/+", "--yes")
     assert ended.returncode == 2 and "Set what? Give KEY=VALUE" in ended.stderr
     (tmp_path / "own.json").write_text('{"prefix": "a/b"}')

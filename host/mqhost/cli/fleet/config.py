@@ -1,6 +1,7 @@
 """Defines `mqboard fleet config`: what many boards have in common is changed, each is its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from mqhost.link import schema
 from mqhost.link.boardconfig import check, unknown
 from mqhost.link.session import Session
 from mqhost.manage.configchange import change, fetch_settled
-from mqhost.manage.configuration import assign, differences, flatten
+from mqhost.manage.configuration import assign, check_known, differences, flatten, remove
 
 Record = dict[str, Any]
 
@@ -56,8 +57,10 @@ def push_command(edge: Edge, selection: Selection, manner: Manner, file: Path) -
         to_stderr(note)
     if own:
         to_stderr(f"Each board keeps its own {', '.join(own)}, whatever {where} says.")
+    check(shared, where, flatten(shared))
     keys = ", ".join(flatten(shared))
-    _change(edge, selection, manner, keys, lambda now: lay_over(now, shared))
+    get = f"a configuration with {keys}"
+    _change(edge, selection, manner, get, lambda now: lay_over(now, shared))
 
 
 @config_command.command("set")
@@ -80,11 +83,7 @@ def set_command(edge: Edge, selection: Selection, manner: Manner, changes: str) 
     if not wishes:
         raise UsageError("Set what? Give KEY=VALUE, as log.level=debug, besides the patterns.")
     values = [wished(wish, Questions.at_terminal()) for wish in wishes]
-    for key, _ in values:
-        if own := own_key(key):
-            raise UsageError(
-                f"{own} is each board's own. Set it on one: mqboard --prefix P config set {key}=…"
-            )
+    _check_values(values)
 
     def edited(now: Record) -> Record:
         for key, value in values:
@@ -92,14 +91,69 @@ def set_command(edge: Edge, selection: Selection, manner: Manner, changes: str) 
         return now
 
     selection = replace(selection, patterns=patterns)
-    _change(edge, selection, manner, ", ".join(wishes), edited)
+    _change(edge, selection, manner, f"a configuration with {', '.join(wishes)}", edited)
+
+
+@config_command.command("unset")
+@click.argument("first", metavar="KEY...", nargs=1)
+@changing
+def unset_command(edge: Edge, selection: Selection, manner: Manner, first: str) -> None:
+    """Remove keys of the boards that are chosen, so that they have their defaults, and wait.
+
+    What is a KEY is removed, all else is a PATTERN. A board that does not have it stays as it is.
+
+    \b
+    Examples:
+      mqboard fleet config unset log.level 'farm/+'
+      mqboard fleet config unset modules.pump ntp --where 'board==esp32' --yes
+    """
+    words = (first, *selection.patterns)
+    keys = tuple(word for word in words if _is_key(word))
+    if not keys:
+        raise UsageError("Unset what? Give a KEY, as log.level, besides the patterns.")
+    for key in keys:
+        check_known(key)
+        _refuse_own(key, f"config unset {key}")
+
+    def edited(now: Record) -> Record:
+        for key in keys:
+            with suppress(UsageError):  # it is not there
+                remove(now, key)
+        return now
+
+    patterns = tuple(word for word in words if word not in keys)
+    selection = replace(selection, patterns=patterns)
+    _change(edge, selection, manner, f"a configuration without {', '.join(keys)}", edited)
+
+
+def _is_key(word: str) -> bool:
+    """Return whether `word` is meant as a key, and not as a pattern: also one with a typo in it."""
+    section, dot, _ = word.partition(".")
+    return bool(schema.find(word) or dot and schema.find(section))
+
+
+def _check_values(values: Sequence[tuple[str, Any]]) -> None:
+    """Raise UsageError for a key that is a board's own, or a value that no board takes."""
+    made: Record = {}
+    for key, value in values:
+        _refuse_own(key, f"config set {key}=…")
+        with suppress(UsageError):  # an item of a list that the boards have, and we do not
+            assign(made, key, value)
+    check(made, "these values", flatten(made))
+
+
+def _refuse_own(key: str, command: str) -> None:
+    if own := own_key(key):
+        raise UsageError(
+            f"{own} is each board's own. Change it on one: mqboard --prefix P {command}"
+        )
 
 
 def _change(
     edge: Edge,
     selection: Selection,
     manner: Manner,
-    keys: str,
+    get: str,
     edited: Callable[[Record], Record],
 ) -> None:
     """Give each board what `edited` makes of its configuration."""
@@ -119,4 +173,4 @@ def _change(
             text += f" Its firmware ignores {', '.join(done.unknown)}."
         return Done(text, changed_record(done.prefix, done.seconds, found))
 
-    change_all(edge, selection, manner, f"a configuration with {keys}", configure)
+    change_all(edge, selection, manner, get, configure)
