@@ -15,6 +15,7 @@ from pushing import offer_for
 from rolloutparts import options
 from waiting import wait_until
 
+from mqhost.errors import BrokerError
 from mqhost.fleet.many import call_roll
 from mqhost.fleet.rollout import control
 from mqhost.fleet.rollout.notes import Notes, signature, wanted
@@ -192,6 +193,22 @@ def test_what_a_killed_driver_left_is_taken_away(
         wait_until(lambda: note_at(ended))
         notes.sweep(store, time.time())
     wait_until(lambda: not note_at(ended))
+
+
+def test_a_broker_that_keeps_us_from_notes_keeps_us_from_nothing_else(
+    store, number, settings, monkeypatch, farm
+):
+    subscribe = Connection.subscribe
+
+    def refuse(connection, subscription):
+        if str(subscription) == "the notes for boards":
+            raise BrokerError("The broker does not let us listen.")
+        subscribe(connection, subscription)
+
+    monkeypatch.setattr(Connection, "subscribe", refuse)
+    with Driving(store, number, settings):
+        farm[2].power_on()
+        wait_until(lambda: store.rollout(number).state == FINISHED, 60)
 
 
 @pytest.fixture(autouse=True)

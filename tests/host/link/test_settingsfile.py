@@ -298,3 +298,21 @@ def test_a_broker_is_written_as_it_is_reached(resolve):
     assert resolve(options={"server": "wss://[::1]"}).where == "wss://[::1]:443/mqtt"
     assert resolve(options={"server": "ws://a:9/x"}).where == "ws://a:9/x"
     assert not resolve().chosen and resolve(options={"server": "a"}).chosen
+
+
+def test_the_database_of_rollouts_is_seen_from_its_file_or_has_a_url(resolve, tmp_path):
+    assert resolve('database = "fleet.db"').database == str(tmp_path / "fleet.db")
+    url = "postgresql://me@db.example/fleet"
+    assert resolve(f'database = "{url}"').database == url
+    assert resolve('database = "fleet.db"', MQBOARD_DATABASE="other.db").database == "other.db"
+    assert resolve('prefix = "p"', user=f'database = "{url}"').database == url
+
+
+def test_a_database_with_a_password_that_others_can_read_is_told(resolve, tmp_path):
+    told = []
+    toml = 'database = "postgresql://me:s3cret@db.example/fleet"\n'
+    (tmp_path / "mqboard.toml").write_text(toml)
+    os.chmod(tmp_path / "mqboard.toml", 0o640)
+    found = resolve(toml, warn=told.append)
+    assert len(told) == 1 and "has a secret in it" in told[0]
+    assert "s3cret" not in repr(found)

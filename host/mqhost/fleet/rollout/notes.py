@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import MQTTMessageInfo
 
+from mqhost.errors import BrokerError
 from mqhost.fleet.rollout.engine import has_turn, may_send
 from mqhost.fleet.rollout.states import (
     ABORTED,
@@ -80,7 +81,9 @@ class Notes:
         self._sent: list[MQTTMessageInfo] = []
 
     def __enter__(self) -> "Notes":
-        self._connection.subscribe(self._subscription)
+        # Where the broker's rules know nothing of notes, there are none; all else goes on.
+        with contextlib.suppress(BrokerError):
+            self._connection.subscribe(self._subscription)
         return self
 
     def __exit__(self, *_: object) -> None:

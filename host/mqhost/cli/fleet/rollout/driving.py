@@ -108,7 +108,8 @@ class _Watch:
             self._looked = time.monotonic()
             try:
                 rollout, rows = self._store.read(self._number)
-                self._watcher.waits(self._store.driver(self._number) or "")
+                if other := self._store.driver(self._number):
+                    self._watcher.waits(other)
             except ToolError as error:
                 self._watcher.trouble(str(error))
                 return

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mqhost.cli.edge import Edge
+from mqhost.cli.edge import Edge, local_files
 from mqhost.cli.fleet.rollout.database import Rollouts, keeping, number_argument
 from mqhost.cli.fleet.rollout.plan import plan_record, show_plan
 from mqhost.cli.fleet.selection import Selection, selecting
@@ -24,7 +24,7 @@ events_option = click.option(
 
 
 @click.command("start")
-@click.argument("first", metavar="IMAGE...", type=str)
+@click.argument("first", metavar="IMAGE...", shell_complete=local_files)
 @selecting
 @click.option("--canary", default="5%", show_default=True, help="How many boards come first.")
 @click.option(
