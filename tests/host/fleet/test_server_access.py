@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakeboard import FakeBoard
 from serving import Served
 
 from mqhost.errors import UsageError
@@ -74,6 +75,18 @@ def test_a_page_of_others_changes_nothing(served, headers):
     where = {"prefix": "a/b"}
     answer = served.http.post("/api/board/reset", params=where, json={}, headers=headers)
     assert answer.status_code == 403 and "not ours" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/api/boards", "/api/events", "/api/board/info?prefix=a/b"])
+@pytest.mark.parametrize("mode", ["cors", "no-cors", "websocket"])
+def test_a_page_of_others_fetches_nothing(served, path, mode):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
+    assert served.http.get(path, headers=headers).status_code == 403
+
+
+def test_a_link_to_us_may_be_anywhere(served):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert me(served.http, **headers).status_code == 200
 
 
 def test_a_page_of_ours_gets_through(served):
@@ -326,6 +339,26 @@ def test_a_password_that_is_none_is_refused(served, password):
         served.fleet.users.add("anna", "look", password)
 
 
+def test_who_may_only_look_sees_neither_code_nor_what_it_printed(served, anna, broker, prefix):
+    users = served.fleet.users
+    users.add("bert", "look", PASSWORD)
+    headers = [
+        {"Authorization": f"Bearer {users.token(name, 't', role)}"}
+        for name, role in (("anna", "operate"), ("bert", "look"))
+    ]
+    where = {"prefix": prefix}
+    with FakeBoard(broker.port, prefix):
+        served.board(prefix)
+        code = {"code": "print('tell' + 'tale')"}
+        served.http.post("/api/board/eval", params=where, json=code, headers=headers[0])
+    for path in ("/api/jobs", "/api/audit"):
+        one, other = (served.http.get(path, params=where, headers=each).text for each in headers)
+        assert "print(" in one and "eval" in other
+        assert "print(" not in other and "telltale" not in other and "printed" not in other
+    assert "telltale" in served.http.get("/api/jobs", params=where, headers=headers[0]).text
+    assert "telltale" not in str(served.store.entries(board=prefix))
+
+
 # Proxies
 
 
@@ -357,6 +390,21 @@ def test_a_header_from_elsewhere_is_not_believed(broker, tmp_path):
     with Served(broker, tmp_path / "fleet.db", access) as served:
         served.fleet.users.add("anna", "update", None)
         assert me(served.http, **{"X-Forwarded-User": "anna"}).status_code == 401
+
+
+def test_behind_a_proxy_who_guesses_is_told_apart(proxied):
+    def login(address):
+        return proxied.http.post(
+            "/login",
+            data={"user": address, "password": "wrong"},
+            headers={"X-Forwarded-For": f"203.0.113.9, {address}"},
+        ).status_code
+
+    for _ in range(5):
+        assert login("198.51.100.1") == 401
+    assert login("198.51.100.1") == 429 and login("198.51.100.2") == 401
+    assert "address 198.51.100.1" in proxied.fleet.attempts._wrong
+    assert "address 127.0.0.1" not in proxied.fleet.attempts._wrong
 
 
 def test_one_without_a_password_cannot_log_in(proxied):

@@ -57,7 +57,7 @@ def test_code_runs_and_is_audited(served, board):
     assert told["state"] == "done" and told["result"]["output"].strip() == "42"
     entries = served.store.entries(board=board.prefix)
     assert [(one.who, one.what) for one in entries] == [("local", "eval 6*7")] * 2
-    assert entries[0].result == "begun" and entries[1].result == "done: 42"
+    assert entries[0].result == "begun" and entries[1].result == "done: It printed 3 B."
 
 
 def test_what_changes_is_told_as_it_happens(served, board):

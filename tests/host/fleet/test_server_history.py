@@ -283,7 +283,7 @@ def test_the_audit_is_told_and_filtered(served, board):
         served.http.post("/api/board/eval", params=where, json={"code": code})
     told = served.http.get("/api/audit", params=where).json()
     assert [one["what"] for one in told] == [f"eval {n}" for n in (3, 3, 2, 2, 1, 1)]
-    assert told[0]["who"] == "local" and told[0]["result"] == "done: 3"
+    assert told[0]["who"] == "local" and told[0]["result"] == "done: It printed 2 B."
     older = served.http.get("/api/audit", params=where | {"before": told[1]["id"]}).json()
     assert [one["what"] for one in older] == [f"eval {n}" for n in (2, 2, 1, 1)]
     asked = where | {"what": "eval 2", "who": "local", "limit": 1}

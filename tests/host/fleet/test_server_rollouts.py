@@ -103,6 +103,7 @@ def test_an_image_that_was_changed_is_not_kept(served, name):
         {"x.zip": b"PK\x03\x04 and no more"},
         {"../../app.bin": b"x", "image.json": b"[]"},
         {str(number): b"" for number in range(6)},
+        {"app.bin": b"x", "image.json": b"\xff" * 1000},
     ],
 )
 def test_what_is_no_image_is_not_kept(served, files):

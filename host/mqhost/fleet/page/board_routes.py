@@ -19,6 +19,7 @@ from mqhost.fleet.server.api.streams import event, still_in
 from mqhost.fleet.server.asking import NoBoard
 from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.guard import HEADERS
+from mqhost.fleet.server.jobs import seen
 from mqhost.fleet.server.users import OPERATE, UPDATE
 from mqhost.manage.configuration import flatten
 from mqhost.manage.crash import Crash
@@ -63,7 +64,7 @@ async def show(
     told |= {"condition": facts.condition(board.status), "firmware": facts.firmware(board.status)}
     if tab == "history":
         found = await quick(fleet.store.audit, board=prefix, limit=_ENTRIES)
-        told |= {"entries": [entry for _, entry in found]}
+        told |= {"entries": [seen(entry, user) for _, entry in found]}
     elif tab == "update":
         told |= {"images": await quick(_images, fleet, board.fact("board"))}
     told |= {"running": [job for job in fleet.jobs.all(prefix) if not job.over.is_set()]}

@@ -22,6 +22,7 @@ from mqhost.fleet.server.api.streams import event, still_in
 from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.changes import BOARD
 from mqhost.fleet.server.fleet import Fleet
+from mqhost.fleet.server.jobs import seen
 
 router = APIRouter(include_in_schema=False)
 router.include_router(board_routes.router)
@@ -113,7 +114,7 @@ def audit(
 ) -> HTMLResponse:
     """Show who did what, the last first."""
     found = fleet.store.audit(number=rollout, board=board.strip() or None, limit=most + 1)
-    entries = [entry for _, entry in found[:most]]
+    entries = [seen(entry, user) for _, entry in found[:most]]
     told: dict[str, Any] = {"entries": entries, "board": board, "most": most}
     told |= {"rollout": rollout, "older": len(found) > most}
     return page(request, fleet, user, "audit.html", here="audit", **told)

@@ -96,6 +96,16 @@ Operating = Annotated[User, Depends(needing(OPERATE))]
 Updating = Annotated[User, Depends(needing(UPDATE))]
 
 
+def address_of(request: HTTPConnection, access: Access) -> str:
+    """Return from where somebody asks: of a proxy that is believed, or on this machine, what it
+    says last; to count wrong passwords by.
+    """
+    address = request.client.host if request.client else ""
+    told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    behind = access.trusts(address) or access.loopback and access.urls
+    return told[:60] if told and behind else address
+
+
 def role_of(route: Any) -> str:
     """Return the role that a path of FastAPI takes; "" for none."""
     found = [getattr(one.call, "role", "") for one in route.dependant.dependencies]

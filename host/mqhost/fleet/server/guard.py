@@ -2,8 +2,8 @@
 what our pages may do.
 
 A page elsewhere can have a browser send us requests, and with a name that it lets point to this
-machine (DNS rebinding) even read our answers. So a request has to come to one of our names, and one
-that changes something, or opens a WebSocket, from a page of ours.
+machine (DNS rebinding) even read our answers. So a request has to come to one of our names, and
+from a page of ours, if it is not a link that somebody followed.
 """
 
 from typing import Any
@@ -73,15 +73,21 @@ class Guard:
                 "This server is not reached by that name. Where people use another address than "
                 "the one it listens at, it has to be told: mqboard fleet serve --url ADDRESS."
             )
+        elsewhere = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
         if scope["type"] == "http" and scope["method"] in _SAFE:
-            return ""
-        origin = headers.get("origin")
-        if origin is None:
-            elsewhere = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-        else:
-            elsewhere = urlsplit(origin.lower()).netloc != host
-            elsewhere = elsewhere and origin.lower() not in self._access.origins
+            # A link to us may be anywhere; what is fetched, as a stream, may not.
+            elsewhere = elsewhere and headers.get("sec-fetch-mode") != "navigate"
+        elif origin := headers.get("origin", "").lower():
+            ours = _netloc(origin) == host or origin in self._access.origins
+            elsewhere = elsewhere or not ours
         return "This comes from a page that is not ours." if elsewhere else ""
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

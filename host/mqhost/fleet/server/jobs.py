@@ -11,12 +11,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mqhost.errors import RefusedError, ToolError, UsageError
 from mqhost.fleet.server.changes import JOB, Changes
-from mqhost.fleet.server.users import User
+from mqhost.fleet.server.users import OPERATE, User
 from mqhost.fleet.store.records import Entry, StoreError
 from mqhost.fleet.store.store import Store
 from mqhost.link.connection import Connection
@@ -31,6 +31,7 @@ _MOST = 256  # that wait or run
 _KEPT = 500  # jobs that are remembered
 _LOOK = 0.2  # seconds until a job that waits looks whether it is still wanted
 _LONGEST = 2000  # characters of a result
+_CODE = ("eval ", "repl ")
 _SHOWN = (
     *("id", "what", "prefix", "who", "state", "stage", "done", "total"),
     *("asked_at", "began_at", "ended_at", "text"),
@@ -76,12 +77,34 @@ class Job:
     unwanted: threading.Event = field(default_factory=threading.Event, repr=False)
     over: threading.Event = field(default_factory=threading.Event, repr=False)
 
-    def record(self) -> dict[str, Any]:
-        """Return it for scripts."""
-        return {name: getattr(self, name) for name in _SHOWN} | {
+    def record(self, user: User) -> dict[str, Any]:
+        """Return it for scripts, as `user` may see it: what code printed may be a secret."""
+        shown = {name: getattr(self, name) for name in _SHOWN} | {
             "result": self.told,
             "cancelling": self.unwanted.is_set() and self.state not in ENDED,
         }
+        if is_code(self.what) and not user.may(OPERATE):
+            shown |= {"what": code_word(self.what), "text": "", "result": None}
+        return shown
+
+
+def is_code(what: str) -> bool:
+    """Return whether it is code that somebody ran: who may only look sees neither that nor more."""
+    return what.startswith(_CODE)
+
+
+def code_word(what: str) -> str:
+    """Return what is told of it to those who may only look."""
+    return what.partition(" ")[0]
+
+
+def seen(entry: Entry, user: User) -> Entry:
+    """Return an entry of the audit as `user` may see it: code that was run may have secrets in it,
+    and so may what came of it.
+    """
+    if is_code(entry.what) and not user.may(OPERATE):
+        return replace(entry, what=code_word(entry.what), result=entry.result.partition(":")[0])
+    return entry
 
 
 class Jobs:

@@ -11,6 +11,7 @@ from mqhost.errors import UsageError
 from mqhost.fleet.server.app import create_app
 from mqhost.fleet.server.fleet import Fleet
 
+_MOST = 1000  # connections
 _GRACE = 3  # seconds that requests under way have at the end
 
 
@@ -53,6 +54,7 @@ class Server:
                 server_header=False,
                 ws="wsproto",
                 ws_max_size=1 << 16,
+                limit_concurrency=_MOST,
                 timeout_graceful_shutdown=_GRACE,
                 **files,  # type: ignore[arg-type]
             )

@@ -124,8 +124,9 @@ def evaluating(code: str, timeout: float) -> Work:
         text = output.decode("utf-8", "replace")
         result = run.result or running.Result()
         told = {"output": text} | asdict(result)
-        lines = (result.error or text).strip().splitlines()
-        return Done(lines[-1] if lines else "It printed nothing.", told)
+        if result.error:  # its last line; what was printed may be a secret, and stays out of it
+            return Done(f"It ended with {result.error.strip().splitlines()[-1]:.300}", told)
+        return Done(f"It printed {len(output):,} B.", told)
 
     return work
 

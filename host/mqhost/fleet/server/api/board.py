@@ -116,20 +116,20 @@ async def evaluate(
     job = await _begin(fleet, user, prefix, what, work.evaluating(body.code, body.timeout))
     if body.wait:
         await waiting(request, job.over.wait, body.timeout + 150)
-    return _told(job)
+    return _told(job, user)
 
 
 @router.post("/api/board/reset")
 async def reset(fleet: TheFleet, user: Operating, prefix: Prefix, body: Reset) -> Any:
     """Restart a board, as a job that ends when it is back."""
     what = work.MODES[body.mode]
-    return _told(await _begin(fleet, user, prefix, what, work.restarting(body.mode)))
+    return _told(await _begin(fleet, user, prefix, what, work.restarting(body.mode)), user)
 
 
 @router.post("/api/board/crashes/clear")
 async def clear(fleet: TheFleet, user: Operating, prefix: Prefix) -> Any:
     """Have a board forget its crashes, as a job."""
-    return _told(await _begin(fleet, user, prefix, "clear crashes", work.clearing()))
+    return _told(await _begin(fleet, user, prefix, "clear crashes", work.clearing()), user)
 
 
 @router.post("/api/board/config")
@@ -144,7 +144,7 @@ async def configure(fleet: TheFleet, user: Operating, prefix: Prefix, body: Conf
         assert body.push is not None
         keys, task = list(flatten(body.push)), work.laying(body.push)
     job = await _begin(fleet, user, prefix, f"config {', '.join(keys):.500}", task)
-    return _told(job, {"notes": unknown(body.push or {})})
+    return _told(job, user, {"notes": unknown(body.push or {})})
 
 
 @router.post("/api/board/update")
@@ -152,7 +152,8 @@ async def update(fleet: TheFleet, user: Updating, prefix: Prefix, body: Update) 
     """Bring a stored image to a board, as a job that ends when it is confirmed, or has failed."""
     offer, app = await quick(fleet.image, body.image)
     task = work.updating(offer, app, body.retry_failed)
-    return _told(await _begin(fleet, user, prefix, f"update to {offer.version:.100}", task))
+    what = f"update to {offer.version:.100}"
+    return _told(await _begin(fleet, user, prefix, what, task), user)
 
 
 async def _begin(fleet: Fleet, user: User, prefix: str, what: str, task: Work) -> Job:
@@ -160,5 +161,5 @@ async def _begin(fleet: Fleet, user: User, prefix: str, what: str, task: Work) -
     return await quick(fleet.jobs.begin, what, prefix, user, task)
 
 
-def _told(job: Job, more: dict[str, Any] | None = None) -> JSONResponse:
-    return JSONResponse(job.record() | (more or {}), 200 if job.over.is_set() else 202)
+def _told(job: Job, user: User, more: dict[str, Any] | None = None) -> JSONResponse:
+    return JSONResponse(job.record(user) | (more or {}), 200 if job.over.is_set() else 202)

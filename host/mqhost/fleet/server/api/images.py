@@ -1,19 +1,35 @@
 """Takes images, once they are checked, and lists them."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter, Request
+from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from mqhost.errors import UsageError
 from mqhost.fleet.server.api.common import TheFleet, quick
 from mqhost.fleet.server.auth import Looking, Updating
 from mqhost.fleet.server.uploads import MOST, checked
-from mqhost.fleet.store.imagetable import LARGEST
 from mqhost.signing.offer import Offer
 
 router = APIRouter(prefix="/api/images", tags=["images"])
 _FILES = 5  # that a build makes
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "required": ["files"],
+                "properties": {
+                    "files": {
+                        "type": "array",
+                        "description": "app.bin, image.json and image.sig of a build, or a bundle "
+                        "of CI.",
+                    }
+                },
+            }
+        }
+    },
+}
 
 
 @router.get("")
@@ -23,20 +39,14 @@ def list_images(fleet: TheFleet, user: Looking) -> Any:
     return JSONResponse([_record(offer) | {"added_at": at} for offer, at in found])
 
 
-@router.post("", max_body_size=MOST)
-async def add_image(
-    fleet: TheFleet,
-    user: Updating,
-    files: Annotated[
-        list[UploadFile],
-        File(description="app.bin, image.json and image.sig of a build, or a bundle of CI."),
-    ],
-) -> Any:
+@router.post("", max_body_size=MOST, openapi_extra={"requestBody": _BODY})
+async def add_image(request: Request, fleet: TheFleet, user: Updating) -> Any:
     """Add an image: it is checked against its offer, and the offer against its signature, if this
     machine knows the key."""
-    if len(files) > _FILES:
-        raise UsageError(f"An image is {_FILES} files at most.")
-    given = {file.filename or "": await file.read(2 * LARGEST + 1) for file in files}
+    # The form is read here, once it is known who asks: it is large.
+    async with request.form(max_files=_FILES, max_fields=_FILES) as form:
+        files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
+        given = {file.filename or "": await file.read() for file in files}
     offer, app = await quick(checked, given)
     await quick(fleet.store.add_image, offer, app)
     what = f"image {offer.board} {offer.version}"

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from mqhost.fleet.server.api.common import TheFleet
 from mqhost.fleet.server.auth import Forbidden, Looking, Operating
+from mqhost.fleet.server.jobs import code_word, is_code
 from mqhost.fleet.server.users import UPDATE
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -20,14 +21,14 @@ def list_jobs(
     prefix: Annotated[str | None, Query(description="Only those of that board.")] = None,
 ) -> Any:
     """List the jobs, the last one first."""
-    return JSONResponse([job.record() for job in fleet.jobs.all(prefix)])
+    return JSONResponse([job.record(user) for job in fleet.jobs.all(prefix)])
 
 
 @router.get("/{ident}")
 def show_job(fleet: TheFleet, user: Looking, ident: str) -> Any:
     """Show how far a job is, or what it came to."""
     if job := fleet.jobs.get(ident):
-        return JSONResponse(job.record())
+        return JSONResponse(job.record(user))
     raise HTTPException(404, "There is no such job, or not any more.")
 
 
@@ -39,5 +40,7 @@ def cancel_job(fleet: TheFleet, user: Operating, ident: str) -> Any:
         raise HTTPException(404, "There is no such job, or not any more.")
     if job.what.startswith("update") and not user.may(UPDATE):
         raise Forbidden(f"That takes the role {UPDATE}; {user.name} has {user.role}.")
-    fleet.note(user, f"cancel {job.what:.200}", job.prefix, job.id)
-    return JSONResponse(fleet.jobs.cancel(ident).record(), 202)
+    fleet.note(
+        user, f"cancel {code_word(job.what) if is_code(job.what) else job.what}", job.prefix, job.id
+    )
+    return JSONResponse(fleet.jobs.cancel(ident).record(user), 202)

@@ -1,18 +1,21 @@
 """Logs people in and out. A session is a cookie that no script can read; it ends with its user."""
 
+import functools
 from typing import Annotated
 from urllib.parse import quote
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mqhost.fleet.server.api.common import TheFleet, quick
-from mqhost.fleet.server.auth import SECRET, Looking
+from mqhost.fleet.server.auth import SECRET, Looking, address_of
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.users import User
 
 router = APIRouter(tags=["server"])
 _LONGEST = 4096
+_AT_ONCE = 2
 
 
 @router.post("/login", include_in_schema=False)
@@ -24,9 +27,9 @@ async def login(
     next: Annotated[str, Form(max_length=_LONGEST)] = "/",
 ) -> Response:
     """Begin a session, and go on to where somebody wanted to; or back to the form."""
-    address = request.client.host if request.client else ""
+    address = address_of(request, fleet.access)
     wait = fleet.attempts.wait(user, address)
-    found = None if wait else await quick(fleet.users.check, user, password)
+    found = None if wait else await _checked(request, fleet, user, password)
     if found is None:
         if not wait:
             fleet.attempts.wrong(user, address)
@@ -60,6 +63,17 @@ async def logout(request: Request, fleet: TheFleet) -> Response:
         await quick(fleet.users.logout, secret)
     request.session.clear()
     return RedirectResponse("/login", 303)
+
+
+async def _checked(request: Request, fleet: Fleet, name: str, password: str) -> User | None:
+    """Return the user, if that is the password. Few are looked at at a time: who tries many holds
+    up nobody but those who log in.
+    """
+    state = request.app.state
+    if not hasattr(state, "login_limiter"):
+        state.login_limiter = CapacityLimiter(_AT_ONCE)
+    check = functools.partial(fleet.users.check, name, password)
+    return await to_thread.run_sync(check, limiter=state.login_limiter)
 
 
 def _note(fleet: Fleet, name: str, result: str) -> None:

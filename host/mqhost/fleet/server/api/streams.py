@@ -13,6 +13,7 @@ from mqhost.fleet.server.auth import Forbidden, LoginNeeded, Looking, current
 from mqhost.fleet.server.changes import BOARD, BROKER, JOB, ROLLOUT, Key
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.loglines import Following
+from mqhost.fleet.server.users import User
 
 router = APIRouter(tags=["events"])
 _LOOK = 5.0  # seconds until it is looked again whether somebody may still listen
@@ -30,7 +31,7 @@ async def events(
     with fleet.changes.listening() as listener:
         yield event("broker", {"connected": fleet.live.connected})
         while await still_in(request):
-            for name, data in _told(fleet, await listener.next(_PAUSE, _LOOK)):
+            for name, data in _told(fleet, user, await listener.next(_PAUSE, _LOOK)):
                 yield event(name, data)
 
 
@@ -70,7 +71,7 @@ async def still_in(request: Request) -> bool:
     return True
 
 
-def _told(fleet: Fleet, keys: set[Key]) -> list[tuple[str, Any]]:
+def _told(fleet: Fleet, user: User, keys: set[Key]) -> list[tuple[str, Any]]:
     """Return what is told of changes."""
     told: list[tuple[str, Any]] = []
     prefixes = sorted(name for kind, name in keys if kind == BOARD)
@@ -80,7 +81,7 @@ def _told(fleet: Fleet, keys: set[Key]) -> list[tuple[str, Any]]:
         told.append(("boards", {"boards": boards, "gone": [p for p, board in known if not board]}))
     for kind, name in sorted(keys):
         if kind == JOB and (job := fleet.jobs.get(name)):
-            told.append(("job", job.record()))
+            told.append(("job", job.record(user)))
         elif kind == ROLLOUT:
             told.append(("rollout", {"id": int(name)}))
         elif kind == BROKER:

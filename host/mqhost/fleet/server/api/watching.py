@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from mqhost.fleet.server import metrics
 from mqhost.fleet.server.api.common import KnownBoard, TheFleet, quick
 from mqhost.fleet.server.auth import Looking
+from mqhost.fleet.server.jobs import seen
 
 router = APIRouter(tags=["history"])
 _LONGEST = 24 * 90  # hours
@@ -44,7 +45,7 @@ def audit(
     found = fleet.store.audit(
         board=prefix, who=who, what=what, number=rollout, since=since, before=before, limit=limit
     )
-    return JSONResponse([{"id": number} | entry.__dict__ for number, entry in found])
+    return JSONResponse([{"id": number} | seen(entry, user).__dict__ for number, entry in found])
 
 
 @router.get("/metrics", tags=["server"], response_class=Response)
