@@ -51,6 +51,7 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.update.install",
     "mqboard.update.offer",
     "mqboard.update.receiver",
+    "mqboard.update.shared",
     "mqboard.update.signature",
     "mqboard.update.slots",
     "mqboard.update.writer",

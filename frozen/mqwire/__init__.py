@@ -12,7 +12,8 @@ Sources: docs/protocol.md; the command topics and the header are those of the fi
 import struct
 
 # 1: without COMPARING and VERIFYING (mqwire.update), and an offer sent again begins anew.
-PROTOCOL = 2
+# 2: without broadcasts.
+PROTOCOL = 3
 
 # The largest payload either end sends in one message: one raw block record with room to spare.
 # Longer commands travel as several messages.

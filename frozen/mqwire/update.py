@@ -66,12 +66,21 @@ HASH_SIZE = 4
 RAW = 0
 DEFLATE = 1  # raw deflate (RFC 1951), decodable with a 1 KiB window
 DELTA = 2  # several blocks in a row: their number (u8), and instructions as raw deflate
+XOR = 3  # the sum of several blocks: how many (u8), their numbers (u16 each), and 4096 bytes
 # With 4 KiB, blocks would be 2 % smaller; as differences they would not.
 WINDOW_BITS = 10
 DELTA_HEADER = 1
-MAX_DATA = BLOCK_SIZE  # of a record
+MAX_SUMMED = 32  # blocks: a board reads all but one of them while it takes the message
+MAX_DATA = BLOCK_SIZE  # of a record, but for a sum
 # Deflate data ends with a flush to a byte boundary, without the flush's last four bytes.
 FLUSH = b"\x00\x00\xff\xff"
+
+# What the topics of blocks begin with that are not below one board's prefix.
+STREAM_ROOT = "mqboard"
+# Of a broadcast: where its request is retained, below the topic of its blocks. That one's last
+# level is so many characters of the URL-safe base64 of the request's SHA-256.
+STREAM_OFFER = "/offer"
+STREAM_NAME_SIZE = 16
 
 _PART = ">H"
 _RECORD = ">HBH"
@@ -100,6 +109,8 @@ def pack_request(offer, signature=b"", options=b"{}"):
     "retry_failed": true to take an image that was rolled back before,
     "progress": true to be told how far comparing and verifying are,
     "base": hex SHA-256 of the running image that DELTA records are made against}.
+    {"stream": topic} without an offer sends the board to a broadcast, whose request is retained
+    at that topic + STREAM_OFFER.
     Raises WireError when it is too long for a command.
     """
     parts = offer, signature, options
@@ -126,6 +137,12 @@ def unpack_request(body):
     if position != len(view):
         raise WireError("update request has bytes to spare")
     return tuple(parts)
+
+
+def stream_name(digest):
+    """Return the last level of a broadcast's topic: `digest` is base64 of its request's SHA-256."""
+    name = str(digest[:STREAM_NAME_SIZE], "ascii")
+    return name.replace("+", "-").replace("/", "_")
 
 
 def pack_record(number, encoding, data):
@@ -164,8 +181,8 @@ def pack_reply(code, credit=0, received=0, body=b""):
 
     `credit`: block messages that may be in flight; `received`: block messages received since the
     offer, modulo 65536. `body`: with RECEIVING the bitmap of needed blocks (bit 7 of byte 0 is
-    block 0), with COMPARING and VERIFYING a progress, with any other code a UTF-8 detail for
-    humans, often empty.
+    block 0), or in a broadcast nothing for all of them; with COMPARING and VERIFYING a progress,
+    with any other code a UTF-8 detail for humans, often empty.
     """
     return struct.pack(_REPLY, code, credit, received & 0xFFFF) + body
 

@@ -47,7 +47,7 @@ class FakeBoard:
         self.prefix = prefix
         self.image = image
         self.facts = {
-            "protocol": mqwire.PROTOCOL,
+            "protocol": 2,  # it knows no broadcasts
             "board": "sim",
             "mcu": "esp32",
             "version": version,

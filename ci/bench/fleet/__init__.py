@@ -1,12 +1,12 @@
 """Measures fleets: what becomes of a rollout whose driver is killed; how long somebody waits for
-the page.
+the page; what one broadcast to many boards costs.
 """
 
 from ci.bench import Figure
-from ci.bench.fleet import kill9, page
+from ci.bench.fleet import broadcast, kill9, page
 from ci.bench.rig import Rig
 
-_MODULES = (page, kill9)
+_MODULES = (page, broadcast, kill9)
 
 
 def measure(rig: Rig) -> dict[str, Figure]:

@@ -42,26 +42,28 @@ class Offer:
             raise Refusal(wire.MALFORMED, str(error))
 
 
-def read_request(request, keys):
+def read_request(request, keys, stream=""):
     """Return (Offer, topic of the blocks) of an update request; raise Refusal.
 
-    `keys` are the moduli of the keys that may sign; without any, every offer is taken.
+    `keys` are the moduli of the keys that may sign; without any, every offer is taken. `stream`:
+    the topic of the broadcast that it came by.
     """
     try:
         data, signature, options = wire.unpack_request(request.body)
         if keys:
             check_signature(data, hashlib.sha256(data).digest(), signature, keys)
         options = json.loads(str(options, "utf-8"))
-        topic = options.get("topic")
+        topic = stream or options.get("topic")
         retry_failed = options.get("retry_failed") is True
         progress = options.get("progress") is True
         topic = topic or mqwire.blocks_topic(request.prefix, request.ident)
-        _check_blocks_topic(_typed(topic, str), request.prefix)
+        check_blocks_topic(topic, request.prefix)
     except (mqwire.WireError, ValueError, AttributeError, RuntimeError) as error:
         raise Refusal(wire.MALFORMED, str(error))
     offer = Offer(data)
     offer.retry_failed = retry_failed
-    offer.progress = progress
+    offer.progress = progress and not stream
+    offer.shared = bool(stream)
     offer.base = options.get("base")
     return offer, topic
 
@@ -108,10 +110,11 @@ def admit(offer, mine, slot):
         raise Refusal(wire.UNCONFIRMED, "what it tries is not confirmed yet")
 
 
-def _check_blocks_topic(topic, prefix):
-    """Raise WireError unless blocks may arrive on `topic`: it is none of our own but for those."""
+def check_blocks_topic(topic, prefix):
+    """Raise WireError unless blocks may arrive on `topic`: it is none of our own but for those.
+    ValueError if it is no text."""
     try:
-        names.check_topic(topic)
+        names.check_topic(_typed(topic, str))
     except mqwire.WireError as error:
         raise mqwire.WireError("the blocks' topic: %s" % error)
     # Another topic may be an application's: we would take its place there.

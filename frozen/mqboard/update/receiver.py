@@ -2,6 +2,9 @@
 
     offer -> compare the inactive slot -> receive blocks -> read back and hash -> install
 
+In a broadcast, whose offer `mqboard.update.shared` fetches, many boards listen to one sender: each
+says what it needs once it has compared, and again when no more blocks come, and nothing in between.
+
 An offer is answered at once; everything else is done by `run()`, which speaks through the replies
 of the newest request. The same offer again joins what is under way, whatever that is, and starts
 nothing anew. Blocks come by `on_blocks` (inside the MQTT reader) and are decoded from its buffer
@@ -16,6 +19,7 @@ from micropython import const
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.update.errors import Refusal
 from mqboard.update.offer import admit, read_request
+from mqboard.update.shared import fetch, stream_of
 from mqboard.update.writer import Image, SlotWriter
 from mqwire import update as wire
 
@@ -25,6 +29,8 @@ _CREDIT = const(16)
 _REPORT_EVERY = const(4)
 _DELTA_CREDIT = const(3)
 _DELTA_REPORT_EVERY = const(1)
+_SHARED_REPORT_EVERY = const(256)  # in a broadcast, whose sender has no time for all that we say
+_STARVED_MS = const(5_000)  # and then we say what did not come
 _PROGRESS_MS = const(1_000)  # between two replies that say how far comparing or verifying is
 _ABANDONED_MS = const(60_000)  # a transfer that gets no block for so long has ended
 _SILENT_MS = const(3_000)  # and another sender may go on with it after so long
@@ -64,6 +70,7 @@ class Receiver:
         self._topic = None  # where the blocks are to arrive
         self._received = 0
         self._unreported = 0
+        self._shared = False  # it is a broadcast
         self._done = 0  # blocks compared, or read back
         self._touched = self._said = ticks_ms()  # by its sender; and when we last said how far
 
@@ -76,7 +83,10 @@ class Receiver:
     async def update(self, request):
         """Answer an offer: refuse it, begin with it, or join what is under way."""
         try:
-            offer, topic = read_request(request, self._identity.keys)
+            stream = stream_of(request)
+            if stream:
+                request.body = await fetch(stream, self._subscribe, self._unsubscribe)
+            offer, topic = read_request(request, self._identity.keys, stream)
             self._check(offer, topic)
             if self._phase == _IDLE:
                 self._begin(offer)
@@ -98,9 +108,15 @@ class Receiver:
             self._end(Refusal(wire.CANCELLED))
 
     def look(self):
-        """End a transfer that gets no more blocks; called now and then."""
-        if self._phase == _RECEIVING and ticks_diff(ticks_ms(), self._touched) > _ABANDONED_MS:
+        """End a transfer that gets no more blocks, or ask for more; called now and then."""
+        if self._phase != _RECEIVING:
+            return
+        silent = ticks_diff(ticks_ms(), self._touched)
+        if silent > _ABANDONED_MS:
             self._end(Refusal(wire.CANCELLED, "no block came for a minute"))
+        elif self._shared and self._unreported and silent > _STARVED_MS:
+            self._unreported = self._report_every
+            self._wake.set()
 
     def _check(self, offer, topic):
         """Raise Refusal unless this offer can begin a transfer, or join the one under way."""
@@ -134,8 +150,12 @@ class Receiver:
         if self._phase != _VERIFYING:  # then none are awaited, but those of `old` are subscribed to
             self._topic = topic
         self._tells = offer.progress
+        self._shared = offer.shared
         self._credit = _CREDIT if offer.base is None else _DELTA_CREDIT
         self._report_every = _REPORT_EVERY if offer.base is None else _DELTA_REPORT_EVERY
+        if offer.shared:
+            self._credit = 0  # means nothing: the broker holds what we do not take yet
+            self._report_every = _SHARED_REPORT_EVERY
         self._received = 0
         self._touched = ticks_ms()
         if self._phase == _COMPARING:
@@ -172,7 +192,7 @@ class Receiver:
             self._fault = refusal
         except MemoryError:
             self._fault = Refusal(wire.NO_MEMORY)
-        if self._writer.left < left:
+        if self._writer.left < left or self._shared:  # which may go on for long with others' blocks
             self._touched = ticks_ms()
         if self._fault or self._writer.left == 0 or self._unreported >= self._report_every:
             self._wake.set()
@@ -218,7 +238,8 @@ class Receiver:
     async def _verify(self):
         """Read the slot back, hash it against the offer, and install it."""
         self._phase = _VERIFYING
-        await self._report()  # nothing is needed any more: nothing need be sent while we read
+        if not self._shared:
+            await self._report()  # nothing is needed: nothing need be sent while we read
         writer = self._writer
         image = writer.image
         writer.close()  # installing takes heap, too
@@ -261,8 +282,12 @@ class Receiver:
 
     async def _report(self):
         self._unreported = 0
-        reply = wire.pack_reply(wire.RECEIVING, self._credit, self._received, self._writer.needed)
-        await self._request.reply(reply, last=False, qos=0)
+        writer = self._writer
+        needed = writer.needed
+        if self._shared and writer.left == writer.image.blocks:
+            needed = b""  # all: hundreds say that at once
+        reply = wire.pack_reply(wire.RECEIVING, self._credit, self._received, needed)
+        await self._request.reply(reply, last=False, qos=1 if self._shared else 0)
 
     async def _finish(self, outcome):
         request = self._request

@@ -17,6 +17,7 @@ from mqwire import update as wire
 
 _SIZE = const(3)  # index into Partition.info()
 _ERASE = const(6)  # Partition.ioctl: erase one block
+_PIECE = const(256)  # bytes that are added at a time: numbers of more take much of the heap
 
 
 class Image:
@@ -104,6 +105,8 @@ class SlotWriter:
 
     def _take_record(self, number, encoding, data):
         """Write those blocks of a record that are needed and right; a wrong one stays needed."""
+        if encoding == wire.XOR:
+            return self._take_sum(data)
         stop = number + wire.blocks_in(encoding, data)
         if stop > self.image.blocks or not self._needs(number, stop):
             return
@@ -121,6 +124,31 @@ class SlotWriter:
                 if not self._decoder.renew():
                     break
         self._warn("block %d is not as offered", number)
+
+    def _take_sum(self, data):
+        """Write the one block that is needed of those in a sum: it is what is left of the sum
+        without all others, which stand in the slot."""
+        start = len(data) - wire.BLOCK_SIZE
+        if start < 1 or start != 1 + 2 * data[0]:
+            raise mqwire.WireError("a sum of blocks is cut short")
+        numbers = [data[at] << 8 | data[at + 1] for at in range(1, start, 2)]
+        needed = [n for n in numbers if n < self.image.blocks and self._needs(n, n + 1)]
+        if len(needed) != 1 or max(numbers) >= self.image.blocks:
+            return
+        block = memoryview(self._decoder.block)
+        block[:] = data[start:]
+        piece = memoryview(bytearray(_PIECE))
+        for number in numbers:
+            if number != needed[0]:
+                for at in range(0, wire.BLOCK_SIZE, _PIECE):
+                    self._slot.readblocks(number, piece, at)
+                    part = block[at : at + _PIECE]
+                    both = int.from_bytes(part, "big") ^ int.from_bytes(piece, "big")
+                    part[:] = both.to_bytes(_PIECE, "big")
+        if self._block_is(needed[0]):
+            self._write(needed[0])
+        else:
+            self._warn("block %d is not as offered", needed[0])
 
     def _needs(self, number, stop):
         """Return whether any of these blocks is needed."""

@@ -1,8 +1,8 @@
 """Makes mosquitto's access rules: who may read and write which topics.
 
-A board has everything below its prefix, and nothing else. An operator has what a role needs, below
-the prefixes that it is for: LOGS reads, UPDATE also sends firmware, REPL sends any command, and
-with eval that is everything the board can do.
+A board has everything below its prefix, reads the blocks of broadcasts, and has nothing else. An
+operator has what a role needs, below the prefixes that it is for: LOGS reads, UPDATE also sends
+firmware, REPL sends any command, and with eval that is everything the board can do.
 
 What is not allowed is silently dropped: mosquitto grants any subscription and acknowledges any
 message, and delivers what the rules let through (mosquitto.conf(5), acl_file).
@@ -13,8 +13,9 @@ from collections.abc import Iterable
 import mqwire
 from mqhost.broker.access import LOGS, REPL, UPDATE, Access, Board, Operator, Site
 from mqhost.link.roster import ALL
-from mqwire import waiting
+from mqwire import blocks_topic, waiting
 from mqwire.twins import own_root
+from mqwire.update import STREAM_ROOT
 
 READ, WRITE, BOTH = "read", "write", "readwrite"
 Rule = tuple[str, str]  # one of these, and a topic filter
@@ -22,11 +23,15 @@ Rule = tuple[str, str]  # one of these, and a topic filter
 # The commands that bring new firmware onto a board: what mqboard ota and mqboard rollback send.
 UPDATE_COMMANDS = ("info", "update", "cancel", "rollback")
 
+# Where the blocks of broadcasts travel. A board takes from there what it was told of only, and
+# checks it.
+STREAMS = blocks_topic(STREAM_ROOT, "#")
+
 
 def board_rules(board: Board, site: Site) -> list[Rule]:
     """Return what `board` may do."""
     rules = [(BOTH, f"{prefix}/#") for prefix in board.prefixes]
-    rules += [(READ, topic) for topic in (*site.broadcast, *board.read)]
+    rules += [(READ, topic) for topic in (STREAMS, *site.broadcast, *board.read)]
     return rules + [(WRITE, topic) for topic in board.write]
 
 
@@ -42,7 +47,7 @@ def operator_rules(operator: Operator, boards: Iterable[Board], site: Site) -> l
         if UPDATE in operator.roles:
             rules += _update(prefix)
     if UPDATE in operator.roles or REPL in operator.roles:
-        rules += [(WRITE, topic) for topic in site.broadcast]
+        rules += [(WRITE, topic) for topic in (STREAMS, *site.broadcast)]
     rules += [(READ, topic) for topic in operator.read]
     rules += [(WRITE, topic) for topic in operator.write]
     return list(dict.fromkeys(rules))

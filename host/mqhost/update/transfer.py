@@ -43,8 +43,7 @@ _BUSY_PATIENCE = 10.0
 # What a board has loaded for another command is unloaded within that time.
 _ROOM_PATIENCE = 12.0
 # Firmware from before mqwire.names takes blocks on topics of ASCII and up to 200 bytes only. Where
-# that of the board's own prefix is none, they go to one below this.
-_PLAIN_ROOT = "mqboard"
+# that of the board's own prefix is none, they go to one below that of broadcasts.
 _PLAIN_MAX = 200
 
 
@@ -204,7 +203,7 @@ class Transfer:
             self._session.wait_status(lambda status: False, _BUSY_PAUSE)
             return False, False
         if code == wire.MALFORMED and not _taken_by_all(self._topic):
-            self._topic = mqwire.blocks_topic(_PLAIN_ROOT, new_ident())
+            self._topic = mqwire.blocks_topic(wire.STREAM_ROOT, new_ident())
             self._advice = (
                 f"Its firmware is too old to take blocks below such a prefix; they went to "
                 f"{self._topic}. The broker's rules must let the board read there, and you write."

@@ -157,6 +157,15 @@ def test_a_pattern_of_one_level_is_not_all_topics(may):
     assert not may("repl", "read", "farm/gate/own/topic")
 
 
+def test_broadcasts_are_heard_by_boards_and_written_by_who_may_update(may):
+    for topic in ("mqboard/mqb/blocks/abc", "mqboard/mqb/blocks/abc/offer"):
+        assert may("pump", "read", topic) and not may("pump", "write", topic)
+        for operator, writes in (("logs", False), ("update", True), ("repl", True)):
+            assert may(operator, "write", topic) == writes
+            assert not may(operator, "read", topic)
+    assert not may("pump", "read", "mqboard/mqb/status")
+
+
 def test_patterns_find_their_boards(access):
     found = {
         pattern: [board.name for board in rules.matching(pattern, access.boards)]
@@ -214,7 +223,8 @@ def test_no_text_in_the_file_makes_a_rule_that_it_does_not_say(prefixes, topics,
     found = read_rules(rules.acl(access))
     assert list(found) == [f"b{n}" for n in range(len(prefixes))] + ["op"]
     for board in access.boards:
-        wanted = [("readwrite", f"{board.prefix}/#"), *(("read", topic) for topic in topics)]
+        listens = (rules.STREAMS, *topics)
+        wanted = [("readwrite", f"{board.prefix}/#"), *(("read", topic) for topic in listens)]
         assert found[board.name] == wanted
     assert {access for access, _ in found["op"]} <= {"read"}
     ends = ("/log", "/mqb/status", "/mqb/crash")
@@ -226,4 +236,4 @@ def test_a_thousand_boards_make_no_operator_slow():
     boards = "".join(f'[[boards]]\nprefix = "site{n % 7}/b{n}"\n' for n in range(1000))
     text = '[broker]\nhost = "b"\n' + boards + '[[operators]]\nname = "a"\nroles = ["repl"]\n'
     access = Access.parse(text, "users.toml")
-    assert len(rules.operator_rules(access.operators[0], access.boards, access.site)) == 3
+    assert len(rules.operator_rules(access.operators[0], access.boards, access.site)) == 4

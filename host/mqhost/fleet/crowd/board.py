@@ -24,6 +24,7 @@ from mqhost.signing.keys import PublicKey
 from mqwire import update as wire
 
 ID = "c20d"  # how the hardware ids of a crowd begin: no chip's does
+_PROTOCOL = 2  # of mqwire.PROTOCOL: no broadcasts
 _BACKOFF = 0.5, 40.0  # seconds: the first and the longest, before chance
 _GOODBYE_S = 10.0  # for the broker to acknowledge a goodbye
 _PROOF_S = 20.0  # until it tries again whether a command of its own comes back
@@ -284,7 +285,7 @@ class Board:
         """Return what the birth message says."""
         return {
             "state": mqwire.ONLINE,
-            "protocol": mqwire.PROTOCOL,
+            "protocol": _PROTOCOL,
             "board": self.board,
             "mcu": self.mcu,
             "version": self.image.version,

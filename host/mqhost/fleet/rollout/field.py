@@ -102,6 +102,10 @@ class PushThreads:
         self._threads[board.prefix] = thread
         thread.start()
 
+    def busy(self, prefix: str) -> bool:
+        """Return whether a push to that board has not ended yet."""
+        return prefix in self._threads
+
     def stop(self) -> None:
         """Have the pushes that have begun end with what they report next."""
         self._stop.set()

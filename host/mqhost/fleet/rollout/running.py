@@ -10,9 +10,10 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from mqhost.errors import UsageError
+from mqhost.fleet.cast.pusher import Cast
 from mqhost.fleet.rollout.control import broker_name, driver_name
 from mqhost.fleet.rollout.drive import TTL, Driver, Pusher, drive
-from mqhost.fleet.rollout.field import BoardField, PushThreads, Report
+from mqhost.fleet.rollout.field import BoardField, Report
 from mqhost.fleet.rollout.notes import Notes
 from mqhost.fleet.rollout.states import NOT_BEGUN
 from mqhost.fleet.store.records import StoreError
@@ -37,7 +38,7 @@ def drive_rollout(
     after: Callable[[Driver], object] = lambda driver: None,
     report: Report = lambda prefix, stage, done, total: None,
     trouble: Callable[[StoreError], None] = lambda error: None,
-    make_pusher: MakePusher = PushThreads,
+    make_pusher: MakePusher = Cast,
     any_broker: bool = False,
     owner: str | None = None,
     ttl: float = TTL,

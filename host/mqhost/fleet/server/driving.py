@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mqhost.errors import ToolError
+from mqhost.fleet.cast.pusher import Cast
 from mqhost.fleet.rollout.control import is_open
 from mqhost.fleet.rollout.drive import Driver, Pusher
-from mqhost.fleet.rollout.field import PushThreads, Report
+from mqhost.fleet.rollout.field import Report
 from mqhost.fleet.rollout.running import broker_name, drive_rollout
 from mqhost.fleet.rollout.states import PAUSED, SENDING, SETTLING, STOPPED, Rollout
 from mqhost.fleet.server.changes import ROLLOUT, Changes
@@ -184,7 +185,7 @@ class Driving:
             self._news.set()
 
     def _make_pusher(self, settings: Settings, connection: Connection, report: Report) -> Pusher:
-        return PushThreads(settings, connection, report, self._pushed)
+        return Cast(settings, connection, report, pushed=self._pushed)
 
     def _pushed(self, prefix: str, result: UpdateResult) -> None:
         with self._lock:

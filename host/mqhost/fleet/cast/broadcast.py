@@ -1,0 +1,179 @@
+"""Broadcasts one image: every block once for all, then what anybody missed, until nobody does.
+
+    offer, retained -> each board is told where -> what they need -> blocks -> what they missed …
+
+Blocks travel at QoS 1: what a board has no time for yet, and what the network loses, is then kept
+and sent again by the broker, for each board at its own speed, and costs the sender nothing. What is
+missing all the same (a board was away; its queue at the broker was full) a board asks for when no
+more blocks come, and that is sent for all of them at once (see mend.py).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from mqhost.fleet.cast.listener import ASKED, LISTENING, Listener
+from mqhost.fleet.cast.mend import choose
+from mqhost.fleet.cast.stream import Stream
+from mqhost.link.connection import Connection
+from mqwire.update import bitmap_get
+
+# Seconds in which a board writes a block: so its queue at the broker stays short.
+PACE = 0.064
+_BEHIND = 1.0  # seconds that are made good when we were late
+_POLL = 0.05
+_JOIN_QUIET = 20.0  # nobody says anything any more: who is left does not listen
+_DIGEST = 1.5  # after this a board has what it was sent, or it is lost
+_MISSING_QUIET = 4.0  # somebody misses something, and nobody says anything else
+_SLOW_QUIET = 40.0  # a board has not said a word: it writes, reads back, or is gone
+_ROUNDS = 40
+
+
+class Broadcast:
+    """Sends `stream` to `listeners`, all over one connection.
+
+    `pace`: seconds from one block to the next. `ended` is called with each listener that is
+    installed or has dropped out, as soon as it has, `progress` with (blocks done, of all) of the
+    round that is being sent, and `check` all the time: it may raise to end it. `bytes_sent` counts
+    the payloads of offers, commands and blocks, `stream_bytes` of these the first round's blocks,
+    in `stream_messages`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: Stream,
+        listeners: Sequence[Listener],
+        *,
+        pace: float = PACE,
+        ended: Callable[[Listener], None] = lambda listener: None,
+        check: Callable[[], None] = lambda: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.rounds = 0
+        self.stream_bytes = self.stream_messages = 0
+        self._sent_bytes = 0
+        self._messages = 0
+        self._final_from = 0.0  # what a board says from then on is about all that was sent
+        self._block_bytes = stream.block_bytes
+        self._due = 0.0
+        self._connection = connection
+        self.stream = stream
+        self.listeners = listeners
+        self._pace = pace
+        self._ended = ended
+        self._check = check
+        self._progress = progress
+        self._open = list(listeners)  # who has not ended
+        self._news_at = 0.0
+
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes all of it was."""
+        commands = sum(listener.bytes_sent for listener in self.listeners)
+        return len(self.stream.request) + commands + self._sent_bytes
+
+    def run(self) -> None:
+        """Return when nobody misses anything, or nobody who does says so any more: they have
+        dropped out then.
+        """
+        self._connection.publish(self.stream.offer_topic, self.stream.request, retain=True)
+        try:
+            for listener in self.listeners:
+                listener.join()
+            self._wait(lambda: not self._any(ASKED), lambda: _JOIN_QUIET)
+            while self.rounds < _ROUNDS and self._hungry():
+                began = time.monotonic()
+                self._send_round()
+                self._wait(lambda: len(self._hungry()) == len(self._open), self._patience)
+                if not self._hungry():  # then what they have said meanwhile has to do
+                    self._final_from = began
+            for listener in self._open:
+                listener.drop("it did not say any more what it needs")
+            self._look()
+        finally:
+            self._connection.publish(self.stream.offer_topic, b"", retain=True)
+            for listener in self.listeners:
+                listener.close()
+
+    # What is sent
+
+    def _send_round(self) -> None:
+        """Send what serves all who need something, once."""
+        self.rounds += 1
+        served = self._hungry()
+        count = self.stream.offer.count
+        repair = choose([one.needed for one in served], count, self._block_bytes)
+        total = len(repair.blocks) + len(repair.sums)
+        done = 0
+        blocks = (number for number in repair.blocks if _missing(served, number))
+        for payload, number in self.stream.messages(blocks):
+            self._progress(done, total)
+            self._send(payload, number)
+            done += number
+        if self.rounds == 1 and done:
+            self.stream_bytes, self.stream_messages = self._sent_bytes, self._messages
+            self._block_bytes = self.stream_bytes / done
+        for numbers in repair.sums:
+            self._progress(done, total)
+            self._send(self.stream.sum(numbers), 1)
+            done += 1
+        self._progress(total, total)
+        self._final_from = time.monotonic() + _DIGEST
+
+    def _send(self, payload: bytes, blocks: int) -> None:
+        """Send a message when it is due."""
+        while time.monotonic() < self._due:
+            self._look()
+            time.sleep(min(_POLL, max(0.0, self._due - time.monotonic())))
+        self._due = max(self._due, time.monotonic() - _BEHIND) + self._pace * blocks
+        self._connection.publish(self.stream.topic, payload)
+        self._sent_bytes += len(payload)
+        self._messages += 1
+
+    # What is heard
+
+    def _hungry(self) -> list[Listener]:
+        """Return who misses something of all that was sent."""
+        return [
+            one
+            for one in self._open
+            if one.state == LISTENING and one.missing > 0 and self._final(one)
+        ]
+
+    def _final(self, listener: Listener) -> bool:
+        """Return whether what it said last is about all that was sent: nothing is on its way."""
+        if listener.told_at >= self._final_from or listener.before is None:
+            return True
+        return listener.received >= self._messages - listener.before
+
+    def _any(self, state: str) -> bool:
+        return any(listener.state == state for listener in self._open)
+
+    def _patience(self) -> float:
+        """Return for how many seconds it may be quiet."""
+        return _MISSING_QUIET if self._hungry() else _SLOW_QUIET
+
+    def _wait(self, enough: Callable[[], bool], patience: Callable[[], float]) -> None:
+        """Look after the listeners until it is `enough`, or there was no news for so long."""
+        self._news_at = time.monotonic()
+        while not enough() and time.monotonic() - self._news_at < patience():
+            self._look()
+            time.sleep(_POLL)
+
+    def _look(self) -> None:
+        """Take what the listeners have said, and tell of those that have ended."""
+        self._check()
+        for listener in self._open:
+            if listener.look():
+                self._news_at = time.monotonic()
+            if listener.before is None and listener.state == LISTENING:
+                listener.before = self._messages
+        ended = [listener for listener in self._open if not listener.under_way]
+        self._open = [listener for listener in self._open if listener.under_way]
+        for listener in ended:
+            self._ended(listener)
+
+
+def _missing(listeners: Iterable[Listener], number: int) -> bool:
+    """Return whether one of them still needs block `number`, by what it said last."""
+    return any(one.under_way and one.needed and bitmap_get(one.needed, number) for one in listeners)
