@@ -1,9 +1,11 @@
 """Tests `mqboard fleet rollout`: the plan, how it goes, who failed, and what changes it."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -139,9 +141,13 @@ def test_more_may_fail_from_now_on(rollout, farm, store, app):
 
 
 def test_it_is_kept_looked_at_paused_and_aborted(rollout, farm, store, app):
-    ended = rollout("app.bin", "farm/+", "--no-drive", "--window", "02:00-03:00", *NOW)
+    hour = (time.localtime().tm_hour + 2) % 24
+    window = f"{hour:02}:00-{hour:02}:30"
+    ended = rollout("app.bin", "farm/+", "--no-drive", "--window", window, *NOW)
     assert ended.returncode == 0 and "It begins with: mqboard fleet rollout drive 1" in ended.stdout
-    assert "Only from 02:00-03:00." in ended.stdout
+    assert f"Only from {window}." in ended.stdout
+    shut = rf"Outside its window, {window}: nothing begins before 20\d\d-\d\d-\d\d {hour:02}:00."
+    assert re.search(shut, rollout("status").stdout)
     record = json.loads(rollout("status", "--json").stdout)
     assert (record["id"], record["state"], record["driver"]) == (1, "running", None)
     assert [board["state"] for board in record["boards"]] == ["waiting"] * 3
@@ -258,6 +264,14 @@ def test_ctrl_c_leaves_it_in_the_database_and_says_how_to_go_on(farm, store, pro
         board.silent = set()
     ended = rollout("drive")
     assert ended.returncode == 0 and "3 boards: 3 done." in ended.stdout, ended.stderr
+
+
+def test_a_window_that_is_shut_is_said_and_waited_for(farm, store, processes):
+    hour = (time.localtime().tm_hour + 2) % 24
+    process = processes("app.bin", "farm/+", "--window", f"{hour:02}:00-{hour:02}:30", *NOW)
+    while not (line := process.stdout.readline()).startswith("Outside its window"):
+        assert line
+    assert states(store) == ["waiting"] * 3
 
 
 def test_a_second_process_waits_and_goes_on_when_the_first_is_killed(farm, store, processes):

@@ -76,9 +76,7 @@ def test_a_lesser_role_gets_nothing_done(served, method, path, role):
     headers = {"Authorization": f"Bearer {token}"}
     asked = {"prefix": "a/b", "path": "/"}
     body = {} if method == "POST" else None
-    answer = served.client().request(
-        method, filled(path), params=asked, headers=headers, json=body
-    )
+    answer = served.client().request(method, filled(path), params=asked, headers=headers, json=body)
     assert answer.status_code == 403 and role in answer.json()["error"], answer.text
 
 

@@ -118,6 +118,14 @@ def may_send(rollout: Rollout, now: float, zone: tzinfo | None = None) -> bool:
     return rollout.state == RUNNING and (window is None or window.holds(now, zone))
 
 
+def shut_until(rollout: Rollout, now: float, zone: tzinfo | None = None) -> float | None:
+    """Return when the window of `rollout` opens; None if it is open, or there is none."""
+    window = rollout.options.window
+    if window is None or rollout.state != RUNNING or window.holds(now, zone):
+        return None
+    return window.opens(now, zone)
+
+
 # What people ask for
 
 

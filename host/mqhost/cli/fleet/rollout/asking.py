@@ -2,6 +2,7 @@
 `pause`, `resume`, `abort`, `retry-failed` and `forget` of `mqboard fleet rollout`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.fleet.rollout.database import Rollouts, keeping, number_argument
-from mqhost.cli.fleet.rollout.plan import wave_name
+from mqhost.cli.fleet.rollout.plan import shut_text, wave_name
 from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, show
@@ -225,9 +226,16 @@ def waves_listing(view: Overview) -> Listing:
 
 def states_listing(boards: Sequence[Board]) -> Listing:
     """List boards of a rollout."""
-    rows = [[board.prefix, board.type, board.state, board.reason] for board in boards]
-    columns = ("prefix", "board", "state", "reason")
-    return Listing(columns, [rows], [*map(board_record, boards)], prose={3}, lean=True)
+    rows = [
+        [board.prefix, board.type, board.state, _local(board.since), board.reason]
+        for board in boards
+    ]
+    columns = ("prefix", "board", "state", "since", "reason")
+    return Listing(columns, [rows], [*map(board_record, boards)], prose={4}, lean=True)
+
+
+def _local(at: float | None) -> str:
+    return "" if at is None else f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
 
 
 def _change(
@@ -256,6 +264,8 @@ def _say_status(edge: Edge, rollouts: Rollouts, view: Overview, driver: str | No
     failed, skipped = view.counts.get(FAILED, 0), view.counts.get(SKIPPED, 0)
     text = f"{counted(len(view.boards))}: {failed:,} failed, and {view.may_fail:,} may by now"
     say(edge.console, text + (f"; {skipped:,} skipped." if skipped else "."))
+    if shut := shut_text(rollout, time.time()):
+        say(edge.console, shut)
     if driver:
         say(edge.console, f"Driven by {driver}.")
     elif control.is_open(rollout, view.counts):

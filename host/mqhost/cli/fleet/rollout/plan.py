@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,9 +11,10 @@ from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import say
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.fleet.many import Boards
+from mqhost.fleet.rollout.engine import shut_until
 from mqhost.fleet.rollout.options import Options, duration_text
 from mqhost.fleet.rollout.plan import Plan
-from mqhost.fleet.rollout.states import Board
+from mqhost.fleet.rollout.states import Board, Rollout
 
 if TYPE_CHECKING:
     from mqhost.fleet.rollout.images import Image
@@ -60,6 +62,15 @@ def wave_name(number: int, options: Options) -> str:
     if canaries and number == 0:
         return "canaries"
     return f"wave {number + (not canaries)}"
+
+
+def shut_text(rollout: Rollout, now: float) -> str:
+    """Say that the window of `rollout` is not open, and when it is; "" if it is."""
+    at = shut_until(rollout, now)
+    if at is None:
+        return ""
+    opens = f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+    return f"Outside its window, {rollout.options.window}: nothing begins before {opens}."
 
 
 def plan_listing(plan: Plan, options: Options, boards: Boards) -> Listing:

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mqhost.cli.fleet.rollout.plan import wave_name
+from mqhost.cli.fleet.rollout.plan import shut_text, wave_name
 from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.cli.update.report import STAGES
@@ -65,6 +65,7 @@ class Lines:
         self._seen: tuple[Rollout, Known] | None = None
         self._trouble = ""
         self._driver = ""
+        self._shut = ""
         self._drawn = 0.0
         self._under_way: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -86,6 +87,10 @@ class Lines:
             self._tell_rollout(before and before[0], rollout, boards)
         if before is not None and before[1] != boards:
             self._tell_boards(before[1], boards)
+        shut = shut_text(rollout, time.time())
+        if shut and shut != self._shut:
+            say(self._console, shut)
+        self._shut = shut
         if self._console.is_terminal and time.monotonic() - self._drawn >= _REDRAW_S:
             self._drawn = time.monotonic()
             self._live.update(self._picture(rollout, boards), refresh=True)
