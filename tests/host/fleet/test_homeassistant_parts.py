@@ -214,8 +214,12 @@ def test_after_a_lost_connection_the_others_have_time_to_come_back():
     one = Owners("one", 0.0)
     one.alive("two", 1.0)
     one.claimed("x", "two")
+    one.claimed("y", "one")
     one.begin(100.0)
     assert not one.free("x", 100.0 + DEAD) and one.free("x", 100.1 + DEAD)
+    assert not one.mine("y") and not one.free("y", 100.0)  # another one may have it by now
+    one.claimed("y", "one")  # the broker still has it so
+    assert one.mine("y")
 
 
 def test_who_was_never_heard_is_dead_after_the_greeting():

@@ -276,8 +276,8 @@ class Bridge:
     def _greet(self, now: float) -> None:
         """Begin on a new connection, at a broker that may have forgotten all."""
         self._owners.begin(now)
+        self._claimed_at.clear()
         self._publisher.greet()
-        self._show_all()
 
     def _beat(self) -> None:
         self._publisher.beat()

@@ -116,7 +116,7 @@ class Jobs:
         try:
             with Session(settings, connection=self.connection) as session:
                 return Answered(ident, session.request_json("info"))
-        except ToolError:
+        except Exception:  # a ToolError, or a fault of ours: the board is asked again later
             return Answered(ident, None)
 
     def _install(self, ident: str, settings: Settings, offer: Offer, app: bytes) -> Event:
@@ -148,6 +148,8 @@ class Jobs:
                 back = restart(session)
         except ToolError as error:
             return Restarted(ident, f"not restarted: {error}")
+        except Exception as error:
+            return Restarted(ident, f"a fault of mqboard itself: {error!r:.200}")
         return Restarted(ident, f"restarted, back after {back.seconds:.0f} s")
 
 

@@ -23,8 +23,11 @@ class Owners:
         self._claims: dict[str, str] = {}
 
     def begin(self, now: float) -> None:
-        """Begin anew: the connection was away, and so perhaps was that of others."""
+        """Begin anew: the connection was away, and so perhaps was that of others. One of these may
+        have taken over from us meanwhile: what the broker holds says so, or that it is still us.
+        """
         self._began = now
+        self.gone(self.me)
         self._alive = dict.fromkeys(self._alive, now)
 
     def alive(self, bridge: str, now: float) -> None:
