@@ -10,7 +10,7 @@ from pathlib import Path
 from invoke import task
 from rich.console import Console
 
-from ci.tasks import bench, docs, page, screens, test  # noqa: F401
+from ci.tasks import bench, docs, page, screens, screenshots, test  # noqa: F401
 from mqhost import packages
 from mqhost.artifacts import artifact as artifact_
 from mqhost.build import board as boards_

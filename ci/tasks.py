@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ci import bench as bench_
 from ci import docs as docs_
+from ci.docs import pictures
 from ci.docs import screens as screens_
 from mqhost import packages
 from mqhost.cli.tasks.edge import edge
@@ -77,6 +78,17 @@ def screens(_, output=None):
       ./invoke screens
     """
     screens_.write(Path(output) if output else screens_.IMAGES, say=say)
+
+
+@task(help={"output": "the folder for the pictures; docs/pictures by default"})
+@edge
+def screenshots(_, output=None):
+    """Make the pictures of the page of the fleet anew, in a browser, where they have changed.
+
+    Examples:
+      ./invoke screenshots
+    """
+    pictures.write(Path(output) if output else pictures.PICTURES, say=say)
 
 
 @task

@@ -175,7 +175,7 @@ class World:
     """A broker and three simulated boards: one in good order, one in trouble, one gone."""
 
     def __init__(self, broker: Broker, folder: Path, image: Path) -> None:
-        self._broker = broker
+        self.broker = broker
         self._folder = folder
         self._desk = folder / "desk"  # where the commands are run
         shutil.copytree(image.parent, self._desk)
@@ -258,12 +258,12 @@ class World:
         ours = {"PATH": programs, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
         # A history of its own; and no questions to the terminal, which would have to answer.
         ours |= {"XDG_STATE_HOME": str(self._folder / "state"), "PROMPT_TOOLKIT_NO_CPR": "1"}
-        ours |= {"MQBOARD_SERVER": self._broker.host, "MQBOARD_PORT": str(self._broker.port)}
+        ours |= {"MQBOARD_SERVER": self.broker.host, "MQBOARD_PORT": str(self.broker.port)}
         return kept | ours
 
     def _wait(self, prefix: str, condition: Callable[[Status], object]) -> None:
         """Wait for a status of that board that meets `condition`."""
-        settings = Settings(server=self._broker.host, port=self._broker.port, prefix=prefix)
+        settings = Settings(server=self.broker.host, port=self.broker.port, prefix=prefix)
         with Session(settings) as session:
             if not session.wait_status(lambda status: bool(condition(status)), _BOOT_SECONDS):
                 end = self._devices[prefix].console.tail()

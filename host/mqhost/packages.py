@@ -56,6 +56,7 @@ PACKAGES = (
     Package("chromium", "chromium", "a browser, for the page of the fleet", ("page", "test")),
     Package("chromium-driver", "chromedriver", "drives that browser", ("page", "test")),
     Package("fonts-inter", FONT, "letters for its pictures", ("page",)),
+    Package("pngquant", "pngquant", "makes those pictures small", ("page",)),
     Package("docker.io", "dockerd", "a container engine: builds in containers", ("docker",)),
     Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
     Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),

@@ -1,18 +1,12 @@
 """Measures how long somebody waits for the page of a fleet, in a real browser."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 from ci.bench import Figure, median
 from ci.bench.rig import Rig
 from ci.browser import Browser
+from ci.serving import serving
 from ci.voices import Voices
 from mqhost import packages
-from mqhost.sim.broker import Broker, free_port
+from mqhost.sim.broker import Broker
 
 _BOARDS = 1000
 # Notes when the first boards of the list are on the screen: the frame behind the one that has them.
@@ -51,27 +45,3 @@ def _seconds(browser: Browser) -> float:
     rows = len(browser.all("#rows > tr"))
     assert rows == _BOARDS, f"{rows} boards are shown"
     return float(seen) / 1000
-
-
-@contextmanager
-def serving(broker: Broker, folder: Path) -> Iterator[str]:
-    """Run `mqboard fleet serve`; yield its address. Its database is in `folder`."""
-    port = free_port()
-    argv = [str(Path(sys.executable).parent / "mqboard"), "--server", broker.host]
-    argv += ["--port", str(broker.port), "--no-tls", "fleet", "serve", "--listen"]
-    environment = {name: text for name, text in os.environ.items() if "MQBOARD" not in name}
-    process = subprocess.Popen(
-        [*argv, f"127.0.0.1:{port}"],
-        env=environment | {"XDG_STATE_HOME": str(folder / "state")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        said = process.stdout.readline()
-        assert "http://" in said, f"mqboard fleet serve said {said!r}"
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)

@@ -5,6 +5,7 @@ import {ask} from "./page.js";
 const prefix = document.getElementById("board").dataset.prefix;
 const hours = document.getElementById("hours");
 const AGAIN = 60_000; // ms
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]; // steps of what is counted
 const plots = new Map();
 
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -15,9 +16,9 @@ function options(place) {
   return {
     width: place.clientWidth, height: 170, legend: {show: false}, padding: [8, 8, 0, 0],
     cursor: {y: false, points: {size: 7}},
-    axes: [{...axis, grid: {show: false}}, {...axis, size: 52}],
+    axes: [{...axis, grid: {show: false}}, {...axis, size: 52, ...(place.dataset.unit ? {} : {incrs: WHOLE})}],
     series: [{}, {stroke: accent, width: 2, fill: `color-mix(in srgb, ${accent} 12%, transparent)`,
-      points: {show: place.points < 40, size: 5}, spanGaps: false}],
+      fillTo: (plot) => plot.scales.y.min, points: {show: place.points < 40, size: 5}, spanGaps: false}],
     hooks: {setCursor: [(plot) => tell(place, plot.data, plot.cursor.idx)]},
   };
 }

@@ -14,7 +14,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const terminal = new Terminal({
   convertEol: true, cursorBlink: !calm, fontSize: 14, scrollback: 5000, screenReaderMode: true,
   fontFamily: 'ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace',
-  theme: {background: "#10151b", foreground: "#e6ebf1", cursor: "#6cb0ff", selectionBackground: "#2c4a6e"},
+  theme: {background: "#10151b", foreground: "#e6ebf1", cursor: "#6cb0ff", selectionBackground: "#2c4a6e",
+    brightBlack: "#8b98a5", red: "#ff8d85"},
 });
 const fit = new FitAddon();
 terminal.loadAddon(fit);
