@@ -214,6 +214,18 @@ def shown_by_fleet(board, terminal, image):
     yield terminal("fleet", "info", board.prefix)
     yield terminal("fleet", "eval", "x", board.prefix)
     yield terminal("fleet", "deploy", str(Path(image).parent), board.prefix, "--yes")
+    described = {"name": "MQBoard"}, [{"topic": mqwire.status_topic(f"{board.prefix}/{EVIL}")}]
+    payload = json.dumps(dict(zip(("origin", "availability"), described, strict=True)))
+    board._client.publish("evil/device/mqboard_ab12/config", payload, 1, True).wait_for_publish(10)
+    words = (
+        "fleet",
+        "homeassistant",
+        f"{board.prefix}/#",
+        "--remove",
+        "--discovery-prefix",
+        "evil",
+    )
+    yield terminal(*words)
     words = ("fleet", "rollout", image, board.prefix, "--yes", "--database")
     for number, more in enumerate(((), ("--json",))):
         yield terminal(*words, f"{number}.db", *more)
