@@ -200,6 +200,13 @@ def test_words_are_images_by_what_is_there_and_else_patterns(rollout, farm, tmp_
     assert ended.returncode == 2 and "does not grow" in ended.stderr
 
 
+def test_a_command_that_is_written_wrongly_begins_no_rollout(rollout, tmp_path):
+    ended = rollout("stauts")
+    assert ended.returncode == 2 and "Did you mean status?" in ended.stderr
+    (tmp_path / "stauts").mkdir()  # but what is there is an image
+    assert "stauts has no app.bin in it" in rollout("stauts").stderr
+
+
 def test_without_the_extra_it_is_said_what_to_install(rollout, app, monkeypatch):
     def missing(name, *arguments):
         if name == "mqhost.fleet.store.store":

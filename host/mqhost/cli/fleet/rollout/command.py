@@ -1,5 +1,8 @@
 """Defines the group `mqboard fleet rollout`; what is no command of it begins a rollout."""
 
+import difflib
+from pathlib import Path
+
 import click
 
 from mqhost.cli.edge import CommandGroup
@@ -7,6 +10,7 @@ from mqhost.cli.fleet.rollout.asking import COMMANDS
 from mqhost.cli.fleet.rollout.starting import drive_command, start_command
 
 _START = "start"
+_ALIKE = 0.75  # of 1: below that it is something else
 
 
 class _Group(CommandGroup):
@@ -14,8 +18,16 @@ class _Group(CommandGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            self._refuse_slip(ctx, args[0])
             args = [_START, *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_slip(self, ctx: click.Context, word: str) -> None:
+        """End with an error if `word` looks like one of our commands, written wrongly."""
+        if not word.replace("-", "").isalpha() or Path(word).exists():
+            return
+        if close := difflib.get_close_matches(word, self.commands, 1, _ALIKE):
+            ctx.fail(f"No such command {word!r}. Did you mean {close[0]}?")
 
 
 @click.group("rollout", cls=_Group)
