@@ -72,6 +72,12 @@ def test_what_is_longer_ago_is_of_an_hour_each(kept, clock):
     assert points == [(START, 29500), (START + COARSE, 89500)]
 
 
+def test_what_says_nothing_is_not_kept(kept, clock):
+    kept.add([Sample("a", START), Sample("a", START, rssi=-60)])
+    kept.add([Sample("a", START + FINE)])
+    assert kept.points("a", "rssi", 1) == [(START, -60)]
+
+
 def test_other_boards_and_other_brokers_are_apart(kept, database, clock):
     other = History(database, "another")
     for where, prefix, heap in ((kept, "a", 1), (kept, "b", 2), (other, "a", 3)):

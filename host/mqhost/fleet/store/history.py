@@ -25,6 +25,7 @@ LONGEST_LINE = 1000  # characters
 _POINTS = 500  # of a picture
 _MANY = 500  # boards in one question
 LOG, CRASH = "log", "crash"
+_NOTHING = (None, None, 0)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class History:
         self._ids: dict[str, int] = {}
 
     def add(self, samples: Iterable[Sample]) -> None:
-        """Add what was heard of boards."""
-        given = list(samples)
+        """Add what was heard of boards; what says nothing is left out."""
+        given = [one for one in samples if (one.heap, one.rssi, one.reconnects) != _NOTHING]
         if not given:
             return
         with self._database.change() as connection:

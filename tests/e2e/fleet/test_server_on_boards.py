@@ -1,0 +1,91 @@
+"""Tests the server on a real simulated board: what it does there really happens."""
+
+import pytest
+from serving import Served
+from waiting import wait_until
+
+from mqhost.signing.offer import load_image
+
+
+@pytest.fixture(scope="module")
+def board(make_shared_board):
+    made = make_shared_board(prefix="served/board", update={"health_s": 0.5, "confirm_s": 10})
+    made.wait_online()
+    made.wait_settled()
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(broker, board, tmp_path_factory):
+    with Served(broker, tmp_path_factory.mktemp("state") / "fleet.db", rate=10) as running:
+        running.board("served/board")
+        yield running
+
+
+def ask(served, path, **asked):
+    answer = served.http.get(path, params={"prefix": "served/board"} | asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def do(served, what, **body):
+    """Begin a job; return its record when it has ended."""
+    where = {"prefix": "served/board"}
+    answer = served.http.post(f"/api/board/{what}", params=where, json=body)
+    assert answer.status_code in (200, 202), answer.text
+    ident = answer.json()["id"]
+
+    def over():
+        job = served.http.get(f"/api/jobs/{ident}").json()
+        return job if job["ended_at"] else None
+
+    job = wait_until(over, 120)
+    assert job["state"] == "done", job
+    return job
+
+
+def test_it_is_asked(served):
+    assert ask(served, "/api/board/info")["board"] == "sim"
+    assert ask(served, "/api/board/config")["config"]["prefix"] == "served/board"
+    assert "/config.json" in [
+        "/" + one["path"].lstrip("/") for one in ask(served, "/api/board/files")
+    ]
+    assert ask(served, "/api/board/crashes") == []
+
+
+def test_code_runs(served):
+    job = do(served, "eval", code="print('said by code')\n6*7")
+    assert job["result"]["output"].splitlines() == ["said by code", "42"]
+
+
+def test_an_error_of_the_code_is_told(served):
+    job = do(served, "eval", code="1/0")
+    assert "ZeroDivisionError" in job["text"] and "ZeroDivisionError" in job["result"]["error"]
+
+
+def test_its_heap_gets_into_the_history(served):
+    points = wait_until(lambda: ask(served, "/api/history", what="heap")["points"], 60)
+    assert 20_000 < points[-1][1] < 1_000_000
+
+
+def test_its_configuration_is_changed_and_tried(served):
+    job = do(served, "config", set={"log.level": "debug"})
+    assert job["result"]["changed"] == ["log.level"]
+    assert ask(served, "/api/board/config")["config"]["log"]["level"] == "debug"
+    assert do(served, "config", set={"log.level": "debug"})["text"] == "It has it so already."
+
+
+def test_it_is_restarted_in_safe_mode_and_back(served):
+    assert do(served, "reset", mode="safe")["result"]["mode"] == "safe"
+    wait_until(lambda: ask(served, "/api/board")["mode"] == "safe")
+    assert do(served, "reset", mode="normal")["result"]["mode"] == "normal"
+    assert wait_until(lambda: served.fleet.last_lines("served/board")), "it logs as it boots"
+
+
+def test_it_is_updated_and_confirmed(served, variant):
+    offer, app = load_image(variant("2.0.0").app)
+    served.store.add_image(offer, app)
+    job = do(served, "update", image=offer.sha256)
+    assert job["result"]["new_version"] == offer.version
+    assert ask(served, "/api/board/info")["image"] == offer.sha256
+    assert served.fleet.bytes_sent > 0
