@@ -24,6 +24,7 @@ _POLL = 0.05
 _JOIN_QUIET = 20.0  # nobody says anything any more: who is left does not listen
 _DIGEST = 1.5  # after this a board has what it was sent, or it is lost
 _MISSING_QUIET = 4.0  # somebody misses something, and nobody says anything else
+_LONGEST = 30.0  # that somebody who misses something waits for the others: after 60 he gives up
 _SLOW_QUIET = 40.0  # a board has not said a word: it writes, reads back, or is gone
 _ROUNDS = 40
 
@@ -155,8 +156,10 @@ class Broadcast:
 
     def _wait(self, enough: Callable[[], bool], patience: Callable[[], float]) -> None:
         """Look after the listeners until it is `enough`, or there was no news for so long."""
-        self._news_at = time.monotonic()
+        began = self._news_at = time.monotonic()
         while not enough() and time.monotonic() - self._news_at < patience():
+            if time.monotonic() - began > _LONGEST and self._hungry():
+                return
             self._look()
             time.sleep(_POLL)
 

@@ -28,7 +28,7 @@ from mqhost.update.store import ImageStore
 from mqhost.update.transfer import COMPARE, SEND
 from mqwire.update import STREAM_ROOT
 
-GATHER = 0.5  # seconds in which boards begin together
+GATHER = 0.2  # seconds in which boards begin together: a driver's step begins all that it can
 _FEWEST = 2  # boards in a broadcast
 
 
@@ -85,6 +85,7 @@ class Cast:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._gathering: list[_Job] = []
+        self._kept: dict[str, bool] = {}  # by hash: whether it is in the local store
         self._ended: dict[str, threading.Event] = {}  # of the last job, by prefix
 
     def start(
@@ -119,6 +120,8 @@ class Cast:
             # Two sessions with one board would take each other's messages.
             if job.before and not job.before.is_set() or self._alone.busy(job.board.prefix):
                 threading.Thread(target=self._push_later, args=(job,), daemon=True).start()
+            elif job.stop.is_set():
+                self._close(job)
             else:
                 free.append(job)
         for group in self._groups(free):
@@ -130,26 +133,25 @@ class Cast:
             settings = self._settings.for_one(job.board.prefix)
             job.session = Session(settings, connection=self._connection).__enter__()
         groups: dict[tuple[str, str, bool], list[_Job]] = {}
-        store, kept = ImageStore(), dict[str, bool]()
         for job in jobs:
             assert job.session is not None
-            status = job.session.status()
-            if not can_listen(status, job.offer.sha256):
-                self._push(job)
-                continue
-            image = str((status or {}).get("image"))
-            if image not in kept:
-                kept[image] = not self._full and store.get(image) is not None
-            job.base = image if kept[image] else ""
-            key = (job.offer.sha256, job.base, job.board.again)
-            groups.setdefault(key, []).append(job)
-        found = []
-        for group in groups.values():
-            if len(group) >= _FEWEST:
-                found.append(group)
+            status = job.session.status() or {}
+            if can_listen(status, job.offer.sha256):
+                job.base = self._base(str(status.get("image")))
+                key = (job.offer.sha256, job.base, job.board.again)
+                groups.setdefault(key, []).append(job)
             else:
+                self._push(job)
+        for group in groups.values():
+            if len(group) < _FEWEST:
                 self._push(group[0])
-        return found
+        return [group for group in groups.values() if len(group) >= _FEWEST]
+
+    def _base(self, image: str) -> str:
+        """Return `image`, a hash, if differences to it can be made, or ""."""
+        if image not in self._kept:
+            self._kept[image] = not self._full and ImageStore().get(image) is not None
+        return image if self._kept[image] else ""
 
     def _run(self, group: list[_Job]) -> None:
         """Broadcast to `group`, all for the same image and base."""
