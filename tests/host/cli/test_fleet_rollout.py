@@ -150,10 +150,12 @@ def test_it_is_kept_looked_at_paused_and_aborted(rollout, farm, store, app):
     assert re.search(shut, rollout("status").stdout)
     record = json.loads(rollout("status", "--json").stdout)
     assert (record["id"], record["state"], record["driver"]) == (1, "running", None)
+    assert [image["version"] for image in record["images"]] == ["0.2.0"]
     assert [board["state"] for board in record["boards"]] == ["waiting"] * 3
     assert rollout("pause").returncode == 0 and store.rollout(1).state == PAUSED
     ended = rollout("status", "--boards")
     assert f"is paused: paused by {control.person()}" in ended.stdout
+    assert f"sim 0.2.0 ({offer_for(APP).sha256[:12]}) for 3 boards." in ended.stdout
     assert all(name in ended.stdout for name in NAMES)
     ended = rollout("app.bin", "farm/a", *NOW)
     assert ended.returncode == 2 and "still to be updated by rollout 1" in ended.stderr

@@ -11,7 +11,7 @@ import click
 
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.fleet.rollout.database import Rollouts, keeping, number_argument
-from mqhost.cli.fleet.rollout.plan import shut_text, wave_name
+from mqhost.cli.fleet.rollout.plan import images_text, shut_text, wave_name
 from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, show
@@ -79,9 +79,17 @@ def status_command(
         found = control.find(store, number, rollouts.broker, last=True)
         view = Overview.of(*store.read(found.id))
         driver = store.driver(found.id)
+        offers = [offer for offer, _ in store.images()]
     if as_json:
-        say(edge.console, json_text(view.record() | {"driver": driver}))
+        images = [
+            {"board": offer.board, "version": offer.version, "image": offer.sha256}
+            for offer in offers
+            if offer.sha256 in {board.image for board in view.boards}
+        ]
+        say(edge.console, json_text(view.record() | {"images": images, "driver": driver}))
         return
+    for line in images_text(view.boards, offers):
+        say(edge.console, line)
     _say_status(edge, rollouts, view, driver)
     shown = view.boards if all_boards else view.in_state(SENDING, SETTLING, ABSENT, FAILED, DROPPED)
     if shown:

@@ -1,7 +1,7 @@
 """Shows the plan of a rollout before it begins: waves, types of boards, who is skipped and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from mqhost.fleet.many import Boards
 from mqhost.fleet.rollout.engine import shut_until
 from mqhost.fleet.rollout.options import Options, duration_text
 from mqhost.fleet.rollout.plan import Plan
-from mqhost.fleet.rollout.states import Board, Rollout
+from mqhost.fleet.rollout.states import SKIPPED, Board, Rollout
+from mqhost.signing.offer import Offer
 
 if TYPE_CHECKING:
     from mqhost.fleet.rollout.images import Image
@@ -26,11 +27,9 @@ def show_plan(
     console: Console, plan: Plan, images: "Sequence[Image]", options: Options, boards: Boards
 ) -> None:
     """Print what would happen."""
-    versions = {offer.board: offer for offer, _ in images}
     planned = [board for wave in plan.waves for board in wave]
-    for kind, count in sorted(Counter(board.type for board in planned).items()):
-        offer = versions[kind]
-        say(console, f"{kind} {offer.version} ({offer.sha256[:12]}) for {counted(count)}.")
+    for line in images_text(planned, [offer for offer, _ in images]):
+        say(console, line)
     show(console, plan_listing(plan, options, boards))
     for reason, group in _by_reason(plan.skipped).items():
         say(console, f"Skipped, {reason}: {_names(group)}.")
@@ -62,6 +61,16 @@ def wave_name(number: int, options: Options) -> str:
     if canaries and number == 0:
         return "canaries"
     return f"wave {number + (not canaries)}"
+
+
+def images_text(boards: Iterable[Board], offers: Iterable[Offer]) -> list[str]:
+    """Say in lines which image is for how many boards of which type; `offers` are those known."""
+    known = {offer.sha256: offer.version for offer in offers}
+    counts = Counter((board.type, board.image) for board in boards if board.state != SKIPPED)
+    return [
+        f"{kind} {known.get(image, '(no longer kept)')} ({image[:12]}) for {counted(count)}."
+        for (kind, image), count in sorted(counts.items())
+    ]
 
 
 def shut_text(rollout: Rollout, now: float) -> str:
