@@ -5,21 +5,26 @@ Nobody waits for a board that is offline, nor for one that is slow: so many are 
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from paho.mqtt.client import topic_matches_sub
+
 from mqhost.errors import SilentBoardError, ToolError
+from mqhost.fleet.asking import statuses_of
 from mqhost.fleet.presence import Presence
 from mqhost.link.connection import Connection
-from mqhost.link.roster import Roster, meant, offline_text
+from mqhost.link.roster import Roster, Sighting, depths_of, meant, offline_text
 from mqhost.progress import Progress, silent
 
 T = TypeVar("T")
 Boards = dict[str, Presence | None]  # by prefix; None: nobody has announced himself there
 AT_ONCE = 16
+FEW = 100  # patterns that are listened to one by one: each is work for a broker
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,25 @@ class Answer(Generic[T]):
 def call_roll(connection: Connection, patterns: Sequence[str]) -> Boards:
     """Return the boards whose prefixes match one of `patterns`, by prefix, sorted.
 
-    None stands for a prefix that is given in full, and where nobody has announced himself.
+    None stands for a prefix that is given in full, and where nobody has announced himself. Who is
+    there was asked then: there are brokers that keep statuses by node.
     """
-    with Roster(connection, patterns) as roster:
+    named = [pattern for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))]
+    wild = [pattern for pattern in patterns if {"+", "#"} & set(pattern.split("/"))]
+    few = len(named) <= FEW
+    with Roster(connection, patterns if few else [*wild, *depths_of(named)]) as roster:
         seen = roster.settle()
-    found: Boards = {
-        pattern: None for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))
-    }
+    if not few:
+        wanted = set(named)
+        seen = {
+            prefix: sighting
+            for prefix, sighting in seen.items()
+            if prefix in wanted or any(topic_matches_sub(one, prefix) for one in wild)
+        }
+    found: Boards = dict.fromkeys(named)
+    if unheard := found.keys() - seen.keys():
+        asked = statuses_of(connection, unheard)
+        seen |= {prefix: Sighting(status, time.time()) for prefix, status in asked.items()}
     found |= {prefix: Presence.of(prefix, sighting) for prefix, sighting in seen.items()}
     return dict(sorted(found.items()))
 

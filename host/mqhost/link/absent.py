@@ -16,6 +16,7 @@ class Contact(Protocol):
 
     prefix: str
     connection: Connection
+    shared: bool  # the connection is that of sessions with many boards, whose prefixes are known
 
     @property
     def last_status(self) -> dict[str, Any] | None:
@@ -70,7 +71,8 @@ def silence(contact: Contact, waited: float) -> ToolError:
 
 def _nobody(contact: Contact) -> str:
     """Say that no board has announced itself here, and which prefixes are like this one."""
-    (question,) = meant(contact.connection, contact.prefix)
+    # Of many boards that are silent each would have all statuses sent once more.
+    (question,) = ("",) if contact.shared else meant(contact.connection, contact.prefix)
     return (
         f"No board has announced itself at {contact.prefix}.{question} Is the prefix right, and "
         f"does the board use this broker, {contact.connection.settings.where}?"

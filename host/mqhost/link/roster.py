@@ -68,6 +68,7 @@ class Roster:
         self._changed = changed
         self._news = threading.Condition()
         self._sightings: dict[str, Sighting] = {}
+        self._generations: dict[str, int] = {}  # of the connection that last told of each
         self._count = 0
 
     def __enter__(self) -> "Roster":
@@ -99,6 +100,17 @@ class Roster:
         """Return what was last said at `prefix`, as far as it is known; None for nothing."""
         return self._sightings.get(prefix)
 
+    def fresh(self, prefix: str) -> bool:
+        """Return whether this connection has told of that board, and not only one before it."""
+        return self._generations.get(prefix) == self._connection.generation
+
+    def learn(self, prefix: str, status: Status) -> None:
+        """Take what a board that was asked says of itself."""
+        with self._news:
+            self._generations[prefix] = self._connection.generation
+            self._sightings[prefix] = Sighting(status, time.time())
+        self._changed(prefix)
+
     def forget(self, prefixes: Iterable[str]) -> None:
         """Have the broker forget the statuses at `prefixes`; BrokerError if it does not."""
         for prefix in prefixes:
@@ -121,6 +133,7 @@ class Roster:
             if retained:
                 self._count += 1
                 self._news.notify_all()
+            self._generations[prefix] = self._connection.generation
             seen = self._sightings.get(prefix)
             if retained and seen and seen.status == status:
                 return  # once more after a lost connection
@@ -164,6 +177,13 @@ def prefix_filters(pattern: str) -> list[str]:
     fixed = levels[:-1]
     depths = range(max(len(fixed), 1), _DEEPEST + 1)
     return ["/".join(fixed + ["+"] * (depth - len(fixed))) for depth in depths]
+
+
+def depths_of(prefixes: Iterable[str]) -> list[str]:
+    """Return patterns for all prefixes with as many levels as any of `prefixes`: a few where each
+    prefix by itself, or # with its filter for each depth, would be much work for a broker.
+    """
+    return ["/".join("+" * depth) for depth in sorted({one.count("/") + 1 for one in prefixes})]
 
 
 def nearest(prefix: str, known: Iterable[str]) -> list[str]:

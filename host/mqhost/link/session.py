@@ -52,7 +52,7 @@ class Session:
         self.settings = settings
         self.prefix = settings.need_prefix()
         self.connection = connection or Connection(settings, debug)
-        self._shared = connection is not None
+        self.shared = connection is not None
         self._address = Address(self.prefix, settings.id)
         self._signer = Signer(*settings.auth_keys)
         self._wanted: Any = None  # what the board said in `auth`
@@ -70,12 +70,12 @@ class Session:
         self.connection.register(self._statuses)
 
     def __enter__(self) -> "Session":
-        if not self._shared:
+        if not self.shared:
             self.connection.connect()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._shared:
+        if self.shared:
             self.connection.unsubscribe(self._statuses)
         else:
             self.connection.close()

@@ -6,10 +6,11 @@ All of it goes over one connection to the broker.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from mqhost.errors import ToolError
+from mqhost.errors import BrokerError, ToolError
+from mqhost.fleet.asking import Asking
 from mqhost.fleet.rollout.outcome import CONFIRMED, Outcome, of_error
 from mqhost.fleet.rollout.states import Board, Seen
 from mqhost.link.connection import Connection
@@ -20,12 +21,20 @@ from mqhost.progress import Progress
 from mqhost.signing.offer import Offer
 from mqhost.update.push import UpdateResult, push
 
+# Seconds until boards are asked that nobody tells of: what is retained has come by then, and until
+# they are asked again; and how many times before they count as offline.
+_ASK_AFTER_S, _ASK_AGAIN_S, _ASK_SELDOM_S = 2.0, 5.0, 300.0
+_ENOUGH = 3
+_AT_ONCE = 200  # boards
+
 Report = Callable[[str, str, int, int], None]  # prefix, stage, done, total
 
 
 class BoardField:
     """The boards whose prefixes match `patterns`, while the `with` block runs; `changed` is called
-    when one of them says something.
+    when one of them says something. `boards` are those that have to be known: of whom the broker
+    tells nothing is asked, with every connection anew, and counts as offline when he does not
+    answer. (RabbitMQ keeps statuses by node: see mqhost.fleet.asking.)
     """
 
     def __init__(
@@ -33,12 +42,19 @@ class BoardField:
         connection: Connection,
         patterns: Sequence[str] = (ALL,),
         changed: Callable[[], object] = lambda: None,
+        boards: Iterable[str] = (),
     ) -> None:
         self._connection = connection
         self._changed = changed
         self._roster = Roster(connection, patterns, self._hear)
         self._known: dict[str, tuple[Sighting, Seen]] = {}
         self._began = 0.0
+        self._boards = tuple(boards)
+        self._asking = Asking(connection, self._roster.learn)
+        self._generation = 0  # of the connection in which that is about
+        self._asked: dict[str, int] = {}  # how many times each board was
+        self._batch: set[str] = set()  # who is asked now, and has not answered yet
+        self._ask_at = 0.0
 
     def __enter__(self) -> "BoardField":
         self._began = time.time()
@@ -47,6 +63,7 @@ class BoardField:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._asking.close()
         self._roster.__exit__()
 
     @property
@@ -57,6 +74,7 @@ class BoardField:
     def seen(self) -> dict[str, Seen]:
         """Return what the boards last said, by prefix. What was retained was said before we came,
         and what was heard at that moment."""
+        unheard = self._ask()
         known = {}
         for prefix, sighting in self._roster.sightings().items():
             before = self._known.get(prefix)
@@ -66,7 +84,42 @@ class BoardField:
                 seen = Seen.of(sighting.status, sighting.heard_at or self._began)
                 known[prefix] = (sighting, seen)
         self._known = known
-        return {prefix: seen for prefix, (_, seen) in known.items()}
+        return {
+            prefix: replace(seen, online=False) if prefix in unheard else seen
+            for prefix, (_, seen) in known.items()
+        }
+
+    def _ask(self) -> set[str]:
+        """Ask the boards that nobody tells of, some at a time, again and again; return those that
+        have not answered often enough to be taken for offline.
+        """
+        connection, now = self._connection, time.monotonic()
+        if connection.generation != self._generation:
+            self._generation, self._asked, self._batch = connection.generation, {}, set()
+            self._ask_at = now + _ASK_AFTER_S
+        if not connection.connected:
+            return set()
+        missing = {prefix for prefix in self._boards if not self._roster.fresh(prefix)}
+        self._batch &= missing
+        if missing and (now >= self._ask_at or self._asked and not self._batch):
+            self._ask_some(missing, now)
+        # Who is asked for the last time has until the next ones are asked.
+        return {
+            one for one in missing if self._asked.get(one, 0) - (one in self._batch) >= _ENOUGH
+        }
+
+    def _ask_some(self, missing: set[str], now: float) -> None:
+        """Ask those of `missing` that have been asked least."""
+        order = sorted(missing, key=lambda prefix: (self._asked.get(prefix, 0), prefix))
+        if self._asked.get(order[0], 0) >= _ENOUGH and now < self._ask_at:
+            return
+        self._batch = set(order[:_AT_ONCE])
+        for prefix in self._batch:
+            self._asked[prefix] = self._asked.get(prefix, 0) + 1
+        rarely = min(map(self._asked.__getitem__, self._batch)) > _ENOUGH
+        self._ask_at = now + (_ASK_SELDOM_S if rarely else _ASK_AGAIN_S)
+        with contextlib.suppress(BrokerError):  # the next connection has another try
+            self._asking.ask(sorted(self._batch))
 
     def _hear(self, prefix: str) -> None:
         self._changed()

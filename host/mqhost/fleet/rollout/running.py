@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mqhost.errors import UsageError
 from mqhost.fleet.cast.pusher import Cast
+from mqhost.fleet.many import FEW
 from mqhost.fleet.rollout.control import broker_name, driver_name
 from mqhost.fleet.rollout.drive import TTL, Driver, Pusher, drive
 from mqhost.fleet.rollout.field import BoardField, Report
@@ -18,14 +19,13 @@ from mqhost.fleet.rollout.notes import Notes
 from mqhost.fleet.rollout.states import NOT_BEGUN
 from mqhost.fleet.store.records import StoreError
 from mqhost.link.connection import Connection
-from mqhost.link.roster import ALL
+from mqhost.link.roster import depths_of
 from mqhost.link.settings import Settings
 
 if TYPE_CHECKING:
     from mqhost.fleet.store.store import Store
 
 MakePusher = Callable[[Settings, Connection, Report], Pusher]
-_FEW = 100  # boards that are listened to one by one; with more, all of the broker's are
 
 
 def drive_rollout(
@@ -61,12 +61,14 @@ def drive_rollout(
             "one by another name, add --same-broker."
         )
     news = news or threading.Event()
+    prefixes = _prefixes(store, number)
+    patterns = prefixes if len(prefixes) <= FEW else depths_of(prefixes)
     connection = Connection(settings, debug)
     connection.connect()
     with (
         contextlib.closing(connection),
         Notes(connection, zone) as notes,
-        BoardField(connection, _patterns(store, number), news.set) as field,
+        BoardField(connection, patterns, news.set, prefixes) as field,
     ):
         notes.sweep(store, time.time())
         driver = Driver(
@@ -84,8 +86,7 @@ def drive_rollout(
     return driver
 
 
-def _patterns(store: "Store", number: int) -> list[str]:
-    """Return what is to be listened to: the boards of the rollout, or all."""
+def _prefixes(store: "Store", number: int) -> list[str]:
+    """Return whom we have to know of: the boards of the rollout."""
     _, boards = store.read(number)
-    prefixes = [board.prefix for board in boards if board.wave != NOT_BEGUN]
-    return prefixes if len(prefixes) <= _FEW else [ALL]
+    return [board.prefix for board in boards if board.wave != NOT_BEGUN]
