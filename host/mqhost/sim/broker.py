@@ -108,6 +108,12 @@ class Broker:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process is alive."""
         return self._process is not None and self._process.poll() is None
@@ -183,7 +189,7 @@ class Broker:
             )
             # Its own session: Ctrl-C on the terminal is ours to handle, we stop it ourselves.
             self._process = subprocess.Popen(
-                [*_ending_with_us(), program, "-c", str(path)],
+                [*ending_with_us(), program, "-c", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -203,7 +209,7 @@ class Broker:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        while not _accepts(self.port, self._tls):
+        while not accepts(self.port, self._tls):
             ended = self._process is None or self._process.poll() is not None
             if not ended and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -226,14 +232,14 @@ class Broker:
                     self._log(line.rstrip())
 
 
-def _ending_with_us() -> list[str]:
+def ending_with_us() -> list[str]:
     """Return what to put before a command so that Linux ends it with the thread that started it."""
     # Not preexec_fn: that runs Python in a fork of a process with threads.
     program = shutil.which("setpriv")
     return [program, "--pdeathsig", "TERM", "--"] if program else []
 
 
-def _accepts(port: int, tls: bool) -> bool:
+def accepts(port: int, tls: bool = False) -> bool:
     """Return whether a broker on `port` accepts an MQTT connection."""
     try:
         with _connect(port, tls) as connection:
