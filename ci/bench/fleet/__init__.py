@@ -1,12 +1,12 @@
-"""Measures fleets: what becomes of a rollout whose driver is killed; how long somebody waits for
-the page; what one broadcast to many boards costs.
+"""Measures fleets: what becomes of a rollout whose driver is killed, or a node of its brokers; how
+long somebody waits for the page; what one broadcast to many boards costs, and what boards cost.
 """
 
 from ci.bench import Figure
-from ci.bench.fleet import broadcast, kill9, page
+from ci.bench.fleet import broadcast, cluster, kill9, page, scale
 from ci.bench.rig import Rig
 
-_MODULES = (page, broadcast, kill9)
+_MODULES = (page, broadcast, kill9, scale, cluster)
 
 
 def measure(rig: Rig) -> dict[str, Figure]:

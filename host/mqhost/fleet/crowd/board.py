@@ -27,7 +27,9 @@ ID = "c20d"  # how the hardware ids of a crowd begin: no chip's does
 _PROTOCOL = 2  # of mqwire.PROTOCOL: no broadcasts
 _BACKOFF = 0.5, 40.0  # seconds: the first and the longest, before chance
 _GOODBYE_S = 10.0  # for the broker to acknowledge a goodbye
-_PROOF_S = 20.0  # until it tries again whether a command of its own comes back
+# A board proves all the time that commands reach it: by one of its own, which it awaits for so long
+# and sends again after so long; and restarts if none has come back for so long.
+_PROOF_S, _PROOF_EVERY_S, _MUTE_S = 10.0, 30.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Board:
                 self._world.images.setdefault(image.sha256, image),
             )
             self._slot ^= 1
-            self.receiver.slot = _blocks(self._before)  # the other slot now
+            self.receiver.slot = list(_cut(self._before))  # the other slot now
             self.slot_state = "new"
 
         self.restart("update", switch)
@@ -170,8 +172,7 @@ class Board:
         """Begin a boot: what was in RAM is lost, and an image on trial has one boot to prove
         itself."""
         self.boot_id = secrets.token_hex(4)
-        self._booted = time.monotonic()
-        self._settled = False
+        self._booted = self._heard = time.monotonic()
         self.receiver.reset()
         self._outbox.clear()
         self._commands.reset()
@@ -190,7 +191,7 @@ class Board:
             "reason": reason,
         }
         self._slot ^= 1
-        self.receiver.slot = _blocks(tried)
+        self.receiver.slot = list(_cut(tried))
         self.slot_state = "valid"
 
     def _drop(self, end: Callable[[Line], None]) -> None:
@@ -233,7 +234,8 @@ class Board:
         for topic, payload, retain in unsent:
             self.publish(topic, payload, 1, retain)
         self.announce()
-        if not self._settled and not self._leaving:
+        self._heard = time.monotonic()
+        if not self._leaving:
             self._timer(self._world.health_s, self._prove)
 
     def on_lost(self, why: str) -> None:
@@ -367,6 +369,8 @@ class Board:
             self.restart(
                 "rollback", lambda: self._go_back(wire.CRASH, "it crashed, as it was told to")
             )
+        elif time.monotonic() - self._heard > _MUTE_S:
+            self.restart("unreachable")
         elif self.online:
             self._ping = secrets.token_hex(4)
             topic = mqwire.command_topic(self.prefix, "ping", self._ping)
@@ -377,21 +381,17 @@ class Board:
         """Take that the ping `ident` came: with ours this boot is healthy and reachable."""
         if ident != self._ping:
             return
-        self._stop_timer()
-        self._ping, self._settled = "", True
+        self._ping, self._heard = "", time.monotonic()
+        self._timer(_PROOF_EVERY_S * random.uniform(0.9, 1.1), self._prove)
         if self.slot_state == "pending":
             self.figures.confirmed += 1
             self.slot_state, self.failed = "valid", None
             self.announce()
 
 
-def _blocks(image: Image) -> list[bytes]:
-    """Return the blocks of an image as they stand in a slot; none of one that nobody has."""
-    return list(_cut(image))
-
-
 @functools.lru_cache(16)
 def _cut(image: Image) -> tuple[bytes, ...]:
+    """Return the blocks of an image as they stand in a slot; none of one that nobody has."""
     starts = range(0, len(image.data), wire.BLOCK_SIZE)
     return tuple(
         image.data[start : start + wire.BLOCK_SIZE].ljust(wire.BLOCK_SIZE, b"\xff")
