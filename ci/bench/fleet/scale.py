@@ -41,7 +41,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
         f"idle_cpu_ms_per_board_min_{small}": Figure(few.idle_ms, "ms/board/min", small),
         # Linear: a board among many costs hardly more than one among few.
         "idle_cpu_ms_per_board_min": Figure(
-            many.idle_ms, "ms/board/min", large, few.idle_ms, aim=2 * few.idle_ms, **part
+            many.idle_ms, "ms/board/min", large, few.idle_ms, aim=2 * max(few.idle_ms, 1), **part
         ),
         "broker_bytes_per_board": Figure(round(many.broker_bytes / large), "B/board", large),
     }
