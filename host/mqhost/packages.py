@@ -57,14 +57,14 @@ PACKAGES = (
     Package("chromium-driver", "chromedriver", "drives that browser", ("page", "test")),
     Package("fonts-inter", FONT, "letters for its pictures", ("page",)),
     Package("pngquant", "pngquant", "makes those pictures small", ("page",)),
-    Package("rabbitmq-server", "rabbitmq-plugins", "a cluster of brokers", ("test",)),
-    Package("nats-server", "nats-server", "another broker", ("test",)),
-    Package("haproxy", "haproxy", "one address for several brokers", ("test",)),
+    Package("rabbitmq-server", "rabbitmq-plugins", "a cluster of brokers", ("cluster", "test")),
+    Package("nats-server", "nats-server", "another broker", ("cluster", "test")),
+    Package("haproxy", "haproxy", "an address for several", ("cluster", "test")),
     Package("docker.io", "dockerd", "a container engine: builds in containers", ("docker",)),
     Package("iptables", "iptables", "the network of that engine's containers", ("docker",)),
     Package("debootstrap", "debootstrap", "makes a base image without a registry", ("docker",)),
 )
-PURPOSES = ("source", "build", "broker", "database", "test", "page", "docker")
+PURPOSES = ("source", "build", "broker", "database", "cluster", "test", "page", "docker")
 
 
 def missing(*purposes: str) -> tuple[Package, ...]:

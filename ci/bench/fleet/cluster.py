@@ -26,7 +26,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     many as runs are told; each is named on stderr. One node is killed when a tenth of them is done,
     and started again when half of them is. cluster_boards_per_s: how fast all of that went.
     """
-    packages.ensure("test", say=lambda line: rig.progress(line, 0, 0))
+    packages.ensure("cluster", say=lambda line: rig.progress(line, 0, 0))
     sims, boards = (_SIMS_QUICK, _BOARDS_QUICK) if rig.quick else (_SIMS, _BOARDS)
     firmware = rig.firmware()
     second = Image.load(firmware.app).renamed("bench.cluster")
