@@ -51,11 +51,15 @@ class Voices:
 
     def say(self, prefix: str, **facts: Any) -> None:
         """Have the broker remember that the board at `prefix` is so, besides the usual."""
-        self._publish(prefix, json.dumps(_FACTS | facts))
+        self._publish(mqwire.status_topic(prefix), json.dumps(_FACTS | facts))
 
     def forget(self, prefix: str) -> None:
         """Have the broker remember nothing of the board at `prefix`."""
-        self._publish(prefix, "")
+        self._publish(mqwire.status_topic(prefix), "")
+
+    def crash(self, prefix: str, **record: Any) -> None:
+        """Tell of a boot of the board at `prefix` that ended badly."""
+        self._publish(mqwire.crash_topic(prefix), json.dumps(record), retain=False)
 
     def farm(self, count: int) -> list[str]:
         """Speak for `count` boards, the same ones each time, some in trouble; return their
@@ -69,9 +73,8 @@ class Voices:
             prefixes.append(prefix)
         return prefixes
 
-    def _publish(self, prefix: str, text: str) -> None:
-        topic = mqwire.status_topic(prefix)
-        self._client.publish(topic, text, qos=1, retain=True).wait_for_publish(_WAIT)
+    def _publish(self, topic: str, text: str, retain: bool = True) -> None:
+        self._client.publish(topic, text, qos=1, retain=retain).wait_for_publish(_WAIT)
 
 
 def _facts(chance: random.Random, number: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Looks at the page of a fleet in a real browser: a real broker, a simulated board, three users."""
 
+import time
+
 import httpx
 import pytest
 from serving import Served
@@ -8,6 +10,7 @@ from waiting import wait_until
 from ci.browser import CTRL_C, ENTER, PHONE, TAB, WIDE, Browser
 from ci.voices import Voices
 from mqhost.fleet.page import vendored
+from mqhost.fleet.store.history import Sample
 from mqhost.signing.offer import load_image
 
 PASSWORD = "correct horse"
@@ -162,6 +165,28 @@ def test_a_board_shows_its_facts_files_and_configuration(uma, one):
     uma.see("#config", "broker.host")
     uma.press("Crashes")
     uma.see("#crashes", "No boot of this board has ended badly.")
+
+
+def test_a_board_that_is_away_shows_the_crashes_it_told_before(uma, voices, served, broker):
+    voices.say("page/shed")
+    served.board("page/shed")
+    voices.crash("page/shed", number=1, kind="exception", traceback="OSError: the shed", log="bang")
+    wait_until(lambda: served.fleet.kept_crashes("page/shed"))
+    voices.say("page/shed", state="offline", reason="connection lost")
+    wait_until(lambda: not served.fleet.live.get("page/shed").online)
+    uma.go("/board?prefix=page/shed&tab=crashes")
+    uma.see("#crashes", "is offline")
+    assert "OSError: the shed" in uma.text("#crashes")
+    voices.forget("page/shed")
+
+
+def test_charts_show_what_was_heard_of_a_board(uma, one, served):
+    now = time.time()
+    served.fleet.history.add(Sample(one.prefix, now - 60 * n, 90_000 + n, -60, 0) for n in range(9))
+    uma.go(f"/board?prefix={one.prefix}")
+    uma.see("#charts", "KB")
+    uma.wait(lambda: len(uma.all("#charts canvas")) == 3)
+    assert "dBm" in uma.text("#charts")
 
 
 def test_a_key_is_changed_and_the_secret_is_not_shown(uma, one):

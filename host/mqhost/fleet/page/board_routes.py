@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from mqhost.errors import ToolError
+from mqhost.errors import AbsentBoardError, ToolError
 from mqhost.fleet.page import facts
 from mqhost.fleet.page.drawing import page, part, sentence
 from mqhost.fleet.page.rows import Row
@@ -131,6 +131,10 @@ async def crashes(
     """Ask the board for its crashes, or for all of one, and draw that."""
     try:
         said = await waiting(request, fleet.asking.crashes, prefix, number)
+    except AbsentBoardError as error:
+        said = await quick(fleet.kept_crashes, prefix)
+        found = [Crash.of(record) for record in said][::-1]
+        return part("crashes_kept.html", crashes=found, why=str(error))
     except ToolError as error:
         return sentence(error)
     found = [Crash.of(record) for record in said][::-1]
