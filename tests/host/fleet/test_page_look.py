@@ -1,4 +1,4 @@
-"""Tests that the page can be read: its colours, light and dark, by the contrast that WCAG 2 asks."""
+"""Tests that the page can be read: its colours have the contrast that WCAG 2 asks."""
 
 import re
 
