@@ -145,6 +145,19 @@ def test_an_upload_that_is_too_large_is_refused(served):
     assert answer.status_code == 413
 
 
+def test_an_image_is_removed_unless_a_rollout_has_it(served, farm, prefix):
+    files = {name: bundle_files("9.6")[name] for name in ("app.bin", "image.json")}
+    sha = upload(served, files).json()["sha256"]
+    assert served.http.delete(f"/api/images/{sha}").json() == {"removed": sha}
+    assert served.http.delete(f"/api/images/{sha}").status_code == 400
+    assert sha not in [one["sha256"] for one in served.http.get("/api/images").json()]
+    number = begin(served, prefix, window="00:00-00:01")
+    answer = served.http.delete(f"/api/images/{SHA}")
+    assert answer.status_code == 400 and "A rollout has the image" in answer.json()["error"]
+    served.http.post(f"/api/rollouts/{number}/abort")
+    assert served.http.delete("/api/images/x").status_code == 422
+
+
 # Updates of one board
 
 

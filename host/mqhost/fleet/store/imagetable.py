@@ -68,6 +68,12 @@ def named(connection: Connection, start: str) -> str:
     raise UsageError(f"There is {many} in the database whose SHA-256 begins with {start:.64}.")
 
 
+def is_there(connection: Connection, sha256: str) -> bool:
+    """Return whether an image is kept."""
+    query = select(images.c.sha256).where(images.c.sha256 == sha256)
+    return connection.execute(query).first() is not None
+
+
 def drop(connection: Connection, wanted: Iterable[str]) -> None:
     """Remove those of `wanted` that no rollout has."""
     for sha256 in wanted:

@@ -133,6 +133,17 @@ class Store:
         with self.database.change() as connection:
             self.database.lock(connection)
             imagetable.keep(connection, offer, app, self.database.now(connection))
+            imagetable.make_room(connection)
+
+    def remove_image(self, sha256: str) -> None:
+        """Remove an image; UsageError if a rollout has it, or it is not there."""
+        with self.database.change() as connection:
+            self.database.lock(connection)
+            imagetable.drop(connection, [imagetable.named(connection, sha256)])
+            if imagetable.is_there(connection, sha256):
+                raise UsageError(
+                    f"A rollout has the image {sha256[:16]}…: it goes when that is forgotten."
+                )
 
     def create(
         self,

@@ -1,8 +1,8 @@
 """Takes images, once they are checked, and lists them."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
@@ -12,6 +12,7 @@ from mqhost.fleet.server.uploads import MOST, checked
 from mqhost.signing.offer import Offer
 
 router = APIRouter(prefix="/api/images", tags=["images"])
+_Sha = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Its whole SHA-256.")]
 _FILES = 5  # that a build makes
 _BODY = {
     "required": True,
@@ -52,6 +53,14 @@ async def add_image(request: Request, fleet: TheFleet, user: Updating) -> Any:
     what = f"image {offer.board} {offer.version}"
     await quick(fleet.note, user, what[:200], None, f"kept {offer.sha256}")
     return JSONResponse(_record(offer), 201)
+
+
+@router.delete("/{sha256}")
+def remove_image(fleet: TheFleet, user: Updating, sha256: _Sha) -> Any:
+    """Remove an image that no rollout has."""
+    fleet.store.remove_image(sha256)
+    fleet.note(user, "image", None, f"removed {sha256}")
+    return JSONResponse({"removed": sha256})
 
 
 def _record(offer: Offer) -> dict[str, Any]:
