@@ -14,7 +14,7 @@ from mqhost.fleet.rollout.states import ABSENT, DONE, PAUSED, SENDING, SETTLING,
 from mqhost.fleet.store.store import Store
 from mqhost.link.connection import Connection
 
-LONG = 120  # seconds, for what a machine with much else to do does
+LONG = 240  # seconds, for what a machine with much else to do does
 QUICK = {"health_s": 0.5, "confirm_s": 4}
 CRASH = "raise RuntimeError('broken at import')\n"
 

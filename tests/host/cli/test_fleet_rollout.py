@@ -296,7 +296,7 @@ def test_a_second_process_waits_and_goes_on_when_the_first_is_killed(farm, store
         board.silent = set()
     with store.database.change() as connection:  # 15 s later
         connection.exec_driver_sql("UPDATE driver_leases SET expires_at = 0")
-    out, _ = second.communicate(timeout=90)
+    out, _ = second.communicate(timeout=240)
     assert second.returncode == 0, out
     assert "This process drives now." in out and "3 boards: 3 done." in out
     assert store.rollout(1).state == FINISHED
