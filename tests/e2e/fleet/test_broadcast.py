@@ -10,7 +10,7 @@ from ci.lossyproxy import LossyProxy, at_qos_0, of_blocks
 from mqhost.fleet.cast.listener import INSTALLED
 from mqhost.fleet.cast.pusher import Cast
 from mqhost.fleet.rollout.states import Board
-from mqhost.link.connection import Connection, Subscription
+from mqhost.link.connection import Connection, Subscription, Wide
 from mqhost.signing.offer import load_image
 from mqhost.sim.broker import Broker
 from mqhost.update.transfer import SEND
@@ -180,3 +180,21 @@ def test_what_was_stopped_says_no_word_and_can_begin_again(fleet, variant):
             board.device.latency(False)
         field.start(variant("2.0.0").app)
         field.wait()
+
+
+def test_a_rollout_sends_its_wave_one_stream(fleet, variant, tmp_path):
+    boards = fleet(3)
+    new = variant("2.0.0")
+    topics = set()  # of blocks: of broadcasts, and of pushes to one
+    filters = ["mqboard/mqb/blocks/+", "+/+/mqb/blocks/+"]
+    onlooker = Connection(boards[0].settings())
+    onlooker.connect()
+    onlooker.subscribe(Wide("blocks", filters, lambda topic, *_: topics.add(topic)))
+    words = ["fleet", "rollout", new.app, *(board.prefix for board in boards), "--canary", "0"]
+    words += ["--wave", "100%", "--settle", "0s", "--yes", "--database", tmp_path / "fleet.db"]
+    code, out, err = boards[0].mqboard(*words)
+    onlooker.close()
+    assert code == 0, (out, err)
+    assert {board.wait_confirmed()["image"] for board in boards} == {new.sha256}
+    blocks = {topic for topic in topics if "/mqb/blocks/" in topic}
+    assert len(blocks) == 1 and blocks.pop().startswith("mqboard/")

@@ -9,7 +9,7 @@ more blocks come, and that is sent for all of them at once (see mend.py).
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mqhost.fleet.cast.listener import ASKED, LISTENING, Listener
 from mqhost.fleet.cast.mend import choose
@@ -22,6 +22,7 @@ PACE = 0.064
 _BEHIND = 1.0  # seconds that are made good when we were late
 _POLL = 0.05
 _JOIN_QUIET = 20.0  # nobody says anything any more: who is left does not listen
+_TAIL = 8  # blocks: if more of the last ones are missing, they are on their way
 _DIGEST = 1.5  # after this a board has what it was sent, or it is lost
 _MISSING_QUIET = 4.0  # somebody misses something, and nobody says anything else
 _LONGEST = 30.0  # that somebody who misses something waits for the others: after 60 he gives up
@@ -54,6 +55,8 @@ class Broadcast:
         self.stream_bytes = self.stream_messages = 0
         self._sent_bytes = 0
         self._messages = 0
+        self._order: list[int] = []  # blocks in the order in which they were sent
+        self._patient = True  # with boards that have not received the last blocks yet
         self._final_from = 0.0  # what a board says from then on is about all that was sent
         self._block_bytes = stream.block_bytes
         self._due = 0.0
@@ -87,7 +90,7 @@ class Broadcast:
                 self._send_round()
                 self._wait(lambda: len(self._hungry()) == len(self._open), self._patience)
                 if not self._hungry():  # then what they have said meanwhile has to do
-                    self._final_from = began
+                    self._final_from, self._patient = began, False
             for listener in self._open:
                 listener.drop("it did not say any more what it needs")
             self._look()
@@ -105,9 +108,9 @@ class Broadcast:
         count = self.stream.offer.count
         repair = choose([one.needed for one in served], count, self._block_bytes)
         total = len(repair.blocks) + len(repair.sums)
+        self._patient = True
         done = 0
-        blocks = (number for number in repair.blocks if _missing(served, number))
-        for payload, number in self.stream.messages(blocks):
+        for payload, number in self.stream.messages(self._still_missing(served, repair.blocks)):
             self._progress(done, total)
             self._send(payload, number)
             done += number
@@ -120,6 +123,15 @@ class Broadcast:
             done += 1
         self._progress(total, total)
         self._final_from = time.monotonic() + _DIGEST
+
+    def _still_missing(
+        self, listeners: Iterable[Listener], numbers: Iterable[int]
+    ) -> Iterator[int]:
+        """Yield those of `numbers` that a listener needs by what it said last; they are sent."""
+        for number in numbers:
+            if any(one.under_way and bitmap_get(one.needed, number) for one in listeners):
+                self._order.append(number)
+                yield number
 
     def _send(self, payload: bytes, blocks: int) -> None:
         """Send a message when it is due."""
@@ -142,10 +154,20 @@ class Broadcast:
         ]
 
     def _final(self, listener: Listener) -> bool:
-        """Return whether what it said last is about all that was sent: nothing is on its way."""
-        if listener.told_at >= self._final_from or listener.before is None:
-            return True
-        return listener.received >= self._messages - listener.before
+        """Return whether what it said last is about all that was sent.
+
+        A broker keeps the order: if the last blocks of all are what it misses, they are on their
+        way, and it has no time, or a slow line.
+        """
+        if listener.told_at < self._final_from:
+            return False
+        tail = 0
+        for number in reversed(self._order[listener.before :]):
+            if bitmap_get(listener.needed, number):
+                tail += 1
+            elif bitmap_get(listener.wanted, number):
+                break  # this one has come
+        return tail <= _TAIL or listener.away or not self._patient
 
     def _any(self, state: str) -> bool:
         return any(listener.state == state for listener in self._open)
@@ -170,13 +192,8 @@ class Broadcast:
             if listener.look():
                 self._news_at = time.monotonic()
             if listener.before is None and listener.state == LISTENING:
-                listener.before = self._messages
+                listener.before = len(self._order)
         ended = [listener for listener in self._open if not listener.under_way]
         self._open = [listener for listener in self._open if listener.under_way]
         for listener in ended:
             self._ended(listener)
-
-
-def _missing(listeners: Iterable[Listener], number: int) -> bool:
-    """Return whether one of them still needs block `number`, by what it said last."""
-    return any(one.under_way and one.needed and bitmap_get(one.needed, number) for one in listeners)

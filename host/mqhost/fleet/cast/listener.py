@@ -38,10 +38,11 @@ def can_listen(status: Status | None, offer_sha256: str) -> bool:
 class Listener:
     """The board of `session` in the broadcast `stream`; `state` is how far it is.
 
-    `needed` is the bitmap of blocks that it asked for last, at `told_at`, `missing` their number;
-    it had received so many messages by then, and `before` is how many were sent before it listened,
-    None until somebody has noted it. `boot_id` is the boot in which it installed, `why` says why it
-    dropped out, and `bytes_sent` are those of its commands.
+    `needed` is the bitmap of blocks that it asked for last, at `told_at`, `missing` their number,
+    and `wanted` what it asked for first. `before` is for the sender to note what it had sent by
+    then. `away`: it has lost its connection since, and with it what was on its way. `boot_id` is
+    the boot in which it installed, `version` what it ran before, `why` says why it dropped out,
+    and `bytes_sent` are those of its commands.
     """
 
     def __init__(self, session: Session, stream: Stream) -> None:
@@ -49,7 +50,8 @@ class Listener:
         self.state = ASKED
         self.needed = b""
         self.missing = stream.offer.count
-        self.received = 0
+        self.wanted = b""
+        self.away = False
         self.told_at = 0.0
         self.before: int | None = None
         self.why = ""
@@ -76,7 +78,7 @@ class Listener:
         status = self.session.last_status or {}
         self.boot_id = status.get("boot_id")
         self.version = str(status.get("version"))
-        self.state, self.before = ASKED, None
+        self.state, self.before, self.away = ASKED, None, False
         try:
             self._exchange = self.session.open("update").__enter__()
             self.bytes_sent += self._exchange.send(self._stream.command())
@@ -111,14 +113,16 @@ class Listener:
     def _take(self, data: bytes) -> bool:
         """Take one reply; return whether it was one of an update."""
         try:
-            code, _, received, body = wire.unpack_reply(data)
+            code, _, _, body = wire.unpack_reply(data)
         except mqwire.WireError:
             return False
         count = self._stream.offer.count
         size = -(-count // 8)
         if code == wire.RECEIVING and len(body) in (0, size):
             body = body or b"\xff" * size
-            self.state, self.needed, self.received = LISTENING, body, received
+            if self.state == ASKED:
+                self.wanted = body
+            self.state, self.needed = LISTENING, body
             self.told_at = time.monotonic()
             # The bits after the last block mean nothing.
             self.missing = (int.from_bytes(body, "big") >> (-count % 8)).bit_count()
@@ -141,6 +145,7 @@ class Listener:
                 return True
             if differs(status.get("boot_id"), self.boot_id):
                 return self._join_again("it was restarted")
+            self.away = True
         if session.connection.connected and session.connection.generation != self._generation:
             return self._join_again("the connection to the broker was lost")
         return False
