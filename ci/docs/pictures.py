@@ -35,7 +35,7 @@ from mqhost.sim.broker import Broker
 PICTURES = ROOT / "docs" / "pictures"
 _SHAPES = "shapes.json"
 _FARM, _PLANT = 80, 60  # boards
-_PLANT_OPTIONS = {"canary": "5%", "wave": "30%,70%,100%", "max_failed": "10%", "settle": "1s"}
+_PLANT_OPTIONS = {"canary": "5%", "wave": "30%,70%,100%", "max_failed": "20%", "settle": "2s"}
 _DAY = 24 * 3600
 _PROMPT = ".xterm-helper-textarea"
 
@@ -81,7 +81,7 @@ SHOTS = (
     Shot("boards", "/", lambda browser: browser.see("#rows tr"), (1240, 720)),
     Shot("board", f"/board?prefix={GATE}", _board, (1240, 1080)),
     Shot("console", f"/board?prefix={PUMP}&tab=console", _console, (1240, 600)),
-    Shot("rollout", "/rollouts/1", _moving, (1240, 780)),
+    Shot("rollout", "/rollouts/1", _moving, (1240, 764)),
     Shot("phone", "/?show=look", lambda browser: browser.see("#rows tr"), PHONE, True),
 )
 
@@ -156,7 +156,7 @@ def _crowd(broker: Broker) -> Iterator[None]:
     """Play the boards that are updated."""
     argv = [str(Path(sys.executable).parent / "mqboard"), "--server", broker.host]
     argv += ["--port", str(broker.port), "--no-tls", "crowd", "--boards", str(_PLANT)]
-    argv += ["--prefix", "plant/{n}", "--type", "sim:esp32", "--fail", "rollback=2"]
+    argv += ["--prefix", "plant/{n}", "--type", "sim:esp32", "--fail", "rollback=5"]
     argv += ["--image", str(BUILD / "screens" / OLD / "app.bin")]
     argv += ["--restart", "0.5", "--health", "0.5", "--block-ms", "10"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
