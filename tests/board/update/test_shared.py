@@ -157,7 +157,7 @@ class SharedTest(unittest.TestCase):
             await asyncio.sleep(0.01)
             self.assertEqual(len(request.replies), 1)
             for _ in range(3):
-                bench.receiver._touched -= 5_500
+                bench.receiver._touched -= 8_500
                 bench.receiver.look()
                 await asyncio.sleep(0.01)
             self.assertEqual(request.replies[1:], [(wire.RECEIVING, 0, 1, b"\xa0")])
