@@ -105,6 +105,19 @@ def test_what_makes_no_sense_is_refused(served, broker, prefix, path, body):
         assert not board.requests
 
 
+HUGE = str(10**20)
+ODD = ["/api/rollouts/" + HUGE, f"/api/audit?rollout={HUGE}", f"/api/audit?before={HUGE}"]
+ODD += ["/api/audit?who=%00&prefix=%00", f"/api/audit?since={HUGE}", "/api/audit?since=nan"]
+ODD += ["/api/audit?since=1e400", "/api/jobs/%00", f"/api/board/crashes?prefix=a&number={HUGE}"]
+ODD += ["/api/boards?where=%00", "/api/boards?pattern=a%00", "/api/boards?limit=0", "/%00", "/%ff"]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_what_is_odd_breaks_nothing(served, path):
+    served.without_users()
+    assert served.http.get(path).status_code in (200, 400, 404, 422)
+
+
 def test_what_was_sent_is_not_in_the_error(served):
     served.without_users()
     wish = {"set": {"broker.password": "hunter22"}, "extra": "hunter22"}

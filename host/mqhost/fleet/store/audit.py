@@ -37,6 +37,8 @@ def find(
     limit: int,
 ) -> list[tuple[int, Entry]]:
     """Return the entries for which all that is given holds, with their numbers, the last first."""
+    if any("\0" in (text or "") for text in (board, who, what)):
+        return []  # no entry has that in it, and PostgreSQL cannot even be asked
     columns = (audit.c[field.name] for field in fields(Entry))
     query = select(audit.c.id, *columns).order_by(audit.c.id.desc()).limit(limit)
     given = {audit.c.board: board, audit.c.who: who, audit.c.rollout_id: number}

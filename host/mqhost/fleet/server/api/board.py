@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from mqhost.errors import UsageError
 from mqhost.fleet.server import work
-from mqhost.fleet.server.api.common import Prefix, TheFleet, quick, waiting
+from mqhost.fleet.server.api.common import LARGEST_NUMBER, Prefix, TheFleet, quick, waiting
 from mqhost.fleet.server.auth import Looking, Operating, Updating
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.jobs import Job, Work
@@ -77,7 +77,9 @@ async def crashes(
     fleet: TheFleet,
     user: Looking,
     prefix: Prefix,
-    number: Annotated[int | None, Query(description="The whole record of that one.")] = None,
+    number: Annotated[
+        int | None, Query(ge=0, le=LARGEST_NUMBER, description="The whole record of that one.")
+    ] = None,
     kept: Annotated[
         bool, Query(description="Those that the server has heard of, without asking the board.")
     ] = False,

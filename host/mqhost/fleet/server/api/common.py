@@ -15,6 +15,7 @@ from mqwire import MAX_PREFIX
 P = ParamSpec("P")
 T = TypeVar("T")
 _WAITING = 4 * AT_ONCE  # requests that wait for boards
+LARGEST_NUMBER = 2**31 - 1  # of a rollout, or an entry, in the database
 
 
 def fleet_of(request: HTTPConnection) -> Fleet:

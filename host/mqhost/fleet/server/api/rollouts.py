@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -13,13 +13,15 @@ from mqhost.fleet.rollout.options import Options, Share
 from mqhost.fleet.rollout.overview import Overview
 from mqhost.fleet.rollout.plan import make_plan
 from mqhost.fleet.rollout.states import Rollout
-from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.api.common import LARGEST_NUMBER, TheFleet, quick
 from mqhost.fleet.server.auth import Looking, Updating
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.users import User
 
 router = APIRouter(prefix="/api/rollouts", tags=["rollouts"])
 _MOST = 1000  # rollouts that are listed
+Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
+_Image = Annotated[str, Field(min_length=8, max_length=64, pattern="^[0-9a-f]+$")]
 
 
 class _Body(BaseModel):
@@ -41,7 +43,7 @@ class RolloutOptions(_Body):
 class NewRollout(_Body):
     """Which images go to which boards. With `plan` it is only said what would happen."""
 
-    images: list[str] = Field(min_length=1, max_length=100, description="SHA-256 of each.")
+    images: list[_Image] = Field(min_length=1, max_length=100, description="SHA-256 of each.")
     pattern: str | None = Field(default=None, max_length=2000)
     where: str | None = Field(default=None, max_length=2000)
     group: str | None = Field(default=None, max_length=200)
@@ -74,7 +76,7 @@ async def start_rollout(fleet: TheFleet, user: Updating, body: NewRollout) -> An
 
 
 @router.get("/{number}")
-def show_rollout(fleet: TheFleet, user: Looking, number: int) -> Any:
+def show_rollout(fleet: TheFleet, user: Looking, number: Number) -> Any:
     """Show a rollout: its waves, its boards, who drives it, and how far those are that are sent
     to."""
     rollout, boards = _need(fleet, number)
@@ -93,7 +95,7 @@ def show_rollout(fleet: TheFleet, user: Looking, number: int) -> Any:
 def change_rollout(
     fleet: TheFleet,
     user: Updating,
-    number: int,
+    number: Number,
     wish: Literal["pause", "resume", "abort", "retry"],
     body: Resume | None = None,
 ) -> Any:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from mqhost.fleet.server import metrics
-from mqhost.fleet.server.api.common import KnownBoard, TheFleet, quick
+from mqhost.fleet.server.api.common import LARGEST_NUMBER, KnownBoard, TheFleet, quick
 from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.jobs import seen
 
@@ -36,9 +36,11 @@ def audit(
     prefix: Annotated[str | None, Query(description="What was done to that board.")] = None,
     who: str | None = None,
     what: Annotated[str | None, Query(description="What begins so, as `update`.")] = None,
-    rollout: int | None = None,
+    rollout: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER)] = None,
     since: Annotated[float | None, Query(description="A Unix time.")] = None,
-    before: Annotated[int | None, Query(description="Only entries with a lower `id`.")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=LARGEST_NUMBER, description="Only entries with a lower `id`.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Any:
     """Tell who did what, when, to which board, with which result, the last first."""
