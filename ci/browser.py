@@ -66,6 +66,8 @@ class Browser:
         self.fill("user", name)
         self.fill("password", password)
         self.press("Log in")
+        # Where that leads is loaded by itself: what is opened before would be left again.
+        self.wait(lambda: not self.path.startswith("/login"), otherwise=f"{name} is not let in")
 
     @property
     def path(self):
