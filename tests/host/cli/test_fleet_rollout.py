@@ -9,12 +9,14 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from click.testing import CliRunner
 from commandline import APP, ENVIRONMENT, command_line, here, on_terminal, write_app
 from fakeboard import FakeBoard
 from pushing import offer_for
 from waiting import wait_until
 
 from mqhost.cli.fleet.rollout import starting
+from mqhost.cli.fleet.rollout.command import rollout_command
 from mqhost.cli.terminal.questions import Questions
 from mqhost.fleet.rollout import control
 from mqhost.fleet.rollout.states import FINISHED, PAUSED, SENDING, STOPPED
@@ -207,6 +209,11 @@ def test_a_command_that_is_written_wrongly_begins_no_rollout(rollout, tmp_path):
     assert ended.returncode == 2 and "Did you mean status?" in ended.stderr
     (tmp_path / "stauts").mkdir()  # but what is there is an image
     assert "stauts has no app.bin in it" in rollout("stauts").stderr
+
+
+def test_options_before_a_command_are_told_their_place():
+    ended = CliRunner().invoke(rollout_command, ["--database", "x.db", "status"])
+    assert ended.exit_code == 2 and "rollout status …" in ended.stderr
 
 
 def test_without_the_extra_it_is_said_what_to_install(rollout, app, monkeypatch):

@@ -75,10 +75,9 @@ class Picture:
     def of(cls, rollout: Rollout, boards: Iterable[Board]) -> "Picture":
         """Make it of what the database has."""
         seen = Overview.of(rollout, boards)
-        canaries = rollout.options.canary.rounded_up(len(seen.boards)) > 0
         waves = [
             Wave(
-                _name(wave.number, canaries),
+                rollout.options.wave_name(wave.number).capitalize(),
                 wave.number <= rollout.wave,
                 [board for board in seen.boards if board.wave == wave.number],
                 _ordered(wave.counts),
@@ -107,12 +106,6 @@ class Picture:
         """Whether there are boards that may have another turn."""
         states = {state for state, _ in self.counts}
         return bool(states & {FAILED, DROPPED}) and self.rollout.state != "aborted"
-
-
-def _name(number: int, canaries: bool) -> str:
-    if canaries and number == 0:
-        return "Canaries"
-    return f"Wave {number + (not canaries)}"
 
 
 def _ordered(counts: dict[str, int]) -> Sequence[tuple[str, int]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mqhost.fleet.rollout.engine import Decision, decide, over
 from mqhost.fleet.rollout.look import left, pushed
+from mqhost.fleet.rollout.options import CANARIES
 from mqhost.fleet.rollout.outcome import Outcome
 from mqhost.fleet.rollout.states import QUEUED, SENDING, Board, Rollout, Seen
 from mqhost.fleet.store.records import Entry, LeaseLost, StaleError, StoreError
@@ -287,10 +288,15 @@ def _entries(
     return entries
 
 
+def _begins(rollout: Rollout) -> str:
+    name = rollout.options.wave_name(rollout.wave)
+    return f"{name} begin" if name == CANARIES else f"{name} begins"
+
+
 def _rollout_entries(before: Rollout, after: Rollout, now: float, who: str) -> list[Entry]:
     """Return what the audit is told of the rollout itself."""
     if after == replace(before, wave=after.wave) != before:
-        return [Entry(now, who, "wave", after.id, None, f"wave {after.wave + 1} begins")]
+        return [Entry(now, who, "wave", after.id, None, _begins(after))]
     if after != before:
         result = after.state + (f": {after.reason}" if after.reason else "")
         return [Entry(now, who, "rollout", after.id, None, result)]

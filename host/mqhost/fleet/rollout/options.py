@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from mqhost.errors import UsageError
 
+CANARIES = "canaries"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 366 * 86400
 MAX_PARALLEL = 256
@@ -164,6 +165,11 @@ class Options:
             wait=duration(wait, "--wait"),
             settle=duration(settle, "--settle"),
         )
+
+    def wave_name(self, number: int) -> str:
+        """Return what wave `number`, from 0, is called; the first are canaries, if there are."""
+        canaries = self.canary.number > 0
+        return CANARIES if canaries and number == 0 else f"wave {number + (not canaries)}"
 
     def record(self) -> dict[str, str]:
         """Return them as texts that `parse` reads."""

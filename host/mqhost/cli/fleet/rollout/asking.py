@@ -11,7 +11,7 @@ import click
 
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.fleet.rollout.database import Rollouts, keeping, number_argument
-from mqhost.cli.fleet.rollout.plan import images_text, shut_text, wave_name
+from mqhost.cli.fleet.rollout.plan import images_text, shut_text
 from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, show
@@ -223,7 +223,7 @@ def waves_listing(view: Overview) -> Listing:
     """List the waves of a rollout."""
     rows = [
         [
-            wave_name(wave.number, view.rollout.options),
+            view.rollout.options.wave_name(wave.number),
             f"{wave.ended:,} of {wave.total:,}",
             ", ".join(f"{count:,} {state}" for state, count in wave.counts.items()),
         ]

@@ -1,6 +1,7 @@
 """Defines the group `mqboard fleet rollout`; what is no command of it begins a rollout."""
 
 import difflib
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ class _Group(CommandGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             self._refuse_slip(ctx, args[0])
+            self._refuse_order(ctx, args)
             args = [_START, *args]
         return super().parse_args(ctx, args)
 
@@ -28,6 +30,14 @@ class _Group(CommandGroup):
             return
         if close := difflib.get_close_matches(word, self.commands, 1, _ALIKE):
             ctx.fail(f"No such command {word!r}. Did you mean {close[0]}?")
+
+    def _refuse_order(self, ctx: click.Context, args: list[str]) -> None:
+        """End with an error if one of our commands stands behind options that begin the line."""
+        if not args[0].startswith("-"):
+            return
+        for before, word in pairwise(args):
+            if word in self.commands and not before.startswith("-") and not Path(word).exists():
+                ctx.fail(f"The command comes before its options: {ctx.command_path} {word} …")
 
 
 @click.group("rollout", cls=_Group)

@@ -55,14 +55,6 @@ def plan_record(plan: Plan, images: "Sequence[Image]", options: Options) -> dict
     }
 
 
-def wave_name(number: int, options: Options) -> str:
-    """Return what wave `number`, from 0, is called: the first are the canaries, if there are."""
-    canaries = options.canary.number > 0
-    if canaries and number == 0:
-        return "canaries"
-    return f"wave {number + (not canaries)}"
-
-
 def images_text(boards: Iterable[Board], offers: Iterable[Offer]) -> list[str]:
     """Say in lines which image is for how many boards of which type; `offers` are those known."""
     known = {offer.sha256: offer.version for offer in offers}
@@ -89,7 +81,7 @@ def plan_listing(plan: Plan, options: Options, boards: Boards) -> Listing:
         kinds = Counter(board.type for board in wave)
         types = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
         away = sum(not _online(boards, board) for board in wave)
-        row = [wave_name(number, options), f"{len(wave):,}", types, f"{away:,}" if away else ""]
+        row = [options.wave_name(number), f"{len(wave):,}", types, f"{away:,}" if away else ""]
         rows.append([*row, _names(wave)])
     columns = ("", "boards", "types", "offline", "which")
     record = [[board.prefix for board in wave] for wave in plan.waves]

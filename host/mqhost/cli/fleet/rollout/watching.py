@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mqhost.cli.fleet.rollout.plan import shut_text, wave_name
+from mqhost.cli.fleet.rollout.plan import shut_text
 from mqhost.cli.fleet.selection import counted
 from mqhost.cli.terminal.printing import clean, json_text, say
 from mqhost.cli.update.report import STAGES
@@ -115,7 +115,7 @@ class Lines:
     def _tell_rollout(self, before: Rollout | None, now: Rollout, boards: Known) -> None:
         if (before is None or before.wave != now.wave) and now.wave != NOT_BEGUN:
             count = sum(board.wave == now.wave for board in boards.values())
-            name = wave_name(now.wave, now.options)
+            name = now.options.wave_name(now.wave)
             say(self._console, f"{name[0].upper()}{name[1:]}: {counted(count)}.")
         if (before is None and now.state != RUNNING) or (before and before.state != now.state):
             why = f": {now.reason}" if now.reason else ""
@@ -134,7 +134,7 @@ class Lines:
     def _picture(self, rollout: Rollout, boards: Known) -> Group:
         """Draw the waves, and who is under way."""
         view = Overview.of(rollout, boards.values())
-        names = {wave.number: wave_name(wave.number, rollout.options) for wave in view.waves}
+        names = {wave.number: rollout.options.wave_name(wave.number) for wave in view.waves}
         width = max(map(len, names.values()), default=0)
         waves = [
             Text(
