@@ -6,7 +6,6 @@ much else the broker holds.
 """
 
 import difflib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from paho.mqtt.client import topic_matches_sub
 
 import mqwire
 from mqhost.errors import BrokerError, UsageError
+from mqhost.link.answer import board_json
 from mqhost.link.connection import Connection, Wide
 from mqwire import names
 
@@ -238,7 +238,7 @@ def is_restarting(status: Status) -> bool:
 def parse_status(payload: bytes) -> Status | None:
     """Return the status object, or None for what is no JSON object."""
     try:
-        status = json.loads(payload.decode("utf-8", "replace"))
+        status = board_json(payload)
     except (ValueError, RecursionError):
         return None
     return status if isinstance(status, dict) else None

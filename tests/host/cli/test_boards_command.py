@@ -11,6 +11,10 @@ from commandline import ENVIRONMENT, command_line, here, on_terminal
 from fakeboard import FakeBoard
 from waiting import wait_until
 
+from mqhost.cli.manage.boards import presence_listing
+from mqhost.fleet.presence import Presence
+from mqhost.link.roster import Sighting
+
 
 @pytest.fixture
 def farm(broker, prefix):
@@ -58,6 +62,13 @@ def test_json_has_the_statuses_as_they_came(boards, farm):
     (here,) = json.loads(boards(f"{farm}/+", "--json").stdout)
     assert here["prefix"] == f"{farm}/here"
     assert (here["state"], here["board"], here["since"]) == ("online", "sim", None)
+
+
+def test_what_a_board_says_at_great_length_is_cut_in_the_table():
+    said = {"state": "online", "version": "9" * 200_000, "twin": "x" * 200_000}
+    listing = presence_listing([Presence.of("farm/x", Sighting(said, None))])
+    assert max(len(str(cell)) for row in listing.sections[0] for cell in row) == 300
+    assert listing.record[0]["version"] == said["version"]
 
 
 def test_nobody_there_is_exit_code_4(boards, prefix):

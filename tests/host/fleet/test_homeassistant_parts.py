@@ -132,6 +132,8 @@ def test_one_boot_began_at_one_time_however_late_answers_are():
     for odd in (float("nan"), True, "5", None, 1e30):
         made.take_info({"uptime_s": odd}, 2000.0)
         assert made.booted_at is None and made.state("me")["uptime_s"] is None
+    made.take_info({"uptime_s": 1e14}, 2000.0)  # three million years
+    assert made.state("me")["last_reset"] is None
 
 
 # What is asked

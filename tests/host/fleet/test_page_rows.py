@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqhost.fleet.page.facts import firmware
 from mqhost.fleet.page.rows import Row, Wish, view
 from mqhost.fleet.page.templating import asset, environment, size, span, url
 from mqhost.fleet.presence import Presence
@@ -103,3 +104,18 @@ def test_every_template_can_be_read():
     assert len(names) > 20
     for name in names:
         templates.get_template(name)
+
+
+def test_a_board_that_says_nonsense_is_a_row_like_others():
+    hostile = board("farm/x", version="9" * 5000, mode="<b>" * 500, remarks=("y" * 200_000,))
+    facts = Facts.of(2000.0, {"uptime_s": 10**400, "rssi": -50, "heap_free": 10**12})
+    assert facts == Facts(2000.0, rssi=-50)
+    for sort in ("prefix", "version", "-version", "since", "remarks"):
+        seen = view([*BOARDS, hostile], lambda prefix: facts, Wish(sort=sort))
+        (row,) = [row for row in seen.rows if row.prefix == "farm/x"]
+        assert len(row.version) == 100 and len(row.mode) == 100 and len(row.remark) == 1000
+
+
+@pytest.mark.parametrize("built", [None, "", -1, 1 << 40, float("inf"), [1]])
+def test_a_time_of_build_that_cannot_be_is_not_shown(built):
+    assert firmware({"built": built, "version": "1.0"}) == [("Version", "1.0")]

@@ -373,3 +373,11 @@ def test_without_what_it_needs_it_is_said_how_to_get_that(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sqlalchemy", None)
     with pytest.raises(UsageError, match=r"WHEEL\[fleet\]"):
         open_store("/nowhere")
+
+
+def test_a_text_that_a_database_does_not_take_is_kept_without_that(store):
+    said = "1\0 + \ud800 ä"
+    store.note([Entry(1.0, "anna", f"eval {said}", None, "farm/1", said)])
+    (entry,) = store.entries(board="farm/1")
+    assert (entry.what, entry.result) == ("eval 1\N{REPLACEMENT CHARACTER} + ? ä", entry.what[5:])
+    assert store.entries(board="\0") == []

@@ -126,3 +126,46 @@ def test_a_board_that_vanishes_is_offline(served, board):
     wait_until(lambda: not served.fleet.live.get(board.prefix).online)
     answer = served.http.get("/api/board/info", params={"prefix": board.prefix})
     assert answer.status_code == 504 and "offline" in answer.json()["error"]
+
+
+HOSTILE = {
+    "nan": b'{"state": "online", "rssi": NaN, "crashes": 1e999}',
+    "half": rb'{"state": "online", "board": "\ud800", "version": "\u0000"}',
+    "long": b'{"state": "online", "version": "' + b"9" * 200_000 + b'"}',
+    "number": b'{"state": "online", "rssi": ' + b"9" * 4000 + b', "crashes": ' + b"9" * 299 + b"}",
+    "deep": b'{"state": "online", "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "<script>\"'&": b'{"state": "online", "board": "<b>"}',
+}
+FACTS = b'{"uptime_s": ' + b"9" * 400 + b', "heap_free": 1e999, "rssi": ' + b"9" * 299 + b"}"
+
+
+def test_boards_that_say_nonsense_hide_no_other_one(served, board):
+    def say(topic, payload):
+        message = served.fleet.connection.publish(topic, payload, retain=topic.endswith("/status"))
+        message.wait_for_publish(10)
+
+    served.board(board.prefix)
+    try:
+        for name, status in HOSTILE.items():
+            say(f"{board.prefix}/{name}/mqb/status", status)
+        for name in HOSTILE.keys() - {"deep"}:
+            served.board(f"{board.prefix}/{name}")
+            say(f"{board.prefix}/{name}/sysinfo", FACTS)
+        say(f"{board.prefix}/sysinfo", b'{"heap_free": 4321}')
+        wait_until(lambda: known(served, board.prefix).get("heap_free") == 4321)
+        for path in ("/api/boards", "/", "/?sort=version", "/?sort=since", "/metrics"):
+            answer = served.http.get(path)
+            assert answer.status_code == 200, path
+            assert "<script>\\" not in answer.text or path == "/api/boards"
+            assert board.prefix in answer.text or path == "/metrics"
+        for name in HOSTILE.keys() - {"deep"}:
+            answer = served.http.get("/board", params={"prefix": f"{board.prefix}/{name}"})
+            assert answer.status_code == 200, name
+    finally:
+        for name in HOSTILE:
+            say(f"{board.prefix}/{name}/mqb/status", b"")
+
+
+def known(served, prefix):
+    facts = served.fleet.live.facts(prefix)
+    return facts.record() if facts else {}

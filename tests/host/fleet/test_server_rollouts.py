@@ -267,6 +267,8 @@ def test_a_rollout_that_there_is_not_is_not_found(served):
     assert served.http.get("/api/rollouts/999").status_code == 404
     assert served.http.post("/api/rollouts/999/pause").status_code == 404
     assert served.http.post("/api/rollouts/999/explode").status_code == 422
+    for path in ("/api/rollouts/{}", "/rollouts/{}", "/api/audit?rollout={}", "/audit?rollout={}"):
+        assert served.http.get(path.format(10**30)).status_code == 422, path
 
 
 def test_who_may_only_operate_begins_no_rollout(served, farm, prefix):

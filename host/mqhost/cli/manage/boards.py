@@ -20,6 +20,7 @@ from mqhost.link.roster import ALL, Roster, meant
 
 _COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
 _SIGNAL, _NOTE = "dBm", "note"
+_LONGEST = 300  # characters of what a board says
 _RARE = ("since", _NOTE)  # columns that are only there when something is in them
 _REDRAW_S = 0.2  # what comes within that time is drawn together
 
@@ -98,7 +99,7 @@ def presence_listing(boards: Iterable[Presence]) -> Listing:
 
 def _row(board: Presence) -> list[str | Text]:
     slot, state = board.fact("slot"), board.fact("slot_state")
-    return [
+    cells: list[str | Text] = [
         board.prefix,
         Text("online", "green") if board.online else Text("offline", "red"),
         _moment(board.since) if board.since and not board.online else "",
@@ -110,6 +111,7 @@ def _row(board: Presence) -> list[str | Text]:
         board.fact("rssi"),
         "; ".join(board.remarks),
     ]
+    return [cell if isinstance(cell, Text) else cell[:_LONGEST] for cell in cells]
 
 
 def _moment(unix: float) -> str:

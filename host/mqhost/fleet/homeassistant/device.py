@@ -16,6 +16,7 @@ from mqhost.update.preflight import check_failed_before, check_key
 RESET_CAUSES = ("power-on", "reset", "watchdog", "deepsleep", "soft", "unknown")
 
 LONGEST = 255  # characters of a state or a summary in Home Assistant
+_LONGEST_RUN = 1 << 31  # seconds
 _SAME_BOOT = 60.0  # seconds: by so much two answers may differ on when one boot was
 
 
@@ -71,7 +72,7 @@ class Device:
         """Take the answer to `info`, which came at the Unix time `now`."""
         self.info = info
         uptime = _number(info.get("uptime_s"))
-        if uptime is not None:
+        if uptime is not None and abs(uptime) < _LONGEST_RUN:
             booted = now - uptime
             if self.booted_at is None or abs(booted - self.booted_at) > _SAME_BOOT:
                 self.booted_at = booted

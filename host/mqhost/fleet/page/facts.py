@@ -9,19 +9,19 @@ from mqhost.manage.configuration import state_text as config_text
 from mqhost.manage.modules import disabled_text
 
 Pair = tuple[str, str]
+_LAST_TIME = 1 << 33  # no clock is right that says more
 
 
 def firmware(said: Mapping[str, Any]) -> list[Pair]:
     """Return what it runs."""
     board, mcu = said.get("board"), said.get("mcu")
-    built = said.get("built")
     return _told(
         ("Version", said.get("version")),
         ("Board", f"{board} ({mcu})" if board and mcu and board != mcu else board),
         ("Slot", _slot(said)),
         ("Image", str(said["image"])[:16] if said.get("image") else None),
         ("Commit", str(said["commit"])[:16] if said.get("commit") else None),
-        ("Built", f"{moment(built)} UTC" if isinstance(built, (int, float)) else None),
+        ("Built", _built(said.get("built"))),
         ("Signatures", said.get("signing")),
         ("Application", app_text(said["app"]) if said.get("app") else None),
         ("Failed update", _failed(said.get("failed"))),
@@ -57,6 +57,12 @@ def _told(*pairs: tuple[str, Any]) -> list[Pair]:
 def _slot(said: Mapping[str, Any]) -> str | None:
     slot, state = said.get("slot"), said.get("slot_state")
     return f"{slot}, {state}" if slot and state else slot
+
+
+def _built(value: Any) -> str | None:
+    """Return the time of a build; None for what is none."""
+    usable = isinstance(value, (int, float)) and 0 < value < _LAST_TIME
+    return f"{moment(value)} UTC" if usable else None
 
 
 def _failed(failed: Any) -> str | None:

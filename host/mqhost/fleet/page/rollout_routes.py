@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from mqhost.errors import UsageError
 from mqhost.fleet.page.drawing import asks_for_part, page, part
 from mqhost.fleet.page.picture import BADGES, BOARD_BADGES, Picture
-from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
 from mqhost.fleet.server.api.streams import event, still_in
 from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.fleet import Fleet
@@ -33,7 +33,9 @@ def list_rollouts(request: Request, fleet: TheFleet, user: Looking) -> HTMLRespo
 
 
 @router.get("/rollouts/{number}")
-def show_rollout(request: Request, fleet: TheFleet, user: Looking, number: int) -> HTMLResponse:
+def show_rollout(
+    request: Request, fleet: TheFleet, user: Looking, number: RolloutNumber
+) -> HTMLResponse:
     """Show a rollout; to htmx only what moves."""
     try:
         rollout, boards = fleet.store.read(number)
@@ -51,7 +53,7 @@ def show_rollout(request: Request, fleet: TheFleet, user: Looking, number: int) 
 
 @router.get("/live/rollouts/{number}", response_class=EventSourceResponse)
 async def live_rollout(
-    request: Request, fleet: TheFleet, user: Looking, number: int
+    request: Request, fleet: TheFleet, user: Looking, number: RolloutNumber
 ) -> AsyncIterator[ServerSentEvent]:
     """Tell that a rollout has gone on, whoever drives it."""
     before = await quick(_state, fleet, number)

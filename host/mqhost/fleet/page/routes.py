@@ -17,7 +17,7 @@ from starlette.types import Scope
 from mqhost.fleet.page import board_routes, rollout_routes, vendored
 from mqhost.fleet.page.drawing import asks_for_part, macros, page, part, templates
 from mqhost.fleet.page.rows import MOST, Row, View, Wish, view
-from mqhost.fleet.server.api.common import TheFleet, quick
+from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
 from mqhost.fleet.server.api.streams import event, still_in
 from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.changes import BOARD
@@ -109,7 +109,7 @@ def audit(
     fleet: TheFleet,
     user: Looking,
     board: Annotated[str, Query(max_length=500)] = "",
-    rollout: int | None = None,
+    rollout: RolloutNumber | None = None,
     most: Annotated[int, Query(ge=1, le=100_000)] = _ENTRIES,
 ) -> HTMLResponse:
     """Show who did what, the last first."""

@@ -16,7 +16,8 @@ from mqhost.fleet.where import Where
 
 MOST = 1000  # rows at once, unless more are wished for
 _BARS = ((-60, 4), (-70, 3), (-80, 2))  # from so many dBm on, so many bars
-_NUMBERS = re.compile(r"\d+|\D+")
+_NUMBERS = re.compile(r"\d{1,100}|\D+")  # Python takes its time to read longer ones
+_LONGEST, _LONGEST_REMARK = 100, 1000  # characters that are shown of what a board says
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Row:
         return cls(
             prefix=board.prefix,
             online=board.online,
-            board=board.fact("board"),
-            version=board.fact("version"),
-            mode=board.fact("mode") if board.online else "",
+            board=board.fact("board")[:_LONGEST],
+            version=board.fact("version")[:_LONGEST],
+            mode=board.fact("mode")[:_LONGEST] if board.online else "",
             rssi=rssi if board.online else None,
             since=since,
             crashes=_whole(board.status.get("crashes")) or 0,
-            remark="; ".join(board.remarks),
+            remark="; ".join(board.remarks)[:_LONGEST_REMARK],
         )
 
     @property

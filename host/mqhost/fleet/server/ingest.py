@@ -5,7 +5,6 @@ they share a subscription, and it deals the messages out; else all hear all, and
 its boards. Statuses are not shared: every server shows them, and what is retained is dealt to none.
 """
 
-import json
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from mqhost.errors import BrokerError
 from mqhost.fleet.server.loglines import text_of
 from mqhost.fleet.store.history import CRASH, History, Line, Sample
 from mqhost.fleet.store.records import StoreError
+from mqhost.link.answer import board_json
 from mqhost.link.connection import Connection, Wide
 from mqhost.link.roster import ALL, prefix_filters
 from mqhost.link.settings import Settings
@@ -138,7 +138,7 @@ class Ingest:
 
     def _take_facts(self, prefix: str, payload: bytes, now: float) -> None:
         try:
-            said = json.loads(payload)
+            said = board_json(payload)
         except (ValueError, RecursionError):
             return
         if isinstance(said, dict):

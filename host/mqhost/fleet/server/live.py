@@ -17,6 +17,7 @@ from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL, Roster, prefix_filters
 
 _KEPT = ("heap_free", "rssi", "uptime_s", "reconnects")
+_LARGEST = 1 << 31  # no board has so much memory, nor runs for 68 years
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Facts:
 
     @classmethod
     def of(cls, at: float, said: dict[str, Any]) -> "Facts":
-        """Take what is kept of what a board `said`; what is no number is left out."""
+        """Take what is kept of what a board `said`; what is no number that can be is left out.
+        """
         kept = {key: said.get(key) for key in _KEPT}
-        return cls(at, **{key: value for key, value in kept.items() if type(value) is int})
+        return cls(at, **{key: value for key, value in kept.items() if _can_be(value)})
 
     def record(self) -> dict[str, Any]:
         """Return it for scripts."""
@@ -148,6 +150,10 @@ class Live:
                 self._sorted = None
         self._heard(prefix, before, now)
         self._changes.tell(BOARD, prefix)
+
+
+def _can_be(value: Any) -> bool:
+    return type(value) is int and abs(value) < _LARGEST
 
 
 def matching(pattern: str) -> Callable[[str], bool]:

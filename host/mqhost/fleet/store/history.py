@@ -124,9 +124,7 @@ class History:
                     "board": ids[one.prefix],
                     "at": one.at,
                     "kind": one.kind,
-                    "text": (one.text if one.kind == CRASH else one.text[:LONGEST_LINE]).replace(
-                        "\0", "�"
-                    ),
+                    "text": one.text if one.kind == CRASH else one.text[:LONGEST_LINE],
                 }
                 for one in given
             ]

@@ -1,5 +1,7 @@
 """Defines the tables of the database. A change of these needs another VERSION, and a way there."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -13,10 +15,28 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 
 VERSION = 2
+
+
+
+class Words(TypeDecorator[str]):
+    """A text that people or boards wrote. What no database takes in it, NUL (PostgreSQL) and halves
+    of characters, is replaced: otherwise a board could keep all that is written with it out.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Return what is written."""
+        if value is None:
+            return None
+        return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
 
 metadata = MetaData()
 
@@ -39,14 +59,14 @@ rollouts = Table(
     "rollouts",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("broker", Text, nullable=False),
-    Column("options", Text, nullable=False),
+    Column("broker", Words, nullable=False),
+    Column("options", Words, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("wave", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("created_by", Text, nullable=False),
+    Column("created_by", Words, nullable=False),
 )
 
 # The columns are the fields of mqhost.fleet.rollout.states.Board, and the rollout's id.
@@ -54,20 +74,20 @@ boards = Table(
     "rollout_boards",
     metadata,
     Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True),
-    Column("prefix", Text, primary_key=True),
-    Column("type", Text, nullable=False),
+    Column("prefix", Words, primary_key=True),
+    Column("type", Words, nullable=False),
     Column("image", String(64), nullable=False),
     Column("wave", Integer, nullable=False),
     Column("place", Integer, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("since", Double),
     Column("turn_at", Double),
     Column("attempts", Integer, nullable=False),
     Column("not_before", Double),
     Column("again", Boolean, nullable=False),
     Column("steady_since", Double),
-    Column("boot_id", Text),
+    Column("boot_id", Words),
 )
 
 # Who drives a rollout, until when if nothing more is heard of him.
@@ -75,7 +95,7 @@ leases = Table(
     "driver_leases",
     metadata,
     Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True),
-    Column("owner", Text, nullable=False),
+    Column("owner", Words, nullable=False),
     Column("expires_at", Double, nullable=False),
 )
 
@@ -84,11 +104,11 @@ audit = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Double, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("what", Text, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("what", Words, nullable=False),
     Column("rollout_id", Integer),
-    Column("board", Text),
-    Column("result", Text, nullable=False),
+    Column("board", Words),
+    Column("result", Words, nullable=False),
     Index("audit_of_a_board", "board", "id"),
 )
 
@@ -98,9 +118,9 @@ audit = Table(
 users = Table(
     "users",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("role", String(16), nullable=False),
-    Column("password", Text),
+    Column("password", Words),
     Column("created_at", Double, nullable=False),
 )
 
@@ -111,7 +131,7 @@ credentials = Table(
     Column("hash", String(64), primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
-    Column("label", Text, nullable=False),
+    Column("label", Words, nullable=False),
     Column("role", String(16), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),
@@ -124,7 +144,7 @@ secrets = Table(
     "secrets",
     metadata,
     Column("name", String(32), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("value", Words, nullable=False),
 )
 
 # The servers on this database, and when each was last heard of.
@@ -140,8 +160,8 @@ history_boards = Table(
     "history_boards",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("broker", Text, nullable=False),
-    Column("prefix", Text, nullable=False),
+    Column("broker", Words, nullable=False),
+    Column("prefix", Words, nullable=False),
     UniqueConstraint("broker", "prefix"),
 )
 
@@ -170,7 +190,7 @@ board_log = Table(
     Column("board", ForeignKey("history_boards.id"), nullable=False),
     Column("at", Double, nullable=False),
     Column("kind", String(8), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Words, nullable=False),
     Index("log_of_a_board", "board", "id"),
     Index("log_by_age", "at"),
 )

@@ -5,6 +5,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query
+from pydantic import Field
 from starlette.requests import HTTPConnection
 
 from mqhost.fleet.presence import Presence
@@ -16,6 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _WAITING = 4 * AT_ONCE  # requests that wait for boards
 LARGEST_NUMBER = 2**31 - 1  # of a rollout, or an entry, in the database
+RolloutNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 
 
 def fleet_of(request: HTTPConnection) -> Fleet:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -13,14 +13,13 @@ from mqhost.fleet.rollout.options import Options, Share
 from mqhost.fleet.rollout.overview import Overview
 from mqhost.fleet.rollout.plan import make_plan
 from mqhost.fleet.rollout.states import Rollout
-from mqhost.fleet.server.api.common import LARGEST_NUMBER, TheFleet, quick
+from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
 from mqhost.fleet.server.auth import Looking, Updating
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.users import User
 
 router = APIRouter(prefix="/api/rollouts", tags=["rollouts"])
 _MOST = 1000  # rollouts that are listed
-Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 _Image = Annotated[str, Field(min_length=8, max_length=64, pattern="^[0-9a-f]+$")]
 
 
@@ -76,7 +75,7 @@ async def start_rollout(fleet: TheFleet, user: Updating, body: NewRollout) -> An
 
 
 @router.get("/{number}")
-def show_rollout(fleet: TheFleet, user: Looking, number: Number) -> Any:
+def show_rollout(fleet: TheFleet, user: Looking, number: RolloutNumber) -> Any:
     """Show a rollout: its waves, its boards, who drives it, and how far those are that are sent
     to."""
     rollout, boards = _need(fleet, number)
@@ -95,7 +94,7 @@ def show_rollout(fleet: TheFleet, user: Looking, number: Number) -> Any:
 def change_rollout(
     fleet: TheFleet,
     user: Updating,
-    number: Number,
+    number: RolloutNumber,
     wish: Literal["pause", "resume", "abort", "retry"],
     body: Resume | None = None,
 ) -> Any:
