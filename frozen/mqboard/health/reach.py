@@ -58,7 +58,8 @@ class Reach:
         self._restarts = 0
 
     async def prove(self):
-        """Return whether a command that we send to our own topic comes back, in time."""
+        """Return whether a command that we send to our own topic comes back, in time. If not, the
+        broker is told again what we listen to."""
         board = self._board
         ident = "%08x" % jitter(1 << 30)
         back = asyncio.Event()
@@ -79,6 +80,8 @@ class Reach:
                 if not board.client.connected:
                     return False
         board.log.warning("our own command topic does not reach us")
+        # A cluster may lose what its nodes knew of us, and the connection stands.
+        await board.client.subscribe_again()
         return False
 
     def turn(self):

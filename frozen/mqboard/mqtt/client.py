@@ -125,6 +125,13 @@ class Client(Connection):
                     self._unwanted.remove(topic_filter)
                 raise MqttError("broker does not take our subscription to " + topic_filter)
 
+    async def subscribe_again(self):
+        """Make all subscriptions anew: the broker seems to have lost them, and kept the connection.
+        What it retains there comes again."""
+        self.forget_subscriptions()
+        if self.connected:
+            await self._make_subscriptions(False)
+
     def messages(self, topic_filter, qos=1, limit=8):
         """Return a subscription as an iterator: `async with client.messages(filter) as messages`,
         then `async for topic, payload, retained in messages`. `limit` as for `subscribe`.

@@ -73,9 +73,13 @@ class Session:
         """Note that the broker has no session: what it was to keep has to be told again."""
         self._received.clear()
         self._unwanted.clear()
+        self.forget_subscriptions()
+        self.outbox.forget_connection()
+
+    def forget_subscriptions(self):
+        """Note that the broker has none of them."""
         for subscription in self._subscriptions.values():
             subscription.made = False
-        self.outbox.forget_connection()
 
     def keep(self, topic_filter, subscription):
         """Have messages that match go to `subscription`."""

@@ -88,6 +88,33 @@ def test_modules_go_on_while_broker_and_networks_come_and_go(make_board, broker)
     assert len(device.boots) == 1
 
 
+# Has the broker forget what the board listens to, as a cluster does when a node of it dies.
+DEAF = b"""if True:
+    import asyncio
+    async def be_deaf():
+        client = board.client
+        for topic_filter in list(client._subscriptions):
+            await client._unsubscribe(topic_filter)
+        print("deaf")
+        while not await board.reach.prove():
+            pass
+        print("heard again")
+    asyncio.create_task(be_deaf())
+"""
+
+
+def test_a_broker_that_forgets_what_a_board_listens_to_is_told_again(make_board):
+    board = make_board()
+    board.wait_settled()
+    with board.session() as session:
+        session.request("eval", DEAF)
+    since = board.device.wait_console("deaf")
+    since = board.device.wait_console("our own command topic does not reach us", 30, since)
+    board.device.wait_console("heard again", 30, since)
+    assert board.eval("board.client.connects") == "1"
+    assert len(board.device.boots) == 1
+
+
 def test_without_its_broker_a_board_is_met_at_the_other_one(make_board, broker):
     with Broker() as other:
         board = make_board(fallback=other)

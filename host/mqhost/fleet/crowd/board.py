@@ -227,9 +227,7 @@ class Board:
         assert self._line
         self._failures = 0
         self.figures.connections += 1
-        self._line.subscribe(mqwire.command_filter(self.prefix), 1)
-        if topic := self.receiver.topic:
-            self._line.subscribe(topic, 0)
+        self._subscribe(self._line)
         unsent, self._outbox = list(self._outbox.values()), {}
         for topic, payload, retain in unsent:
             self.publish(topic, payload, 1, retain)
@@ -237,6 +235,11 @@ class Board:
         self._heard = time.monotonic()
         if not self._leaving:
             self._timer(self._world.health_s, self._prove)
+
+    def _subscribe(self, line: Line) -> None:
+        line.subscribe(mqwire.command_filter(self.prefix), 1)
+        if topic := self.receiver.topic:
+            line.subscribe(topic, 0)
 
     def on_lost(self, why: str) -> None:
         """Connect again."""
@@ -371,7 +374,9 @@ class Board:
             )
         elif time.monotonic() - self._heard > _MUTE_S:
             self.restart("unreachable")
-        elif self.online:
+        elif self.online and self._line:
+            if self._ping:  # it did not come: the broker may have lost what we listen to
+                self._subscribe(self._line)
             self._ping = secrets.token_hex(4)
             topic = mqwire.command_topic(self.prefix, "ping", self._ping)
             self.publish(topic, mqwire.header(0, True), 1)
