@@ -26,6 +26,7 @@ Status = dict[str, Any]
 ALL = "#"
 # No clock of a board is right that says less, or more.
 _FIRST_TIME, _LAST_TIME = 1_600_000_000, 1 << 33
+_LARGEST = 1 << 16  # bytes of a status: no board has so much to say of itself
 _DEEPEST = (mqwire.MAX_PREFIX + 1) // 2  # levels, of one character each
 _STATUS = mqwire.status_topic("")
 # Retained messages follow the subscription; when nothing came for so long, that was all.
@@ -236,7 +237,9 @@ def is_restarting(status: Status) -> bool:
 
 
 def parse_status(payload: bytes) -> Status | None:
-    """Return the status object, or None for what is no JSON object."""
+    """Return the status object, or None for what is no JSON object, or no board's."""
+    if len(payload) > _LARGEST:
+        return None
     try:
         status = board_json(payload)
     except (ValueError, RecursionError):

@@ -358,6 +358,20 @@ def test_ctrl_c_ends_it_and_its_statuses_are_removed_unless_kept(broker, prefix,
         assert not statuses(broker, f"{prefix}/+")
 
 
+def test_boards_that_are_ours_have_their_chips(broker, prefix):
+    options = "--boards", "2", "--prefix", f"{prefix}/{{n}}", "--type", "sim", "--type", "other"
+    with start(broker, *options) as process:
+        process.stderr.readline()
+        mcus = set()
+        for number in (1, 2):
+            settings = Settings(server=broker.host, port=broker.port, prefix=f"{prefix}/{number}")
+            with Session(settings) as session:
+                mcus.add(session.request_json("info")["mcu"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert mcus == {"esp32", "other"}
+
+
 def test_it_does_not_begin_where_boards_are(broker, prefix):
     with FakeBoard(broker.port, f"{prefix}/2"):
         process = start(broker, "--boards", "3", "--prefix", f"{prefix}/{{n}}")

@@ -153,8 +153,7 @@ def test_users_are_added_listed_changed_and_removed(run):
     ],
 )
 def test_a_user_that_cannot_be_is_told(run, words, sentence):
-    password = PASSWORD if words[1] == "a b" else ""
-    ended = run("user", *words, MQBOARD_USER_PASSWORD=password)
+    ended = run("user", *words, MQBOARD_USER_PASSWORD="")
     assert ended.returncode == 2 and sentence in ended.stderr, ended.stderr
 
 

@@ -35,3 +35,13 @@ def test_what_no_json_and_no_text_can_have_is_made_harmless(said, read):
     status = parse_status(b'{"state": "online", "x": ' + said + b"}")
     assert status == {"state": "online", "x": read}
     json.dumps(status, allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_a_status_that_is_longer_than_any_board_says_is_none():
+    status = {"state": "online", "version": ""}
+    empty = len(json.dumps(status))
+    for size in (65_535, 65_536, 65_537):
+        status["version"] = "x" * (size - empty)
+        said = json.dumps(status).encode()
+        assert len(said) == size
+        assert parse_status(said) == (status if size <= 65_536 else None)

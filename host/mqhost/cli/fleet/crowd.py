@@ -12,6 +12,7 @@ import click
 from mqhost.cli.edge import FILE, Edge, json_option, to_stderr
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.errors import UsageError
+from mqhost.paths import ROOT
 
 if TYPE_CHECKING:
     from mqhost.fleet.crowd.crowd import Crowd, Plan
@@ -157,11 +158,19 @@ def _plan(options: dict[str, Any]) -> "Plan":
             raise UsageError(
                 f"--type {text!r:.40} is no type of board, as esp32 or my-board:esp32."
             )
-        kinds.append(Kind(board, mcu or board, made_up(board)))
+        kinds.append(Kind(board, mcu or _mcu_of(board), made_up(board)))
     rates = Rates.parse(options["fails"])
     return Plan(
         options["boards"], options["pattern"], tuple(kinds), rates, options["rate"], options["seed"]
     )
+
+
+def _mcu_of(board: str) -> str:
+    """Return the chip of a board that this checkout has; others are called as their chips."""
+    from mqhost.build.board import Board
+
+    files = {file.parent.name: file for file in (ROOT / "boards").glob("*/board.toml")}
+    return Board.load(files[board].parent).mcu if board in files else board
 
 
 def _kind_of(path: Path) -> Any:

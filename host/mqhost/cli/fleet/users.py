@@ -67,6 +67,9 @@ def add_command(edge: Edge, database: str | None, name: str, role: str, no_passw
       mqboard fleet user add anna --role update
       mqboard fleet user add ci --role update --no-password
     """
+    from mqhost.fleet.server.users import check_name
+
+    check_name(name)
     password = None if no_password else _password(name)
     with _users(edge, database, f"user add {name}", role) as users:
         users.add(name, role, password)

@@ -38,6 +38,14 @@ class User:
 LOCAL = User("local", UPDATE)
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError if nobody can be called that."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r:.80} is no name for a user: letters, digits and . _ @ + -.")
+    if name == LOCAL.name:
+        raise UsageError(f"{name} is everybody on this machine: choose another name.")
+
+
 class Users:
     """The users in `accounts`. `hasher` is the one of argon2, with its usual costs."""
 
@@ -64,10 +72,7 @@ class Users:
 
         Raises UsageError for a name that is none, a password that is too short, and one who exists.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(f"{name!r:.80} is no name for a user: letters, digits and . _ @ + -.")
-        if name == LOCAL.name:
-            raise UsageError(f"{name} is everybody on this machine: choose another name.")
+        check_name(name)
         self._accounts.add(name, role, None if password is None else self._hashed(password))
 
     def change(self, name: str, *, role: str | None = None, password: str | None = None) -> None:
