@@ -110,7 +110,14 @@ def test_who_comes_back_is_counted(served, board):
     wait_until(lambda: sum(value for _, value in points(served, board.prefix, "reconnects")) == 2)
 
 
-def test_boards_are_asked_at_a_bounded_rate(broker, prefix, tmp_path):
+@pytest.fixture
+def own_broker():
+    with Broker() as running:
+        yield running
+
+
+def test_boards_are_asked_at_a_bounded_rate(own_broker, prefix, tmp_path):
+    broker = own_broker  # where nobody else is to be asked, and waited for
     boards = [FakeBoard(broker.port, f"{prefix}/{number}") for number in range(3)]
     for board in boards:
         board.facts |= {"heap_free": 50_000, "rssi": -50}
