@@ -25,7 +25,7 @@ say = functools.partial(printing.say, out)
 @task
 @edge
 def test(_):
-    """Run all tests, three files at a time; or with what follows --, as in: test -- -k board.
+    """Run all tests, four files at a time; or with what follows --, as in: test -- -k board.
 
     Examples:
       ./invoke test
@@ -35,7 +35,7 @@ def test(_):
     # Not the context's remainder: it is one text, without the quotes there were.
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     # They wait more than they compute. In the order that tests/conftest.py gives them.
-    extra = extra or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    extra = extra or ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
 
 
