@@ -408,7 +408,7 @@ class PutTest(unittest.TestCase):
                 bench.tell("put", b"x", "%08d" % number, 1)
                 await bench.wait("%08d" % number)
             self.assertEqual(len(bench.names()), 4)
-            self.assertFalse(bench.files.puts.busy())
+            await until(lambda: not bench.files.puts.busy())
 
         run(go())
 
@@ -486,7 +486,7 @@ class PutTest(unittest.TestCase):
             bench.files.look()
             await bench.wait("abcdefgh")
             self.assertEqual(bench.objects("abcdefgh")[-1]["error"], wire.ABANDONED)
-            self.assertFalse(bench.files.puts.busy())
+            await until(lambda: not bench.files.puts.busy())
 
         run(go())
 

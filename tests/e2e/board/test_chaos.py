@@ -4,7 +4,7 @@ from ci.chaos import FAULTS, Chaos
 from ci.chaos.world import World, deaf_modules
 from mqhost.flash.partition import PartitionTable
 
-SECONDS = 70  # of the ten minutes of invoke bench; then what goes on comes to its end
+SECONDS = 50  # of the ten minutes of invoke bench; then what goes on comes to its end
 BOARDS = 10
 
 
@@ -16,6 +16,6 @@ def test_whatever_is_broken_at_once_all_boards_come_back(tmp_path, sim, firmware
     told = "\n".join([*report.lines(), *report.lost])
     assert not report.lost, told
     # A busy machine has time for fewer.
-    assert report.faults > 30 and len(report.restarts) > 5, told
+    assert report.faults > 20 and len(report.restarts) > 3, told
     assert len(FAULTS.keys() & report.count.keys()) > len(FAULTS) / 2, told
     assert report.recover(95) < 10, told

@@ -190,7 +190,7 @@ def test_what_a_killed_driver_left_is_taken_away(
     note = {"until": int(time.time()) + 3600, "by": signature(rollout)}
     connection.publish(waiting.topic(ended), json.dumps(note).encode(), retain=True)
     with Notes(connection) as notes:
-        wait_until(lambda: note_at(ended))
+        wait_until(lambda: notes.at(ended))
         notes.sweep(store, time.time())
     wait_until(lambda: not note_at(ended))
 
