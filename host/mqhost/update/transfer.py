@@ -84,8 +84,7 @@ class Transfer:
         self._furthest: dict[int, int] = {}  # by code: how many blocks were compared, or verified
         self._patience = patience
         self._give_up = 0.0
-        self._busy_until = 0.0
-        self._room_until = 0.0
+        self._began = 0.0
         self._accepted = False  # the board has taken an offer of ours, or perhaps: it was silent
         self._topic = ""  # of the blocks: the board knows us by it
         self._advice = ""  # when it is another than usual
@@ -100,8 +99,7 @@ class Transfer:
             self.encoder = Encoder(self._app, differences(self.base, self._app))
             self._options["base"] = hashlib.sha256(self.base).hexdigest()
         self._give_up = time.monotonic() + self._patience
-        self._busy_until = time.monotonic() + _BUSY_PATIENCE
-        self._room_until = time.monotonic() + _ROOM_PATIENCE
+        self._began = time.monotonic()
         connection = self._session.connection
         while True:
             generation = connection.generation
@@ -194,13 +192,9 @@ class Transfer:
         if code == wire.WRONG_BASE and self.base is not None:
             self._send_in_full()
             return False, True
-        if code == wire.BUSY and (self._accepted or time.monotonic() < self._busy_until):
-            # With our own previous offer, perhaps: it may be about to restart.
+        if self._passes_by(code):
             new = self._offer.sha256
             self._session.wait_status(lambda status: status.get("image") == new, _BUSY_PAUSE)
-            return False, False
-        if code == wire.NO_MEMORY and time.monotonic() < self._room_until:
-            self._session.wait_status(lambda status: False, _BUSY_PAUSE)
             return False, False
         if code == wire.MALFORMED and not _taken_by_all(self._topic):
             self._topic = mqwire.blocks_topic(wire.STREAM_ROOT, new_ident())
@@ -210,6 +204,14 @@ class Transfer:
             )
             return False, True
         raise failure(code, body)
+
+    def _passes_by(self, code: int) -> bool:
+        """Return whether a refusal may be another one in a moment."""
+        passed = time.monotonic() - self._began
+        if code == wire.BUSY:
+            # With our own previous offer, perhaps: it may be about to restart.
+            return self._accepted or passed < _BUSY_PATIENCE
+        return code == wire.NO_MEMORY and passed < _ROOM_PATIENCE
 
     def _passes(self, code: int, body: bytes) -> bool:
         """Take a COMPARING or VERIFYING reply; False if it is nonsense."""
