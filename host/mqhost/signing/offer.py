@@ -189,7 +189,7 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
         app = path.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(
-            f"{path} is missing. Build it (invoke build --board NAME) or name another (--image)."
+            f"{path} is missing. Build it (invoke build --board NAME) or name another one."
         ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
