@@ -12,7 +12,17 @@ from mqhost.fleet.server.app import MODULES, make_api
 from mqhost.fleet.server.auth import role_of
 
 _MARK = "## All paths\n"
-_TAGS = ("boards", "one board", "jobs", "images", "rollouts", "history", "events", "server")
+_TAGS = (
+    "boards",
+    "one board",
+    "files",
+    "jobs",
+    "images",
+    "rollouts",
+    "history",
+    "events",
+    "server",
+)
 
 
 def api_page(before: str) -> str:

@@ -176,8 +176,9 @@ def test_the_examples_work(served, broker, tmp_path, monkeypatch, capsys):
         Closing.close_all()
     out = capsys.readouterr().out
     assert "farm/pump 0.1.0" in out and "42" in out and "done It runs the new" in out
+    assert "put /main.py" in out
     assert "'waves': [['farm/pump']]" in out and "{'" in out and "connected" in out
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     number = names["number"]
     assert served.store.rollout(number).state == "paused"
 

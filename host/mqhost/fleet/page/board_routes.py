@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mqhost.errors import AbsentBoardError, ToolError
 from mqhost.fleet.page import facts
 from mqhost.fleet.page.drawing import page, part, sentence
+from mqhost.fleet.page.file_routes import BoardPath
 from mqhost.fleet.page.rows import Row
 from mqhost.fleet.server.api.common import Prefix, TheFleet, quick, waiting
 from mqhost.fleet.server.api.streams import event, still_in
@@ -39,7 +40,6 @@ _ENTRIES = 100
 _PAUSE, _LOOK = 0.3, 5.0  # seconds: changes are gathered; it is looked whether one may still listen
 # xterm.js writes style sheets of its own into the page.
 _STYLED = HEADERS["content-security-policy"].replace("style-src", "style-src 'unsafe-inline'")
-BoardPath = Annotated[str, Query(max_length=1000)]
 
 
 @router.get("/board")
@@ -50,6 +50,7 @@ async def show(
     prefix: Prefix,
     tab: Annotated[str, Query(max_length=20)] = "",
     path: BoardPath = "/",
+    file: BoardPath = "",
 ) -> Response:
     """Show a side of a board."""
     tabs = [(word, name) for word, name, role in TABS if not role or user.may(role)]
@@ -60,7 +61,8 @@ async def show(
     except NoBoard as error:
         return page(request, fleet, user, "missing.html", 404, text=str(error), here="boards")
     told: dict[str, Any] = {"board": board, "row": Row.of(board, fleet.live.facts(prefix))}
-    told |= {"tabs": tabs, "tab": tab, "path": path, "prefix": prefix}
+    told |= {"tabs": tabs, "tab": tab, "path": path, "file": file}
+    told |= {"prefix": prefix}
     told |= {"condition": facts.condition(board.status), "firmware": facts.firmware(board.status)}
     if tab == "history":
         found = await quick(fleet.store.audit, board=prefix, limit=_ENTRIES)
@@ -141,20 +143,6 @@ async def crashes(
     if number is not None:
         return part("crash.html", crash=found[0])
     return part("crashes.html", crashes=found, prefix=prefix, user=user)
-
-
-@router.get("/board/files")
-async def files(
-    request: Request, fleet: TheFleet, user: Looking, prefix: Prefix, path: BoardPath = "/"
-) -> HTMLResponse:
-    """Ask the board what is in a folder, and draw it."""
-    try:
-        entries = await waiting(request, fleet.asking.files, prefix, path)
-    except ToolError as error:
-        return sentence(error)
-    entries.sort(key=lambda entry: (not entry["folder"], entry["path"]))
-    shown = {"prefix": prefix, "path": path, "above": list(facts.parents(path)), "user": user}
-    return part("files.html", entries=entries, **shown)
 
 
 def _images(fleet: Any, board: str) -> list[Any]:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from mqhost.fleet.page import board_routes, rollout_routes, vendored
+from mqhost.fleet.page import board_routes, file_routes, rollout_routes, vendored
 from mqhost.fleet.page.drawing import asks_for_part, macros, page, part, templates
 from mqhost.fleet.page.rows import MOST, Row, View, Wish, view
 from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
@@ -26,6 +26,7 @@ from mqhost.fleet.server.jobs import seen
 
 router = APIRouter(include_in_schema=False)
 router.include_router(board_routes.router)
+router.include_router(file_routes.router)
 router.include_router(rollout_routes.router)
 _PAUSE, _LOOK = 1.0, 5.0  # seconds: changes are gathered; it is looked whether one may still listen
 _ENTRIES = 200  # of the audit at once

@@ -10,6 +10,7 @@ from asgi_csrf import asgi_csrf_decorator
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from mqhost.artifacts.bundle import BundleError
 from mqhost.fleet.server.api import (
     board,
     boards,
+    files,
     images,
     jobs,
     login,
@@ -29,16 +31,16 @@ from mqhost.fleet.server.api import (
     streams,
     watching,
 )
-from mqhost.fleet.server.asking import NoBoard
+from mqhost.fleet.server.asking import LARGEST_FILE, NoBoard
 from mqhost.fleet.server.auth import Forbidden, LoginNeeded
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.guard import Guard
+from mqhost.fleet.server.toolarge import TooLarge
 from mqhost.fleet.server.users import SESSION_SECONDS
 from mqhost.fleet.store.records import StoreError
 
 PAGE = "mqhost.fleet.page"
-MODULES = (boards, board, jobs, images, rollouts, watching, streams, repl, login)
-_LARGEST_BODY = 1 << 20  # bytes, where a path has no other limit
+MODULES = (boards, board, files, jobs, images, rollouts, watching, streams, repl, login)
 _STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fits
     (NoBoard, 404),
     (errors.UsageError, 400),
@@ -61,7 +63,6 @@ def make_api() -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        max_body_size=_LARGEST_BODY,
     )
     for module in MODULES:
         app.include_router(module.router)
@@ -93,6 +94,8 @@ def create_app(fleet: Fleet) -> FastAPI:
         https_only=secure,
     )
     app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_FILE)
+    app.add_middleware(TooLarge)
     app.add_middleware(Guard, access=fleet.access)
     return app
 

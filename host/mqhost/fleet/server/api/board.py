@@ -4,21 +4,25 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from mqhost.errors import UsageError
 from mqhost.fleet.server import work
-from mqhost.fleet.server.api.common import LARGEST_NUMBER, Prefix, TheFleet, quick, waiting
+from mqhost.fleet.server.api.common import (
+    LARGEST_NUMBER,
+    Prefix,
+    TheFleet,
+    begin,
+    quick,
+    told,
+    waiting,
+)
 from mqhost.fleet.server.auth import Looking, Operating, Updating
-from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.jobs import Job, Work
-from mqhost.fleet.server.users import User
 from mqhost.link.boardconfig import unknown
 from mqhost.manage.configuration import flatten
 from mqwire import MAX_BODY
 
 router = APIRouter(tags=["one board"])
-Path = Annotated[str, Query(max_length=1000, description="A path on the board.")]
 
 
 class _Body(BaseModel):
@@ -91,47 +95,29 @@ async def crashes(
     return JSONResponse(await waiting(request, fleet.asking.crashes, prefix, number))
 
 
-@router.get("/api/board/files")
-async def files(
-    request: Request, fleet: TheFleet, user: Looking, prefix: Prefix, path: Path = "/"
-) -> Any:
-    """List a folder of a board."""
-    return JSONResponse(await waiting(request, fleet.asking.files, prefix, path))
-
-
-@router.get("/api/board/file", response_class=Response)
-async def file(
-    request: Request, fleet: TheFleet, user: Operating, prefix: Prefix, path: Path
-) -> Response:
-    """Read a file of a board, up to 1 MiB. It may hold secrets: that takes the role `operate`."""
-    data = await waiting(request, fleet.asking.file, prefix, path)
-    await quick(fleet.note, user, f"read {path:.200}", prefix, f"{len(data):,} B")
-    return Response(data, media_type="application/octet-stream")
-
-
 @router.post("/api/board/eval")
 async def evaluate(
     request: Request, fleet: TheFleet, user: Operating, prefix: Prefix, body: Code
 ) -> Any:
     """Run code on a board. Whoever may do that owns the board."""
     what = f"eval {body.code.strip():.500}"
-    job = await _begin(fleet, user, prefix, what, work.evaluating(body.code, body.timeout))
+    job = await begin(fleet, user, prefix, what, work.evaluating(body.code, body.timeout))
     if body.wait:
         await waiting(request, job.over.wait, body.timeout + 150)
-    return _told(job, user)
+    return told(job, user)
 
 
 @router.post("/api/board/reset")
 async def reset(fleet: TheFleet, user: Operating, prefix: Prefix, body: Reset) -> Any:
     """Restart a board, as a job that ends when it is back."""
     what = work.MODES[body.mode]
-    return _told(await _begin(fleet, user, prefix, what, work.restarting(body.mode)), user)
+    return told(await begin(fleet, user, prefix, what, work.restarting(body.mode)), user)
 
 
 @router.post("/api/board/crashes/clear")
 async def clear(fleet: TheFleet, user: Operating, prefix: Prefix) -> Any:
     """Have a board forget its crashes, as a job."""
-    return _told(await _begin(fleet, user, prefix, "clear crashes", work.clearing()), user)
+    return told(await begin(fleet, user, prefix, "clear crashes", work.clearing()), user)
 
 
 @router.post("/api/board/config")
@@ -145,8 +131,8 @@ async def configure(fleet: TheFleet, user: Operating, prefix: Prefix, body: Conf
     else:
         assert body.push is not None
         keys, task = list(flatten(body.push)), work.laying(body.push)
-    job = await _begin(fleet, user, prefix, f"config {', '.join(keys):.500}", task)
-    return _told(job, user, {"notes": unknown(body.push or {})})
+    job = await begin(fleet, user, prefix, f"config {', '.join(keys):.500}", task)
+    return told(job, user, {"notes": unknown(body.push or {})})
 
 
 @router.post("/api/board/update")
@@ -155,13 +141,4 @@ async def update(fleet: TheFleet, user: Updating, prefix: Prefix, body: Update) 
     offer, app = await quick(fleet.image, body.image)
     task = work.updating(offer, app, body.retry_failed)
     what = f"update to {offer.version:.100}"
-    return _told(await _begin(fleet, user, prefix, what, task), user)
-
-
-async def _begin(fleet: Fleet, user: User, prefix: str, what: str, task: Work) -> Job:
-    fleet.asking.need(prefix, online=True)
-    return await quick(fleet.jobs.begin, what, prefix, user, task)
-
-
-def _told(job: Job, user: User, more: dict[str, Any] | None = None) -> JSONResponse:
-    return JSONResponse(job.record(user) | (more or {}), 200 if job.over.is_set() else 202)
+    return told(await begin(fleet, user, prefix, what, task), user)

@@ -1,16 +1,19 @@
-"""Holds what the paths have in common: the fleet, and threads for what waits."""
+"""Holds what the paths have in common: the fleet, its jobs, and threads for what waits."""
 
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query
 from pydantic import Field
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.server.asking import AT_ONCE
 from mqhost.fleet.server.fleet import Fleet
+from mqhost.fleet.server.jobs import Job, Work
+from mqhost.fleet.server.users import User
 from mqwire import MAX_PREFIX
 
 P = ParamSpec("P")
@@ -51,3 +54,14 @@ async def waiting(request: HTTPConnection, call: Callable[P, T], *a: P.args, **k
 async def quick(call: Callable[P, T], *a: P.args, **k: P.kwargs) -> T:
     """Call what needs the database or the processor for a moment, in a thread."""
     return await to_thread.run_sync(lambda: call(*a, **k))
+
+
+async def begin(fleet: Fleet, user: User, prefix: str, what: str, task: Work) -> Job:
+    """Begin a job for a board, which has to be online; `what` is the word for it in the audit."""
+    fleet.asking.need(prefix, online=True)
+    return await quick(fleet.jobs.begin, what, prefix, user, task)
+
+
+def told(job: Job, user: User, more: dict[str, Any] | None = None) -> JSONResponse:
+    """Answer with a job: 202, or 200 if it has ended already."""
+    return JSONResponse(job.record(user) | (more or {}), 200 if job.over.is_set() else 202)
