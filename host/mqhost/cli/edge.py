@@ -6,7 +6,7 @@ main.py makes the `Edge`; commands get it by `@click.pass_obj`.
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mqhost.cli.terminal.printing import Output, board_output, clean_lines
+from mqhost.errors import UsageError
 from mqhost.interrupt import first_ctrl_c
 
 if TYPE_CHECKING:  # costs a tenth of a second, and `mqboard --help` needs none of it
@@ -118,6 +119,24 @@ class Edge:
         many = (*(settings.many if group else ()), *patterns) or settings.many
         edge.settings = settings.for_many(many or (settings.prefix,) * bool(settings.prefix))
         return edge
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the patterns of each group in mqboard.toml, by its name, as far as its boards are
+        at the broker that is meant. UsageError if the file cannot be read.
+        """
+        from mqhost.link.roster import prefix_filters
+        from mqhost.link.settings import Settings
+        from mqhost.link.settingsfile import Files
+
+        files, found = Files(Path.cwd()), {}
+        for name in files.names("groups"):
+            with suppress(UsageError):  # whoever chooses it in a line is told
+                patterns, at = files.group(name)
+                if not at or Settings.resolve(at, asking=False).where == self.settings.where:
+                    for pattern in patterns:
+                        prefix_filters(pattern)
+                    found[name] = patterns
+        return found
 
     def session(self) -> "Session":
         """Return a session with the board that is meant, to be used with `with`."""

@@ -10,6 +10,7 @@ from waiting import wait_until
 from ci.browser import CTRL_C, ENTER, PHONE, TAB, WIDE, Browser
 from ci.voices import Voices
 from mqhost.fleet.page import vendored
+from mqhost.fleet.server.groups import Groups
 from mqhost.fleet.store.history import Sample
 from mqhost.signing.offer import load_image
 
@@ -24,7 +25,8 @@ USERS = {"lena": "look", "otto": "operate", "uma": "update"}
 def served(broker, tmp_path_factory):
     """Give a server with users."""
     vendored.ensure()
-    with Served(broker, tmp_path_factory.mktemp("fleet") / "fleet.db") as running:
+    groups = Groups(lambda: {"rolled": ("rolled/+",), "sheds": ("page/tank", "shed/#")})
+    with Served(broker, tmp_path_factory.mktemp("fleet") / "fleet.db", groups=groups) as running:
         for name, role in USERS.items():
             running.fleet.users.add(name, role, PASSWORD)
         yield running
@@ -134,6 +136,12 @@ def test_the_list_is_searched_narrowed_and_sorted(uma, farm):
     uma.wait(lambda: len(names(uma)) == 3)
     row = uma.text("#rows > tr[data-prefix='page/pump']")
     assert "esp32" in row and "−50" in row and "crashes to look at: 2" in row
+    uma.run("document.querySelector('select[name=group]').value = 'sheds'")
+    uma.press("Choose")
+    uma.wait(lambda: names(uma) == ["tank"])
+    uma.run("document.querySelector('select[name=group]').value = ''")
+    uma.press("Choose")
+    uma.wait(lambda: len(names(uma)) == 3)
     uma.press("1 offline")
     uma.wait(lambda: names(uma) == ["tank"])
     uma.driver.back()
@@ -428,7 +436,7 @@ def test_an_update_runs_until_it_is_confirmed(uma, one, variant):
 
 
 def test_a_rollout_moves(uma, make_shared_board, variant, served):
-    other = make_shared_board()
+    other = make_shared_board(prefix="rolled/one")
     other.wait_confirmed()
     served.board(other.prefix)
     image = variant("8.0")
@@ -436,7 +444,7 @@ def test_a_rollout_moves(uma, make_shared_board, variant, served):
     uma.go("/rollouts")
     uma.see("#begin", "8.0")
     uma.run("document.querySelector(`#begin label:has(b)`).click()")
-    uma.fill("pattern", other.prefix)
+    uma.run("document.querySelector('#begin select[name=group]').value = 'rolled'")
     uma.press("How it goes", "summary")
     uma.fill("settle", "1s")
     uma.press("Begin")

@@ -6,6 +6,7 @@ from mqhost.fleet.page.facts import firmware
 from mqhost.fleet.page.rows import Row, Wish, view
 from mqhost.fleet.page.templating import asset, environment, size, span, url
 from mqhost.fleet.presence import Presence
+from mqhost.fleet.server.groups import Groups
 from mqhost.fleet.server.live import Facts
 
 
@@ -119,3 +120,11 @@ def test_a_board_that_says_nonsense_is_a_row_like_others():
 @pytest.mark.parametrize("built", [None, "", -1, 1 << 40, float("inf"), [1]])
 def test_a_time_of_build_that_cannot_be_is_not_shown(built):
     assert firmware({"built": built, "version": "1.0"}) == [("Version", "1.0")]
+
+
+def test_a_group_chooses_and_one_that_is_none_is_told():
+    groups = Groups(lambda: {"ten": ("farm/10", "mill/+")})
+    seen = view(BOARDS, lambda prefix: None, Wish(group="ten", q="farm"), groups.patterns)
+    assert [row.prefix for row in seen.rows] == ["farm/10"] and seen.query["group"] == "ten"
+    seen = view(BOARDS, lambda prefix: None, Wish(group="two"), groups.patterns)
+    assert not seen.rows and "no group 'two'" in seen.error and "there is: ten" in seen.error

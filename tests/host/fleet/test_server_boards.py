@@ -10,6 +10,7 @@ from serving import Served
 from waiting import wait_until
 
 import mqwire
+from mqhost.fleet.server.groups import Groups
 from mqhost.sim.broker import Broker
 
 MANY = 1000
@@ -170,3 +171,21 @@ def test_boards_that_say_nonsense_hide_no_other_one(served, board):
 def known(served, prefix):
     facts = served.fleet.live.facts(prefix)
     return facts.record() if facts else {}
+
+
+def test_groups_are_listed_and_choose(tmp_path, broker, prefix):
+    groups = Groups(lambda: {"north": (f"{prefix}/+",), "empty": ("no/such/board",)})
+    with (
+        FakeBoard(broker.port, f"{prefix}/pump") as board,
+        Served(broker, tmp_path / "fleet.db", groups=groups) as served,
+    ):
+        served.board(board.prefix)
+        told = served.http.get("/api/groups").json()
+        assert [one["name"] for one in told] == ["empty", "north"]
+        assert told[1]["patterns"] == [f"{prefix}/+"] and told[1]["online"] == 1
+        chosen = served.http.get("/api/boards", params={"group": "north"}).json()["boards"]
+        assert [one["prefix"] for one in chosen] == [board.prefix]
+        answer = served.http.get("/api/boards", params={"group": "south"})
+        assert answer.status_code == 400 and "there is: empty, north" in answer.json()["error"]
+        page = served.http.get("/", params={"group": "north"}).text
+        assert "<option selected>north</option>" in page and board.prefix in page

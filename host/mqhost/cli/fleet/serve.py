@@ -99,9 +99,10 @@ def serve_command(
     access = Access.parse(listen, urls, proxy_header, proxy_from, bool(cert))
     with open_store(database or edge.settings.database or None) as store:
         from mqhost.fleet.server.fleet import Fleet, Options
+        from mqhost.fleet.server.groups import Groups
         from mqhost.fleet.server.serve import Certificate, Server
 
-        options = Options(access, lambda name: edge.for_many((), name).settings.many, parallel)
+        options = Options(access, Groups(edge.groups), parallel)
         fleet = Fleet(edge.settings, store, options)
         access.check(fleet.users.any())
 

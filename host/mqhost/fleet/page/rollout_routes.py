@@ -28,8 +28,9 @@ def list_rollouts(request: Request, fleet: TheFleet, user: Looking) -> HTMLRespo
     found = fleet.store.rollouts(fleet.broker)[:_SHOWN]
     pictures = [Picture.of(*fleet.store.read(one.id)) for one in found[:_PICTURES]]
     told: dict[str, Any] = {"rollouts": found, "pictures": pictures, "badges": BADGES}
-    images = fleet.store.images() if user.may(UPDATE) else []
-    return page(request, fleet, user, "rollouts.html", here="rollouts", images=images, **told)
+    told |= {"images": fleet.store.images() if user.may(UPDATE) else []}
+    told |= {"groups": fleet.groups.names()}
+    return page(request, fleet, user, "rollouts.html", here="rollouts", **told)
 
 
 @router.get("/rollouts/{number}")

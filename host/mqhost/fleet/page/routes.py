@@ -54,11 +54,12 @@ def static_app() -> StaticFiles:
 def _wish(
     q: Annotated[str, Query(max_length=200)] = "",
     where: Annotated[str, Query(max_length=2000)] = "",
+    group: Annotated[str, Query(max_length=200)] = "",
     show: Annotated[str, Query(max_length=20)] = "",
     sort: Annotated[str, Query(max_length=20)] = "",
     most: Annotated[int, Query(ge=1, le=1_000_000)] = MOST,
 ) -> Wish:
-    return Wish(q.strip(), where.strip(), show, sort, most)
+    return Wish(q.strip(), where.strip(), group, show, sort, most)
 
 
 TheWish = Annotated[Wish, Depends(_wish)]
@@ -70,7 +71,8 @@ def list_boards(request: Request, fleet: TheFleet, user: Looking, wish: TheWish)
     seen = _view(fleet, wish)
     if asks_for_part(request):
         return part("fleet.html", view=seen)
-    return page(request, fleet, user, "boards.html", here="boards", view=seen)
+    told: dict[str, Any] = {"view": seen, "groups": fleet.groups.names()}
+    return page(request, fleet, user, "boards.html", here="boards", **told)
 
 
 @router.get("/live/boards", response_class=EventSourceResponse)
@@ -89,7 +91,7 @@ async def live_boards(
 
 
 def _view(fleet: Fleet, wish: Wish) -> View:
-    return view(fleet.live.boards(), fleet.live.facts, wish)
+    return view(fleet.live.boards(), fleet.live.facts, wish, fleet.groups.patterns)
 
 
 def _news(fleet: Fleet, wish: Wish, changed: set[str]) -> dict[str, Any]:

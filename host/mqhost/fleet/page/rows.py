@@ -11,7 +11,7 @@ from zlib import crc32
 
 from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
-from mqhost.fleet.server.live import Facts
+from mqhost.fleet.server.live import Facts, matching
 from mqhost.fleet.where import Where
 
 MOST = 1000  # rows at once, unless more are wished for
@@ -104,11 +104,13 @@ SHOWN: dict[str, tuple[str, Callable[[Row], bool]]] = {
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants to see: `q` is a part of names, `where` a condition, `show` a key of
-    SHOWN, `sort` a column's word, with a "-" before it the other way round; `most`: rows."""
+    """What somebody wants to see: `q` is a part of names, `where` a condition, `group` one of
+    mqboard.toml, `show` a key of SHOWN, `sort` a column's word, with a "-" before it the other way
+    round; `most`: rows."""
 
     q: str = ""
     where: str = ""
+    group: str = ""
     show: str = ""
     sort: str = ""
     most: int = MOST
@@ -116,14 +118,18 @@ class Wish:
     def query(self, **changes: Any) -> dict[str, str]:
         """Return it as the parameters of an address, the usual ones left out."""
         wish = replace(self, **changes)
-        found = {"q": wish.q, "where": wish.where, "show": wish.show, "sort": wish.sort}
+        names = ("q", "where", "group", "show", "sort")
+        found = {name: getattr(wish, name) for name in names}
         if wish.most != MOST:
             found["most"] = str(wish.most)
         return {name: text for name, text in found.items() if text}
 
-    def test(self, boards: Sequence[Presence]) -> Callable[[Presence], bool]:
-        """Return the test whether search and condition hold for a board; UsageError for a condition
-        that is none."""
+    def test(
+        self, boards: Sequence[Presence], groups: Callable[[str], Sequence[str]]
+    ) -> Callable[[Presence], bool]:
+        """Return the test whether search, condition and group hold for a board; `groups` gives the
+        patterns of one. UsageError for a condition or a group that is none."""
+        inside = [matching(pattern) for pattern in groups(self.group)] if self.group else []
         words = self.q.lower().split()
         condition = Where.parse(self.where) if self.where.strip() else None
         if condition:
@@ -132,6 +138,8 @@ class Wish:
         def holds(board: Presence) -> bool:
             said = f"{board.prefix} {board.fact('board')} {board.fact('version')}".lower()
             if not all(word in said for word in words):
+                return False
+            if self.group and not any(test(board.prefix) for test in inside):
                 return False
             return condition is None or condition.matches(board)
 
@@ -178,11 +186,17 @@ class View:
         return f"{crc32(repr(self.rows).encode()):08x}"
 
 
-def view(boards: Sequence[Presence], facts: Callable[[str], Facts | None], wish: Wish) -> View:
-    """Make the list that `wish` is for; a condition that is none is told in it."""
+def view(
+    boards: Sequence[Presence],
+    facts: Callable[[str], Facts | None],
+    wish: Wish,
+    groups: Callable[[str], Sequence[str]] = lambda name: (),
+) -> View:
+    """Make the list that `wish` is for, where `groups` gives the patterns of one; a condition or a
+    group that is none is told in it."""
     error, found = "", []
     try:
-        holds = wish.test(boards)
+        holds = wish.test(boards, groups)
         found = [Row.of(board, facts(board.prefix)) for board in boards if holds(board)]
     except UsageError as wrong:
         error = str(wrong)

@@ -5,12 +5,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.rollout.running import broker_name
 from mqhost.fleet.server.access import Access
@@ -19,6 +17,7 @@ from mqhost.fleet.server.attempts import Attempts
 from mqhost.fleet.server.auth import Doorkeeper
 from mqhost.fleet.server.changes import BROKER, Changes
 from mqhost.fleet.server.driving import Driving
+from mqhost.fleet.server.groups import Groups
 from mqhost.fleet.server.ingest import Ingest
 from mqhost.fleet.server.jobs import Jobs
 from mqhost.fleet.server.live import Live
@@ -35,23 +34,17 @@ from mqhost.link.settings import Settings
 from mqhost.signing.offer import Offer
 
 _LOOK = 0.5  # seconds
-Groups = Callable[[str], tuple[str, ...]]
-
-
-def no_groups(name: str) -> tuple[str, ...]:
-    """Say that there is no group."""
-    raise UsageError(f"There is no group {name!r:.60}.")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the server works. `groups` gives the patterns of a group by its name; `at_once`
-    boards are changed at a time; each is asked for its facts `every` so many seconds, and at most
-    `rate` of them in a second.
+    """How the server works. `groups` are those that boards can be chosen by; `at_once` boards are
+    changed at a time; each is asked for its facts `every` so many seconds, and at most `rate` of
+    them in a second.
     """
 
     access: Access = Access()
-    groups: Groups = no_groups
+    groups: Groups = field(default_factory=Groups)
     at_once: int = 16
     every: float = EVERY
     rate: float = RATE
@@ -67,6 +60,7 @@ class Fleet:
         self.store = store
         self.options = options or Options()
         self.access = self.options.access
+        self.groups = self.options.groups
         self.name = f"{socket.gethostname():.40}:{os.getpid()}:{secrets.token_hex(3)}"
         self.changes = Changes()
         self.connection = Connection(settings)
@@ -132,7 +126,7 @@ class Fleet:
 
     def patterns(self, pattern: str | None, group: str | None) -> tuple[str, ...]:
         """Return the patterns that a request means: none are all boards."""
-        found = self.options.groups(group) if group else ()
+        found = self.groups.patterns(group) if group else ()
         return (*found, *((pattern,) if pattern else ()))
 
     def note(self, user: User, what: str, prefix: str | None, result: str) -> None:

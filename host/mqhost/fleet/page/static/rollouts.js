@@ -29,8 +29,11 @@ form?.addEventListener("submit", async (event) => {
   const filled = new FormData(form);
   const options = {};
   for (const name of OPTIONS) if (filled.get(name).trim()) options[name] = filled.get(name).trim();
-  const body = {images: filled.getAll("images"), pattern: filled.get("pattern").trim(), options};
-  if (filled.get("where").trim()) body.where = filled.get("where").trim();
+  const body = {images: filled.getAll("images"), options};
+  for (const name of ["pattern", "group", "where"]) {
+    const text = filled.get(name)?.trim(); // where there are no groups, none can be chosen
+    if (text) body[name] = text;
+  }
   try {
     const plan = await ask("/api/rollouts", {...body, plan: true});
     if (!(await sure(told(plan)))) return;

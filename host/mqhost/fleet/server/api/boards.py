@@ -42,6 +42,18 @@ def list_boards(
     )
 
 
+@router.get("/api/groups")
+def list_groups(fleet: TheFleet, user: Looking) -> Any:
+    """List the groups of mqboard.toml by which boards can be chosen: the patterns of each, and how
+    many boards it is."""
+    told = []
+    for name, patterns in sorted(fleet.groups.all().items()):
+        found = fleet.live.chosen(None, patterns)
+        online = sum(board.online for board in found)
+        told.append({"name": name, "patterns": patterns, "boards": len(found), "online": online})
+    return JSONResponse(told)
+
+
 @router.get("/healthz", tags=["server"])
 def healthz(fleet: TheFleet) -> Any:
     """Say whether the server hears its broker; nobody has to log in for that."""
