@@ -198,6 +198,12 @@ class Board:
             process.kill()
         return process.returncode, out, err
 
+    def said(self, *arguments, **options):
+        """Run `mqboard --prefix …`, which must succeed; returns what it printed."""
+        code, out, err = self.mqboard(*arguments, **options)
+        assert code == 0, f"{arguments}: {code}\n{out}{err}{self.device.console.tail()}"
+        return out
+
 
 def _making(folder, sim, firmware, broker):
     """Yield make(firmware=…, update={…}) -> Board with power; stop all that it made. `at`: another
