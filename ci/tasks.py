@@ -1,6 +1,7 @@
 """Defines the Invoke tasks for work on MQBoard itself; tasks.py has them among the others."""
 
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,10 @@ def test(_):
     extra = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     # They wait more than they compute. In the order that tests/conftest.py gives them.
     extra = extra or ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
-    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *extra], cwd=ROOT).returncode)
+    # They start hundreds of programs in Python: each would compile all that it imports.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    argv = [sys.executable, "-m", "pytest", *extra]
+    sys.exit(subprocess.run(argv, cwd=ROOT, env=environment).returncode)
 
 
 @task(
