@@ -16,6 +16,7 @@ _TAGS = (
     "boards",
     "one board",
     "files",
+    "applications",
     "jobs",
     "images",
     "rollouts",

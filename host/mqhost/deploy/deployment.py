@@ -15,9 +15,15 @@ from mqhost.deploy.outcome import PATIENCE, POLL, facts_of, refused, wait_confir
 from mqhost.errors import AbsentBoardError, BoardError, RefusedError, SilentBoardError
 from mqhost.link.answer import json_object
 from mqhost.link.session import Session
+from mqhost.paths import config_dir
 from mqhost.progress import Progress, silent
 from mqhost.remote.board_files import BoardFiles
-from mqhost.signing.keys import SigningKey, find_signing_key
+from mqhost.signing.keys import (
+    CURRENT,
+    SigningKey,
+    find_signing_key,
+    signing_key_of_environment,
+)
 from mqhost.update.preflight import REQUIRED
 from mqwire import app, codes
 
@@ -68,6 +74,13 @@ def key_for(session: Session) -> SigningKey | None:
         error.code = codes.UNKNOWN_KEY
         raise error
     return key
+
+
+def key_at_hand() -> SigningKey | None:
+    """Return the key that is signed with here, None if there is none. UsageError for a bad one."""
+    if signing_key_of_environment() is None and not (config_dir() / CURRENT).exists():
+        return None
+    return find_signing_key()
 
 
 def missing_files(session: Session, application: Application) -> list[str]:

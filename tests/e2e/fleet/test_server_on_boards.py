@@ -33,13 +33,17 @@ def do(served, what, **body):
     where = {"prefix": "served/board"}
     answer = served.http.post(f"/api/board/{what}", params=where, json=body)
     assert answer.status_code in (200, 202), answer.text
-    ident = answer.json()["id"]
+    return over(served, answer.json()["id"])
 
-    def over():
+
+def over(served, ident):
+    """Return the record of a job when it has ended, well."""
+
+    def ended():
         job = served.http.get(f"/api/jobs/{ident}").json()
         return job if job["ended_at"] else None
 
-    job = wait_until(over, 120)
+    job = wait_until(ended, 120)
     assert job["state"] == "done", job
     return job
 
@@ -80,6 +84,42 @@ def test_it_is_restarted_in_safe_mode_and_back(served):
     wait_until(lambda: ask(served, "/api/board")["mode"] == "safe")
     assert do(served, "reset", mode="normal")["result"]["mode"] == "normal"
     assert wait_until(lambda: served.fleet.last_lines("served/board")), "it logs as it boots"
+
+
+@pytest.fixture
+def package(board, tmp_path):
+    """Give the package of an application, as its maker writes it."""
+    folder = tmp_path / "pumps"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('pumping')\n")
+    (folder / "app.toml").write_text('version = "1"\n')
+    code, out, err = board.mqboard("deploy", folder, "--pack", tmp_path / "pumps.zip")
+    assert code == 0 and "pumps 1" in out and "signed with key" in out, out + err
+    return (tmp_path / "pumps.zip").read_bytes()
+
+
+def deploy(served, data, **asked):
+    return served.http.post("/api/deploy", params=asked, files={"package": ("x.zip", data)})
+
+
+def test_an_application_is_deployed_and_confirmed(served, package):
+    for text in ("It runs pumps 1, confirmed", "It runs pumps 1 already."):
+        answer = deploy(served, package, pattern="served/+")
+        told = answer.json()
+        assert answer.status_code == 202 and told["application"] == "pumps 1" and not told["left"]
+        assert text in over(served, told["jobs"][0]["id"])["text"]
+    assert ask(served, "/api/board/info")["app"]["name"] == "pumps"
+
+
+def test_a_deployment_that_makes_no_sense_is_told(served, package):
+    for asked, data, sentence in (
+        ({}, package, "Which boards?"),
+        ({"pattern": "no/board"}, package, "No board that is known"),
+        ({"pattern": "#"}, b"what", "no package of an application"),
+        ({"pattern": "#"}, package[:-40], "no package of an application"),
+    ):
+        answer = deploy(served, data, **asked)
+        assert answer.status_code == 400 and sentence in answer.json()["error"]
 
 
 def test_it_is_updated_and_confirmed(served, variant):

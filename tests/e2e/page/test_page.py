@@ -435,6 +435,17 @@ def test_an_update_runs_until_it_is_confirmed(uma, one, variant):
     uma.see("#head", "sim 8.0")
 
 
+def test_an_application_is_deployed(uma, one, tmp_path):
+    folder = tmp_path / "pumps"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('pumping')\n")
+    one.mqboard("deploy", folder, "--pack", tmp_path / "pumps.zip")
+    uma.go(f"/board?prefix={one.prefix}&tab=update")
+    uma.fill_files("package", [tmp_path / "pumps.zip"])
+    uma.press("Deploy")
+    uma.see("#jobs", "confirmed, after", timeout=90)
+
+
 def test_a_rollout_moves(uma, make_shared_board, variant, served):
     other = make_shared_board(prefix="rolled/one")
     other.wait_confirmed()

@@ -15,11 +15,13 @@ from mqhost.cli.terminal.tables import Listing, show
 from mqhost.deploy import deployment, outcome
 from mqhost.deploy.application import Application
 from mqhost.deploy.compile import compiled
-from mqhost.deploy.deployment import Deployed, deploy, key_for, missing_files
+from mqhost.deploy.deployment import Deployed, deploy, key_at_hand, key_for, missing_files
 from mqhost.deploy.folder import Source, read_folder
 from mqhost.deploy.history import read_history
 from mqhost.deploy.kept import Kept, list_kept, roll_back
+from mqhost.deploy.package import pack
 from mqhost.errors import UsageError
+from mqhost.files import replace_file
 from mqhost.link.session import Session
 
 STAGES = {
@@ -42,6 +44,13 @@ retry_option = click.option(
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
 @mpy_option
 @retry_option
+@click.option(
+    "--pack",
+    "package",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Only write it, signed, into FILE, for the page of a fleet and its HTTP API.",
+)
 @click.option("--list", "wants_list", is_flag=True, help="List the applications of the board.")
 @click.option("--rollback", is_flag=True, help="Go back to the application before this one.")
 @click.option(
@@ -58,6 +67,7 @@ def deploy_command(
     dry_run: bool,
     mpy: bool,
     retry_failed: bool,
+    package: Path | None,
     wants_list: bool,
     rollback: bool,
     force: bool,
@@ -73,17 +83,23 @@ def deploy_command(
     Examples:
       mqboard --prefix esp32/test deploy greenhouse
       mqboard --prefix esp32/test deploy greenhouse --mpy --dry-run
+      mqboard deploy greenhouse --pack greenhouse.zip
       mqboard --prefix esp32/test deploy --list
       mqboard --prefix esp32/test deploy --rollback
     """
     wishes = [folder is not None, wants_list, rollback]
     if sum(wishes) != 1:
         raise UsageError("Say one of these: the folder DIR to deploy, --list, or --rollback.")
-    if not folder and (dry_run or mpy or retry_failed):
-        raise UsageError("--dry-run, --mpy and --retry-failed are for a folder DIR.")
+    if not folder and (dry_run or mpy or retry_failed or package):
+        raise UsageError("--dry-run, --mpy, --retry-failed and --pack are for a folder DIR.")
+    if package and (dry_run or retry_failed):
+        raise UsageError("--pack goes to no board: --dry-run and --retry-failed say nothing then.")
     if force and not rollback:
         raise UsageError("--force is for --rollback.")
     source = read_folder(folder) if folder else None
+    if source and package:
+        _pack(edge.console, source, mpy, package, as_json)
+        return
     with edge.session() as session:
         if source:
             _bring(edge.console, session, source, mpy, dry_run, retry_failed, as_json)
@@ -120,6 +136,23 @@ def _bring(
     with Display(console, STAGES, {deployment.SEND: 1}) as display:
         done = deploy(session, application, retry_failed=retry_failed, progress=display.show)
     say(console, outcome_text(session.prefix, done))
+
+
+def _pack(console: Console, source: Source, mpy: bool, package: Path, as_json: bool) -> None:
+    history = read_history(source)
+    key = key_at_hand()
+    application = Application.make(compiled(source) if mpy else source, history, key)
+    data = pack(application)
+    try:
+        replace_file(package, data)
+    except OSError as error:
+        raise UsageError(f"{package} cannot be written: {error.strerror}.") from error
+    if as_json:
+        told = {"id": application.id, "key": key.public.id if key else "", "size": len(data)}
+        say(console, json_text(told | {"name": application.name, "version": application.version}))
+        return
+    signed = f"signed with key {key.public.id}" if key else "not signed: there is no key here"
+    say(console, f"{package}: {application.label}, {len(data):,} B, {signed}.")
 
 
 def outcome_text(prefix: str, done: Deployed) -> str:

@@ -22,6 +22,7 @@ from mqhost.artifacts.bundle import BundleError
 from mqhost.fleet.server.api import (
     board,
     boards,
+    deploy,
     files,
     images,
     jobs,
@@ -40,7 +41,7 @@ from mqhost.fleet.server.users import SESSION_SECONDS
 from mqhost.fleet.store.records import StoreError
 
 PAGE = "mqhost.fleet.page"
-MODULES = (boards, board, files, jobs, images, rollouts, watching, streams, repl, login)
+MODULES = (boards, board, files, deploy, jobs, images, rollouts, watching, streams, repl, login)
 _STATUS: tuple[tuple[type[errors.ToolError], int], ...] = (  # the first that fits
     (NoBoard, 404),
     (errors.UsageError, 400),

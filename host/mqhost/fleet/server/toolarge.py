@@ -3,13 +3,15 @@
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mqhost.deploy.package import LARGEST as LARGEST_PACKAGE
 from mqhost.fleet.server.asking import LARGEST_FILE
 from mqhost.fleet.server.uploads import MOST
 
 _TOO_LARGE = 413
 _TEXT = (
-    f"That is too large: a request has at most {LARGEST_FILE >> 20} MiB, and one that brings an "
-    f"image {MOST >> 20} MiB. A larger file goes to a board by: mqboard put."
+    f"That is too large: a request has at most {LARGEST_FILE >> 20} MiB, one that brings an "
+    f"application {LARGEST_PACKAGE >> 20} MiB, and one that brings an image {MOST >> 20} MiB. A "
+    "larger file goes to a board by: mqboard put."
 )
 
 

@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
+from mqhost.deploy.application import Application
+from mqhost.deploy.deployment import deploy
 from mqhost.errors import UsageError
 from mqhost.fleet.server.jobs import Done, Work
 from mqhost.fleet.shared import lay_over
@@ -34,6 +36,20 @@ def updating(offer: Offer, app: bytes, retry_failed: bool) -> Work:
             return Done(f"It runs {offer.version} already.", asdict(result))
         text = f"It runs {offer.version}, confirmed, after {result.seconds:.1f} s."
         return Done(text, asdict(result), result.bytes_sent)
+
+    return work
+
+
+def deploying(application: Application, retry_failed: bool) -> Work:
+    """Bring an application to the board; `retry_failed`: also one that it went back from."""
+
+    def work(session: Session, progress: Progress) -> Done:
+        done = deploy(session, application, retry_failed=retry_failed, progress=progress)
+        if not done.changed:
+            return Done(f"It runs {application.label} already.", asdict(done))
+        text = f"It runs {application.label}, confirmed, after {done.seconds:.1f} s"
+        text += f"; sent: {done.files} files, {done.sent:,} B."
+        return Done(text, asdict(done))
 
     return work
 

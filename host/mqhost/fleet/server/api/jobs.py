@@ -11,6 +11,7 @@ from mqhost.fleet.server.auth import Forbidden, Looking, Operating
 from mqhost.fleet.server.jobs import code_word, is_code
 from mqhost.fleet.server.users import UPDATE
 
+_UPDATING = ("update ", "deploy ")  # what only those may cancel who may update
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 
@@ -38,7 +39,7 @@ def cancel_job(fleet: TheFleet, user: Operating, ident: str) -> Any:
     job = fleet.jobs.get(ident)
     if job is None:
         raise HTTPException(404, "There is no such job, or not any more.")
-    if job.what.startswith("update") and not user.may(UPDATE):
+    if job.what.startswith(_UPDATING) and not user.may(UPDATE):
         raise Forbidden(f"That takes the role {UPDATE}; {user.name} has {user.role}.")
     fleet.note(
         user, f"cancel {code_word(job.what) if is_code(job.what) else job.what}", job.prefix, job.id
