@@ -4,6 +4,7 @@
 # a program imports it, except machine.py, which adds Counter and Encoder to the chip's module.
 include("esp32_small.py")
 include("library.py")
+include("bridge.py")
 for _name in ("aioespnow", "dht", "ds18x20", "neopixel", "onewire", "webrepl"):
     require(_name)
 freeze("$(PORT_DIR)/modules", ("apa106.py", "espnow.py", "machine.py"))

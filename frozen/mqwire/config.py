@@ -136,6 +136,23 @@ KEYS = (
     ("repl", "object", None, (("json", "bool", False, None),)),
     # Commands need a tag made with this key, see mqwire.auth.
     ("auth", "object", None, (("key", "secret", ..., "authkey"),)),
+    (
+        "bridge",  # MQTT for a target at a UART, see frozen/bridge/mqbridge.py
+        "object",
+        None,
+        (
+            ("tx", "whole", ..., None),
+            ("rx", "whole", ..., None),
+            ("uart", "whole", 1, (1, 2)),
+            ("baud", "whole", 115200, (1200, 5000000)),
+            ("name", "text", "target", "prefix"),
+            ("silence_s", "number", 10, (3, 3600)),
+            ("reset", "whole", None, None),
+            ("reset_s", "number", None, "positive"),
+            ("user", "text", None, "credential"),
+            ("password", "secret", None, "credential"),
+        ),
+    ),
 )
 
 PLAIN_PORT = 1883

@@ -127,6 +127,8 @@ def _relate(into, wrong):
         wrong.append((DOUBT, "repl.json", "is true; it takes no tags, and stays off with auth.key"))
         into.repl["json"] = False
     into.modules = _by_name(into.modules, "modules.", wrong)
+    if into.bridge:
+        into.modules["mqbridge"] = into.bridge
     into.levels = _by_name(into.levels, "log.levels.", wrong)
     try:
         into.zone_s = zone_seconds(into.timezone)

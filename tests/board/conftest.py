@@ -7,7 +7,8 @@ import types
 from pathlib import Path
 
 HERE = Path(__file__).parent
-for folder in (HERE.parents[1] / "frozen", HERE, HERE / "cpython"):
+FROZEN = HERE.parents[1] / "frozen"
+for folder in (FROZEN, FROZEN / "bridge", HERE, HERE / "cpython"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

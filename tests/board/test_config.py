@@ -145,6 +145,8 @@ class ConfigTest(unittest.TestCase):
             ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),
             ({"modules": [1]}, "modules"),
             ({"auth": {}}, "auth.key is missing"),
+            ({"bridge": {"tx": 1}}, "bridge.rx is missing"),
+            ({"bridge": {"tx": 1, "rx": 2, "uart": 0}}, "bridge.uart is 0; it must be from 1 to 2"),
             ({"auth": {"key": 5}}, "auth.key cannot be so: it must be a text"),
             ({"auth": {"key": "k" * 19}}, "auth.key cannot be so: it has 19 bytes; 20 to 200"),
             ({"repl": {"json": "yes"}}, "repl.json is 'yes'; it must be true or false"),

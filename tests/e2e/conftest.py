@@ -109,6 +109,7 @@ class Board:
         path=None,
         access_points=None,
         fallback=None,
+        uarts=None,
         **changes,
     ):
         number = next(_numbers)
@@ -123,6 +124,8 @@ class Board:
         self.device = Device(
             self.path, table=self.table, heap=heap, networks=access_points, name=self.prefix
         )
+        for uart, terminal in (uarts or {}).items():
+            self.device.connect_uart(uart, terminal)
 
     def settings(self, **changes):
         values = {"server": self.broker.host, "port": self.broker.port, "tls": False}

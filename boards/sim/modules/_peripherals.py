@@ -4,8 +4,11 @@ Signatures and errors are those of the ESP32 port's machine_pin.c; the rest is t
 `machine`.
 """
 
+import _bus
 from micropython import const
 from umachine import *  # noqa: F403
+
+_PIN = const(22)
 
 _frequency = 160000000
 
@@ -21,7 +24,7 @@ def freq(hz=None):
 
 
 class Pin:
-    """A pin that is connected to nothing: it reads as what was written, or as it is pulled."""
+    """A pin: it reads as what was written, or as it is pulled; the chip is told what is written."""
 
     IN = const(1)
     OUT = const(3)
@@ -59,6 +62,7 @@ class Pin:
         if value is None:
             return self._levels[self._id]
         self._levels[self._id] = bool(value)
+        _bus.call(_PIN, self._id, self._levels[self._id])
 
     __call__ = value
 

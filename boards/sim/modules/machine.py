@@ -2,7 +2,8 @@
 
 A chip has this module in its ROM, not in Python's heap. So only what a board needs all the time is
 here. What is used now and then (_system.py: constants, sleep, clock) is loaded for each use and not
-kept; timers (_timer.py), pins and the rest (_peripherals.py) are loaded when one of them is used.
+kept; timers (_timer.py), UARTs (_uart.py), pins and the rest (_peripherals.py) are loaded when one
+of them is used.
 Signatures and errors are those of the port's modmachine.c, machine_wdt.c and machine_rtc.c.
 """
 
@@ -57,6 +58,10 @@ def __getattr__(name):
         from _timer import Timer
 
         return Timer
+    if name == "UART":
+        from _uart import UART
+
+        return UART
     import _peripherals
 
     return getattr(_peripherals, name)

@@ -7,7 +7,8 @@ of its request: when Ctrl-C breaks into an exchange, the CPU passes over the sta
 is mixed up. The other end is boards/sim/modules/_bus.py.
 
 The CPU process inherits: the bus (a socket) as file descriptor 3, the flash file, read-only, as 4,
-the mailbox as 5, and a terminal as 0, 1 and 2. Reading flash needs no request; changing it does.
+the mailbox as 5, the terminals of UART 1 and 2, where they are connected, as 6 and 7, and a
+terminal as 0, 1 and 2. Reading flash needs no request; changing it does.
 How long reading takes stands behind the mailbox's data, for the CPU to wait.
 """
 
@@ -18,6 +19,7 @@ from enum import IntEnum
 BUS_FD = 3
 FLASH_FD = 4
 MAILBOX_FD = 5
+UART_FDS = {1: 6, 2: 7}
 MAILBOX_SIZE = 8192  # bytes for data
 
 # Operation, number, bytes in the mailbox, two arguments.
@@ -55,6 +57,8 @@ class Op(IntEnum):
     WIFI_DISCONNECT = 18
     WIFI_STATUS = 19  # answers the port's status number; x: 1 = -dBm of the signal, 0 for none
     WIFI_SCAN = 20  # answers data, for each network: -dBm as a byte, SSID, NUL
+    UART = 21  # x: number, y: baud; answers whether it is connected
+    PIN = 22  # x: number, y: the level that it is set to
 
 
 FOREVER = 0xFFFFFFFF

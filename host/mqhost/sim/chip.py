@@ -72,6 +72,8 @@ class Chip:
         self.bootloader = Bootloader(flash, table)
         self._nvs_partition = table.find_type(DATA, NVS)
         self._mac = mac
+        self.uarts: dict[int, str] = {}  # number: the path of the terminal at it
+        self.on_pin: Callable[[int, int], None] = lambda pin, level: None
         self._handlers: dict[Op, Callable[[Request, bytes], int | bytes]] = {
             op: getattr(self, f"_{op.name.lower()}") for op in Op
         }
@@ -186,3 +188,10 @@ class Chip:
 
     def _wifi_scan(self, request: Request, data: bytes) -> bytes:
         return b"".join(bytes((-rssi,)) + ssid.encode() + b"\0" for ssid, rssi in self.radio.scan())
+
+    def _uart(self, request: Request, data: bytes) -> int:
+        return int(request.x in self.uarts)
+
+    def _pin(self, request: Request, data: bytes) -> int:
+        self.on_pin(request.x, request.y)
+        return 0

@@ -16,6 +16,7 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mqhost.errors import ToolError
@@ -26,6 +27,7 @@ from mqhost.sim.bus import (
     MAILBOX_SIZE,
     READ_TIME,
     REQUEST_SIZE,
+    UART_FDS,
     Reply,
     Request,
 )
@@ -62,7 +64,14 @@ class Executable:
 class Cpu:
     """A running process. `console` and `bus` are to be polled; `ended` when it is no more."""
 
-    def __init__(self, executable: Executable, flash: Path, heap: str, read_seconds: float):
+    def __init__(
+        self,
+        executable: Executable,
+        flash: Path,
+        heap: str,
+        read_seconds: float,
+        uarts: Mapping[int, str] | None = None,
+    ):
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             bus, self.bus = socket.socketpair()
             ours.callback(self.bus.close)
@@ -79,10 +88,13 @@ class Cpu:
             theirs.callback(os.close, terminal)
             readable = os.open(flash, os.O_RDONLY)
             theirs.callback(os.close, readable)
-            files = [bus.fileno(), readable, mailbox]
-            for index, number in enumerate(files):
-                files[index] = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
-                theirs.callback(os.close, files[index])
+            files = {BUS_FD: bus.fileno(), FLASH_FD: readable, MAILBOX_FD: mailbox}
+            for uart, path in (uarts or {}).items():
+                files[UART_FDS[uart]] = os.open(path, os.O_RDWR | os.O_NOCTTY)
+                theirs.callback(os.close, files[UART_FDS[uart]])
+            for number, file in files.items():
+                files[number] = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
+                theirs.callback(os.close, files[number])
             self.pid = _spawn(executable.path, heap, os.ttyname(terminal), files)
             ours.callback(self._kill)
             self.ended = os.pidfd_open(self.pid)
@@ -176,7 +188,7 @@ class Cpu:
             _, self._status = os.waitpid(self.pid, 0)
 
 
-def _spawn(path: str, heap: str, terminal: str, files: list[int]) -> int:
+def _spawn(path: str, heap: str, terminal: str, files: Mapping[int, int]) -> int:
     """Start the executable with its terminal and files; return its process id."""
     arguments = ["micropython", "-X", f"heapsize={heap}", "-i", "-c", _START]
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
@@ -185,7 +197,7 @@ def _spawn(path: str, heap: str, terminal: str, files: list[int]) -> int:
         (os.POSIX_SPAWN_DUP2, 0, 1),
         (os.POSIX_SPAWN_DUP2, 0, 2),
     ]
-    for number, ours in zip((BUS_FD, FLASH_FD, MAILBOX_FD), files, strict=True):
+    for number, ours in files.items():
         actions.append((os.POSIX_SPAWN_DUP2, ours, number))
     for attempt in range(_SPAWN_TRIES):
         try:

@@ -188,6 +188,16 @@ class Device:
             if self._life.cpu:
                 self._life.cpu.type(data)
 
+    def connect_uart(self, number: int, terminal: str) -> None:
+        """Put UART 1 or 2 at the path of a terminal (see `wire.Wire`), from the next boot on."""
+        with self._changed:
+            self._life.chip.uarts[number] = terminal
+
+    def watch_pins(self, told: Callable[[int, int], None]) -> None:
+        """Have `told(pin, level)` called on the board's thread whenever it sets a pin."""
+        with self._changed:
+            self._life.chip.on_pin = told
+
     # What the world does to it.
 
     def wifi(self, in_reach: bool, ssid: str | None = None, **changes: str | int | bool) -> None:

@@ -74,7 +74,7 @@ class Life:
         self._powered = True
         self._pressed = False
         self._stopping = False
-        self._chip = chip
+        self.chip = chip
         self._heap = heap
         self._console = console
         self._executable: Executable | None = None
@@ -121,7 +121,7 @@ class Life:
         while True:
             started = time.monotonic()
             if cause is ResetCause.PWRON:
-                self._chip.power_on(self.clock)
+                self.chip.power_on(self.clock)
             try:
                 if choice is None or cause is not ResetCause.SOFT:
                     choice = self._boot()
@@ -155,20 +155,21 @@ class Life:
     def _boot(self) -> Choice:
         """Do what the bootloader does, and load the program it picks."""
         self._become(State.BOOTING)
-        choice = self._chip.bootloader.boot()
+        choice = self.chip.bootloader.boot()
         for reason in choice.passed_over:
             self._say(f"boot: {reason}")
         slot = choice.slot
-        self._load(executable_of(self._chip.flash.read(slot.offset, choice.image.size)))
+        self._load(executable_of(self.chip.flash.read(slot.offset, choice.image.size)))
         return choice
 
     def _execute(self, choice: Choice, cause: ResetCause) -> End:
         """Run the CPU until it ends."""
         assert self._executable
         self._say(f"boot: {choice.slot.label} {choice.image.version} ({cause.name})")
-        self._chip.start_cpu(choice.slot, cause)
-        flash = self._chip.flash
-        cpu = Cpu(self._executable, flash.path, self._heap, flash.read_seconds)
+        self.chip.start_cpu(choice.slot, cause)
+        flash = self.chip.flash
+        uarts = self.chip.uarts
+        cpu = Cpu(self._executable, flash.path, self._heap, flash.read_seconds, uarts)
         with contextlib.closing(cpu):
             with self.changed:
                 self.cpu = cpu
@@ -187,7 +188,7 @@ class Life:
         for source in (cpu.bus.fileno(), cpu.console, cpu.ended, self._wake):
             poll.register(source, select.POLLIN)
         while True:
-            left = self._chip.watchdog_left()
+            left = self.chip.watchdog_left()
             ready = dict(poll.poll(None if left is None else max(0, int(left * 1000) + 1)))
             if end := self._asked():
                 return end
@@ -201,7 +202,7 @@ class Life:
                 self._console.feed(cpu.kill())
                 return End(EndKind.CRASH, cpu.how_it_ended())
             # Only now: a feed that came in time but is seen late, on a busy machine, has counted.
-            left = self._chip.watchdog_left()
+            left = self.chip.watchdog_left()
             if left is not None and left <= 0:
                 return End(EndKind.WATCHDOG, "not fed in time")
 
@@ -211,7 +212,7 @@ class Life:
             request, data = received
             with self.changed:
                 try:
-                    result = self._chip.handle(request, data)
+                    result = self.chip.handle(request, data)
                 except EspError as error:
                     cpu.answer(request, -error.code, error.name.encode())
                     continue

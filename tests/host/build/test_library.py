@@ -13,6 +13,7 @@ from mqhost.paths import FROZEN, ROOT
 MANIFESTS = ROOT / "manifest"
 # In their place stand ours: frozen/_boot.py makes the filesystem, too.
 REPLACED = {"_boot.py", "inisetup.py"}
+BRIDGE = {"mqbridge.py", "mqlink.py"}  # from frozen/bridge
 
 
 def frozen(manifest: Path, source: Path, port: str = "esp32") -> dict[str, str]:
@@ -35,7 +36,12 @@ def test_boards_freeze_all_that_micropythons_own_firmware_freezes(checkout):
     assert files["_boot.py"] == OURS
     assert (files["asyncio/core.py"], files["umqtt/simple.py"]) == (ASYNCIO, MICROPYTHON)
     ours = {path.relative_to(FROZEN).as_posix() for path in FROZEN.rglob("*.py")}
+    ours = {name for name in ours if not name.startswith("bridge/")} | BRIDGE
     assert {target for target, origin in files.items() if origin == OURS} == ours
+
+
+def test_the_bridge_is_left_out_where_every_byte_counts(debian):
+    assert not BRIDGE & frozen(MANIFESTS / "esp32_small.py", debian).keys()
 
 
 def test_the_record_is_of_the_release_that_boards_are_built_from():
