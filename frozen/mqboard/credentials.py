@@ -54,9 +54,9 @@ def setting_clock(opens, clock, server, link):
     """
     from mqboard.net.tls import ValidityError
 
-    async def open_and_ask():
+    async def open_and_ask(*server):
         try:
-            return await opens()
+            return await opens(*server)
         except ValidityError:
             from mqboard.timesync import doubt
 

@@ -117,8 +117,8 @@ class OneHandler(Client):
         """Break the connection, without a word to the broker."""
         self._lose(None)
 
-    def _find_route(self, body, start):
-        super()._find_route(body, start)
+    def _find_route(self, head):
+        super()._find_route(head)
         self._topic = self._topic.encode()
         self._targets = (self.everything,)
 

@@ -39,7 +39,7 @@ class Client(Connection):
 
     # What others call.
 
-    async def publish(self, topic, payload=b"", qos=0, retain=False, timeout=None):
+    async def publish(self, topic, payload=b"", qos=0, retain=False, timeout=None, properties=None):
         """Publish `payload` (bytes-like). Return True when it is sent (QoS 0) or acknowledged.
 
         QoS 0 without a connection is dropped, counted, and returns False. QoS 1 and 2 wait for a
@@ -47,13 +47,16 @@ class Client(Connection):
         must not change until then. False when the broker hung up at this very message three times
         (`hang_ups`): it is given up, logged, and counted in `refused`. After `timeout` seconds the
         message is given up and asyncio.TimeoutError raised. PacketError: not a topic, or too long.
+        `properties` (mqboard.mqtt5.properties) travel with MQTT 5 only.
         """
         if timeout is not None:
-            return await asyncio.wait_for(self.publish(topic, payload, qos, retain), timeout)
+            publishing = self.publish(topic, payload, qos, retain, None, properties)
+            return await asyncio.wait_for(publishing, timeout)
         if qos == 0:
-            return await self._publish_once(topic, payload, packet.RETAIN if retain else 0)
+            flags = packet.RETAIN if retain else 0
+            return await self._publish_once(topic, payload, flags, properties)
         outbox = self.outbox
-        pending = outbox.register(topic, payload, qos, retain, asyncio.Event())
+        pending = outbox.register(topic, payload, qos, retain, asyncio.Event(), properties)
         try:
             if not outbox.send_now(pending):
                 await outbox.send(pending)
@@ -62,7 +65,7 @@ class Client(Connection):
             outbox.give_up(pending)
         return pending.code is not None
 
-    async def _publish_once(self, topic, payload, flags):
+    async def _publish_once(self, topic, payload, flags, properties):
         topic = self.outbox.head(topic)
         writer = self.writer
         # While the broker's hanging up is looked into, messages go alone: see the outbox.
@@ -100,7 +103,9 @@ class Client(Connection):
 
         return Window(self.outbox, size)
 
-    async def subscribe(self, topic_filter, handler, qos=1, stream=False, limit=8):
+    async def subscribe(
+        self, topic_filter, handler, qos=1, stream=False, limit=8, properties=False
+    ):
         """Have messages that match handled, after each reconnect too.
 
         A plain function handler(topic, payload, retained) gets topic as str and payload as a
@@ -109,13 +114,19 @@ class Client(Connection):
         runs in a task of its own; `limit` messages may wait for it, then the oldest is dropped and
         counted in `overflowed`. With `stream`, a plain handler(topic, view, retained, position,
         total) is called for each piece of a payload of any size; other payloads larger than the
-        buffer are passed over and counted in `oversized`.
+        buffer are passed over and counted in `oversized`. With `properties` a handler gets those of
+        the message, too, as its last argument: None where there are none, as with MQTT 3.1.1.
 
         Raises MqttError when the broker refuses the filter, PacketError if it is none. Returns at
         once without a connection, or when it breaks: the subscription is made on the next one.
         """
         packet.check_filter(topic_filter)
-        subscription = Subscription(handler, qos, stream, limit)
+        if properties:
+            plain = handler
+            handler = lambda *message: plain(*message, None)  # noqa: E731
+        await self._subscribe_to(topic_filter, Subscription(handler, qos, stream, limit))
+
+    async def _subscribe_to(self, topic_filter, subscription):
         self.keep(topic_filter, subscription)
         if self.connected:
             code = await self._subscribe(topic_filter, subscription)
@@ -132,13 +143,14 @@ class Client(Connection):
         if self.connected:
             await self._make_subscriptions(False)
 
-    def messages(self, topic_filter, qos=1, limit=8):
+    def messages(self, topic_filter, qos=1, limit=8, properties=False):
         """Return a subscription as an iterator: `async with client.messages(filter) as messages`,
-        then `async for topic, payload, retained in messages`. `limit` as for `subscribe`.
+        then `async for topic, payload, retained in messages`. `limit` and `properties` as for
+        `subscribe`.
         """
         from mqboard.mqtt.inbox import Messages  # 1.1 KB on 64 bits, only for who wants it
 
-        return Messages(self, topic_filter, qos, limit)
+        return Messages(self, topic_filter, qos, limit, properties)
 
     async def unsubscribe(self, topic_filter):
         """Stop calling the handler of `topic_filter`. An unknown filter is told to the broker as

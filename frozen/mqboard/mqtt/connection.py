@@ -45,6 +45,8 @@ def wait_ms(failures, first):
 class Connection(Session):
     """The base of mqboard.mqtt.Client."""
 
+    level = 4  # of the protocol: MQTT 3.1.1
+
     def __init__(
         self,
         opener,

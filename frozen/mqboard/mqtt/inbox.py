@@ -7,6 +7,8 @@ class Inbox:
     """Holds up to `limit` messages; when it is full the oldest is dropped, and counted by the
     client in `overflowed`."""
 
+    wants = False  # messages go with their properties
+
     def __init__(self, client, limit):
         self._client = client
         self._limit = limit
@@ -16,6 +18,8 @@ class Inbox:
 
     def put(self, item):
         """Add a message."""
+        if self.wants:
+            item += (self._client.properties,)
         if len(self._items) >= self._limit:
             self._items.pop(0)
             self._client.overflowed += 1
@@ -52,24 +56,27 @@ class Inbox:
 
 
 class Messages:
-    """A subscription as an asynchronous iterator of (topic, payload as bytes, retained)."""
+    """A subscription as an asynchronous iterator of (topic, payload as bytes, retained), and the
+    properties behind them for who wants those."""
 
-    def __init__(self, client, topic_filter, qos, limit):
+    def __init__(self, client, topic_filter, qos, limit, properties):
         self._client = client
         self._filter = topic_filter
         self._qos = qos
+        self._properties = properties
         self._inbox = Inbox(client, limit)
 
     async def __aenter__(self):
-        await self._client.subscribe(self._filter, self._put, self._qos)
+        subscribe = self._client.subscribe
+        await subscribe(self._filter, self._put, self._qos, properties=self._properties)
         return self
 
     async def __aexit__(self, *_):
         self._inbox.stop()
         await self._client.unsubscribe(self._filter)
 
-    def _put(self, topic, payload, retained):
-        self._inbox.put((topic, bytes(payload), retained))
+    def _put(self, topic, payload, *rest):
+        self._inbox.put((topic, bytes(payload)) + rest)
 
     def __aiter__(self):
         return self

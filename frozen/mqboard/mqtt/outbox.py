@@ -56,8 +56,10 @@ class Outbox:
             self._head_of = topic
         return self._head
 
-    def register(self, topic, payload, qos, retain, event):
-        """Return the Pending of a new message at QoS 1 or 2; `send` sends it."""
+    def register(self, topic, payload, qos, retain, event, properties=None):
+        """Return the Pending of a new message at QoS 1 or 2; `send` sends it. The `properties` are
+        for MQTT 5.
+        """
         if qos not in (1, 2):
             raise ValueError("qos is %r, not 1 or 2" % qos)
         if not isinstance(payload, _BYTES):  # now, not on each connection that it would break

@@ -142,6 +142,8 @@ def check_filter(topic_filter):
 
 def matches(topic_filter, topic):
     """Return whether `topic` matches a filter with + and # (4.7). A $ in front needs a $."""
+    if topic_filter[:7] == "$share/":  # its messages come by the filter behind the group's name
+        topic_filter = topic_filter.split("/", 2)[-1]
     if topic_filter == topic:
         return True
     if topic[:1] == "$" and topic_filter[:1] in ("+", "#"):

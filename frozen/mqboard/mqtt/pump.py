@@ -43,6 +43,8 @@ class Pump:
             if first & 0xF0 == packet.PUBLISH and size > 2:
                 start = body + 2 + reader.number(body)
                 payload = start + 2 if first & 6 else start
+                if self._client.level > 4:
+                    payload = self._client.behind_properties(payload, stop)
                 if payload <= stop:
                     found(rx[body + 2 : start], rx[payload:stop])
             position = stop
@@ -97,6 +99,8 @@ class Pump:
     def publish(self, topic, payload):
         """Publish at QoS 0 when all is `at_rest`, past whoever composes a packet right now."""
         head = packet.topic_head(topic)
+        if self._client.level > 4:
+            head += b"\0"  # no properties
         size = len(head) + len(payload)
         data = bytearray(1 + packet.length_size(size))
         data[0] = packet.PUBLISH

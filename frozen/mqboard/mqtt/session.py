@@ -44,14 +44,16 @@ class Subscription:
 class Session:
     """The base of mqboard.mqtt.connection.Connection."""
 
+    _parts = Writer, Reader, Outbox
     # How the topics begin whose messages must not be lost when their handler finds no memory.
     vital = None
 
     def __init__(self, rx_size, log):
         self._log = log
-        self.writer = Writer()
-        self.reader = Reader(rx_size, self.writer)
-        self.outbox = Outbox(self.writer, self._lose)
+        writer, reader, outbox = self._parts
+        self.writer = writer()
+        self.reader = reader(rx_size, self.writer)
+        self.outbox = outbox(self.writer, self._lose)
         self._tasks = []  # that feed handlers
         self._subscriptions = {}  # filter -> Subscription
         self._unwanted = []  # filters that a kept session may still have
@@ -139,7 +141,7 @@ class Session:
         if payload > stop or first & 6 == 6:
             raise packet.PacketError("malformed PUBLISH")
         if not buffer.startswith(self._route, body):
-            self._find_route(body, start)
+            self._find_route(self.reader.rx[body:start])
         if payload != start:
             self._take_id(buffer[start] << 8 | buffer[start + 1])
         return payload
@@ -179,9 +181,10 @@ class Session:
             except Exception as error:
                 self.blame(error, self._topic)
 
-    def _find_route(self, body, start):
+    def _find_route(self, head):
+        """Find who gets messages of a topic, given behind its length."""
         try:
-            topic = str(self.reader.rx[body + 2 : start], "utf-8")
+            topic = str(head[2:], "utf-8")
         except ValueError:
             topic = ""
         if not topic or "+" in topic or "#" in topic:
@@ -194,7 +197,7 @@ class Session:
         if not targets and self.unmatched:
             targets.append(Subscription(self.unmatched, 0, False, 8))
         self._topic = topic
-        self._route = bytes(self.reader.rx[body:start])
+        self._route = bytes(head)
 
     def piece(self, start, stop, position, total):
         """Take a piece of a payload that the buffer cannot hold."""

@@ -19,7 +19,7 @@ class Window:
     async def __aenter__(self):
         return self
 
-    async def publish(self, topic, payload=b"", qos=1, retain=False):
+    async def publish(self, topic, payload=b"", qos=1, retain=False, properties=None):
         """Send a message at QoS 1 or 2; return when it is written and the window is not over-full.
 
         Messages are sent in the order of these calls, again after a reconnect.
@@ -27,7 +27,7 @@ class Window:
         if self._open >= self._size:
             await self._wait(self._half)  # half a window at a time: fewer turns
         outbox = self._outbox
-        pending = outbox.register(topic, payload, qos, retain, self)
+        pending = outbox.register(topic, payload, qos, retain, self, properties)
         self._open += 1
         if not outbox.send_now(pending):
             await outbox.send(pending)

@@ -129,14 +129,15 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
 
 
 def opener(link, host, port, make_context=None, server_hostname=None):
-    """Return the opener for one broker: waits for the network, then opens a stream to it.
+    """Return the opener for one broker: waits for the network, then opens a stream to it. Called
+    with a host and a port (None: ours) it opens one to that server, as our broker wants it.
 
     make_context() gives the SSLContext, once: it is called for the first connection, and again as
     long as it raises OSError. `link` may be None, or have no `dns`: see mqboard.net.link.
     """
     context = None
 
-    async def open_when_up():
+    async def open_when_up(other=None, other_port=None):
         nonlocal context, make_context
         while link and not link.connected():
             await asyncio.sleep(0.1)
@@ -144,6 +145,8 @@ def opener(link, host, port, make_context=None, server_hostname=None):
             context = make_context()
             make_context = None
         dns = link.dns() if hasattr(link, "dns") else ""
+        if other:
+            return await open_stream(other, other_port or port, context, dns=dns)
         return await open_stream(host, port, context, server_hostname, dns=dns)
 
     return open_when_up

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+FROZEN = Path(__file__).resolve().parents[3] / "frozen"
 SUITE = Path(__file__).resolve().parents[2] / "board"
 MODULES = sorted(path.stem for path in SUITE.rglob("test_*.py"))
 MAIN = """
@@ -18,6 +19,11 @@ sys.path.append("/suite")
 import run
 run.main(open("/modules").read().split())
 """
+# Frozen only where a manifest says so (manifest/mqtt5.py).
+MQTT5 = {
+    path.relative_to(FROZEN).as_posix(): path.read_text()
+    for path in (FROZEN / "mqboard" / "mqtt5").glob("*.py")
+}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -25,7 +31,7 @@ def test_module_passes_on_the_board(make_board, variant, module):
     sources = [*SUITE.glob("*.py"), *SUITE.rglob("test_*.py")]
     sources.append(SUITE / "micropython" / "unittest.py")
     files = {f"/suite/{path.name}": path.read_bytes() for path in sources}
-    image = variant("suite", {"main.py": MAIN})
+    image = variant("suite", {"main.py": MAIN} | MQTT5)
     board = make_board(image, files=files | {"/modules": module.encode()}, heap="4m")
     board.device.wait_console(" failed.", timeout=120)
     counts = re.search(r"(\d+) passed, (\d+) failed\.", board.device.console.text())
