@@ -7,5 +7,5 @@ include("$(MPY_DIR)/extmod/asyncio")
 freeze("../frozen", ("_boot.py", "boot.py", "main.py", "mqtt_as.py"))
 package("mqwire", base_path="../frozen")
 for _name in sorted(os.listdir("../frozen/mqboard")):
-    if _name.endswith(".py") or _name not in ("mqtt5", "__pycache__"):
+    if _name not in ("mqtt5", "__pycache__"):
         freeze("../frozen", "mqboard/" + _name)
