@@ -4,14 +4,20 @@ All of it is what a board, or its will at the broker, last said. A will has no t
 vanished, only who listened at that moment can tell.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import mqwire
 from mqhost.link.roster import Sighting, told_time
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
+
+_MOST = 4096  # characters of a status, as JSON, in a list of many; ours have about 1,000
+_LONGEST = 400  # characters of a text in one that has more
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,51 @@ class Presence:
         value = self.status.get(key)
         return "" if value is None else str(value)
 
-    def record(self) -> dict[str, Any]:
-        """Return it for scripts: the status as it came, with prefix and time."""
+    def record(self, whole: bool = True) -> dict[str, Any]:
+        """Return it for scripts: the status as it came, with prefix and time. What no board of ours
+        says is cut if it is not to be `whole`, and the record has "cut" then.
+        """
         since = self.since and datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds")
-        return self.status | {"prefix": self.prefix, "since": since}
+        status = self.status if whole else self._bounded
+        return status | {"prefix": self.prefix, "since": since}
+
+    @cached_property
+    def _bounded(self) -> dict[str, Any]:
+        try:
+            if len(json.dumps(self.status)) <= _MOST:
+                return self.status
+        except (ValueError, RecursionError):
+            pass
+        return _Cut(_MOST).cut(self.status) | {"cut": True}
+
+
+class _Cut:
+    """Takes of a status what fits into so many characters, about."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def cut(self, value: Any, depth: int = 0) -> Any:
+        """Return what fits of `value`."""
+        if isinstance(value, str):
+            self._left -= min(len(value), _LONGEST)
+            return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
+        if isinstance(value, int):
+            self._left -= value.bit_length() // 3 + 1
+            return value if self._left > 0 else None
+        if not isinstance(value, (dict, list)):
+            return value
+        if depth == _DEEPEST:
+            return None
+        if isinstance(value, list):
+            return [self.cut(one, depth + 1) for one in value if self._room()]
+        return {
+            self.cut(key): self.cut(one, depth + 1) for key, one in value.items() if self._room()
+        }
+
+    def _room(self) -> bool:
+        self._left -= 4
+        return self._left > 0
 
 
 def _remarks(status: dict[str, Any], online: bool) -> list[str]:

@@ -65,3 +65,18 @@ def test_nothing_that_a_board_says_is_too_odd(value):
     board = presence(**dict.fromkeys(keys, value))
     assert isinstance(board.fact("rssi"), str)
     assert all(isinstance(remark, str) for remark in board.remarks)
+
+
+def test_what_no_board_of_ours_says_is_cut_where_there_are_many():
+    usual = Presence.of("a/b", Sighting({"state": "online", "version": "1"}, 5.0))
+    assert usual.record(whole=False) == usual.record()
+    deep = [0]
+    for _ in range(200):
+        deep = [deep]
+    said = {"state": "online", "version": "9" * 60_000, "n": 9**900, "deep": deep}
+    said |= {f"key {n}": ["x" * 300] * 40 for n in range(500)}
+    hostile = Presence.of("a/b", Sighting(said, 5.0))
+    record = hostile.record(whole=False)
+    assert record["cut"] is True and record["prefix"] == "a/b" and record["state"] == "online"
+    assert record["version"] == "9" * 400 + "…" and len(json.dumps(record)) < 10_000
+    assert "cut" not in hostile.record()

@@ -133,6 +133,9 @@ def test_users_are_added_listed_changed_and_removed(run):
     assert run("user", "password", "anna", MQBOARD_USER_PASSWORD="another one").returncode == 0
     token = run("user", "token", "ci", "--label", "nightly", "--role", "update").stdout.strip()
     assert len(token) > 40
+    made = run("user", "token", "anna", "--role", "update", "--json")
+    assert json.loads(made.stdout)["gives"] == "operate" and "may only operate" in made.stderr
+    run("user", "token", "anna", "--label", "script", "--remove")
     listed = json.loads(run("user", "list", "--json").stdout)
     facts = [(one["name"], one["role"], one["password"], one["tokens"]) for one in listed]
     assert facts == [("anna", "operate", True, 0), ("ci", "update", False, 1)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mqhost.cli.edge import CommandGroup, Edge, json_option
+from mqhost.cli.edge import CommandGroup, Edge, json_option, to_stderr
 from mqhost.cli.fleet.rollout.database import database_option
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.questions import Questions
@@ -192,10 +192,19 @@ def token_command(
             users.remove_token(name, label)
         else:
             token = users.token(name, label, role, days * 86400.0 if days else None)
+            user = users.named(name)
     if remove:
         say(edge.console, f"The tokens {label} of {name} are removed.")
-    elif as_json:
-        say(edge.console, json_text({"token": token, "user": name, "role": role, "label": label}))
+        return
+    given = min(role, user.role if user else role, key=_ROLES.index)
+    if given != role:
+        to_stderr(
+            f"{name} may only {given}, and with this token, too; it gives {role} once {name} has "
+            f"that role: mqboard fleet user role {name} {role}"
+        )
+    if as_json:
+        told = {"token": token, "user": name, "role": role, "gives": given, "label": label}
+        say(edge.console, json_text(told))
     else:
         say(edge.console, token)
 

@@ -17,6 +17,7 @@ from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL, Roster, prefix_filters
 
 _KEPT = ("heap_free", "rssi", "uptime_s", "reconnects")
+_LONGEST_REMARK = 1000  # characters
 _LARGEST = 1 << 31  # no board has so much memory, nor runs for 68 years
 
 
@@ -121,11 +122,14 @@ class Live:
             self._facts[prefix] = facts
             self._changes.tell(BOARD, prefix)
 
-    def record(self, board: Presence) -> dict[str, Any]:
-        """Return a board for scripts: its status, since when, remarks, and `facts`."""
+    def record(self, board: Presence, whole: bool = False) -> dict[str, Any]:
+        """Return a board for scripts: its status, since when, remarks, and `facts`. What no board
+        of ours says is cut, if it is not to be `whole`: there may be many.
+        """
         facts = self._facts.get(board.prefix)
-        told = {"online": board.online, "remarks": list(board.remarks)}
-        return board.record() | told | {"facts": facts and facts.record()}
+        remarks = [one if whole else one[:_LONGEST_REMARK] for one in board.remarks]
+        told = {"online": board.online, "remarks": remarks}
+        return board.record(whole) | told | {"facts": facts and facts.record()}
 
     async def changes(self, pause: float = 1.0) -> AsyncIterator[set[str]]:
         """Yield the prefixes of boards that have said something, at most every `pause` seconds."""

@@ -60,7 +60,7 @@ class Update(_Body):
 @router.get("/api/board")
 def show(fleet: TheFleet, user: Looking, prefix: Prefix) -> Any:
     """Show what is known of a board, without asking it."""
-    return JSONResponse(fleet.live.record(fleet.asking.need(prefix)))
+    return JSONResponse(fleet.live.record(fleet.asking.need(prefix), whole=True))
 
 
 @router.get("/api/board/info")

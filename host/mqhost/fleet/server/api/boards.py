@@ -28,7 +28,8 @@ def list_boards(
     after: Annotated[str, Query(description="Only boards with a prefix behind this one.")] = "",
     limit: Annotated[int, Query(ge=1, le=100_000, description="At most so many.")] = 100_000,
 ) -> Any:
-    """List the boards that are chosen, by prefix: what each says of itself, and its last facts."""
+    """List the boards that are chosen, by prefix: what each says of itself, and its last facts. A
+    board that says more than 4 KB has `cut` in its record; all of it is at `/api/board`."""
     found = fleet.live.chosen(where, fleet.patterns(pattern, group))
     rest = [board for board in found if board.prefix > after]
     shown = rest[:limit]
