@@ -33,6 +33,7 @@ from mqhost.fleet.store.imagetable import LARGEST
 from mqhost.fleet.store.opening import open_store
 from mqhost.fleet.store.records import Entry, LeaseLost, StaleError, StoreError
 from mqhost.fleet.store.store import Store
+from mqhost.fleet.store.underway import UnderWay
 from mqhost.signing.offer import Offer
 
 IMAGE = picture()
@@ -309,19 +310,23 @@ def test_the_clock_is_that_of_the_database(place):
 def test_a_database_of_a_newer_mqboard_is_left_alone(place, store):
     with store.database.change() as connection:
         connection.execute(update(tables.schema).values(version=tables.VERSION + 1))
-    with pytest.raises(UsageError, match="has schema 3, and this mqboard knows schema 2"):
+    with pytest.raises(UsageError, match="has schema 4, and this mqboard knows schema 3"):
         Store(place)
 
 
-def test_a_database_of_schema_1_gets_what_is_new_and_keeps_what_it_has(place, store):
+@pytest.mark.parametrize(
+    "version, without", [(1, tables.SINCE_2 + tables.SINCE_3), (2, tables.SINCE_3)]
+)
+def test_an_older_database_gets_what_is_new_and_keeps_what_it_has(place, store, version, without):
     number = create(store)
     with store.database.change() as connection:
-        tables.metadata.drop_all(connection, tables.SINCE_2)
-        connection.execute(update(tables.schema).values(version=1))
+        tables.metadata.drop_all(connection, without)
+        connection.execute(update(tables.schema).values(version=version))
     for _ in range(2):
         with Store(place) as again:
             assert again.rollout(number).id == number
             assert not Accounts(again.database).any()
+            assert not UnderWay(again.database, "b", "s", "p").take_left("")
 
 
 def test_the_password_is_in_no_error(postgres):

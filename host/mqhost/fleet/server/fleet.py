@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,15 +25,17 @@ from mqhost.fleet.server.sampler import EVERY, RATE, Sampler
 from mqhost.fleet.server.users import User, Users
 from mqhost.fleet.store.accounts import Accounts
 from mqhost.fleet.store.history import CRASH, History, Sample
-from mqhost.fleet.store.records import Entry
+from mqhost.fleet.store.records import Entry, StoreError
 from mqhost.fleet.store.servers import Servers
 from mqhost.fleet.store.store import Store
+from mqhost.fleet.store.underway import UnderWay
 from mqhost.link.connection import Connection
 from mqhost.link.roster import parse_status
 from mqhost.link.settings import Settings
 from mqhost.signing.offer import Offer
 
 _LOOK = 0.5  # seconds
+_LEFT = 20.0  # seconds until it is looked again what servers have left that are no more
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Fleet:
         self.attempts = Attempts()
         self.live = Live(self.connection, self.changes, heard=self._heard)
         self.asking = Asking(settings, self.connection, self.live)
-        self.jobs = Jobs(settings, self.connection, store, self.changes, self.options.at_once)
         self.broker = broker_name(settings)
+        place = f"{socket.gethostname()} {self.access.host}:{self.access.port}"
+        under_way = UnderWay(store.database, self.broker, self.name, place)
+        self.jobs = Jobs(settings, self.connection, under_way, self.changes, self.options.at_once)
         self.driving = Driving(settings, store, self.changes)
         self.history = History(store.database, self.broker)
         self.servers = Servers(store.database, self.name)
@@ -96,6 +100,7 @@ class Fleet:
         self.reconnects = 0  # of all boards, since the beginning
         self.consoles = 0  # prompts that are open
         self._over = threading.Event()
+        self._listens = threading.Event()
         self._stack = ExitStack()
 
     @property
@@ -119,9 +124,14 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def begun(self) -> None:
+        """Note that the server listens: a server that was at its place before is no more."""
+        self._listens.set()
+
     def end_streams(self) -> None:
-        """Have what tells somebody of changes, for ever, end now."""
+        """Have what tells somebody of changes, for ever, end now, and jobs soon."""
         self.ending = True
+        self.jobs.stop()
         self.changes.tell(BROKER)
 
     def patterns(self, pattern: str | None, group: str | None) -> tuple[str, ...]:
@@ -169,9 +179,14 @@ class Fleet:
         return self.live.get(prefix) is not None
 
     def _watch(self) -> None:
-        """Tell when the broker is lost, and when it is back."""
+        """Tell when the broker is lost, and when it is back; and what other servers have left."""
         connected = True
+        look_at = 0.0
         while not self._over.wait(_LOOK):
+            if self._listens.is_set() and time.monotonic() >= look_at:
+                with suppress(StoreError):
+                    self.jobs.take_left(here=not look_at)
+                    look_at = time.monotonic() + _LEFT
             if self.connection.connected != connected:
                 connected = not connected
                 self.changes.tell(BROKER)

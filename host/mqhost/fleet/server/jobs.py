@@ -18,20 +18,27 @@ from mqhost.errors import RefusedError, ToolError, UsageError
 from mqhost.fleet.server.changes import JOB, Changes
 from mqhost.fleet.server.users import OPERATE, User
 from mqhost.fleet.store.records import Entry, StoreError
-from mqhost.fleet.store.store import Store
+from mqhost.fleet.store.underway import Begun, UnderWay
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.progress import Progress
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-ENDED = (DONE, FAILED, CANCELLED)
+INTERRUPTED = "interrupted"
+ENDED = (DONE, FAILED, CANCELLED, INTERRUPTED)
 AT_ONCE = 16
 _MOST = 256  # that wait or run
 _KEPT = 500  # jobs that are remembered
 _LOOK = 0.2  # seconds until a job that waits looks whether it is still wanted
 _LONGEST = 2000  # characters of a result
 _CODE = ("eval ", "repl ")
+_NEXT = (
+    "What the board was in the middle of, it ends by itself: look at it, then do the same again. "
+    "What is there already takes no time."
+)
+_STOPPED = f"The server was told to end. {_NEXT}"
+_LEFT = f"The server that did it ended in the middle, or lost the database. {_NEXT}"
 _SHOWN = (
     *("id", "what", "prefix", "who", "state", "stage", "done", "total"),
     *("asked_at", "began_at", "ended_at", "text"),
@@ -77,6 +84,11 @@ class Job:
     unwanted: threading.Event = field(default_factory=threading.Event, repr=False)
     over: threading.Event = field(default_factory=threading.Event, repr=False)
 
+    @property
+    def begun(self) -> Begun:
+        """What is kept of it while it is under way."""
+        return Begun(self.id, self.prefix, self.who, self.what, self.asked_at)
+
     def record(self, user: User) -> dict[str, Any]:
         """Return it for scripts, as `user` may see it: what code printed may be a secret."""
         shown = {name: getattr(self, name) for name in _SHOWN} | {
@@ -114,13 +126,13 @@ class Jobs:
         self,
         settings: Settings,
         connection: Connection,
-        store: Store,
+        under_way: UnderWay,
         changes: Changes,
         at_once: int = AT_ONCE,
     ) -> None:
         self._settings = settings
         self._connection = connection
-        self._store = store
+        self._under_way = under_way
         self._changes = changes
         self._lock = threading.Lock()
         self._room = threading.Semaphore(at_once)
@@ -146,12 +158,12 @@ class Jobs:
                     )
             if len(running) >= _MOST:
                 raise RefusedError(f"{len(running)} jobs are waiting already. Try again later.")
-            ident = f"{next(self._numbers)}-{secrets.token_hex(4)}"
+            ident = f"{next(self._numbers)}-{secrets.token_hex(8)}"
             job = Job(ident, what, prefix, user.name, time.time())
             self._jobs[ident] = job
             self._forget()
         try:
-            self._note(job, "begun")  # what cannot be audited is not done
+            self._under_way.begin(job.begun)  # what cannot be audited is not done
         except StoreError:
             del self._jobs[ident]
             raise
@@ -180,18 +192,35 @@ class Jobs:
         self._changes.tell(JOB, job.id)
         return job
 
-    def close(self, wait: float = 2.0) -> None:
-        """Cancel all, and wait a moment until they have ended."""
+    def take_left(self, here: bool = False) -> None:
+        """Tell of the jobs that servers were in the middle of which are no more; `here`: also of
+        one that was at this server's place. Raises StoreError.
+        """
+        for begun in self._under_way.take_left(f"{INTERRUPTED}: {_LEFT}", here):
+            job = Job(begun.id, begun.what, begun.board, begun.who, begun.asked_at)
+            job.text, job.ended = _LEFT, True
+            with self._lock:
+                self._jobs[job.id] = job
+                self._forget()
+            self._tell_end(job, INTERRUPTED)
+
+    def stop(self) -> list[Job]:
+        """Begin with no other job, and have those that go on end soon; return these."""
         with self._lock:
             self._closed = True
             running = [job for job in self._jobs.values() if job.state not in ENDED]
         for job in running:
             job.unwanted.set()
+        return running
+
+    def close(self, wait: float = 2.0) -> None:
+        """Have all end, and wait a moment for that."""
+        running = self.stop()
         deadline = time.monotonic() + wait
         for job in running:
             if not job.over.wait(max(0.0, deadline - time.monotonic())):
-                job.text = "The server ended before it did: see the board."
-                self._end(job, FAILED)
+                job.text = _STOPPED
+                self._end(job, INTERRUPTED)
 
     def _run(self, job: Job, work: Work) -> None:
         """Do a job, in its thread."""
@@ -211,8 +240,12 @@ class Jobs:
                 self.bytes_sent += done.bytes_sent
             self._end(job, DONE)
         except _Cancelled:
-            job.text = "Cancelled. What the board was in the middle of, it ends by itself."
-            self._end(job, CANCELLED)
+            if self._closed:
+                job.text = _STOPPED
+                self._end(job, INTERRUPTED)
+            else:
+                job.text = "Cancelled. What the board was in the middle of, it ends by itself."
+                self._end(job, CANCELLED)
         except ToolError as error:
             job.text, job.told = str(error), {"error": str(error), "exit_code": error.exit_code}
             self._end(job, FAILED)
@@ -240,16 +273,16 @@ class Jobs:
             job.ended = True
         job.text = job.text[:_LONGEST]
         with suppress(StoreError):  # that it was begun stands there
-            self._note(job, f"{state}: {job.text}")
+            self._under_way.end(job.begun, time.time(), f"{state}: {job.text}")
+        self._tell_end(job, state)
+
+    def _tell_end(self, job: Job, state: str) -> None:
         with self._lock:
             job.state, job.ended_at = state, time.time()
             counted = (job.what.partition(" ")[0], state)
             self.ended[counted] = self.ended.get(counted, 0) + 1
         job.over.set()
         self._changes.tell(JOB, job.id)
-
-    def _note(self, job: Job, result: str) -> None:
-        self._store.note([Entry(time.time(), job.who, job.what, None, job.prefix, result)])
 
     def _forget(self) -> None:
         """Forget the oldest that have ended, where there are too many."""

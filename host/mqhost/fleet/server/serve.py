@@ -30,6 +30,11 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(config)
         self._fleet = fleet
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._fleet.begun()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._fleet.end_streams()
         await super().shutdown(sockets)

@@ -102,10 +102,11 @@ class Database:
             tables.metadata.create_all(connection)
             connection.execute(insert(tables.schema).values(version=tables.VERSION))
         found = connection.execute(select(tables.schema.c.version)).scalar_one()
-        if found == 1:
-            tables.metadata.create_all(connection, tables.SINCE_2)
-            connection.execute(update(tables.schema).values(version=2))
-            found = 2
+        for version, made in ((2, tables.SINCE_2), (3, tables.SINCE_3)):
+            if found == version - 1:
+                tables.metadata.create_all(connection, made)
+                connection.execute(update(tables.schema).values(version=version))
+                found = version
         if found != tables.VERSION:
             raise UsageError(
                 f"The database {self.where} has schema {found}, and this mqboard knows schema "

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 
@@ -195,4 +195,21 @@ board_log = Table(
     Index("log_by_age", "at"),
 )
 
+# From here on what came with schema 3.
+
+# The jobs that are under way, by the server that does each; `place`: where that listens.
+jobs = Table(
+    "jobs_under_way",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("broker", Words, nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("place", Words, nullable=False),
+    Column("board", Words, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("asked_at", Double, nullable=False),
+)
+
+SINCE_3 = (jobs,)
 SINCE_2 = (users, credentials, secrets, servers, history_boards, history, board_log)

@@ -3,7 +3,9 @@
 import {ask} from "./page.js";
 
 const LOOK = 400; // ms between two looks at a job
-const BADGES = {done: "good", failed: "bad", cancelled: "warn", queued: "", running: "busy"};
+const AGAIN = 2000; // ms until the server is asked again that did not answer
+const PATIENCE = 90; // times
+const BADGES = {done: "good", failed: "bad", cancelled: "warn", interrupted: "warn", queued: "", running: "busy"};
 
 /** Tell what shows a board that something has happened to it. */
 export function changed() {
@@ -31,11 +33,17 @@ function draw(card, job) {
 async function watch(card, id) {
   card.querySelector(".close").onclick = () => card.remove();
   card.querySelector(".cancel").onclick = () => ask(`/api/jobs/${id}`, undefined, "DELETE").catch(() => {});
-  for (;;) {
+  for (let silent = 0; ;) {
     let job;
     try {
       job = await ask(`/api/jobs/${id}`);
+      silent = 0;
     } catch (error) {
+      if (error instanceof TypeError && card.isConnected && silent++ < PATIENCE) { // of fetch
+        card.querySelector(".text").textContent = "The server does not answer …";
+        await new Promise((go) => setTimeout(go, AGAIN));
+        continue;
+      }
       if (card.isConnected) card.querySelector(".text").textContent = error.message;
       return null;
     }
