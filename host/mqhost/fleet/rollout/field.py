@@ -104,9 +104,7 @@ class BoardField:
         if missing and (now >= self._ask_at or self._asked and not self._batch):
             self._ask_some(missing, now)
         # Who is asked for the last time has until the next ones are asked.
-        return {
-            one for one in missing if self._asked.get(one, 0) - (one in self._batch) >= _ENOUGH
-        }
+        return {one for one in missing if self._asked.get(one, 0) - (one in self._batch) >= _ENOUGH}
 
     def _ask_some(self, missing: set[str], now: float) -> None:
         """Ask those of `missing` that have been asked least."""

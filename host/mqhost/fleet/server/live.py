@@ -33,8 +33,7 @@ class Facts:
 
     @classmethod
     def of(cls, at: float, said: dict[str, Any]) -> "Facts":
-        """Take what is kept of what a board `said`; what is no number that can be is left out.
-        """
+        """Take what is kept of what a board `said`; what is no number that can be is left out."""
         kept = {key: said.get(key) for key in _KEPT}
         return cls(at, **{key: value for key, value in kept.items() if _can_be(value)})
 

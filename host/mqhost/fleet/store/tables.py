@@ -22,7 +22,6 @@ from sqlalchemy import (
 VERSION = 3
 
 
-
 class Words(TypeDecorator[str]):
     """A text that people or boards wrote. What no database takes in it, NUL (PostgreSQL) and halves
     of characters, is replaced: otherwise a board could keep all that is written with it out.
