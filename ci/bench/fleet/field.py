@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mqhost.errors import ToolError
+from mqhost.fleet.cast.pusher import Cast
 from mqhost.fleet.many import call_roll
 from mqhost.fleet.rollout.drive import Driver, drive
-from mqhost.fleet.rollout.field import BoardField, PushThreads
+from mqhost.fleet.rollout.field import BoardField
 from mqhost.fleet.rollout.options import Options
 from mqhost.fleet.rollout.plan import make_plan
 from mqhost.fleet.rollout.states import DONE, Board
@@ -145,7 +146,7 @@ class RollingOut:
             seen = stack.enter_context(
                 BoardField(self.connection, depths_of(boards), news.set, list(boards))
             )
-            pusher = PushThreads(self._settings, self.connection)
+            pusher = Cast(self._settings, self.connection)
             self.driver = Driver(self.store, self.number, seen, pusher, "bench", news=news)
             self._began = time.monotonic()
             self._thread = threading.Thread(target=drive, args=(self.driver, self._stop))

@@ -23,7 +23,8 @@ _LONGEST_S = 1800.0
 
 def measure(rig: Rig) -> dict[str, Figure]:
     """rollout_boards_per_s: boards that an image was rolled out to in a second, 64 at a time, of
-    2,000 that restart in 0.5 s; as differences of one line. rollout_cpu_ms: what that took of the
+    2,000 that restart in 0.5 s and write a block in no time; as broadcasts of differences to a
+    firmware with another version. rollout_cpu_ms: what that took of the
     driver's CPU for a board.
     host_bytes_per_board: what the host sent and received for each of them, whole MQTT packets.
     idle_cpu_ms_per_board_min: what a board that does nothing takes of the broker's and the crowd's

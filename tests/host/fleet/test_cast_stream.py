@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 from pushing import offer_for
 
 from mqhost.fleet.cast.listener import can_listen
+from mqhost.fleet.cast.offers import Offers
 from mqhost.fleet.cast.stream import Stream
 from mqwire import names
 from mqwire.update import STREAM_OFFER, unpack_request
@@ -26,6 +28,19 @@ def test_the_request_is_an_update_request_and_the_command_only_names_the_stream(
     assert (bytes(offer), bytes(signature)) == (b"", b"")
     assert json.loads(bytes(options)) == {"stream": stream.topic}
     assert len(stream.command()) < 80
+
+
+def test_an_offer_stays_while_one_of_two_broadcasts_goes_on():
+    sent = []
+    connection = SimpleNamespace(publish=lambda topic, payload, retain: sent.append(payload))
+    offers, stream = Offers(connection), Stream(offer_for(APP), APP)
+    offers.begin(stream)
+    offers.begin(stream)
+    offers.again(stream)
+    offers.end(stream)
+    assert sent == [stream.request] * 3
+    offers.end(stream)
+    assert sent[3:] == [b""]
 
 
 def test_the_topic_is_named_for_the_request_and_one_that_boards_take():

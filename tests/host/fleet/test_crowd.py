@@ -1,14 +1,12 @@
 """Tests the boards of a crowd over a real broker: to the host they are boards as others are."""
 
-import asyncio
 import json
-import random
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
+from crowdparts import APP, BASE, Running, push_to
 from fakeboard import FakeBoard
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +16,8 @@ from waiting import wait_until
 import mqwire
 from mqhost.errors import BoardError, RefusedError, SilentBoardError, UsageError
 from mqhost.fleet.crowd.board import Kind
-from mqhost.fleet.crowd.crowd import Crowd, Plan, clear
-from mqhost.fleet.crowd.decode import Image, decode, made_up
+from mqhost.fleet.crowd.crowd import Plan, clear
+from mqhost.fleet.crowd.decode import Image, decode
 from mqhost.fleet.crowd.faults import FAULTS, Rates
 from mqhost.fleet.crowd.line import Hello, Line, packet, publish_packet
 from mqhost.link.connection import Connection
@@ -32,50 +30,7 @@ from mqhost.signing.offer import block_count, block_of
 from mqhost.update.blocks import Encoder
 from mqhost.update.delta import differences
 from mqhost.update.failures import RolledBack
-from mqhost.update.push import push
 from mqwire import update as wire
-
-BASE = random.Random(1).randbytes(30_000) + bytes(40_000)
-APP = BASE[:9_000] + b"a line more" + BASE[9_000:]
-SIM = (Kind("sim", "esp32", made_up("sim")),)
-
-
-class Running:
-    """A crowd in a thread, while the `with` block runs."""
-
-    def __init__(self, broker, prefix, boards=1, kinds=SIM, fail=(), **world):
-        self.settings = Settings(server=broker.host, port=broker.port, prefix=f"{prefix}/1")
-        plan = Plan(boards, f"{prefix}/{{n}}", kinds, Rates.parse(fail), rate=1000)
-        self.crowd = Crowd(
-            self.settings, plan, **{"restart_s": 0.1, "health_s": 0.1, "away_s": 0.3} | world
-        )
-        self.record = {}
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    async def _run(self):
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.record = await self.crowd.run(self._stop, lambda crowd: None, 1, 0)
-
-    def __enter__(self):
-        self._thread.start()
-        wait_until(lambda: self.crowd.online == len(self.crowd.boards), 30)
-        return self
-
-    def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
-
-    @property
-    def figures(self):
-        return self.crowd.world.figures
-
-    def session(self, timeout=5):
-        return Session(self.settings.for_one(self.crowd.prefixes[0]))
-
-
-def push_to(running, offer=None, app=APP, **options):
-    with running.session() as session:
-        return push(session, offer or offer_for(app), app, patience=20, **options)
 
 
 def test_a_board_tells_of_itself_and_knows_constants(broker, prefix):

@@ -58,6 +58,12 @@ _SECONDS = click.FloatRange(min=0)
     "turn.",
 )
 @click.option(
+    "--old",
+    default="0",
+    metavar="SHARE",
+    help="How many, as 20% or 3, have older firmware, which knows no broadcasts (protocol 2).",
+)
+@click.option(
     "--signed", is_flag=True, help="They take only what a key of this machine has signed."
 )
 @click.option("--restart", type=_SECONDS, default=2.0, help="Seconds that a restart takes a board.")
@@ -149,6 +155,7 @@ def _plan(options: dict[str, Any]) -> "Plan":
     from mqhost.fleet.crowd.crowd import Plan
     from mqhost.fleet.crowd.decode import made_up
     from mqhost.fleet.crowd.faults import Rates
+    from mqhost.fleet.rollout.options import Share
 
     kinds = [_kind_of(path) for path in options["images"]]
     types = options["types"] or (() if kinds else ("esp32",))
@@ -159,9 +166,14 @@ def _plan(options: dict[str, Any]) -> "Plan":
                 f"--type {text!r:.40} is no type of board, as esp32 or my-board:esp32."
             )
         kinds.append(Kind(board, mcu or _mcu_of(board), made_up(board)))
-    rates = Rates.parse(options["fails"])
     return Plan(
-        options["boards"], options["pattern"], tuple(kinds), rates, options["rate"], options["seed"]
+        options["boards"],
+        options["pattern"],
+        tuple(kinds),
+        Rates.parse(options["fails"]),
+        options["rate"],
+        options["seed"],
+        Share.parse(options["old"], "--old"),
     )
 
 

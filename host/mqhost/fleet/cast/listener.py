@@ -16,6 +16,7 @@ from mqwire import update as wire
 from mqwire.flash import CONFIRMED_STATES
 
 ASKED, LISTENING, INSTALLED, OUT = "asked", "listening", "installed", "out"
+BLOCK_S = 0.064  # in which an ESP32 writes a block: what a board needs that does not say it
 _JOINS = 3  # times that a board is sent to one broadcast
 
 
@@ -39,10 +40,11 @@ class Listener:
     """The board of `session` in the broadcast `stream`; `state` is how far it is.
 
     `needed` is the bitmap of blocks that it asked for last, at `told_at`, `missing` their number,
-    and `wanted` what it asked for first. `before` is for the sender to note what it had sent by
-    then. `away`: it has lost its connection since, and with it what was on its way. `boot_id` is
-    the boot in which it installed, `version` what it ran before, `why` says why it dropped out,
-    and `bytes_sent` are those of its commands.
+    and `wanted` what it asked for first. `before` and `before_message` are for the sender to note
+    how many blocks and messages it had sent by then. `away`: it has lost its connection since, and
+    with it what was on its way. `boot_id` is the boot in which it installed, `version` what it ran
+    before, `why` says why it dropped out, and `bytes_sent` are those of its commands. `block_s`: in
+    how many seconds it writes a block.
     """
 
     def __init__(self, session: Session, stream: Stream) -> None:
@@ -54,6 +56,8 @@ class Listener:
         self.away = False
         self.told_at = 0.0
         self.before: int | None = None
+        self.before_message = 0
+        self.block_s = BLOCK_S
         self.why = ""
         self.bytes_sent = 0
         self.boot_id: object = None
@@ -85,6 +89,13 @@ class Listener:
         except ToolError as error:
             self.drop(str(error))
 
+    def join_again(self, why: str) -> None:
+        """Send it there once more, if that has not been done too often."""
+        if self._joins < _JOINS:
+            self.join()
+        else:
+            self.drop(f"{why}, again and again")
+
     def drop(self, why: str) -> None:
         """Have it drop out."""
         self.state, self.why = OUT, why
@@ -113,7 +124,7 @@ class Listener:
     def _take(self, data: bytes) -> bool:
         """Take one reply; return whether it was one of an update."""
         try:
-            code, _, _, body = wire.unpack_reply(data)
+            code, block_ms, _, body = wire.unpack_reply(data)
         except mqwire.WireError:
             return False
         count = self._stream.offer.count
@@ -123,6 +134,7 @@ class Listener:
             if self.state == ASKED:
                 self.wanted = body
             self.state, self.needed = LISTENING, body
+            self.block_s = block_ms / 1000 if block_ms else BLOCK_S
             self.told_at = time.monotonic()
             # The bits after the last block mean nothing.
             self.missing = (int.from_bytes(body, "big") >> (-count % 8)).bit_count()
@@ -144,15 +156,10 @@ class Listener:
                 self.close()
                 return True
             if differs(status.get("boot_id"), self.boot_id):
-                return self._join_again("it was restarted")
+                self.join_again("it was restarted")
+                return True
             self.away = True
         if session.connection.connected and session.connection.generation != self._generation:
-            return self._join_again("the connection to the broker was lost")
+            self.join_again("the connection to the broker was lost")
+            return True
         return False
-
-    def _join_again(self, why: str) -> bool:
-        if self._joins < _JOINS:
-            self.join()
-        else:
-            self.drop(f"{why}, again and again")
-        return True

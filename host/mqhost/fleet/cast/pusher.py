@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mqhost.errors import SilentBoardError, ToolError
-from mqhost.fleet.cast.broadcast import PACE, Broadcast
+from mqhost.fleet.cast.broadcast import Broadcast
 from mqhost.fleet.cast.listener import INSTALLED, Listener, can_listen
+from mqhost.fleet.cast.offers import Offers
 from mqhost.fleet.cast.stream import Stream
 from mqhost.fleet.rollout.field import PushThreads, Report
 from mqhost.fleet.rollout.outcome import CONFIRMED, Outcome, of_error
@@ -69,7 +70,7 @@ class Cast:
         root: str = STREAM_ROOT,
         full: bool = False,
         gather: float = GATHER,
-        pace: float = PACE,
+        pace: float | None = None,
         finished: Callable[[Broadcast], None] = lambda broadcast: None,
     ) -> None:
         self._settings = settings
@@ -87,6 +88,7 @@ class Cast:
         self._gathering: list[_Job] = []
         self._kept: dict[str, bool] = {}  # by hash: whether it is in the local store
         self._ended: dict[str, threading.Event] = {}  # of the last job, by prefix
+        self._offers = Offers(connection)
 
     def start(
         self, board: Board, offer: Offer, app: bytes, done: Callable[[Outcome], None]
@@ -201,6 +203,7 @@ class Cast:
             stream,
             list(jobs),
             pace=self._pace,
+            offers=self._offers,
             ended=ended,
             check=check,
             progress=progress,

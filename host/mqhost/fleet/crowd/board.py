@@ -4,7 +4,6 @@ It is the board of docs/protocol.md without MicroPython: nothing runs on it but 
 """
 
 import asyncio
-import functools
 import json
 import random
 import secrets
@@ -15,7 +14,7 @@ from typing import Any
 
 import mqwire
 from mqhost.fleet.crowd.commands import Commands
-from mqhost.fleet.crowd.decode import Image
+from mqhost.fleet.crowd.decode import Image, cut
 from mqhost.fleet.crowd.faults import ROLLBACK, SILENT
 from mqhost.fleet.crowd.figures import Figures
 from mqhost.fleet.crowd.line import Hello, Line
@@ -24,7 +23,6 @@ from mqhost.signing.keys import PublicKey
 from mqwire import update as wire
 
 ID = "c20d"  # how the hardware ids of a crowd begin: no chip's does
-_PROTOCOL = 2  # of mqwire.PROTOCOL: no broadcasts
 _BACKOFF = 0.5, 40.0  # seconds: the first and the longest, before chance
 _GOODBYE_S = 10.0  # for the broker to acknowledge a goodbye
 # A board proves all the time that commands reach it: by one of its own, which it awaits for so long
@@ -63,10 +61,20 @@ class World:
 
 
 class Board:
-    """Board `number` at `prefix`, with the `fault` that it has ("" for none)."""
+    """Board `number` at `prefix`, with the `fault` that it has ("" for none); it speaks `protocol`,
+    as its firmware does.
+    """
 
-    def __init__(self, world: World, number: int, prefix: str, kind: Kind, fault: str = "") -> None:
-        self.prefix = prefix
+    def __init__(
+        self,
+        world: World,
+        number: int,
+        prefix: str,
+        kind: Kind,
+        fault: str = "",
+        protocol: int = mqwire.PROTOCOL,
+    ) -> None:
+        self.prefix, self.protocol = prefix, protocol
         self.board, self.mcu, self.image = kind.board, kind.mcu, kind.image
         self.fault = fault
         self.keys, self.block_s, self.figures = world.keys, world.block_s, world.figures
@@ -147,7 +155,7 @@ class Board:
                 self._world.images.setdefault(image.sha256, image),
             )
             self._slot ^= 1
-            self.receiver.slot = list(_cut(self._before))  # the other slot now
+            self.receiver.slot = list(cut(self._before))  # the other slot now
             self.slot_state = "new"
 
         self.restart("update", switch)
@@ -191,7 +199,7 @@ class Board:
             "reason": reason,
         }
         self._slot ^= 1
-        self.receiver.slot = list(_cut(tried))
+        self.receiver.slot = list(cut(tried))
         self.slot_state = "valid"
 
     def _drop(self, end: Callable[[Line], None]) -> None:
@@ -238,8 +246,8 @@ class Board:
 
     def _subscribe(self, line: Line) -> None:
         line.subscribe(mqwire.command_filter(self.prefix), 1)
-        if topic := self.receiver.topic:
-            line.subscribe(topic, 0)
+        for topic in self.receiver.topics:
+            line.subscribe(topic, 1)
 
     def on_lost(self, why: str) -> None:
         """Connect again."""
@@ -269,9 +277,7 @@ class Board:
 
     def on_message(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take blocks or a command."""
-        if topic == self.receiver.topic:
-            if not retained:
-                self.receiver.take(payload)
+        if self.receiver.hear(topic, payload, retained):
             return
         parsed = mqwire.parse_command_topic(self.prefix, topic)
         if parsed and not retained and len(payload) >= mqwire.HEADER_SIZE:
@@ -290,7 +296,7 @@ class Board:
         """Return what the birth message says."""
         return {
             "state": mqwire.ONLINE,
-            "protocol": _PROTOCOL,
+            "protocol": self.protocol,
             "board": self.board,
             "mcu": self.mcu,
             "version": self.image.version,
@@ -340,7 +346,7 @@ class Board:
     def listen(self, topic: str) -> None:
         """Subscribe to blocks."""
         if self._line:
-            self._line.subscribe(topic, 0)
+            self._line.subscribe(topic, 1)
 
     def ignore(self, topic: str) -> None:
         """Unsubscribe from blocks."""
@@ -392,13 +398,3 @@ class Board:
             self.figures.confirmed += 1
             self.slot_state, self.failed = "valid", None
             self.announce()
-
-
-@functools.lru_cache(16)
-def _cut(image: Image) -> tuple[bytes, ...]:
-    """Return the blocks of an image as they stand in a slot; none of one that nobody has."""
-    starts = range(0, len(image.data), wire.BLOCK_SIZE)
-    return tuple(
-        image.data[start : start + wire.BLOCK_SIZE].ljust(wire.BLOCK_SIZE, b"\xff")
-        for start in starts
-    )

@@ -5,6 +5,7 @@ the host's own.
 """
 
 import asyncio
+import random
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +18,13 @@ from mqhost.fleet.crowd.board import ID, Board, Kind, World
 from mqhost.fleet.crowd.decode import made_up
 from mqhost.fleet.crowd.faults import Rates
 from mqhost.fleet.crowd.line import Line
+from mqhost.fleet.rollout.options import Share
 from mqhost.link.connection import Connection, tls_context
 from mqhost.link.roster import Roster
 from mqhost.link.settings import Settings, check_prefix
 
 MOST = 100_000  # boards in one process
+OLD = 2  # of mqwire.PROTOCOL: no broadcasts
 _NUMBER = "{n}"
 _SPARE_FILES = 64
 _CONNECT_S = 20.0
@@ -36,7 +39,9 @@ _LEFT = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a crowd is: how many boards, where, of which kinds; `rate` connect in a second."""
+    """What a crowd is: how many boards, where, of which kinds; `rate` connect in a second. `old` of
+    them have firmware that knows no broadcasts, whatever they are updated to.
+    """
 
     boards: int
     pattern: str = "crowd/{n}"
@@ -44,6 +49,7 @@ class Plan:
     rates: Rates = Rates({})
     rate: float = 100.0
     seed: int = 0
+    old: Share = Share.parse("0", "--old")
 
     def prefixes(self) -> list[str]:
         """Return the prefixes; UsageError if they cannot be such."""
@@ -52,6 +58,13 @@ class Plan:
         found = [self.pattern.replace(_NUMBER, str(number)) for number in range(1, self.boards + 1)]
         check_prefix(found[-1])
         return found
+
+    def protocols(self) -> list[int]:
+        """Return the protocol that each board speaks."""
+        old = self.old.rounded_up(self.boards)
+        protocols = [OLD] * old + [mqwire.PROTOCOL] * (self.boards - old)
+        random.Random(f"old {self.seed}").shuffle(protocols)
+        return protocols
 
     @property
     def wide(self) -> str:
@@ -73,10 +86,17 @@ class Crowd:
         self.world = World(self._connect, settings.username, settings.password, **world)
         self.world.images.update((kind.image.sha256, kind.image) for kind in plan.kinds)
         self.prefixes = plan.prefixes()
-        kinds, faults = plan.kinds, plan.rates.deal(plan.boards, plan.seed)
+        faults, protocols = plan.rates.deal(plan.boards, plan.seed), plan.protocols()
         self.boards = [
-            Board(self.world, number, prefix, kinds[number % len(kinds)], fault)
-            for number, (prefix, fault) in enumerate(zip(self.prefixes, faults, strict=True))
+            Board(
+                self.world,
+                number,
+                prefix,
+                plan.kinds[number % len(plan.kinds)],
+                faults[number],
+                protocols[number],
+            )
+            for number, prefix in enumerate(self.prefixes)
         ]
         self._began = time.monotonic()
 

@@ -8,8 +8,9 @@ class Figures:
     """What all boards of a crowd have done so far.
 
     `connections` counts accepted ones, `lost` those that ended against our will. Bytes are of whole
-    MQTT packets; `needless_blocks` came although the board had them. `installed` counts images that
-    were put in place, `again` those of them that the board had been given before.
+    MQTT packets; `needless_blocks` were sent to a board alone although it had them, `others_blocks`
+    in broadcasts, for others; `summed_blocks` of `blocks` came out of sums. `installed` counts
+    images that were put in place, `again` those of them that the board had been given before.
     """
 
     connections: int = 0
@@ -24,7 +25,9 @@ class Figures:
     refused: int = 0
     block_messages: int = 0
     blocks: int = 0
+    summed_blocks: int = 0
     needless_blocks: int = 0
+    others_blocks: int = 0
     installed: int = 0
     again: int = 0
     confirmed: int = 0
