@@ -1,7 +1,9 @@
 """Tests boards in Home Assistant: a real broker, boards that speak the wire protocol, and one that
 plays Home Assistant by its documentation."""
 
+import json
 import threading
+import time
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
@@ -10,11 +12,12 @@ from hass import HomeAssistant
 from pushing import offer_for
 from waiting import wait_until
 
+import mqwire
 from mqhost.fleet.homeassistant import bridge as bridge_module
 from mqhost.fleet.homeassistant.bridge import Bridge
 from mqhost.fleet.homeassistant.removal import remove
 from mqhost.fleet.where import Where
-from mqhost.link.connection import Connection
+from mqhost.link.connection import Connection, Wide
 from mqhost.link.settings import Settings
 from mqhost.sim.broker import Broker
 from mqwire import update as wire
@@ -256,6 +259,37 @@ def test_install_for_a_board_that_is_offline_waits_for_it(make, hass, bridged):
     with bridged():  # the next run still knows of it
         board.power_on()
         hass.wait(lambda: hass.update(DEVICE)["installed_version"] == LABEL, 30)
+
+
+def test_a_board_that_sleeps_finds_a_note_that_its_update_waits(make, hass, bridged, settings):
+    board = make()
+    notes = []
+    connection = Connection(settings)
+    connection.connect()
+    topic = board.prefix + "/mqb/waiting"
+    connection.subscribe(Wide("notes", [topic], lambda _, payload, retained: notes.append(payload)))
+    try:
+        with bridged():
+            shown(hass)
+            board.power_off(will=False)
+            said = {"state": "offline", **{key: board.facts[key] for key in ("board", "id")}}
+            status = json.dumps(said).encode()
+            connection.publish(mqwire.status_topic(board.prefix), status, retain=True)
+            hass.wait(lambda: not hass.available(DEVICE))
+            hass.press(DEVICE, "firmware")
+            wait_until(lambda: notes, 20)
+            note = json.loads(notes[0])
+            assert note["image"] == IMAGE[0].sha256 and note["by"] == "home assistant"
+            assert note["until"] > time.time() + 3600
+        wait_until(lambda: notes[-1] == b"", 20)  # nobody would send it now
+        with bridged():
+            wait_until(lambda: notes[-1], 20)
+            board.power_on()
+            hass.wait(lambda: hass.update(DEVICE)["installed_version"] == LABEL, 30)
+            wait_until(lambda: notes[-1] == b"", 20)
+        assert [bool(note) for note in notes] == [True, False, True, False]
+    finally:
+        connection.close()
 
 
 def test_a_board_that_comes_later_is_shown_and_one_that_is_forgotten_goes(make, hass, bridged):

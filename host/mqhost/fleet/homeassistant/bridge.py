@@ -22,6 +22,7 @@ from mqhost.fleet.homeassistant.owners import BEAT, GREETING, Owners
 from mqhost.fleet.homeassistant.publisher import OFFLINE, ONLINE, WHO, Publisher, word
 from mqhost.fleet.homeassistant.removal import Described
 from mqhost.fleet.homeassistant.topics import COMMANDS, INSTALL, PREFIX, RESTART, Topics
+from mqhost.fleet.homeassistant.waiting import Waiting
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.where import Where
 from mqhost.link.connection import Connection, Wide
@@ -95,6 +96,7 @@ class Bridge:
             _Pressed("what Home Assistant asks for", pressed, partial(self._arrive, pressed)),
         )
         self._jobs = Jobs(settings, self._connection, self._report)
+        self._waiting = Waiting(self._connection, _PATIENCE)
         self._boards = Boards([offer for offer, _ in images], where)
         self._described = Described(patterns)
         self._owners = Owners(self.name, time.monotonic())
@@ -179,6 +181,7 @@ class Bridge:
                 self._claim(device, now)
             elif self._owners.mine(device.ident):
                 self._advance(device)
+                self._waiting.look(device)
         for ident in self._changed & self._boards.idents():
             device = self._boards.of(ident)
             if self._owners.mine(ident) and not device.deleted:
@@ -278,6 +281,7 @@ class Bridge:
         self._owners.begin(now)
         self._claimed_at.clear()
         self._publisher.greet()
+        self._waiting.again()
 
     def _beat(self) -> None:
         self._publisher.beat()
@@ -355,6 +359,7 @@ class Bridge:
 
     def _remove(self, device: Device) -> None:
         """Take a board that is gone for good out of Home Assistant."""
+        self._waiting.clear(device)
         self._note(f"{device.prefix} is no more: it is taken out of Home Assistant.")
         if self._owners.mine(device.ident) or self._owners.free(device.ident, time.monotonic()):
             self._publisher.clear(device.ident)
@@ -383,4 +388,5 @@ class Bridge:
                     f"{device.prefix}: the update to {device.offer.version} is gone on with by the "
                     "next run."
                 )
+        self._waiting.withdraw()
         self._publisher.goodbye()

@@ -178,12 +178,17 @@ class Notes:
 def note(rollout: Rollout, board: Board, offer: Offer) -> bytes:
     """Return what is left at `board`: what waits for it, and until when."""
     until = (board.turn_at or 0.0) + rollout.options.wait
+    return pack(offer, until, signature(rollout))
+
+
+def pack(offer: Offer, until: float, by: str) -> bytes:
+    """Return a note of `by`: that image waits, until that Unix time."""
     record = {
         "image": offer.sha256,
         "version": offer.version,
         "size": offer.size,
         "until": int(until),
-        "by": signature(rollout),
+        "by": by,
     }
     return json.dumps(record, separators=(",", ":")).encode()
 
