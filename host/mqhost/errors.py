@@ -51,7 +51,14 @@ class SilentBoardError(ToolError):
 
 
 class AbsentBoardError(SilentBoardError):
-    """The board has not been there at all: its broker says so, or knows none of that prefix."""
+    """The board has not been there at all: its broker says so, or knows none of that prefix.
+
+    `fact` is that alone, without what the one who asked can do about it.
+    """
+
+    def __init__(self, message: str, fact: str = "") -> None:
+        super().__init__(message)
+        self.fact = fact or message
 
 
 class RefusedError(ToolError):

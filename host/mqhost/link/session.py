@@ -209,7 +209,7 @@ class Session:
             return  # its status was late, or is not to be known
         patient = self.settings.patient or is_restarting(self.last_status or {})
         if not patient or timeout <= grace:
-            raise AbsentBoardError(f"{away} {absent.advice(self)}")
+            raise AbsentBoardError(f"{away} {absent.advice(self)}", away)
         self._noted = True
         self._note(f"{away} Waiting for it, up to {timeout:g} s.")
 

@@ -111,7 +111,7 @@ def test_a_canary_that_refuses_stops_it_and_the_reason_is_said(rollout, farm, st
     assert f"failed: {canary.prefix}: " in ended.stdout
     assert "does not fit the board's slot" in ended.stdout
     assert "Rollout 1 is stopped. 3 boards: 2 waiting, 1 failed." in ended.stderr
-    assert "It stopped: 1 failed, and 0 may by now (--max-failed 2%)" in ended.stderr
+    assert "It stopped: 1 had failed by then, and 0 might (--max-failed 2%)" in ended.stderr
     assert "mqboard fleet rollout retry-failed 1" in ended.stderr
     assert store.rollout(1).state == STOPPED and not any(one.block_messages for one in others)
     ended = rollout("resume")

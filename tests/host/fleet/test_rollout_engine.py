@@ -6,7 +6,7 @@ from datetime import UTC
 import pytest
 from rolloutparts import options, picture
 
-from mqhost.errors import BrokerError, RefusedError, SilentBoardError, UsageError
+from mqhost.errors import AbsentBoardError, BrokerError, RefusedError, SilentBoardError, UsageError
 from mqhost.fleet.rollout.engine import (
     abort,
     allowed,
@@ -247,6 +247,11 @@ def test_a_silent_board_is_tried_again_later_and_later_and_then_has_failed():
     assert row.reason == f"silent That was attempt {ATTEMPTS}."
 
 
+def test_of_an_absent_board_the_fact_is_told_and_no_option_of_other_commands():
+    error = AbsentBoardError("It is away. With --timeout 60 it is waited for.", "It is away.")
+    assert of_error(error).reason == "It is away."
+
+
 @pytest.mark.parametrize(
     ("outcome", "online"), [(SILENT, False), (replace(SILENT, counted=False), True)]
 )
@@ -273,7 +278,7 @@ def test_it_stops_when_more_have_failed_than_may():
     assert allowed(limited, failed + others) == 2
     now_, after, decision = step(limited, failed + others)
     assert now_.state == STOPPED and not decision.send
-    assert now_.reason == "3 failed, and 2 may by now (--max-failed 2%)"
+    assert now_.reason == "3 had failed by then, and 2 might (--max-failed 2%)"
     now_, _, decision = step(limited, [board("0", DONE)] + failed[1:] + others)
     assert now_.state == RUNNING and decision.send
 

@@ -349,8 +349,9 @@ def test_a_server_that_was_restarted_is_used_again(postgres):
 def test_a_file_that_is_no_database_is_named(tmp_path):
     path = tmp_path / "fleet.db"
     path.write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match=r"fleet\.db cannot be used: file is not a database"):
+    with pytest.raises(StoreError, match=r"fleet\.db is no database, but something else"):
         Store(str(path))
+    assert path.read_bytes().startswith(b"no database")
 
 
 def test_the_file_is_in_the_users_state_folder(tmp_path, monkeypatch):

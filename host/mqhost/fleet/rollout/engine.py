@@ -150,10 +150,12 @@ def resume(
     _need_open(rollout)
     options = replace(rollout.options, max_failed=max_failed or rollout.options.max_failed)
     resumed = replace(rollout, state=RUNNING, reason="", options=options)
-    if why := _too_many(resumed, boards):
+    if _too_many(resumed, boards):
+        failed = sum(board.state == FAILED for board in boards)
         raise UsageError(
-            f"Rollout {rollout.id} would stop at once: {why}. Try these again (retry-failed), or "
-            "allow more (--max-failed)."
+            f"Rollout {rollout.id} would stop at once: {failed} failed, and "
+            f"{allowed(resumed, boards)} may by now (--max-failed {options.max_failed}). Try these "
+            "again (retry-failed), or allow more (--max-failed)."
         )
     return resumed, [_anew(board, now) if _waits(board, rollout) else board for board in boards]
 
@@ -230,7 +232,7 @@ def _too_many(rollout: Rollout, boards: Iterable[Board]) -> str:
     if failed <= most:
         return ""
     limit = rollout.options.max_failed
-    return f"{failed} failed, and {most} may by now (--max-failed {limit})"
+    return f"{failed} had failed by then, and {most} might (--max-failed {limit})"
 
 
 def _chosen(

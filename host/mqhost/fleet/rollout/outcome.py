@@ -7,7 +7,7 @@ counted.
 
 from dataclasses import dataclass
 
-from mqhost.errors import BrokerError, SilentBoardError, ToolError
+from mqhost.errors import AbsentBoardError, BrokerError, SilentBoardError, ToolError
 from mqwire import update as wire
 
 _PASSING = {wire.BUSY, wire.UNCONFIRMED, wire.CANCELLED, wire.POWER_LOST}
@@ -32,5 +32,8 @@ def of_error(error: ToolError) -> Outcome:
     """Tell what the error of a push means."""
     passing = isinstance(error, BrokerError | SilentBoardError) or error.code in _PASSING
     return Outcome(
-        reason=str(error), passing=passing, counted=passing and not isinstance(error, BrokerError)
+        # A rollout waits for its boards by itself: what else one can do is no business of it.
+        reason=error.fact if isinstance(error, AbsentBoardError) else str(error),
+        passing=passing,
+        counted=passing and not isinstance(error, BrokerError),
     )

@@ -5,6 +5,7 @@ transaction: of SQLite it takes the write lock at once, so that nobody who waits
 refused later.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,7 +119,14 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            original = getattr(error, "orig", None)
+            cause = str(original or error).strip().partition("\n")[0]
+            if getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise StoreError(
+                    f"The file {self.url.database} is no database, but something else: it is left "
+                    "as it is. Name another file with --database (fleet.db is made where there is "
+                    "none)."
+                ) from error
             raise StoreError(
                 f"The database {self.where} cannot be used: {cause:.300}. See whether it runs and "
                 "may be written, then do the same again: nothing is lost."
