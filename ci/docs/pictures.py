@@ -57,6 +57,10 @@ def _board(browser: Browser) -> None:
     browser.see(".chart canvas")
 
 
+def _file(browser: Browser) -> None:
+    browser.see("#edit textarea")
+
+
 def _console(browser: Browser) -> None:
     for line, answer in (
         ("import asyncio", ">>>"),
@@ -80,6 +84,7 @@ def _moving(browser: Browser) -> None:
 SHOTS = (
     Shot("boards", "/", lambda browser: browser.see("#rows tr"), (1240, 720)),
     Shot("board", f"/board?prefix={GATE}", _board, (1240, 1080)),
+    Shot("file", f"/board?prefix={PUMP}&tab=files&file=/app/pump.py", _file, (1240, 760)),
     Shot("console", f"/board?prefix={PUMP}&tab=console", _console, (1240, 600)),
     Shot("rollout", "/rollouts/1", _moving, (1240, 764)),
     Shot("phone", "/?show=look", lambda browser: browser.see("#rows tr"), PHONE, True),

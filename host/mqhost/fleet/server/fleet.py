@@ -101,6 +101,7 @@ class Fleet:
         self.consoles = 0  # prompts that are open
         self._over = threading.Event()
         self._listens = threading.Event()
+        self._first = True  # nobody has looked yet who was at this place before
         self._stack = ExitStack()
 
     @property
@@ -125,8 +126,9 @@ class Fleet:
         self._stack.close()
 
     def begun(self) -> None:
-        """Note that the server listens: a server that was at its place before is no more."""
+        """Note that this server listens: tell what one has left that was there before."""
         self._listens.set()
+        self._take_left()
 
     def end_streams(self) -> None:
         """Have what tells somebody of changes, for ever, end now, and jobs soon."""
@@ -181,12 +183,16 @@ class Fleet:
     def _watch(self) -> None:
         """Tell when the broker is lost, and when it is back; and what other servers have left."""
         connected = True
-        look_at = 0.0
+        look_at = time.monotonic() + _LEFT
         while not self._over.wait(_LOOK):
             if self._listens.is_set() and time.monotonic() >= look_at:
-                with suppress(StoreError):
-                    self.jobs.take_left(here=not look_at)
-                    look_at = time.monotonic() + _LEFT
+                look_at = time.monotonic() + _LEFT
+                self._take_left()
             if self.connection.connected != connected:
                 connected = not connected
                 self.changes.tell(BROKER)
+
+    def _take_left(self) -> None:
+        with suppress(StoreError):  # it is tried again
+            self.jobs.take_left(here=self._first)
+            self._first = False

@@ -1,5 +1,6 @@
 """Runs the application of a fleet in a web server, until it is told to end."""
 
+import asyncio
 import socket
 import threading
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._fleet.begun()
+            await asyncio.to_thread(self._fleet.begun)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._fleet.end_streams()
