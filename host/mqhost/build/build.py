@@ -3,7 +3,8 @@
     Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
 The build tree lives in the cache and is gone on from by the next build of the same board and
-source; a lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
+source, on the unix port from other checkouts, too; a lock keeps two builds apart. Outputs are
+replaced one by one, each whole or not at all.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from mqhost.build.builders.native import (
 from mqhost.build.images import Images, check_failed_fit, make_images
 from mqhost.build.plan import Plan, Tools, plan, refuse_spaces
 from mqhost.build.revision import Revision, read_revision
-from mqhost.build.sdkconfig import LocalOptions, fragment, read_local, settings
+from mqhost.build.sdkconfig import LocalOptions, fragment, headers, read_local, settings
 from mqhost.build.source import Source, find_source, planned_source
 from mqhost.build.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
@@ -185,16 +186,28 @@ def plan_build(
     """Make the plan that `build` carries out, in the build tree that belongs to `board`, `source`
     and the builder of that name. `local`: options of ESP-IDF that replace the board's.
     """
-    return plan(
-        board,
-        source.path,
-        cache_dir() / "build" / f"{board.name}-{builder}-{_key(source.path, board.folder)}",
-        tools,
-        revision.time,
-        release=f"v{source.version}",
-        settings=settings(board, source.path),
-        sdkconfig=fragment(local),
-    )
+    trees = cache_dir() / "build"
+    unix = board.port == "unix"
+
+    def planned(tree: Path, tools: Tools) -> Plan:
+        return plan(
+            board,
+            source.path,
+            tree,
+            tools,
+            revision.time,
+            headers=headers(board) if unix else {},
+            release=f"v{source.version}",
+            settings="" if unix else settings(board, source.path),
+            sdkconfig=fragment(local),
+        )
+
+    if unix:
+        # Whichever checkout asks, as long as it compiles the same: what is frozen may differ.
+        key = planned(trees / "any", replace(tools, versions=())).fingerprint[:12]
+    else:
+        key = _key(source.path, board.folder)
+    return planned(trees / f"{board.name}-{builder}-{key}", tools)
 
 
 def dry_run(
@@ -268,7 +281,10 @@ def _compile(
     # in the tree already.
     (work.library / "README.md").touch()
     for path, text in work.texts.items():
-        path.write_text(text)
+        # Only what is new: make compiles again what is younger than its objects.
+        if not path.is_file() or path.read_text(errors="surrogateescape") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, errors="surrogateescape")
     if work.layout:
         lay_out(*work.layout)
     stamp.write_text(work.fingerprint)
@@ -338,5 +354,5 @@ def _signing(board: Board, keys: BuildKeys) -> str:
 
 
 def _key(*folders: Path) -> str:
-    """Make a short name for what is built where: checkouts of the project do not share a tree."""
+    """Make a short name for what is built where: ESP-IDF's build keeps the paths in its tree."""
     return hashlib.sha256("\n".join(map(str, folders)).encode()).hexdigest()[:12]

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from mqhost.build.board import Board
 from mqhost.errors import UsageError
@@ -92,30 +93,39 @@ def plan(
     tools: Tools,
     epoch: int,
     *,
+    headers: Mapping[str, str] = MappingProxyType({}),
     release: str = "",
     settings: str = "",
     sdkconfig: str = "",
 ) -> Plan:
     """Make the plan that builds `board` from MicroPython's `source` in `tree`.
 
-    `epoch`: the time, in Unix seconds, that stands for "now" in the image. `settings` stands for
-    what the build tree is configured from: with others it is made anew. On the ESP32 port,
-    `release` is what MicroPython calls itself, and `sdkconfig` are options that come last. The
-    manifest of what is frozen is expected in `tree`/manifest.py.
+    `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the unix port,
+    `headers` are the board's, texts by their names. On the ESP32 port, `release` is what
+    MicroPython calls itself, `settings` stands for what the build tree is configured from: with
+    others it is made anew; and `sdkconfig` are options that come last. The manifest of what is
+    frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
         return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
-    return _plan_unix(board, source, tree, tools, epoch, settings)
+    return _plan_unix(board, source, tree, tools, epoch, headers)
 
 
 def _plan_unix(
-    board: Board, source: Path, tree: Path, tools: Tools, epoch: int, settings: str
+    board: Board,
+    source: Path,
+    tree: Path,
+    tools: Tools,
+    epoch: int,
+    headers: Mapping[str, str],
 ) -> Plan:
-    """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says."""
+    """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says. No
+    path of the checkout is in what make compares: other checkouts may go on from the same tree."""
     refuse_spaces(tree, source)
     output = tree / "make"
     library = tree / "library"
     executable = tree / "firmware"
+    folder = tree / "board"
     maps = [f"-ffile-prefix-map={tree}=build", f"-ffile-prefix-map={source}=micropython"]
     compile_flags = [
         "-fno-pie",  # at fixed addresses, as a chip's: a pointer is no relocation as well
@@ -123,9 +133,8 @@ def _plan_unix(
         # Off in make, on in C: make would want mbedTLS's sources, a submodule few trees have.
         "-DMICROPY_SSL_MBEDTLS=1",
         '-DMBEDTLS_CONFIG_FILE=\\"mbedtls_config.h\\"',
-        f"-I{shlex.quote(str(board.folder))}",
+        f"-I{folder}",
         *maps,
-        f"-ffile-prefix-map={shlex.quote(str(board.folder))}=board",
     ]
     link_flags = ["-no-pie", "-lmbedx509", "-lmbedtls", "-lmbedcrypto", "-Wl,--build-id=none"]
     options = (
@@ -141,7 +150,7 @@ def _plan_unix(
         "MICROPY_SSL_MBEDTLS=0",
         "MICROPY_SSL_AXTLS=0",
         # The board's mpconfigvariant.h, found before the variant's own, adds to that.
-        f"COPT=-Os -DNDEBUG -I{shlex.quote(str(board.folder))}",
+        f"COPT=-Os -DNDEBUG -I{folder}",
         f"CFLAGS_EXTRA={' '.join(compile_flags)}",
         f"LDFLAGS_EXTRA={' '.join(link_flags)}",
     )
@@ -164,7 +173,7 @@ def _plan_unix(
         "PYTHONHASHSEED": "0",
     }
     # With another header of the board's, make would not look for new names in what includes it.
-    inputs = [options, strip, environment, tools.versions, settings]
+    inputs = [options, strip, environment, tools.versions, dict(headers)]
     return Plan(
         board=board.name,
         tree=tree,
@@ -179,7 +188,8 @@ def _plan_unix(
         compiled=output / "frozen_mpy",
         frozen_content=output / "frozen_content.c",
         library=library,
-        reads=(source, board.folder, Path(tools.python), Path(tools.mpy_cross)),
+        reads=(source, Path(tools.python), Path(tools.mpy_cross)),
+        texts={folder / name: text for name, text in headers.items()},
     )
 
 

@@ -1,8 +1,9 @@
-"""Gathers the options of ESP-IDF (sdkconfig) that a board is built with.
+"""Gathers the options that a board is built with: of ESP-IDF (sdkconfig), or its own headers.
 
 A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
 `invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
-build tree, so `settings` sums up everything that a tree is configured from.
+build tree, so `settings` sums up everything that a tree is configured from. On the unix port that
+is the board's `headers`.
 """
 
 import re
@@ -50,6 +51,16 @@ def settings(board: Board, source: Path) -> str:
     paths = sorted(path for path in (*own, *common, *upstream) if path.is_file())
     # Files that are no text (a .DS_Store, a picture) count as well, and do no harm.
     return "".join(f"{path}\n{path.read_text(errors='replace')}\n" for path in paths)
+
+
+def headers(board: Board) -> dict[str, str]:
+    """Return the C headers below the board's folder, by their paths in it; what is no UTF-8 as
+    surrogates.
+    """
+    paths = sorted(board.folder.rglob("*.h"))
+    names = (path.relative_to(board.folder).as_posix() for path in paths)
+    texts = (path.read_text(errors="surrogateescape") for path in paths)
+    return dict(zip(names, texts, strict=True))
 
 
 def _lines(file: Path) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
 """Tests the build tree: an unfinished one is not gone on from, and spaces are refused."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from mqhost.build import build as build_module
 from mqhost.build.board import find
-from mqhost.build.build import build
+from mqhost.build.build import build, dry_run
 from mqhost.build.builders.native import mute
 from mqhost.build.plan import Plan
+from mqhost.build.sdkconfig import headers
 from mqhost.errors import BuildError, UsageError
 from mqhost.progress import silent
 
@@ -38,11 +42,13 @@ def compile_with(tmp_path):
         compiled=tree / "make" / "frozen_mpy",
         frozen_content=tree / "make" / "frozen_content.c",
         library=tree / "library",
+        texts={tree / "board" / "x.h": "text"},
     )
 
     def run(builder):
         build_module._compile(work, [], builder, tmp_path / "log", silent, mute)
 
+    run.work = work
     return run
 
 
@@ -68,3 +74,35 @@ def test_a_cache_with_spaces_is_refused_before_anything_is_fetched(tmp_path, mon
     with pytest.raises(UsageError, match="space in its path: .*my cache.* MQBOARD_CACHE"):
         build(find("sim"), output=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_checkouts_go_on_from_one_tree_unless_their_headers_differ(tmp_path):
+    """What is compiled takes a minute, and is the same in all of them."""
+
+    def tree(board):
+        return dry_run(board).tree
+
+    sim = find("sim")
+    same, other = (shutil.copytree(sim.folder, tmp_path / name / "sim") for name in "ab")
+    (other / "mpconfigvariant.h").write_text("#define MICROPY_PY_MORE (1)\n")
+    (same / "board.toml").write_text("# what is made of the program is no matter of compiling\n")
+    assert tree(replace(sim, folder=same)) == tree(sim)
+    assert tree(replace(sim, folder=other)) != tree(sim)
+
+
+def test_a_header_is_written_only_where_it_is_another(compile_with):
+    """Make would compile all that includes it."""
+    compile_with(Builder())
+    header = compile_with.work.tree / "board" / "x.h"
+    before = header.stat()
+    compile_with(Builder())
+    assert header.read_text() == "text" and header.stat() == before
+
+
+def test_all_headers_of_a_board_are_taken_byte_by_byte(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "old.h").write_bytes("// für ISO 8859\n".encode("latin-1"))
+    (tmp_path / "partitions.csv").touch()
+    found = headers(replace(find("sim"), folder=tmp_path))
+    assert list(found) == ["deep/old.h"]
+    assert found["deep/old.h"].encode(errors="surrogateescape") == b"// f\xfcr ISO 8859\n"
