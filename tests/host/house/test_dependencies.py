@@ -10,6 +10,7 @@ from mqhost.cli.catalogue import COMMANDS
 from mqhost.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+INSTALLED = packages_distributions()  # reads the list of files of each: once
 OURS = {"mqhost", "mqwire", "ci", "mqboard"}
 
 
@@ -18,7 +19,7 @@ def packages(requirements):
     names = {re.split(r"[=\[<>~]", item)[0].lower() for item in requirements}
     return {
         package
-        for package, distributions in packages_distributions().items()
+        for package, distributions in INSTALLED.items()
         if names & {name.lower().replace("_", "-") for name in distributions}
     }
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
-from invoke import Collection
+import pytest
+from invoke import Collection, Context
 
+from ci import tasks
 from ci.docs.reference import fresh_tasks
 from mqhost.paths import ROOT
 from mqhost.sim.broker import free_port
@@ -37,6 +39,23 @@ def test_every_option_has_a_help_text():
         for name, option in context.args.items():
             assert option.help, f"{context.name}: {name}"
     assert re.search(r"--board=\S+ +\S", invoke("--help", "build").stdout)
+
+
+def test_programs_of_the_tests_keep_what_python_compiled(monkeypatch):
+    """There are hundreds, and some environments forbid it."""
+    environments = []
+
+    def run(argv, *, env, **_):
+        environments.append(env)
+        return subprocess.CompletedProcess(argv, 7)
+
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(tasks.packages, "ensure", lambda *_, **__: None)
+    monkeypatch.setattr(tasks.subprocess, "run", run)
+    with pytest.raises(SystemExit, match="7"):
+        tasks.test(Context())
+    (environment,) = environments
+    assert "PYTHONDONTWRITEBYTECODE" not in environment and environment["PATH"]
 
 
 def test_the_boards_are_listed():
