@@ -1,9 +1,12 @@
 """Tests that invoke build --dry-run shows the whole plan, and runs none of it."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from mqhost.build.board import find
 from mqhost.build.build import dry_run
@@ -20,6 +23,15 @@ def test_everything_that_a_build_depends_on_is_shown(monkeypatch, tmp_path):
     assert all(f"{name}=" in text for name in work.environment)
     for path in (*work.reads, *work.caches, work.tree, work.executable, work.flash):
         assert str(path) in text
+
+
+@pytest.mark.parametrize("board", ["sim", "esp32"])
+def test_a_plan_is_told_as_json(monkeypatch, tmp_path, board):
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
+    work = dry_run(find(board))
+    record = json.loads(plan_text(work, as_json=True))
+    assert record["tree"] == str(work.tree)
+    assert record["texts"].keys() == {str(path) for path in work.texts} != set()
 
 
 def test_the_task_runs_nothing_and_writes_nothing(tmp_path):

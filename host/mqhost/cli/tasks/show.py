@@ -68,7 +68,8 @@ def build_listing(result: BuildResult) -> Listing:
 def plan_text(work: Plan, as_json: bool = False) -> str:
     """Write out a plan in full: each program with its arguments, and what it runs in."""
     if as_json:
-        return json_text(asdict(work))
+        texts = {str(path): text for path, text in work.texts.items()}
+        return json_text(asdict(work) | {"texts": texts})
     lines = [f"Plan to build {work.board}, in {work.tree}"]
     for step in work.steps:
         lines += ["", f"{step.title}:"]
