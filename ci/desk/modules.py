@@ -4,8 +4,8 @@ The host may have modules of the same names (mqwire is installed for it); they a
 """
 
 import contextlib
+import functools
 import importlib.machinery
-import importlib.util
 import sys
 import types
 from collections.abc import Iterator
@@ -67,7 +67,12 @@ class _Finder:
                 return None
             self._loaders[name] = _Loader(name, str(found))
             self._loaders[name].builtin = self._builtin
-        return importlib.util.spec_from_file_location(name, loader=self._loaders[name])
+        # A new one each time: the modules keep it. Not from a file: that looks for a cached one.
+        loader = self._loaders[name]
+        spec = importlib.machinery.ModuleSpec(name, loader, origin=loader.path)
+        if loader.is_package(name):
+            spec.submodule_search_locations = [str(Path(loader.path).parent)]
+        return spec
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -76,6 +81,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         module.__dict__.update(self.builtin)
+        module.__file__ = self.path
         super().exec_module(module)
 
     def get_code(self, fullname: str):
@@ -91,5 +97,9 @@ def _module(name: str, content: dict) -> types.ModuleType:
 
 def _taken() -> dict[str, types.ModuleType]:
     """Take the modules that are the board's own, by their names, out of sys.modules."""
-    names = [name for name in sys.modules if name.partition(".")[0] in _OWN or name in _OWN]
-    return {name: sys.modules.pop(name) for name in names}
+    return {name: sys.modules.pop(name) for name in [*sys.modules] if _own(name)}
+
+
+@functools.cache
+def _own(name: str) -> bool:
+    return name.partition(".")[0] in _OWN or name in _OWN
