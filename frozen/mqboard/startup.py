@@ -229,7 +229,8 @@ def _brokers(settings, the_link, clock):
 
 
 def _client(settings, the_link, brokers, me, clock):
-    client = Client(
+    kind, options = _protocol(settings)
+    client = kind(
         brokers.open if brokers else _opener(settings, the_link, clock),
         "mqb-" + me.id,
         user=settings.user,
@@ -238,7 +239,23 @@ def _client(settings, the_link, brokers, me, clock):
         rx_size=mqwire.MAX_PACKET,
         will=(mqwire.status_topic(settings.prefix), me.offline("connection lost"), 1, True),
         log=log.Logger("mqtt"),
+        **options,
     )
     if brokers:
         brokers.client = client
     return client
+
+
+def _protocol(settings):
+    """Return (the class of the client, its further options) for the version of MQTT."""
+    if settings.version == "3.1.1":
+        return Client, {}
+    try:
+        from mqboard import mqtt5
+        from mqboard.mqtt5 import properties
+    except ImportError:
+        log.Logger("mqtt").error("this firmware has no MQTT 5 (broker.version): on with 3.1.1")
+        return Client, {}
+    # Commands come on topics of their own: aliases for them would be memory for nothing.
+    given = {properties.TOPIC_ALIAS_MAXIMUM: 0, properties.SESSION_EXPIRY: settings.session_s}
+    return mqtt5.Client, {"properties": given, "insist": settings.version == "5"}

@@ -81,6 +81,8 @@ KEYS = (
             ("user", "text", None, "credential"),
             ("password", "secret", None, "credential"),
             ("keepalive", "number", 60, (1, 65535)),
+            ("version", "text", "3.1.1", "version"),  # of MQTT: one of MQTT_VERSIONS
+            ("session_s", "whole", 0, (0, 0xFFFFFFFF)),  # of MQTT 5: the session's expiry
             ("tls", "bool", True, None),
             ("ca", "file", None, None),
             ("cert", "file", None, None),
@@ -155,6 +157,7 @@ KEYS = (
     ),
 )
 
+MQTT_VERSIONS = ("3.1.1", "5", "auto")  # auto: 5, or 3.1.1 where the broker does not know it
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 # With less time to confirm an update than so many times health_s, none would ever be confirmed.

@@ -12,6 +12,7 @@ from mqwire.config import (
     LOG_LEVELS,
     MAX_CREDENTIAL,
     MAX_SSID,
+    MQTT_VERSIONS,
     PASSPHRASE,
     PLAIN_PORT,
     TLS_PORT,
@@ -239,6 +240,9 @@ def _check(value, limit):
     elif limit == "level":
         if value not in LOG_LEVELS:
             raise WireError("it must be one of " + ", ".join(LOG_LEVELS))
+    elif limit == "version":
+        if value not in MQTT_VERSIONS:
+            raise WireError("it must be one of " + ", ".join(MQTT_VERSIONS))
     elif limit == "timezone":
         zone_seconds(value)
     elif limit == "positive":

@@ -109,6 +109,7 @@ class Board:
         path=None,
         access_points=None,
         fallback=None,
+        protocol=None,
         uarts=None,
         **changes,
     ):
@@ -118,6 +119,7 @@ class Board:
         self.path = path or folder / f"flash-{number}.bin"
         self.table = PartitionTable.load(sim.partitions, sim.flash_size)
         config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
+        config["broker"] |= protocol or {}
         if fallback:
             config["broker"]["fallback"] = {"host": fallback.host, "port": fallback.port}
         provision_flash(self.path, firmware.flash, self.table, config | changes, files=files)

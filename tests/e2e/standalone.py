@@ -50,7 +50,9 @@ def prepare(app, source, folder):
     program.write_bytes(executable_of(app.read_bytes()))
     program.chmod(0o755)
     shutil.copytree(source / "extmod" / "asyncio", folder / "asyncio")
-    for name, file in client_modules().items():
+    mqtt5 = (ROOT / "frozen" / "mqboard" / "mqtt5").glob("*.py")
+    files = client_modules() | {f"mqboard/mqtt5/{file.name}": file for file in mqtt5}
+    for name, file in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(file, folder / name)
     for file in (HERE / "clients").glob("*.py"):
@@ -71,9 +73,11 @@ class Standalone:
         backoff_ms=20,
         tls=None,
         heap=HEAP,
+        mqtt5=False,
         **options,
     ):
         settings = {"host": host, "port": port, "client_id": client_id, "tls": tls}
+        settings["mqtt5"] = mqtt5
         settings |= {"backoff_ms": backoff_ms, "options": options}
         self.told = []
         self._news = threading.Condition()

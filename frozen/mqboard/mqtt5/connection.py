@@ -1,7 +1,8 @@
 """Connects by MQTT 5, or by 3.1.1 where the broker does not know it; follows it to other servers.
 
-A broker that refuses MQTT 5 in words is asked by 3.1.1 at once, and from then on, as long as that
-works; one that hangs up at it twice is asked by 3.1.1 the next time.
+A broker that refuses MQTT 5 in words is asked by 3.1.1 at once; one that does not answer at all, or
+not with what MQTT 5 has, the next time; and from then on, as long as that works. One that hangs up
+twice may be about to restart: it is asked by 3.1.1 once.
 """
 
 import asyncio
@@ -92,8 +93,9 @@ class Connection5(Session5):
             self.keepalive = self._before
             self._before = None
         if self._silent >= _HANG_UPS and not self._insist:
+            refuser = (self.peer,) if self._silent > _HANG_UPS else ()
             self._silent = 0
-            return await self._connect_old()
+            return await self._connect_old(None, refuser)
         for _ in range(1 + _HOPS):
             server = self._server
             if not self._moved:
@@ -127,16 +129,13 @@ class Connection5(Session5):
         """Send the CONNECT; return (reason code, properties) of the answer."""
         try:
             self.session_present, code, found = await within(_ANSWER_S, self._introduce5())
-        except asyncio.TimeoutError:
+        except Exception as error:
             self._forget_server()
-            raise
-        except (EOFError, OSError):
-            self._silent += 1
-            self._forget_server()
-            raise
-        except packet4.PacketError:
-            self._silent = _HANG_UPS
-            self._forget_server()
+            # A time-out is an OSError on CPython.
+            if isinstance(error, (asyncio.TimeoutError, packet4.PacketError)):
+                self._silent = _HANG_UPS + 1
+            elif isinstance(error, (EOFError, OSError)):
+                self._silent += 1
             raise
         self._silent = 0
         return code, found

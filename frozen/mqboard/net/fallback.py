@@ -44,17 +44,19 @@ class Brokers:
         self.fallen_back = False  # the broker in use, or tried, is not the first
         self._told = False
 
-    async def open(self):
-        """Open a stream, for mqboard.mqtt.Client: to the first; after failures to each in turn."""
+    async def open(self, *server):
+        """Open a stream, for mqboard.mqtt.Client: to the first; after failures to each in turn. To
+        another `server`, (host, port), where the one whose turn it is sends us there."""
         over = self.client.failures - _TRIES
         self.fallen_back = over >= 0 and over % 2 == 0 and not self.pairs[0][0].trial
         broker, make_opener = self.pairs[1 if self.fallen_back else 0]
         self.client.user, self.client.password = broker.user, broker.password
+        self.client.peer = broker.host
         if broker is not self._turn:
             self._opener = None  # first: two contexts have no room beside each other
             self._turn, self._opener = broker, make_opener()
         try:
-            stream = await self._opener()
+            stream = await self._opener(*server)
         except OSError as error:
             raise OSError("%s: %s" % (broker.host, error))
         if over < 0:

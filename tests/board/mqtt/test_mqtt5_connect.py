@@ -230,6 +230,18 @@ class FallBackTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_broker_that_answers_with_nonsense_is_asked_by_3_1_1_from_then_on(self):
+        async def go():
+            peer = Peer5()
+            peer.turns = [frame(0x30, b"\0\1a\0"), OLD, OLD]
+            await peer.start()
+            peer.stream.end()
+            await until(lambda: len(peer.streams) == 3)
+            await peer.client.up.wait()
+            self.assertEqual([split(s.sent)[0][1][6] for s in peer.streams], [5, 4, 4])
+
+        run(go())
+
     def test_who_insists_on_5_is_not_asked_by_3_1_1(self):
         async def go():
             peer = Peer5(insist=True)

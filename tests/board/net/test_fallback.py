@@ -16,6 +16,7 @@ class World:
 
     def __init__(self):
         self.tried = []
+        self.sent_to = []  # other servers than the broker that was asked
         self.made = []
         self.there = {"one": False, "two": True}
         self.log = FakeLog()
@@ -37,8 +38,9 @@ class World:
         return make
 
     def opener(self, name):
-        async def open_it():
+        async def open_it(*server):
             self.tried.append(name)
+            self.sent_to.append(server)
             if not self.there[name]:
                 raise OSError("refused")
             stream = FakeStream()
@@ -163,6 +165,19 @@ class FallbackTest(unittest.TestCase):
         self.assertEqual(said, ["back to its first broker"])
         self.assertEqual(world.streams[0].sent[-2:], b"\xe0\0")  # no will is due
         self.assertEqual((set(looks), looks[-1]), ({600, 1200}, 600))
+
+    def test_who_is_sent_to_another_server_goes_there_as_a_client_of_that_broker(self):
+        world = self.world
+        world.there["one"] = True
+
+        async def body():
+            await world.brokers.open()
+            await world.brokers.open("three", 3)
+
+        run(body())
+        self.assertEqual((world.tried, world.client.peer), (["one", "one"], "one"))
+        self.assertEqual(world.sent_to, [(), ("three", 3)])
+        self.assertEqual(world.made, ["one"])  # with the same certificates
 
     def test_a_first_one_that_only_seems_to_be_back_is_left_alone_longer_and_longer(self):
         world, looks = self.world, self.turns.looks

@@ -1,11 +1,12 @@
 """Drives the MQTT client on MicroPython, with nothing else of ours: a test says what it does.
 
 The first line on stdin is JSON, the settings: host, port, client_id, backoff_ms, `tls` (arguments
-of mqboard.net.tls.make_context, or null), and `options`, further arguments of the client. Each
-other line is JSON, [number, code]: the body of a coroutine, run as a task of its own among the
-names of this module; with the number 0, plain code that defines more names. What happens is
-printed as JSON, one list a line: ["returned", number, value], ["raised", number, error's name,
-text], and what `say` is given. At the end of stdin the client disconnects politely.
+of mqboard.net.tls.make_context, or null), `mqtt5`, whether the client is that of MQTT 5, and
+`options`, further arguments of the client. Each other line is JSON, [number, code]: the body of a
+coroutine, run as a task of its own among the names of this module; with the number 0, plain code
+that defines more names. What happens is printed as JSON, one list a line: ["returned", number,
+value], ["raised", number, error's name, text], and what `say` is given. At the end of stdin the
+client disconnects politely.
 """
 
 import asyncio
@@ -14,9 +15,12 @@ import json
 import sys
 
 from mqboard import net
-from mqboard.mqtt import Client
 
 settings = json.loads(sys.stdin.readline())
+if settings["mqtt5"]:
+    from mqboard.mqtt5 import Client
+else:
+    from mqboard.mqtt import Client
 client = None
 context = None
 
@@ -48,14 +52,17 @@ async def show_later(topic, payload, retained):
     show(topic, payload, retained)
 
 
-async def open_stream():
-    """Open a new connection; looks into `settings` each time, so that a test can change them."""
+async def open_stream(*server):
+    """Open a new connection; looks into `settings` each time, so that a test can change them. To
+    another server, where there are a host and a port.
+    """
     global context
     if settings["tls"] and not context:
         from mqboard.net.tls import make_context
 
         context = make_context(**settings["tls"])
-    return await net.open_stream(settings["host"], settings["port"], context)
+    host, port = server or (settings["host"], settings["port"])
+    return await net.open_stream(host, port, context)
 
 
 def make():
@@ -64,6 +71,8 @@ def make():
     if options.get("will"):
         topic, payload, qos, retain = options["will"]
         options["will"] = (topic, payload.encode(), qos, retain)
+    if options.get("properties"):
+        options["properties"] = {int(key): value for key, value in options["properties"].items()}
     made = Client(open_stream, settings["client_id"], log=Log(), **options)
     made.backoff_ms = settings["backoff_ms"]
     made.on_up = lambda: say("up", made.session_present)
