@@ -1,4 +1,4 @@
-"""Offers the API of Peter Hinch's mqtt_as (0.8.3, MQTT 3.1.1) on top of mqboard.mqtt.
+"""Offers the API of Peter Hinch's mqtt_as (0.8.3) on top of mqboard.mqtt.
 
 An application written for mqtt_as runs with this module in its place: docs/mqtt_as.md. The client
 below reconnects, subscribes again and sends again by itself; this layer turns what it does into
@@ -105,7 +105,7 @@ class MQTTClient:
         msg = msg.encode() if isinstance(msg, str) else msg
         client = self._client
         before = client.connects if self.isconnected() else None
-        while not await client.publish(topic, msg, qos, retain):
+        while not await client.publish(topic, msg, qos, retain, None, properties):
             if qos:  # the broker hung up at it, again and again
                 self.REFUSED_COUNT += 1
                 return
@@ -126,7 +126,7 @@ class MQTTClient:
             if had == qos and connection != client.connects and not client.session_present:
                 return  # made already when we connected again; twice gives retained ones twice
             try:
-                return await client.subscribe(topic, None, qos)
+                return await client.subscribe(topic, None, qos, properties=properties)
             except mqtt.MqttError:
                 del self._subscribed[topic]
                 if client.connected:
@@ -232,9 +232,12 @@ class MQTTClient:
     # Towards the client below.
 
     def _make(self, clean, will):
-        return OneHandler(self._settings, self._open, self._take, clean, will, IBUFSIZE, self._log)
+        make = OneHandler
+        if self._settings["mqttv5"]:
+            from mqboard.mqtt5.face import make
+        return make(self._settings, self._open, self._take, clean, will, IBUFSIZE, self._log)
 
-    async def _open(self):
+    async def _open(self, host=None, port=None):
         if not self._tasks:
             raise asyncio.CancelledError  # see `_stop`
         if not self._online():
@@ -243,7 +246,8 @@ class MQTTClient:
         if settings["ssl"] and not self._context:
             self._context = make_context_of(settings["ssl"], settings["ssl_params"])
         name = settings["ssl_params"].get("server_hostname")
-        return await net.open_stream(self.server, self.port, self._context, name, dns=self._dns())
+        host, port = host or self.server, port or self.port
+        return await net.open_stream(host, port, self._context, name, dns=self._dns())
 
     async def _start(self, client):
         """Have `client` run, and wait until it is connected; OSError when it cannot connect."""
@@ -288,6 +292,7 @@ class MQTTClient:
     def _came_up(self):
         self._went_down()  # an outage too short for `_watch`
         self._is_up = True
+        self.topic_alias_maximum = getattr(self._client, "topic_alias_maximum", 0)
         if self._settings["queue_len"]:
             self.up.set()
         else:
@@ -302,7 +307,7 @@ class MQTTClient:
             else:
                 asyncio.create_task(self._settings["wifi_coro"](False))
 
-    def _take(self, topic, view, retained):
+    def _take(self, topic, view, retained, *properties):
         if MSG_BYTES or self._settings["queue_len"]:
             view = bytes(view)
-        self._deliver(topic, view, retained)
+        self._deliver(topic, view, retained, *properties)

@@ -90,59 +90,67 @@ class MsgQueue:
         return self._messages.popleft()
 
 
-class OneHandler(Client):
-    """A client as the `settings` say. Calls deliver(topic as bytes, view, retained) for each
-    message, once, however many subscriptions it matches, or none, and of whatever size."""
+def handler_of(base):
+    """Return the class of clients that have one handler, on that of a client."""
 
-    def __init__(self, settings, opener, deliver, clean, will, rx_size, log):
-        user = text(settings["user"]) or None
-        super().__init__(
-            opener,
-            text(settings["client_id"]),
-            user=user,
-            password=settings["password"] if user else None,
-            keepalive=settings["keepalive"],
-            will=will,
-            clean=clean,
-            rx_size=max(rx_size, _RX_SIZE_MIN),
-            log=log,
-        )
-        patience_s = min(self.keepalive or _PATIENCE_S, 2 * settings["ping_interval"] or 65535)
-        self.keepalive = patience_s  # only ours; the broker was told in the packet
-        self._deliver = deliver
-        self._large = None  # a message that is being put together
-        self.everything = Subscription(self._gather, 0, True, 0)
+    class OneHandler(base):
+        """A client as the `settings` say. Calls deliver(topic as bytes, view, retained) for each
+        message, once, however many subscriptions it matches, or none, and of whatever size."""
 
-    def hang_up(self):
-        """Break the connection, without a word to the broker."""
-        self._lose(None)
+        def __init__(self, settings, opener, deliver, clean, will, rx_size, log):
+            user = text(settings["user"]) or None
+            super().__init__(
+                opener,
+                text(settings["client_id"]),
+                user=user,
+                password=settings["password"] if user else None,
+                keepalive=settings["keepalive"],
+                will=will,
+                clean=clean,
+                rx_size=max(rx_size, _RX_SIZE_MIN),
+                log=log,
+            )
+            patience_s = min(self.keepalive or _PATIENCE_S, 2 * settings["ping_interval"] or 65535)
+            self.keepalive = patience_s  # only ours; the broker was told in the packet
+            self._deliver = deliver
+            self._large = None  # a message that is being put together
+            self.everything = Subscription(self._gather, 0, True, 0)
 
-    def _find_route(self, head):
-        super()._find_route(head)
-        self._topic = self._topic.encode()
-        self._targets = (self.everything,)
+        def hang_up(self):
+            """Break the connection, without a word to the broker."""
+            self._lose(None)
 
-    def _gather(self, topic, view, retained, position, total):
-        if len(view) < total:
-            if not position:
-                self._begin_large(total)
-            large = self._large
-            if large is None:
-                return
-            large[position : position + len(view)] = view
-            if position + len(view) < total:
-                return
-            view = large
-            self._large = None
-        self._deliver(topic, view, retained)
+        def _find_route(self, head):
+            super()._find_route(head)
+            self._topic = self._topic.encode()
+            self._targets = (self.everything,)
 
-    def _begin_large(self, total):
-        self._large = None  # what the one before it may have left
-        try:
-            self._large = bytearray(total)
-        except MemoryError:
-            self.oversized += 1
-            self._log.error("no memory for a message of %d bytes", total)
+        def _gather(self, topic, view, retained, position, total):
+            if len(view) < total:
+                if not position:
+                    self._begin_large(total)
+                large = self._large
+                if large is None:
+                    return
+                large[position : position + len(view)] = view
+                if position + len(view) < total:
+                    return
+                view = large
+                self._large = None
+            self._deliver(topic, view, retained)
+
+        def _begin_large(self, total):
+            self._large = None  # what the one before it may have left
+            try:
+                self._large = bytearray(total)
+            except MemoryError:
+                self.oversized += 1
+                self._log.error("no memory for a message of %d bytes", total)
+
+    return OneHandler
+
+
+OneHandler = handler_of(Client)
 
 
 class Log:
@@ -168,9 +176,8 @@ def check(config):
         if key not in settings:
             raise ValueError("mqtt_as: there is no config['%s']" % key)
         settings[key] = config[key]
-    for key, what in (("mqttv5", "MQTT 5"), ("gateway", "an ESP-NOW gateway")):
-        if settings[key]:
-            raise MQTTException("mqtt_as: %s (config['%s']) is not supported" % (what, key))
+    if settings["gateway"]:
+        raise MQTTException("mqtt_as: an ESP-NOW gateway (config['gateway']) is not supported")
     if settings["server"] is None:
         raise ValueError("mqtt_as: config['server'] must name the broker")
     if not 0 <= settings["keepalive"] < 65536:

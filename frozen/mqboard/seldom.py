@@ -27,7 +27,6 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.modules.crashes",
     "mqboard.modules.folders",
     "mqboard.mqtt.pump",
-    "mqboard.mqtt5.reasons",
     "mqboard.net.dns",
     "mqboard.net.ethernet",
     "mqboard.net.sntp",

@@ -248,14 +248,11 @@ def _client(settings, the_link, brokers, me, clock):
 
 def _protocol(settings):
     """Return (the class of the client, its further options) for the version of MQTT."""
-    if settings.version == "3.1.1":
-        return Client, {}
-    try:
-        from mqboard import mqtt5
-        from mqboard.mqtt5 import properties
-    except ImportError:
-        log.Logger("mqtt").error("this firmware has no MQTT 5 (broker.version): on with 3.1.1")
-        return Client, {}
-    # Commands come on topics of their own: aliases for them would be memory for nothing.
-    given = {properties.TOPIC_ALIAS_MAXIMUM: 0, properties.SESSION_EXPIRY: settings.session_s}
-    return mqtt5.Client, {"properties": given, "insist": settings.version == "5"}
+    if settings.version != "3.1.1":
+        try:
+            from mqboard.mqtt5.managed import protocol
+
+            return protocol(settings)
+        except ImportError:
+            log.Logger("mqtt").error("no MQTT 5 in this firmware")
+    return Client, {}

@@ -15,7 +15,7 @@ Times are in seconds, sizes in bytes of UTF-8.
 #   "arguments"  an object for somebody who knows better: handed on as it stands, at worst in doubt
 # Default: what stands in for a key that is missing or null; `...`: it must be there. A list and a
 # group need none: they are empty.
-# Limit: (from, to), or the name of a check that mqwire.rules makes.
+# Limit: (from, to), or texts of which it is one, or the name of a check that mqwire.rules makes.
 #
 # All of it is constants, so that it stays in flash: no names, no sums.
 KEYS = (
@@ -81,7 +81,8 @@ KEYS = (
             ("user", "text", None, "credential"),
             ("password", "secret", None, "credential"),
             ("keepalive", "number", 60, (1, 65535)),
-            ("version", "text", "3.1.1", "version"),  # of MQTT: one of MQTT_VERSIONS
+            # Of MQTT. auto: 5, or 3.1.1 where the broker does not know that.
+            ("version", "text", "3.1.1", ("3.1.1", "5", "auto")),
             ("session_s", "whole", 0, (0, 0xFFFFFFFF)),  # of MQTT 5: the session's expiry
             ("tls", "bool", True, None),
             ("ca", "file", None, None),
@@ -157,7 +158,6 @@ KEYS = (
     ),
 )
 
-MQTT_VERSIONS = ("3.1.1", "5", "auto")  # auto: 5, or 3.1.1 where the broker does not know it
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 # With less time to confirm an update than so many times health_s, none would ever be confirmed.

@@ -12,7 +12,6 @@ from mqwire.config import (
     LOG_LEVELS,
     MAX_CREDENTIAL,
     MAX_SSID,
-    MQTT_VERSIONS,
     PASSPHRASE,
     PLAIN_PORT,
     TLS_PORT,
@@ -238,16 +237,15 @@ def _check(value, limit):
         if not value:
             raise WireError("it must be the broker's name or address")
     elif limit == "level":
-        if value not in LOG_LEVELS:
-            raise WireError("it must be one of " + ", ".join(LOG_LEVELS))
-    elif limit == "version":
-        if value not in MQTT_VERSIONS:
-            raise WireError("it must be one of " + ", ".join(MQTT_VERSIONS))
+        _check(value, LOG_LEVELS)
     elif limit == "timezone":
         zone_seconds(value)
     elif limit == "positive":
         if value <= 0:
             raise WireError("it must be more than 0")
+    elif limit and isinstance(limit[0], str):
+        if value not in limit:
+            raise WireError("it must be one of " + ", ".join(limit))
     elif limit and not isinstance(limit[0], tuple) and not limit[0] <= value <= limit[1]:
         raise WireError("it must be from %d to %d" % limit)
 

@@ -200,8 +200,11 @@ def _checked(text, running):
             bad.append("%s is %s, which the board has not" % (path, container[key]))
     if not bad:
         bad = _missing_files(values)
-        if values.version != "3.1.1" and not _has_mqtt5():
-            bad.append("broker.version is %s, and this firmware has no MQTT 5" % values.version)
+        try:
+            if values.version != "3.1.1":
+                __import__("mqboard.mqtt5")
+        except ImportError:
+            bad.append("broker.version: no MQTT 5 in this firmware")
     if bad:
         raise _Refused("; ".join(bad))
     return text, values, [key for severity, key, _ in wrong if severity == rules.UNKNOWN]
@@ -215,15 +218,6 @@ def _missing_files(values):
         if path and "-----BEGIN" not in path and not _exists(path):
             bad.append("broker.%s is %s, and there is no such file" % (name, path))
     return bad
-
-
-def _has_mqtt5():
-    try:
-        from mqboard import mqtt5
-
-        return bool(mqtt5)
-    except ImportError:
-        return False
 
 
 def _exists(path):

@@ -82,7 +82,7 @@ class Client(Connection5):
     # Towards the broker.
 
     async def _publish_once(self, topic, payload, flags, given):
-        data = props.encode(given, props.IN_PUBLISH)
+        data = props.of_message(given)
         if self.level == 4:
             return await super()._publish_once(topic, payload, flags, given)
         head = self.outbox.head(topic)

@@ -52,7 +52,7 @@ class Outbox5(Outbox):
     def register(self, topic, payload, qos, retain, event, given=None):
         """Return the Pending of a new message, as Outbox does. ValueError for bad properties."""
         given = given or {}
-        data = props.encode(given, props.IN_PUBLISH)  # before anything is kept
+        data = props.of_message(given)  # before anything is kept
         pending = super().register(topic, payload, qos, retain, event)
         if data != props.NONE:
             pending.properties = data

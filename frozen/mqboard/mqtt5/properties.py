@@ -99,6 +99,19 @@ def encode(properties, place):
     return bytes(head + data)
 
 
+def of_message(given):
+    """Return the properties of a message of ours, encoded. ValueError: also for those that only a
+    broker sends (MQTT-3.3.4-6), and for aliases, which the client gives by itself.
+    """
+    for ident in (TOPIC_ALIAS, SUBSCRIPTION_ID):
+        if given and ident in given:
+            raise ValueError("property 0x%02x is not for us to send" % ident)
+    answers_to = (given or {}).get(RESPONSE_TOPIC, "-")
+    if "+" in answers_to or "#" in answers_to or not answers_to:
+        raise ValueError("property 0x08 is no topic to publish to")
+    return encode(given, IN_PUBLISH)
+
+
 def _kind(ident, place):
     """Return the kind of a property, 0 for one that is not known or not of this place."""
     known = isinstance(ident, int) and 0 <= ident < len(_KINDS)

@@ -145,8 +145,7 @@ def opener(link, host, port, make_context=None, server_hostname=None):
             context = make_context()
             make_context = None
         dns = link.dns() if hasattr(link, "dns") else ""
-        if other:
-            return await open_stream(other, other_port or port, context, dns=dns)
-        return await open_stream(host, port, context, server_hostname, dns=dns)
+        name = None if other else server_hostname
+        return await open_stream(other or host, other_port or port, context, name, dns=dns)
 
     return open_when_up

@@ -73,9 +73,11 @@ class PublishTest(unittest.TestCase):
     def test_properties_that_a_message_has_not_are_refused_before_it_is_kept(self):
         async def go():
             peer = Peer5()
-            for qos in (0, 1):
-                with self.assertRaises(ValueError):
-                    await peer.client.publish("t", b"", qos=qos, properties={0x11: 1})
+            bad = ({0x11: 1}, {0x23: 1}, {0x0B: 1}, {8: "a/#"}, {8: ""})  # MQTT-3.3.4-6, 3.3.2-14
+            for given in bad:
+                for qos in (0, 1):
+                    with self.assertRaises(ValueError):
+                        await peer.client.publish("t", b"", qos=qos, properties=given)
             self.assertEqual(len(peer.client.outbox.waiting), 0)
 
         run(go())

@@ -6,19 +6,15 @@ import struct
 import subprocess
 import threading
 
-import paho.mqtt.client as paho
 import pytest
 from certificates import Authority
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from hostclient5 import HostClient5
 from standalone import Standalone
 from strictbroker import StrictBroker
-from waiting import wait_until
 
 from ci.faultproxy import FaultProxy, cut_at_random
 from mqhost.sim.broker import Broker
 
-PATIENCE = 20.0
 SESSION_EXPIRY = 0x11
 NAMES = "from mqboard.mqtt5 import properties as props"
 TELL = """
@@ -33,40 +29,6 @@ GIVEN = (
     "{1: 1, 2: 60, 3: 'text/plain', 8: 'answer/here', 9: b'tag', 0x26: [('a', '1'), ('a', 'ä')]}"
 )
 NUMBERS = 200
-
-
-class Desk:
-    """A client of MQTT 5 that is not ours: what it got is in `messages`."""
-
-    def __init__(self, port, topic_filter):
-        self.messages = []
-        version = paho.CallbackAPIVersion.VERSION2
-        self.client = paho.Client(version, protocol=paho.MQTTv5)
-        self.client.on_message = lambda _, __, message: self.messages.append(message)
-        ready = threading.Event()
-        self.client.on_subscribe = lambda *_: ready.set()
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        self.client.subscribe(topic_filter, 2)
-        assert ready.wait(PATIENCE)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def wait(self, count):
-        wait_until(lambda: len(self.messages) >= count, PATIENCE, lambda: str(self.messages))
-        return self.messages
-
-    def publish(self, topic, payload, qos=1, **given):
-        properties = Properties(PacketTypes.PUBLISH)
-        for name, value in given.items():
-            setattr(properties, name, value)
-        info = self.client.publish(topic, payload, qos, properties=properties)
-        info.wait_for_publish(PATIENCE)
 
 
 @pytest.fixture
@@ -88,7 +50,7 @@ def make(alone):
 def test_properties_reach_others_and_come_from_them(make, broker):
     board = make(broker.port)
     assert board.do("return client.level") == 5
-    with Desk(broker.port, "up/#") as desk:
+    with HostClient5(broker.port, "up/#") as desk:
         for qos in (0, 1, 2):
             publish = f"await client.publish('up/{qos}', b'hi', qos={qos}, properties={GIVEN})"
             board.do(publish)
@@ -107,7 +69,7 @@ def test_properties_reach_others_and_come_from_them(make, broker):
 
 
 def test_a_topic_that_comes_again_is_sent_as_its_alias(make, broker):
-    with FaultProxy(broker.port) as proxy, Desk(broker.port, "long/#") as desk:
+    with FaultProxy(broker.port) as proxy, HostClient5(broker.port, "long/#") as desk:
         board = make(proxy.port)
         assert board.do("return client.granted[props.TOPIC_ALIAS_MAXIMUM]") > 0
         topic = "long/" + "t" * 200
@@ -143,7 +105,7 @@ def test_a_login_that_is_refused_says_its_reason(make, tmp_path):
 
 def test_the_limits_of_the_broker_are_kept(make):
     limits = ["max_inflight_messages 2", "max_packet_size 600", "max_keepalive 10"]
-    with Broker(extra=limits) as broker, Desk(broker.port, "up/#") as desk:
+    with Broker(extra=limits) as broker, HostClient5(broker.port, "up/#") as desk:
         board = make(broker.port)
         granted = board.do("return client.granted[0x21], client.granted[0x27], client.keepalive")
         assert granted == [2, 600, 10]
@@ -226,7 +188,7 @@ class Sender(threading.Thread):
 def test_another_server_is_gone_to(make, broker):
     sender = Sender(f"127.0.0.1:{broker.port}")
     sender.start()
-    with contextlib.closing(sender), Desk(broker.port, "up") as desk:
+    with contextlib.closing(sender), HostClient5(broker.port, "up") as desk:
         board = make(sender.port)
         # By the opener of the package, too.
         board.define("client._opener = net.opener(None, settings['host'], settings['port'])")
@@ -237,7 +199,7 @@ def test_another_server_is_gone_to(make, broker):
 
 
 def test_a_session_that_expires_brings_what_came_meanwhile(make, broker):
-    with FaultProxy(broker.port) as proxy, Desk(broker.port, "none") as desk:
+    with FaultProxy(broker.port) as proxy, HostClient5(broker.port, "none") as desk:
         board = make(proxy.port, properties={str(SESSION_EXPIRY): 60})
         board.do("await client.subscribe('down', tell, properties=True)")
         proxy.refuse()

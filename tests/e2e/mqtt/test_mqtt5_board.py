@@ -2,10 +2,8 @@
 
 import signal
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from hostclient5 import HostClient5
 from waiting import wait_until
 
 from mqhost.paths import FROZEN
@@ -66,31 +64,19 @@ def test_a_board_is_managed_by_mqtt_5(speaking, tmp_path):
 
 def test_modules_get_and_send_properties(speaking, broker):
     board = speaking("5", files={"/app/orders.py": MODULE}, modules={"orders": {}})
-    answers = []
-    desk = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    desk.on_message = lambda _, __, message: answers.append(message)
-    desk.on_connect = lambda *_: desk.subscribe("answers", 1)
-    desk.connect("127.0.0.1", broker.port)
-    desk.loop_start()
-    try:
-        given = Properties(PacketTypes.PUBLISH)
-        given.ResponseTopic, given.CorrelationData = "answers", b"\0\1"
-        given.UserProperty = [("a", "1"), ("b", "2")]
-
-        # It is started once the board has settled: then it has subscribed.
-        wait_until(lambda: "orders" in board.eval("board.client._subscriptions"), PATIENCE)
-        desk.publish("orders", b"fill", 1, properties=given)
-        wait_until(lambda: answers, PATIENCE, board.device.console.tail)
-        found = answers[0].properties
-        assert answers[0].payload == b"fill" and found.CorrelationData == b"\0\1"
-        assert found.UserProperty == [("a", "1"), ("b", "2")]
-    finally:
-        desk.disconnect()
-        desk.loop_stop()
+    # It is started once the board has settled: then it has subscribed.
+    wait_until(lambda: "orders" in board.eval("board.client._subscriptions"), PATIENCE)
+    user = [("a", "1"), ("b", "2")]
+    with HostClient5(broker.port, "answers") as desk:
+        given = {"ResponseTopic": "answers", "CorrelationData": b"\0\1", "UserProperty": user}
+        desk.publish("orders", b"fill", **given)
+        (answer,) = desk.wait(1)
+        assert answer.payload == b"fill" and answer.properties.CorrelationData == b"\0\1"
+        assert answer.properties.UserProperty == user
 
 
 def test_firmware_without_mqtt_5_says_so(run):
     code, _, err = run("config", "set", "broker.version=auto")
-    assert code == 5 and "this firmware has no MQTT 5" in err, err
+    assert code == 5 and "no MQTT 5 in this firmware" in err, err
     code, _, err = run("config", "set", "broker.version=4")
     assert code != 0 and "it must be one of 3.1.1, 5, auto" in err, err

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority, der
 from hostclient import HostClient
+from hostclient5 import HostClient5
 from nameserver import NameServer, address, answer
 from peer import Peer
 from waiting import wait_until
@@ -240,6 +241,36 @@ def test_clean_init_decides_on_what_an_earlier_run_left(run, broker, desk):
 
 
 @pytest.mark.parametrize("clean", [True, False])
+def test_mqtt_5_has_properties_and_aliases(run, broker, clean):
+    settings = {"mqttv5_con_props": {"17": 600}, "clean": clean, "client_id": f"five-{clean}"}
+    with (
+        FaultProxy(broker.port) as proxy,
+        HostClient5(broker.port, "#") as desk,
+        run("five", proxy.port, **settings) as app,
+    ):
+        app.wait("up True")
+        user = [("k", "v"), ("l", "w")]
+        desk.publish("order", b"one", CorrelationData=b"tag", UserProperty=user)
+        app.wait("properties [(9, b'tag'), (11, 5), (38, {'k': 'v', 'l': 'w'})]")
+        at = app.wait("got order one False")
+        desk.publish("alias", b"far/away")
+        wait_until(lambda: len(desk.of("far/away")) == 2, PATIENCE, lambda: app.lines)
+        app.wait("properties None", at)
+        proxy.refuse()
+        app.wait("down", at)
+        desk.publish("order", b"away")
+        proxy.refuse(False)
+        app.wait("up True", at)
+        desk.publish("order", b"last")
+        app.wait("got order last False", at)
+        assert ("got order away False" in app.lines) is not clean
+    echo = desk.of("echo")[0]
+    assert echo.payload == b"one" and echo.properties.CorrelationData == b"tag"
+    assert sorted(echo.properties.UserProperty) == user
+    assert {message.properties.ContentType for message in desk.of("far/away")} == {"x"}
+
+
+@pytest.mark.parametrize("clean", [True, False])
 def test_subscriptions_outlive_a_restart_of_the_broker(run, clean):
     with Broker() as broker, run("kept", broker.port, clean=clean) as app:
         app.wait("ready")
@@ -333,7 +364,6 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(run):
     with run("refused") as app:
         assert app.finish() == [
             "ValueError mqtt_as: there is no config['sever']",
-            "MQTTException mqtt_as: MQTT 5 (config['mqttv5']) is not supported",
             "MQTTException mqtt_as: an ESP-NOW gateway (config['gateway']) is not supported",
             "ValueError mqtt_as: config['server'] must name the broker",
             "ValueError mqtt_as: config['keepalive'] must be from 0 to 65535",

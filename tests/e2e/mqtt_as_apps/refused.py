@@ -8,7 +8,6 @@ GOOD["server"] = "127.0.0.1"
 
 for key, value in (
     ("sever", "127.0.0.1"),
-    ("mqttv5", True),
     ("gateway", True),
     ("server", None),
     ("keepalive", 65536),
