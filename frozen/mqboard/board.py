@@ -126,7 +126,7 @@ class Board:
         if self.brokers:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
-            add("brokers", lambda: back(lambda: self.receiver, self.say_goodbye), vital=False)
+            add("brokers", lambda: back(self.busy, self.say_goodbye), vital=False)
         if self.config.repl and self.config.repl["json"]:
             from mqboard.repl.json import JsonRepl  # few boards are asked that way
 
@@ -238,6 +238,11 @@ class Board:
             (end or machine.reset)()
 
     # Commands and endings.
+
+    def busy(self):
+        """Return whether a piece of work is under way that a lost connection would cut."""
+        files = self.files and self.files.busy()
+        return self.receiver or self.deploying or self.router.jobs or files
 
     def _unload(self):
         # What comes for what is under way would load a second copy of it all.

@@ -98,6 +98,8 @@ class Identity:
         facts["uptime_s"] = uptime_s
         facts["micropython"] = ".".join([str(part) for part in sys.implementation[1][:3]])
         facts["address"] = link.address()
+        if hasattr(link, "name"):  # one of several networks
+            facts["network"] = link.name
         facts["refused"] = refused
         facts["clock"] = {
             "time": clock.now(),

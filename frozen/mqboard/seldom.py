@@ -29,6 +29,8 @@ MODULES = (  # a tuple of names is frozen, a list is not
     "mqboard.mqtt.pump",
     "mqboard.net.dns",
     "mqboard.net.ethernet",
+    "mqboard.net.modem",
+    "mqboard.net.order",
     "mqboard.net.sntp",
     "mqboard.net.wifi",
     "mqboard.phases",

@@ -83,6 +83,8 @@ def assemble():
     board = Board(console, me, box, settings, supervisor, the_link, client, router, clock)
     if brokers:
         board.brokers = brokers
+    if len(settings.order) > 1:
+        the_link.client, the_link.busy, the_link.goodbye = client, board.busy, board.say_goodbye
     if settings.auth:
         from mqboard.auth import Guard  # most boards leave it to their broker who may command them
 
@@ -201,9 +203,18 @@ def _link(settings):
         network.country(settings.country)
     if settings.hostname:
         network.hostname(settings.hostname)
-    if settings.ethernet is None:
-        return Link(network.WLAN(network.STA_IF), "wifi", settings.networks, logger)
-    return Link(None, "ethernet", settings.ethernet, logger)
+    links = [(way, _make_link(way, settings, logger)) for way in settings.order]
+    if len(links) == 1:
+        return links[0][1]
+    from mqboard.net.order import Order  # most boards have one network
+
+    return Order(links, settings.wait_s, logger)
+
+
+def _make_link(way, settings, logger):
+    if way == "wifi":
+        return Link(network.WLAN(network.STA_IF), way, settings.networks, logger)
+    return Link(None, way, getattr(settings, way), logger)
 
 
 def _opener(settings, the_link, clock):

@@ -6,8 +6,9 @@ Times are in seconds, sizes in bytes of UTF-8.
 
 # One row a key: its name, its kind, its default, its limit. To add a key is to add its row.
 #
-# Kind: "text"; "secret", a text that is never shown; "file", a path or PEM text; "whole" and
-# "number"; "bool"; and of keys, whose rows then stand in place of a limit (None: any keys):
+# Kind: "text"; "secret", a text that is never shown; "file", a path or PEM text; "texts", a list of
+# texts; "whole" and "number"; "bool"; and of keys, whose rows then stand in place of a limit
+# (None: any keys):
 #   "group"      an object whose keys stand beside all others once they are read, so each has a name
 #                of its own: `broker.host` is the attribute `host`
 #   "object"     an object that is read as a dict, defaults filled in
@@ -40,6 +41,15 @@ KEYS = (
             ),
         ),
     ),
+    (
+        "network",  # which of the networks to use, see mqboard.net.order
+        "group",
+        None,
+        (
+            ("order", "texts", None, "ways"),  # by default one alone, the first of WAYS there is
+            ("wait_s", "number", 30, (5, 600)),
+        ),
+    ),
     ("country", "text", None, "country"),
     ("hostname", "text", None, "hostname"),
     (
@@ -69,6 +79,23 @@ KEYS = (
                     ("dns", "text", None, "address"),
                 ),
             ),
+        ),
+    ),
+    (
+        "modem",  # see mqboard.net.modem
+        "object",
+        None,
+        (
+            ("uart", "whole", 1, (1, 4)),
+            ("tx", "whole", ..., None),
+            ("rx", "whole", ..., None),
+            ("baud", "whole", 115200, (1200, 4000000)),
+            ("apn", "text", ..., "at"),
+            ("pin", "secret", None, "pin"),
+            ("user", "text", None, "credential"),
+            ("password", "secret", None, "credential"),
+            ("dial", "text", "*99#", "at"),
+            ("power", "whole", None, None),
         ),
     ),
     (
@@ -158,6 +185,8 @@ KEYS = (
     ),
 )
 
+# The ways to a network, and under which key stands what each needs.
+WAYS = (("ethernet", "ethernet"), ("wifi", "networks"), ("modem", "modem"))
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 # With less time to confirm an update than so many times health_s, none would ever be confirmed.

@@ -15,6 +15,7 @@ from mqwire.config import (
     PASSPHRASE,
     PLAIN_PORT,
     TLS_PORT,
+    WAYS,
 )
 from mqwire.names import check_prefix
 
@@ -23,7 +24,8 @@ from mqwire.names import check_prefix
 FAULT = 0
 DOUBT = 1
 UNKNOWN = 2
-_DOUBTFUL = ("host", "ssid", "passphrase", "level", "timezone")  # boards run with what these find
+# Boards run with what these find.
+_DOUBTFUL = ("host", "ssid", "passphrase", "level", "timezone", "ways")
 
 _KEY_DIGITS = 64  # the key itself
 _DIGITS = "0123456789"
@@ -110,8 +112,6 @@ def _read_inner(value, kind, rows, path, into, wrong):
 
 def _relate(into, wrong):
     """Look at what belongs together, and set the defaults that depend on others."""
-    if not into.networks and into.ethernet is None:
-        wrong.append((FAULT, "networks", "has none in it: the board needs at least one"))
     if into.port is None:
         into.port = TLS_PORT if into.tls else PLAIN_PORT
     _relate_broker(into.__dict__, "broker.", wrong)
@@ -123,6 +123,7 @@ def _relate(into, wrong):
         why = "is %s; it must be at least twice update.health_s, which is %s"
         wrong.append((DOUBT, "update.confirm_s", why % (into.confirm_s, into.health_s)))
         into.confirm_s = least
+    _relate_networks(into, wrong)
     if into.auth and into.repl and into.repl["json"]:
         wrong.append((DOUBT, "repl.json", "is true; it takes no tags, and stays off with auth.key"))
         into.repl["json"] = False
@@ -141,6 +142,31 @@ def _relate(into, wrong):
         if fault:
             wrong.append((DOUBT, "log.levels." + name, "is %s; %s" % (_shown(level), fault)))
             into.levels.pop(name)
+
+
+def _relate_networks(into, wrong):
+    """Have `order` name the networks to use, the best first: only such as there are, each once."""
+    keys = dict(WAYS)
+    there = [way for way, key in WAYS if getattr(into, key) not in (None, [])]
+    if not there:
+        wrong.append((FAULT, "networks", "has none in it: the board needs at least one"))
+        return
+    order = []
+    for way in into.order or ():
+        if way in order:
+            wrong.append((DOUBT, "network.order", "names %s more than once" % way))
+        elif way in there:
+            order.append(way)
+        elif way in keys:
+            what = "names %s, and %s has nothing in it" % (way, keys[way])
+            wrong.append((DOUBT, "network.order", what))
+    into.order = order = order or there[:1]
+    # A trial must not be over before each had its turn, and as much again to reach the broker.
+    most = into.confirm_s / 2 / max(len(order) - 1, 1)
+    if len(order) > 1 and into.wait_s > most:
+        why = "is %s; with so many networks, at most %d is possible (half of update.confirm_s)"
+        wrong.append((DOUBT, "network.wait_s", why % (into.wait_s, most)))
+        into.wait_s = most
 
 
 def _by_name(table, path, wrong):
@@ -182,6 +208,9 @@ def _misfit(value, kind):
         fits, what = isinstance(value, str), "a text"
     elif kind == "objects":
         fits, what = isinstance(value, list), "a list, [...]"
+    elif kind == "texts":
+        fits = isinstance(value, list) and all([isinstance(each, str) for each in value])
+        what = 'a list of texts, ["..."]'
     elif kind == "whole":
         fits, what = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     elif kind == "number":
@@ -224,6 +253,14 @@ def _check(value, limit):
     elif limit == "ssid":
         if not 0 < _size(value) <= MAX_SSID:
             raise WireError("it has %d bytes; 1 to %d are possible" % (_size(value), MAX_SSID))
+    elif limit == "at":  # it stands in a command to a modem
+        if not value or not all([" " < char < "\x7f" and char != '"' for char in value]):
+            raise WireError("it must be letters, digits and signs, without blanks and quotes")
+    elif limit == "pin":
+        if not 4 <= len(value) <= 8 or not _has_only(value, _DIGITS):
+            raise WireError("it must be 4 to 8 digits")
+    elif limit == "ways":
+        _check_ways(value)
     elif limit == "address":
         _check_address(value)
     elif limit == "country":
@@ -258,6 +295,12 @@ def _check_passphrase(text):
             "it has %d bytes; Wi-Fi takes %d to %d, or none for an open network"
             % (size, least, most)
         )
+
+
+def _check_ways(names):
+    known = [way for way, _ in WAYS]
+    if not all([name in known for name in names]):
+        raise WireError("it may name %s" % ", ".join(known))
 
 
 def _check_address(text):

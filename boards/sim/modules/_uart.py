@@ -22,6 +22,8 @@ _files = {}  # number of a UART: its terminal, which stays open
 class UART(io.IOBase):
     """A UART; reads and writes as a stream does that never blocks."""
 
+    IRQ_RXIDLE = const(2)
+
     def __init__(self, id, baudrate=115200, **options):
         if id not in (1, 2):
             raise ValueError("UART(%s) does not exist" % id)
@@ -80,6 +82,10 @@ class UART(io.IOBase):
     def write(self, buffer):
         """Write; bytes that nobody takes are gone."""
         return self._file.write(buffer) if self._file else len(buffer)
+
+    def irq(self, handler=None, trigger=0, hard=False):
+        """Take a handler that is never called: what comes while PPP runs is for nobody here."""
+        return self
 
     def ioctl(self, request, argument):
         """Answer MicroPython's stream protocol."""

@@ -2,7 +2,7 @@
 
 Signatures and states are those of the port's network_wlan.c. The station reaches the host's
 loopback interface and whatever else the host reaches. A chip has all this in its ROM: constants are
-loaded for each use and not kept (_network.py).
+loaded for each use and not kept (_network.py), LAN and PPP when they are used (_lan.py, _ppp.py).
 """
 
 import sys
@@ -200,6 +200,14 @@ def _address(text):
 
 
 def __getattr__(name):
+    if name == "LAN":
+        from _lan import LAN
+
+        return LAN
+    if name == "PPP":
+        from _ppp import PPP
+
+        return PPP
     import _network
 
     sys.modules.pop("_network")

@@ -1,4 +1,4 @@
-"""Wraps the unix port's `socket`: it works only while the station is on its network.
+"""Wraps the unix port's `socket`: it works only while there is a network.
 
 Without it a name does not resolve and a socket cannot be had; the errors are those of an ESP32 that
 has no route. When the network goes, the chip breaks the connections that there are.
@@ -8,8 +8,7 @@ import _bus
 import usocket
 from micropython import const
 
-_WIFI_STATUS = const(19)
-_GOT_IP = const(1010)
+_NET_OPEN = const(23)
 _EAI_FAIL = const(-202)
 _EHOSTUNREACH = const(118)
 
@@ -27,7 +26,7 @@ def socket(*arguments):
 
 
 def _require(error):
-    if _bus.call(_WIFI_STATUS) != _GOT_IP:
+    if not _bus.call(_NET_OPEN):
         raise OSError(error)
 
 

@@ -1,4 +1,4 @@
-"""Makes connections: Wi-Fi or Ethernet, names, time, TCP and TLS go in, open streams come out.
+"""Makes connections: networks, names, time, TCP and TLS go in, open streams come out.
 
 A host and a port go in, a stream for asyncio comes out (`opener`, `open_stream`).
 """

@@ -1,7 +1,8 @@
 """Keeps the network below MQTT up: has it joined whenever there is none, and knows its address.
 
-How that is done, mqboard.net.wifi and mqboard.net.ethernet know, of which a board loads the one it
-needs. Nothing here knows of MQTT.
+How that is done, mqboard.net.wifi, ethernet and modem know, of which a board loads the one it
+needs; which of several networks is used, mqboard.net.order. Nothing here knows of MQTT. What each
+of them has to offer is in docs/network.md.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ _PAUSE_S = const(10)
 
 
 class Link:
-    """A network by `interface` (None: not made yet). `way` is "wifi" or "ethernet", `known` what
-    that has to know: the networks, or the arguments of network.LAN.
+    """A network by `interface` (None: not made yet). `way` is "wifi", "ethernet" or "modem",
+    `known` what that has to know: the networks, the arguments of network.LAN, or of the modem.
     """
 
     joined = None  # which of several networks we were on last
@@ -70,7 +71,7 @@ class Link:
         """Switch the interface off; `run` switches it on again."""
         interface = self.interface
         try:
-            if interface.active():
+            if interface is not None and interface.active():
                 if hasattr(interface, "disconnect"):
                     interface.disconnect()  # or the port would try to connect again by itself
                 interface.active(False)

@@ -309,6 +309,8 @@ def value_of(key: str, text: str) -> Any:
         if text.lower() not in _TRUTH:
             raise UsageError(f"{key} is true or false, not {text!r:.40}.")
         return _TRUTH[text.lower()]
+    if kind == "texts" and not text.lstrip().startswith("["):
+        return [word.strip() for word in text.split(",") if word.strip()]
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

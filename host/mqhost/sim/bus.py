@@ -59,6 +59,10 @@ class Op(IntEnum):
     WIFI_SCAN = 20  # answers data, for each network: -dBm as a byte, SSID, NUL
     UART = 21  # x: number, y: baud; answers whether it is connected
     PIN = 22  # x: number, y: the level that it is set to
+    NET_OPEN = 23  # something is opened; answers 1 if there is a network that carries it
+    LAN_ACTIVE = 24  # x: 0 or 1; y: 1 = with an address
+    LAN_STATUS = 25  # answers the port's status number
+    PPP = 26  # x: 1 = begin, 0 = stop, 2 = nothing; answers 1 if it is up
 
 
 FOREVER = 0xFFFFFFFF

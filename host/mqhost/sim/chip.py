@@ -14,6 +14,7 @@ from mqhost.sim.bootloader import Bootloader
 from mqhost.sim.bus import CLOCK, FOREVER, Op, Request, boot_info
 from mqhost.sim.esperror import InvalidArgument
 from mqhost.sim.flash import Flash, FlashError
+from mqhost.sim.networks import Networks
 from mqhost.sim.nvs import Nvs
 from mqhost.sim.radio import Radio
 
@@ -68,7 +69,7 @@ class Chip:
 
     def __init__(self, flash: Flash, table: PartitionTable, radio: Radio, mac: bytes):
         self.flash = flash
-        self.radio = radio
+        self.networks = Networks(radio)
         self.bootloader = Bootloader(flash, table)
         self._nvs_partition = table.find_type(DATA, NVS)
         self._mac = mac
@@ -91,7 +92,7 @@ class Chip:
         self._nvs = Nvs(self.flash, self._nvs_partition)
         self._timeout = 0.0
         self._fed = 0.0
-        self.radio.reset()
+        self.networks.reset()
 
     def handle(self, request: Request, data: bytes) -> int | bytes:
         """Carry out a request with its `data`; return its result.
@@ -171,23 +172,24 @@ class Chip:
         return CLOCK.pack(self._lead)
 
     def _wifi_active(self, request: Request, data: bytes) -> int:
-        self.radio.set_active(bool(request.x))
+        self.networks.radio.set_active(bool(request.x))
         return 0
 
     def _wifi_connect(self, request: Request, data: bytes) -> int:
         ssid, _, password = data.decode(errors="replace").partition("\0")
-        self.radio.connect((ssid, password) if data else None, bool(request.x))
+        self.networks.radio.connect((ssid, password) if data else None, bool(request.x))
         return 0
 
     def _wifi_disconnect(self, request: Request, data: bytes) -> int:
-        self.radio.disconnect()
+        self.networks.radio.disconnect()
         return 0
 
     def _wifi_status(self, request: Request, data: bytes) -> int:
-        return -self.radio.rssi if request.x else self.radio.status
+        return -self.networks.radio.rssi if request.x else self.networks.radio.status
 
     def _wifi_scan(self, request: Request, data: bytes) -> bytes:
-        return b"".join(bytes((-rssi,)) + ssid.encode() + b"\0" for ssid, rssi in self.radio.scan())
+        found = self.networks.radio.scan()
+        return b"".join(bytes((-rssi,)) + ssid.encode() + b"\0" for ssid, rssi in found)
 
     def _uart(self, request: Request, data: bytes) -> int:
         return int(request.x in self.uarts)
@@ -195,3 +197,21 @@ class Chip:
     def _pin(self, request: Request, data: bytes) -> int:
         self.on_pin(request.x, request.y)
         return 0
+
+    def _net_open(self, request: Request, data: bytes) -> int:
+        return int(self.networks.open())
+
+    def _lan_active(self, request: Request, data: bytes) -> int:
+        self.networks.ethernet.set_active(bool(request.x), bool(request.y))
+        return 0
+
+    def _lan_status(self, request: Request, data: bytes) -> int:
+        return self.networks.ethernet.status
+
+    def _ppp(self, request: Request, data: bytes) -> int:
+        modem = self.networks.modem
+        if request.x == 1:
+            modem.start_ppp()
+        elif request.x == 0:
+            modem.hang_up()
+        return int(modem.connected)

@@ -13,7 +13,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
@@ -22,6 +22,7 @@ from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
 from mqhost.sim.console import Console
 from mqhost.sim.flash import Flash
 from mqhost.sim.life import Boot, Life, State
+from mqhost.sim.networks import Networks
 from mqhost.sim.radio import AccessPoint, Radio
 
 __all__ = ["AccessPoint", "Boot", "Device", "DeviceTimeout", "ResetCause", "State"]
@@ -69,11 +70,12 @@ class Device:
         self.flash = Flash(flash_path)
         self._changed = threading.Condition(threading.RLock())
         self.console = Console(self._changed, console)
-        self._radio = Radio(NETWORKS if networks is None else networks)
+        radio = Radio(NETWORKS if networks is None else networks)
         self._thread: threading.Thread | None = None
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self.flash.close)
-            chip = Chip(self.flash, table, self._radio, mac or mac_of(flash_path))
+            chip = Chip(self.flash, table, radio, mac or mac_of(flash_path))
+            self.networks = chip.networks
             self._life = Life(chip, heap, self._changed, self.console)
             self.clock(None)
             cleanup.callback(self._life.close)
@@ -203,10 +205,27 @@ class Device:
     def wifi(self, in_reach: bool, ssid: str | None = None, **changes: str | int | bool) -> None:
         """Take the access points away, or only `ssid`, or bring them back; a connection over one
         that is gone breaks. `changes` are of AccessPoint: wifi(True, "two", rssi=-80)."""
+        with self._network_changes() as networks:
+            networks.radio.change(ssid, in_reach=in_reach, **changes)
+
+    def ethernet(self, **changes: bool) -> None:
+        """Take the cable away or bring it (`cable`), and who gives addresses (`dhcp`)."""
+        with self._network_changes() as networks:
+            networks.ethernet.change(**changes)
+
+    def modem(self, **changes: bool | str | int) -> None:
+        """Change the modem's `World`: modem(silent=True), modem(sim="none")."""
+        with self._network_changes() as networks:
+            networks.modem.change(**changes)
+
+    @contextlib.contextmanager
+    def _network_changes(self) -> Iterator[Networks]:
+        """Hold the lock; connections break when what they go over is gone then."""
         with self._changed:
-            connected = self._radio.connected
-            self._radio.change(ssid, in_reach=in_reach, **changes)
-            if connected and not self._radio.connected and self._life.cpu:
+            networks = self.networks
+            was_up = networks.up(networks.carrier)
+            yield networks
+            if was_up and not networks.up(networks.carrier) and self._life.cpu:
                 self._life.cpu.drop_connections()
 
     def cut_power_after(self, operations: int | None, partial: float = 0.0) -> None:

@@ -37,7 +37,7 @@ class Wire:
         self.cut = False
         self.passed = self.lost = self.turned = 0
         self._random = random.Random(seed)
-        pairs = [_terminal() for _ in range(2)]
+        pairs = [open_terminal() for _ in range(2)]
         self._ours = [ours for ours, _ in pairs]
         self._theirs = [theirs for _, theirs in pairs]  # so it stays when no program has it
         self.ends = (os.ttyname(self._theirs[0]), os.ttyname(self._theirs[1]))
@@ -89,7 +89,7 @@ class Wire:
         return bytes(result)
 
 
-def _terminal() -> tuple[int, int]:
+def open_terminal() -> tuple[int, int]:
     """Open a terminal that changes no byte and never blocks: (our end, its end)."""
     ours, theirs = os.openpty()
     tty.setraw(theirs)

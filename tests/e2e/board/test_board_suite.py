@@ -1,6 +1,7 @@
 """Runs the tests of tests/board once more: on a simulated board, with its frozen modules.
 
-The suite lies on the board's filesystem; a firmware whose main.py runs it prints the count.
+The modules of a folder lie on the board's filesystem; a firmware whose main.py runs one prints the
+count.
 """
 
 import re
@@ -10,7 +11,7 @@ import pytest
 
 FROZEN = Path(__file__).resolve().parents[3] / "frozen"
 SUITE = Path(__file__).resolve().parents[2] / "board"
-MODULES = sorted(path.stem for path in SUITE.rglob("test_*.py"))
+MODULES = {path.stem: path for path in sorted(SUITE.rglob("test_*.py"))}
 MAIN = """
 import sys
 import machine
@@ -28,8 +29,8 @@ MQTT5 = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_passes_on_the_board(make_board, variant, module):
-    sources = [*SUITE.glob("*.py"), *SUITE.rglob("test_*.py")]
-    sources.append(SUITE / "micropython" / "unittest.py")
+    sources = [path for path in SUITE.glob("*.py") if path.stem not in MODULES]
+    sources += [*MODULES[module].parent.glob("test_*.py"), SUITE / "micropython" / "unittest.py"]
     files = {f"/suite/{path.name}": path.read_bytes() for path in sources}
     image = variant("suite", {"main.py": MAIN} | MQTT5)
     board = make_board(image, files=files | {"/modules": module.encode()}, heap="4m")

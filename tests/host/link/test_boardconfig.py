@@ -42,6 +42,7 @@ FULL = {
         "spi": {"id": 1, "sck": 18, "mosi": 23, "miso": 19},
     },
     "ntp": "pool.ntp.org",
+    "network": {"wait_s": 30},
     "update": {"health_s": 10, "confirm_s": 300.5},
     "watchdog": {"timeout_s": 60},
     "timezone": "+01:00",

@@ -177,6 +177,8 @@ def test_values_are_what_their_keys_are():
     assert value_of("modules.m.pin", "2") == 2
     assert value_of("modules.m.name", "it is") == "it is"
     assert value_of("networks", '[{"ssid": "n"}]') == [{"ssid": "n"}]
+    for text in ("ethernet, wifi", '["ethernet", "wifi"]'):
+        assert value_of("network.order", text) == ["ethernet", "wifi"]
     for key, text in (("broker.port", "x"), ("broker.tls", "maybe"), ("networks", "{"),
                       ("watchdog.timeout_s", "NaN")):  # fmt: skip
         with pytest.raises(UsageError, match=key):
