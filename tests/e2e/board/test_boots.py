@@ -60,7 +60,7 @@ def test_a_hang_is_ended_by_the_watchdog(make_board):
         board.device.power_on()
         board.device.wait_boots(3)
         assert board.wait_status(session, lambda status: status["reset_cause"] == "power-on")
-        assert board.mqboard("crash", "show")[1].endswith(published[0]["log"])
+        assert board.said("crash", "show").endswith(published[0]["log"])
         assert len(published) == 1
         assert "forgotten 1 crash." in board.mqboard("crash", "clear")[1]
         board.wait_status(session, lambda status: "crashes" not in status)
@@ -176,7 +176,7 @@ def test_a_damaged_configuration_is_replaced_by_the_last_good_one(board):
         boot_id = session.status()["boot_id"]
         session.request("reset")
         other_boot(board, session, boot_id)
-    assert json.loads(board.mqboard("info", "--json")[1])["mode"] == "normal"
+    assert json.loads(board.said("info", "--json"))["mode"] == "normal"
 
 
 def test_settling_that_died_half_way_comes_to_its_end(board):

@@ -175,12 +175,12 @@ def test_back_to_the_one_before_and_forth(board, folder):
 def test_safe_mode_runs_nothing_of_it_and_a_new_one_leads_out(board, folder):
     code, out, _ = board.mqboard("reset", "--safe")
     assert code == 0 and "safe mode" in out
-    assert "(stopped)" in board.mqboard("info")[1]
+    assert "(stopped)" in board.said("info")
     assert board.eval("board.modules.find('pump').state()") == "'stopped'"
     made = folder("8", pump=GOOD, main="import driver\nran = driver.x\n", lib__driver="x = 8\n")
     code, out, err = deploy(board, made, "--mpy")
     assert (code, err) == (0, ""), out + err
-    status = json.loads(board.mqboard("status", "--json")[1])
+    status = json.loads(board.said("status", "--json"))
     assert (status["mode"], status["app"]["version"]) == ("normal", "8")
     names = board.eval("sorted(__import__('os').listdir(board.config.app))")
     assert names == "['lib', 'main.py', 'pump.mpy']"

@@ -36,7 +36,7 @@ def test_an_update_ends_confirmed_in_the_other_slot(board, firmware, variant):
     code, out, err = board.mqboard("ota", "--image", new.app)
     assert code == 0, err
     assert f"{firmware.version} → 2.0.0, confirmed in slot ota_1" in out
-    facts = json.loads(board.mqboard("info", "--json")[1])
+    facts = json.loads(board.said("info", "--json"))
     assert (facts["version"], facts["image"]) == ("2.0.0", new.sha256)
     assert (facts["slot"], facts["slot_state"]) == ("ota_1", "valid")
     assert facts["confirm_s"] == 60 and "crashes" not in facts
@@ -97,7 +97,7 @@ def test_an_image_that_is_none_is_refused_by_the_slot(board, firmware, tmp_path)
     path = write_image(tmp_path / "bad", bytes(app))
     code, _, err = board.mqboard("ota", "--image", path)
     assert code == 1, err
-    facts = json.loads(board.mqboard("info", "--json")[1])
+    facts = json.loads(board.said("info", "--json"))
     assert (facts["slot"], facts["image"]) == ("ota_0", firmware.sha256)
     assert len(board.device.boots) == 1
 
@@ -244,7 +244,7 @@ def test_firmware_that_never_reaches_the_broker_is_rolled_back(make_board, firmw
     code, _, err = board.mqboard("ota", "--image", lost.app)
     assert code == 1
     assert "2.0.0-lost" in err and "did not reach the broker" in err
-    facts = json.loads(board.mqboard("info", "--json")[1])
+    facts = json.loads(board.said("info", "--json"))
     assert (facts["image"], facts["slot"]) == (firmware.sha256, "ota_0")
     assert (facts["failed"]["image"], facts["failed"]["code"]) == (lost.sha256, wire.NO_BROKER)
 

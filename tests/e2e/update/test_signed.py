@@ -36,7 +36,7 @@ def refused(board, offer, app, **options):
 def test_only_what_a_known_key_signed_gets_to_the_flash(board, variant, stranger, tmp_path):
     offer, app = load_image(variant("2.0.0").app)
     own = build_keys().name
-    facts = json.loads(board.mqboard("info", "--json")[1])
+    facts = json.loads(board.said("info", "--json"))
     assert (facts["signing"], facts["keys"]) == ("required", [own])
 
     unsigned = offer.signed(b"")
@@ -85,7 +85,7 @@ def test_firmware_without_keys_says_so_and_takes_what_is_not_signed(
 def test_what_is_older_than_confirmed_is_refused_also_after_a_power_cut(board, variant):
     _, app = load_image(variant("2.0.0").app)
     board.wait_settled()
-    seq = json.loads(board.mqboard("info", "--json")[1])["seq"]
+    seq = json.loads(board.said("info", "--json"))["seq"]
     assert board.eval("__import__('mqboard.health.bootrecord')") and seq > 1_700_000_000
     assert refused(board, signed_offer(app, seq=seq - 1), app) == wire.TOO_OLD
     keep = "from esp32 import NVS; from mqboard.health.bootrecord import *; "
@@ -94,7 +94,7 @@ def test_what_is_older_than_confirmed_is_refused_also_after_a_power_cut(board, v
     board.device.power_on()
     board.device.wait_boots(2)
     board.wait_online()
-    assert json.loads(board.mqboard("info", "--json")[1])["oldest"] == 1 << 39
+    assert json.loads(board.said("info", "--json"))["oldest"] == 1 << 39
     assert refused(board, signed_offer(app, seq=seq), app) == wire.TOO_OLD
     assert board.slot_is_blank()
     with board.session() as session:
@@ -117,7 +117,7 @@ def test_changes_that_were_never_committed_may_be_undone(make_board, sim, monkey
         with board.session() as session:
             push(session, *load_image(image.app))
         board.wait_settled()
-        return json.loads(board.mqboard("info", "--json")[1])
+        return json.loads(board.said("info", "--json"))
 
     edited = update(make("1.0.0-edited", commit.time + 1000, dirty))
     assert (edited["seq"], edited["oldest"]) == (commit.time + 1000, commit.time)
