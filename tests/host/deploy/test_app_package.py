@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commandline import command_line, here
 
 from mqhost.deploy.application import Application
 from mqhost.deploy.folder import Source
@@ -89,3 +90,28 @@ def test_one_that_unpacks_to_more_than_a_board_has_is_refused():
         archive.writestr("files/large", bytes(LARGEST * 2))
     with pytest.raises(UsageError, match="more than"):
         unpack(made.getvalue())
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--pack", "x.zip", "--list"], "are for a folder DIR"),
+        (["{folder}", "--pack", "x.zip", "--dry-run"], "--pack goes to no board"),
+        (["{folder}", "--pack", "{folder}/no/x.zip"], "cannot be written"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_told(capsys, tmp_path, words, sentence):
+    (tmp_path / "main.py").write_bytes(b"")
+    words = [word.replace("{folder}", str(tmp_path)) for word in words]
+    ended = here(capsys, command_line(1, "", "deploy", *words))
+    assert ended.returncode == 2 and sentence in ended.stderr
+
+
+def test_without_a_broker_it_is_packed_and_said_how(capsys, tmp_path, key):
+    (tmp_path / "pumps").mkdir()
+    (tmp_path / "pumps" / "main.py").write_bytes(b"print(1)")
+    target = tmp_path / "pumps.zip"
+    line = command_line(1, "", "deploy", f"{tmp_path}/pumps", "--pack", f"{target}", "--json")
+    told = json.loads(here(capsys, line).stdout)
+    made = unpack(target.read_bytes())
+    assert told["id"] == made.id and told["key"] == key.public.id and made.signature
