@@ -11,6 +11,7 @@ import uvicorn
 from mqhost.errors import UsageError
 from mqhost.fleet.server.app import create_app
 from mqhost.fleet.server.fleet import Fleet
+from mqhost.fleet.server.heads import TimedHeads
 
 _MOST = 1000  # connections
 _GRACE = 3  # seconds that requests under way have at the end
@@ -58,6 +59,7 @@ class Server:
                 access_log=False,
                 proxy_headers=False,  # whom a proxy names is for us to believe
                 server_header=False,
+                http=TimedHeads,
                 ws="wsproto",
                 ws_max_size=1 << 16,
                 limit_concurrency=_MOST,
