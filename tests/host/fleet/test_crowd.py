@@ -150,6 +150,14 @@ def test_boards_are_back_when_their_broker_is(prefix, tmp_path):
         assert running.figures.lost == 20
 
 
+def test_crowds_at_one_broker_leave_each_other_alone(broker, prefix):
+    with Running(broker, f"{prefix}/a", 3) as one, Running(broker, f"{prefix}/b", 3) as other:
+        for running in (one, other):
+            with running.session() as session:
+                assert session.request("eval", b"42").data == b"42"
+            assert running.crowd.online == 3 and not running.figures.lost
+
+
 @pytest.mark.parametrize(
     "pattern, why", [("crowd", "no {n}"), ("a//{n}", "empty"), ("a#/{n}", "wildcard")]
 )

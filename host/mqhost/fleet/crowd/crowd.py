@@ -8,6 +8,7 @@ import asyncio
 import random
 import resource
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from mqhost.link.settings import Settings, check_prefix
 MOST = 100_000  # boards in one process
 OLD = 2  # of mqwire.PROTOCOL: no broadcasts
 _NUMBER = "{n}"
+_NUMBER_BITS, _CROWDS = 20, 0xFFF  # of hardware ids: enough for MOST; the rest is the crowd's
 _SPARE_FILES = 64
 _CONNECT_S = 20.0
 _LEAVE_S = 5.0
@@ -86,11 +88,13 @@ class Crowd:
         self.world = World(self._connect, settings.username, settings.password, **world)
         self.world.images.update((kind.image.sha256, kind.image) for kind in plan.kinds)
         self.prefixes = plan.prefixes()
+        # Other crowds at the broker have other boards.
+        first = (zlib.crc32(plan.pattern.encode()) & _CROWDS) << _NUMBER_BITS
         faults, protocols = plan.rates.deal(plan.boards, plan.seed), plan.protocols()
         self.boards = [
             Board(
                 self.world,
-                number,
+                first + number,
                 prefix,
                 plan.kinds[number % len(plan.kinds)],
                 faults[number],
