@@ -169,6 +169,15 @@ def test_when_the_database_is_away_that_is_told_and_tried_again(sim):
     store, told = DyingStore(sim), []
     store.calls_left, store.error = 5, StoreError
     driver = Driver(store, sim.number, sim, Instant(sim), "x", clock=sim.clock)
-    drive(driver, trouble=told.append)
+    events = []
+
+    def trouble(error):
+        told.append(error)
+        events.append("trouble")
+
+    steps, step = [], driver.step
+    driver.step = lambda: steps.append(1) or step()
+    drive(driver, trouble=trouble, after=lambda driver: events.append("well"))
+    assert len(events) == len(steps)  # of a step that failed nobody says that it went well
     assert driver.over and states(sim) == [DONE] * 3
     assert len(told) == 1 and sim.store.driver(sim.number) is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from rolloutparts import fleet, options, picture, presence
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from mqhost.errors import UsageError
 from mqhost.fleet.rollout.engine import abort, pause, resume, retry_failed
@@ -352,6 +352,22 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"fleet\.db is no database, but something else"):
         Store(str(path))
     assert path.read_bytes().startswith(b"no database")
+
+
+def test_a_full_disk_is_said_to_be_full(tmp_path):
+    with Store(str(tmp_path / "fleet.db")) as store:
+        number = create(store)
+        with store.database.look() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        store.database._engine.dispose()
+        event.listen(
+            store.database._engine,
+            "connect",
+            lambda made, record: made.execute(f"PRAGMA max_page_count={pages}"),
+        )
+        with pytest.raises(StoreError, match="its disk is full"):
+            store.note([Entry(0.0, "anna", "x" * 4000, number, None, "") for _ in range(50)])
+        assert store.rollout(number).id == number
 
 
 def test_the_file_is_in_the_users_state_folder(tmp_path, monkeypatch):

@@ -256,7 +256,7 @@ def drive(
 ) -> None:
     """Step `driver` until its rollout is over, or until `stop` is set and its news; the lease is
     given back. `trouble` is told when the database cannot be used: that is tried again. `after` is
-    called after each step.
+    called after each step that went well.
     """
     try:
         while not driver.over and not (stop and stop.is_set()):
@@ -266,7 +266,8 @@ def drive(
             except StoreError as error:
                 trouble(error)
                 at = None
-            after(driver)
+            else:
+                after(driver)
             pause = _TICK if at is None else min(_TICK, max(0.0, at - time.time()))
             if pause and not driver.over:
                 driver.news.wait(pause)

@@ -48,10 +48,10 @@ def drive_rollout(
     """Drive rollout `number` over a connection of its own until it is over, or `stop` is set (and
     `news`, to be quick about it); return its driver. While another process drives, wait for it.
 
-    `after` is called after each step, `report` from the threads that push, `trouble` when the
-    database cannot be used. UsageError if its boards are at another broker than that of `settings`,
-    unless `any_broker` says that it is the same by another name; BrokerError if that cannot be
-    reached at the beginning.
+    `after` is called after each step that went well, `report` from the threads that push, `trouble`
+    when the database cannot be used. UsageError if its boards are at another broker than that of
+    `settings`, unless `any_broker` says that it is the same by another name; BrokerError if that
+    cannot be reached at the beginning.
     """
     rollout = store.rollout(number)
     if rollout.broker != broker_name(settings) and not any_broker:

@@ -121,7 +121,13 @@ class Database:
         except SQLAlchemyError as error:
             original = getattr(error, "orig", None)
             cause = str(original or error).strip().partition("\n")[0]
-            if getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            code = getattr(original, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_FULL:
+                raise StoreError(
+                    f"The database {self.where} cannot be written: its disk is full. Make room "
+                    "there, then do the same again: nothing is lost."
+                ) from error
+            if code == sqlite3.SQLITE_NOTADB:
                 raise StoreError(
                     f"The file {self.url.database} is no database, but something else: it is left "
                     "as it is. Name another file with --database (fleet.db is made where there is "
