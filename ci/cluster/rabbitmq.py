@@ -2,9 +2,14 @@
 
 Settings: https://www.rabbitmq.com/docs/configure and /docs/mqtt, of version 3.10. Each node has
 its own folder; the nodes find each other by an epmd of their own, on a free port.
+
+Before 3.12 a clean session's subscriptions are a durable queue, at home on the node that the client
+was connected to: while that one is down, no other node lets the same client subscribe. So a policy
+has each of these queues mirrored on a second node, which goes on with it (/docs/3.10/ha).
 """
 
 import contextlib
+import json
 import secrets
 import shutil
 import tempfile
@@ -27,8 +32,25 @@ vm_memory_high_watermark.relative = 0.6
 disk_free_limit.absolute = 50MB
 log.console = true
 log.console.level = warning
+load_definitions = {definitions}
 cluster_formation.peer_discovery_backend = classic_config
 """
+_MIRRORED = {
+    "vhost": "/",
+    "name": "mqtt-subscriptions",
+    "pattern": "^mqtt-subscription-",
+    "apply-to": "queues",
+    "definition": {"ha-mode": "exactly", "ha-params": 2, "ha-sync-mode": "automatic"},
+    "priority": 0,
+}
+_DEFINITIONS = {
+    "vhosts": [{"name": "/"}],
+    "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+    "permissions": [
+        {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+    ],
+    "policies": [_MIRRORED],
+}
 _PEER = "cluster_formation.classic_config.nodes.{number} = {name}\n"
 
 
@@ -54,7 +76,10 @@ class Node:
     def start(self, wait: bool = True) -> None:
         """Start it, and wait until it accepts connections over MQTT."""
         peers = enumerate(self._cluster.names, 1)
-        text = _CONF.format(host=HOST, amqp=self._amqp, mqtt=self.port) + self._conf
+        definitions = self._folder / "definitions.json"
+        definitions.write_text(json.dumps(_DEFINITIONS))
+        text = _CONF.format(host=HOST, amqp=self._amqp, mqtt=self.port, definitions=definitions)
+        text += self._conf
         text += "".join(_PEER.format(number=number, name=name) for number, name in peers)
         (self._folder / "rabbitmq.conf").write_text(text)
         (self._folder / "plugins").write_text("[rabbitmq_mqtt].\n")

@@ -32,7 +32,7 @@ from mqhost.link.settings import Settings
 from mqhost.paths import ROOT
 from mqhost.signing.offer import Offer
 
-_CONNECT_S = 180.0
+_CONNECT_S = 900.0
 _END_S = 120.0
 # Linux's struct tcp_info: tcpi_bytes_acked and tcpi_bytes_received (linux/tcp.h).
 _TCP_INFO, _BYTES_ACKED = 11, 120
@@ -105,7 +105,8 @@ class Rolled:
 
 class RollingOut:
     """A rollout of `images` to the boards at `prefixes`, driven in a thread while the `with` block
-    runs, over one connection, as by `mqboard fleet rollout`. `wish` are options of a rollout.
+    runs, over one connection, as by `mqboard fleet rollout`. `timeout`, in seconds, is what the
+    broker and a board have to answer; `wish` are options of a rollout.
     """
 
     def __init__(
@@ -115,9 +116,10 @@ class RollingOut:
         images: Sequence[tuple[Offer, bytes]],
         folder: Path,
         parallel: str,
+        timeout: float = 30,
         **wish: str,
     ) -> None:
-        self._settings = Settings(server="127.0.0.1", port=port, prefix="bench/x", timeout=30)
+        self._settings = Settings(server="127.0.0.1", port=port, prefix="bench/x", timeout=timeout)
         self._prefixes = prefixes
         self._images = images
         self._folder = folder

@@ -105,6 +105,11 @@ class Board:
         """Whether the broker has accepted it."""
         return bool(self._line and self._line.up)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the broker has granted what it listens to."""
+        return bool(self._line and self._line.subscribed)
+
     def start(self) -> None:
         """Connect."""
         self._wait = None
@@ -381,7 +386,7 @@ class Board:
         elif time.monotonic() - self._heard > _MUTE_S:
             self.restart("unreachable")
         elif self.online and self._line:
-            if self._ping:  # it did not come: the broker may have lost what we listen to
+            if self._ping and self.ready:  # the broker may have lost what we listen to
                 self._subscribe(self._line)
             self._ping = secrets.token_hex(4)
             topic = mqwire.command_topic(self.prefix, "ping", self._ping)

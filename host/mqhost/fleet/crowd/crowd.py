@@ -140,7 +140,7 @@ class Crowd:
             )
             if starting.done():
                 await starting  # its error, if there is one
-                await self._all_online(ending, seconds)
+                await self._all_ready(ending, seconds)
             while not ending.done() and (left := self._left(seconds)) > 0:
                 tell(self)
                 await asyncio.wait({ending}, timeout=min(every, left))
@@ -160,11 +160,15 @@ class Crowd:
                 await asyncio.sleep(pause)
             board.start()
 
-    async def _all_online(self, ending: "asyncio.Task[Any]", seconds: float) -> None:
-        """Wait until all are there, but not for those that do not come."""
-        deadline = time.monotonic() + _CONNECT_S
-        while self.online < len(self.boards) and time.monotonic() < deadline:
-            if ending.done() or self._left(seconds) <= 0:
+    async def _all_ready(self, ending: "asyncio.Task[Any]", seconds: float) -> None:
+        """Wait until all are there and listen, but not for those that do not come: not on when none
+        more has come for a while.
+        """
+        most, deadline = -1, 0.0
+        while (ready := sum(board.ready for board in self.boards)) < len(self.boards):
+            if ready > most:
+                most, deadline = ready, time.monotonic() + _CONNECT_S
+            if ending.done() or self._left(seconds) <= 0 or time.monotonic() > deadline:
                 return
             await asyncio.wait({ending}, timeout=0.05)
 

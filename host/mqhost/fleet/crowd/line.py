@@ -83,9 +83,15 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._asked = False  # a ping is not answered yet
         self._ident = 0
+        self._unanswered = 0  # SUBSCRIBEs
         self._why = "the broker closed the connection"
 
     # What others call.
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has granted all that it was asked for."""
+        return self.up and not self._unanswered
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
         """Send a message; return its id, 0 at QoS 0. Without a connection it is lost."""
@@ -98,6 +104,7 @@ class Line(asyncio.Protocol):
         """Subscribe, without waiting for the answer: the broker keeps the order."""
         body = struct.pack(">H", self._next_ident()) + _text(topic_filter) + bytes((qos,))
         self._send(packet(_SUBSCRIBE, body))
+        self._unanswered += 1
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Unsubscribe, without waiting for the answer."""
@@ -177,6 +184,8 @@ class Line(asyncio.Protocol):
                 self._owner.on_up()
         elif kind == _SUBACK and 0x80 in body[2:]:
             self._lose("the broker refused a subscription")
+        elif kind == _SUBACK:
+            self._unanswered -= 1
         elif kind == _PINGRESP:
             self._asked = False
 
