@@ -5,6 +5,9 @@
 # Would need a submodule, and nothing here uses it.
 set(MICROPY_PY_BTREE OFF)
 
+# Modules in C.
+list(APPEND USER_C_MODULES ${CMAKE_CURRENT_LIST_DIR}/tlspsk/micropython.cmake)
+
 # Fragments are read as they are, without variables, so the place of the partition table, which must
 # be absolute, is written by each configuration.
 set(MQBOARD_PARTITIONS_FRAGMENT ${CMAKE_BINARY_DIR}/sdkconfig.partitions)

@@ -31,7 +31,7 @@ from mqhost.build.builders.native import (
 from mqhost.build.images import Images, check_failed_fit, make_images
 from mqhost.build.plan import Plan, Tools, plan, refuse_spaces
 from mqhost.build.revision import Revision, read_revision
-from mqhost.build.sdkconfig import LocalOptions, fragment, headers, read_local, settings
+from mqhost.build.sdkconfig import LocalOptions, fragment, own_sources, read_local, settings
 from mqhost.build.source import Source, find_source, planned_source
 from mqhost.build.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
@@ -196,7 +196,7 @@ def plan_build(
             tree,
             tools,
             revision.time,
-            headers=headers(board) if unix else {},
+            own_sources=own_sources(board) if unix else {},
             release=f"v{source.version}",
             settings="" if unix else settings(board, source.path),
             sdkconfig=fragment(local),

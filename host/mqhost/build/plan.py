@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mqhost.build.board import Board
+from mqhost.build.sdkconfig import C_MODULES
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 
@@ -93,7 +94,7 @@ def plan(
     tools: Tools,
     epoch: int,
     *,
-    headers: Mapping[str, str] = MappingProxyType({}),
+    own_sources: Mapping[str, str] = MappingProxyType({}),
     release: str = "",
     settings: str = "",
     sdkconfig: str = "",
@@ -101,14 +102,14 @@ def plan(
     """Make the plan that builds `board` from MicroPython's `source` in `tree`.
 
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the unix port,
-    `headers` are the board's, texts by their names. On the ESP32 port, `release` is what
-    MicroPython calls itself, `settings` stands for what the build tree is configured from: with
-    others it is made anew; and `sdkconfig` are options that come last. The manifest of what is
-    frozen is expected in `tree`/manifest.py.
+    `own_sources` are the board's headers and modules in C, texts by their names. On the ESP32
+    port, `release` is what MicroPython calls itself, `settings` stands for what the build tree is
+    configured from: with others it is made anew; and `sdkconfig` are options that come last. The
+    manifest of what is frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
         return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
-    return _plan_unix(board, source, tree, tools, epoch, headers)
+    return _plan_unix(board, source, tree, tools, epoch, own_sources)
 
 
 def _plan_unix(
@@ -117,7 +118,7 @@ def _plan_unix(
     tree: Path,
     tools: Tools,
     epoch: int,
-    headers: Mapping[str, str],
+    own_sources: Mapping[str, str],
 ) -> Plan:
     """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says. No
     path of the checkout is in what make compares: other checkouts may go on from the same tree."""
@@ -142,6 +143,7 @@ def _plan_unix(
         f"VARIANT={board.based_on}",
         f"BUILD={output}",
         f"FROZEN_MANIFEST={tree / 'manifest.py'}",
+        f"USER_C_MODULES={folder / C_MODULES}",
         "MICROPY_MPYCROSS_DEPENDENCY=",
         f"MPY_LIB_DIR={library}",
         "MICROPY_PY_BTREE=0",
@@ -173,7 +175,7 @@ def _plan_unix(
         "PYTHONHASHSEED": "0",
     }
     # With another header of the board's, make would not look for new names in what includes it.
-    inputs = [options, strip, environment, tools.versions, dict(headers)]
+    inputs = [options, strip, environment, tools.versions, dict(own_sources)]
     return Plan(
         board=board.name,
         tree=tree,
@@ -189,7 +191,7 @@ def _plan_unix(
         frozen_content=output / "frozen_content.c",
         library=library,
         reads=(source, Path(tools.python), Path(tools.mpy_cross)),
-        texts={folder / name: text for name, text in headers.items()},
+        texts={folder / name: text for name, text in own_sources.items()},
     )
 
 

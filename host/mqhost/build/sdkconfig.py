@@ -1,9 +1,9 @@
-"""Gathers the options that a board is built with: of ESP-IDF (sdkconfig), or its own headers.
+"""Gathers the options that a board is built with: of ESP-IDF (sdkconfig), or its own C.
 
 A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
 `invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
 build tree, so `settings` sums up everything that a tree is configured from. On the unix port that
-is the board's `headers`.
+is the board's `own_sources`.
 """
 
 import re
@@ -14,6 +14,7 @@ from pathlib import Path
 from mqhost.build.board import Board
 from mqhost.errors import UsageError
 
+C_MODULES = "modules"  # of what is compiled, the folder of modules in C
 _LINE = re.compile(r'CONFIG_[A-Z0-9_]+=(?:|y|n|-?\d+|0x[0-9a-fA-F]+|"[^"]*")|#.*|')
 # Said by hand of the boards: where they are, and what they are called.
 _NOT_CONFIGURED_FROM = {"board.toml", "board.json"}
@@ -46,21 +47,30 @@ def fragment(local: Iterable[LocalOptions]) -> str:
 def settings(board: Board, source: Path) -> str:
     """Return what a tree of `board` is configured from: its files, and MicroPython's fragments."""
     own = [path for path in board.folder.iterdir() if path.name not in _NOT_CONFIGURED_FROM]
-    common = (board.folder.parent / "common").glob("*")
+    common = _common(board).rglob("*")
     upstream = (source / "ports" / board.port / "boards").glob("**/sdkconfig.*")
     paths = sorted(path for path in (*own, *common, *upstream) if path.is_file())
     # Files that are no text (a .DS_Store, a picture) count as well, and do no harm.
     return "".join(f"{path}\n{path.read_text(errors='replace')}\n" for path in paths)
 
 
-def headers(board: Board) -> dict[str, str]:
-    """Return the C headers below the board's folder, by their paths in it; what is no UTF-8 as
-    surrogates.
+def own_sources(board: Board) -> dict[str, str]:
+    """Return the C headers below the board's folder, by their paths in it, and all boards' modules
+    in C, below C_MODULES; what is no UTF-8 as surrogates.
     """
-    paths = sorted(board.folder.rglob("*.h"))
-    names = (path.relative_to(board.folder).as_posix() for path in paths)
-    texts = (path.read_text(errors="surrogateescape") for path in paths)
-    return dict(zip(names, texts, strict=True))
+    found = {}
+    for path in sorted(board.folder.rglob("*.h")):
+        found[path.relative_to(board.folder).as_posix()] = path
+    common = _common(board)
+    for path in sorted(common.rglob("*.[chm]*")):
+        if path.is_file() and path.parent != common:
+            found[f"{C_MODULES}/{path.relative_to(common).as_posix()}"] = path
+    return {name: path.read_text(errors="surrogateescape") for name, path in found.items()}
+
+
+def _common(board: Board) -> Path:
+    """Return the folder of what all boards have."""
+    return board.folder.parent / "common"
 
 
 def _lines(file: Path) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
     micropython tls_probe.py < JOB
 
 JOB is JSON: `host` and `port`; `before`, a port of the host that is to be tried first; `context`,
-arguments for mqboard.net.tls.make_context, or null; `name`, the server's; `timeout`; `say`,
-hexadecimal, sent when connected; `size` of the answer; `count`, how often. It prints a JSON object
-for each connection: `answer` (hexadecimal) or `error` and its `kind`, `ms`, `ticks` (how often
-another task had its turn meanwhile), and `fds`, how many files are open then.
+arguments for mqboard.net.tls.make_context, or null; `psk`, identity and key in place of that;
+`name`, the server's; `timeout`; `say`, hexadecimal, sent when connected; `size` of the answer;
+`count`, how often. It prints a JSON object for each connection: `answer` (hexadecimal) or `error`
+and its `kind`, `ms`, `ticks` (how often another task had its turn meanwhile), and `fds`, how many
+files are open then.
 """
 
 import asyncio
@@ -81,6 +82,11 @@ async def main():
             job["host"], job["port"], made, job.get("name"), job.get("timeout", 10)
         )
 
+    if "psk" in job:
+        from mqboard.net import psk
+
+        where = None, job["host"], job["port"]
+        open_stream = psk.opener(*where, *job["psk"], job.get("timeout", 10))
     asyncio.create_task(tick())
     for _ in range(job.get("count", 1)):
         before, started = ticks, time.ticks_ms()

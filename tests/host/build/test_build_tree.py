@@ -10,7 +10,7 @@ from mqhost.build.board import find
 from mqhost.build.build import build, dry_run
 from mqhost.build.builders.native import mute
 from mqhost.build.plan import Plan
-from mqhost.build.sdkconfig import headers
+from mqhost.build.sdkconfig import own_sources
 from mqhost.errors import BuildError, UsageError
 from mqhost.progress import silent
 
@@ -76,18 +76,29 @@ def test_a_cache_with_spaces_is_refused_before_anything_is_fetched(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checkouts_go_on_from_one_tree_unless_their_headers_differ(tmp_path):
+def test_checkouts_go_on_from_one_tree_unless_their_own_c_differs(tmp_path):
     """What is compiled takes a minute, and is the same in all of them."""
 
     def tree(board):
         return dry_run(board).tree
 
     sim = find("sim")
-    same, other = (shutil.copytree(sim.folder, tmp_path / name / "sim") for name in "ab")
+    for name in "abc":
+        shutil.copytree(sim.folder, tmp_path / name / "sim")
+        shutil.copytree(sim.folder.parent / "common", tmp_path / name / "common")
+    same, other, third = (tmp_path / name / "sim" for name in "abc")
     (other / "mpconfigvariant.h").write_text("#define MICROPY_PY_MORE (1)\n")
     (same / "board.toml").write_text("# what is made of the program is no matter of compiling\n")
     assert tree(replace(sim, folder=same)) == tree(sim)
     assert tree(replace(sim, folder=other)) != tree(sim)
+    (third.parent / "common/tlspsk/micropython.mk").write_text("")
+    assert tree(replace(sim, folder=third)) != tree(sim)
+
+
+def test_modules_in_c_are_laid_where_make_looks_for_them():
+    work = dry_run(find("sim"))
+    assert f"USER_C_MODULES={work.tree}/board/modules" in work.steps[0].argv
+    assert work.tree / "board/modules/tlspsk/micropython.mk" in work.texts
 
 
 def test_a_header_is_written_only_where_it_is_another(compile_with):
@@ -103,6 +114,6 @@ def test_all_headers_of_a_board_are_taken_byte_by_byte(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "old.h").write_bytes("// für ISO 8859\n".encode("latin-1"))
     (tmp_path / "partitions.csv").touch()
-    found = headers(replace(find("sim"), folder=tmp_path))
+    found = own_sources(replace(find("sim"), folder=tmp_path))
     assert list(found) == ["deep/old.h"]
     assert found["deep/old.h"].encode(errors="surrogateescape") == b"// f\xfcr ISO 8859\n"

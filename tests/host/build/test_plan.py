@@ -69,7 +69,7 @@ def test_other_compilers_or_flags_need_a_new_build_tree():
 
 
 def test_another_header_of_the_board_needs_a_new_build_tree():
-    changed = plan(find("sim"), SOURCE, TREE, TOOLS, 1000, headers={"x.h": "#define X (1)\n"})
+    changed = plan(find("sim"), SOURCE, TREE, TOOLS, 1000, own_sources={"x.h": "#define X (1)\n"})
     assert changed.fingerprint != of().fingerprint
     assert changed.texts == {TREE / "board" / "x.h": "#define X (1)\n"}
 
