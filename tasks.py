@@ -247,6 +247,7 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
         "ca": "PEM file of the CA that signed the broker's certificate",
         "cert": "PEM file of the board's certificate, for brokers that want one",
         "key": "PEM file of its key",
+        "psk": "its identity, if it has a pre-shared key: that is asked for, or MQBOARD_BROKER_PSK",
         "no_tls": "the broker speaks no TLS",
         "output": "write the image into this file instead of onto a chip",
         "firmware": "write the firmware with it",
@@ -257,7 +258,7 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
 @edge
 def provision(
     _, board="esp32", port="", config="", ssid=None, server=None, prefix=None, username=None, ca="",
-    cert="", key="", no_tls=False, output="", firmware=False, force=False, baud=0,
+    cert="", key="", psk=None, no_tls=False, output="", firmware=False, force=False, baud=0,
 ):  # fmt: skip
     """Give a board its configuration over USB: network, broker, prefix.
 
@@ -266,8 +267,9 @@ def provision(
       ./invoke provision --board esp32 --config board.json --output factory.bin
     """
     usb.run_provision(
-        board, port, Wish(ssid, server, prefix, username, False if no_tls else None), out, ca=ca,
-        config=config, cert=cert, key=key, output=output, firmware=firmware, force=force, baud=baud,
+        board, port, Wish(ssid, server, prefix, username, False if no_tls else None, psk), out,
+        ca=ca, config=config, cert=cert, key=key, output=output, firmware=firmware, force=force,
+        baud=baud,
     )  # fmt: skip
 
 

@@ -12,6 +12,10 @@ def opener(broker, settings, link, clock):
     """Return the opener for `broker`, one of those in `settings`: see mqboard.net.opener."""
     if not broker.tls:
         return net.opener(link, broker.host, broker.port)
+    if broker.psk:
+        from mqboard.net import psk  # only a board with such a key needs it
+
+        return psk.opener(link, broker.host, broker.port, broker.psk["identity"], broker.psk["key"])
     make_context = loader(broker, Logger("tls"))
     opens = net.opener(link, broker.host, broker.port, make_context, broker.server_name)
     return setting_clock(opens, clock, settings.ntp, link)

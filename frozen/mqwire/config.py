@@ -118,6 +118,12 @@ KEYS = (
             ("verify", "bool", True, None),
             ("server_name", "text", None, None),
             (
+                "psk",  # in place of certificates
+                "object",
+                None,
+                (("identity", "text", ..., "identity"), ("key", "secret", ..., "psk")),
+            ),
+            (
                 "fallback",  # another broker; what it does not say is as with this one
                 "object",
                 None,
@@ -132,6 +138,12 @@ KEYS = (
                     ("key", "file", None, None),
                     ("verify", "bool", None, None),
                     ("server_name", "text", None, None),
+                    (
+                        "psk",  # in place of certificates
+                        "object",
+                        None,
+                        (("identity", "text", ..., "identity"), ("key", "secret", ..., "psk")),
+                    ),
                 ),
             ),
         ),
@@ -202,5 +214,9 @@ MAX_KEPT = 4000
 MAX_CREDENTIAL = 65535  # a user name, a password: MQTT writes a text's length in 16 bits
 # Of auth.key. Whoever hears a command can try keys until the tag is right: it has to be random.
 AUTH_KEY = (20, 200)
+# Of broker.psk: OpenSSL 1.1, of which many brokers are made, takes no longer identity, and mbedTLS
+# no longer key. Whoever records a handshake can try keys until one is right: it has to be random.
+MAX_IDENTITY = 128  # bytes
+PSK = (16, 32)  # bytes, two hexadecimal digits each
 MAX_SSID = 32  # IEEE 802.11
 PASSPHRASE = (8, 63)  # WPA2

@@ -11,9 +11,11 @@ from mqwire.config import (
     LEAST_CONFIRM,
     LOG_LEVELS,
     MAX_CREDENTIAL,
+    MAX_IDENTITY,
     MAX_SSID,
     PASSPHRASE,
     PLAIN_PORT,
+    PSK,
     TLS_PORT,
     WAYS,
 )
@@ -29,6 +31,7 @@ _DOUBTFUL = ("host", "ssid", "passphrase", "level", "timezone", "ways")
 
 _KEY_DIGITS = 64  # the key itself
 _DIGITS = "0123456789"
+_HEX = "0123456789abcdef"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SHOWN = 40  # characters of a wrong value
 
@@ -180,7 +183,9 @@ def _by_name(table, path, wrong):
 
 def _relate_broker(broker, path, wrong):
     """Look at what belongs together in the keys of one broker, a dict."""
-    if broker["tls"] and broker["verify"] and not broker["ca"]:
+    if broker["psk"] and not broker["tls"]:
+        wrong.append((FAULT, path + "psk", "is there, and tls is false: it is for TLS"))
+    if broker["tls"] and broker["verify"] and not (broker["ca"] or broker["psk"]):
         wrong.append((FAULT, path + "ca", "is missing, and neither tls nor verify is false"))
     for one, other in (("cert", "key"), ("key", "cert")):
         if broker[one] and not broker[other]:
@@ -194,6 +199,8 @@ def _inherit(fallback, first):
     """
     if fallback["port"] is None and fallback["tls"] not in (None, first.tls):
         fallback["port"] = TLS_PORT if fallback["tls"] else PLAIN_PORT
+    if not any([fallback[key] is not None for key in ("psk", "tls", "verify", "ca", "cert")]):
+        fallback["psk"] = first.psk  # in place of all these
     for keys in (("tls",), ("port",), ("verify",), ("ca",), ("user", "password"), ("cert", "key")):
         if not any([fallback[key] is not None for key in keys]):
             for key in keys:
@@ -250,6 +257,12 @@ def _check(value, limit):
     elif limit == "authkey":
         if not AUTH_KEY[0] <= _size(value) <= AUTH_KEY[1]:
             raise WireError("it has %d bytes; %d to %d are possible" % ((_size(value),) + AUTH_KEY))
+    elif limit == "identity":
+        _check_identity(value)
+    elif limit == "psk":
+        least, most = PSK[0] * 2, PSK[1] * 2
+        if len(value) % 2 or not least <= len(value) <= most or not _has_only(value.lower(), _HEX):
+            raise WireError("it must be %d to %d hexadecimal digits, two a byte" % (least, most))
     elif limit == "ssid":
         if not 0 < _size(value) <= MAX_SSID:
             raise WireError("it has %d bytes; 1 to %d are possible" % (_size(value), MAX_SSID))
@@ -303,6 +316,14 @@ def _check_ways(names):
         raise WireError("it may name %s" % ", ".join(known))
 
 
+def _check_identity(text):
+    """Raise WireError if brokers could not list `text`: a line of their files is IDENTITY:KEY."""
+    if not 0 < _size(text) <= MAX_IDENTITY:
+        raise WireError("it has %d bytes; 1 to %d are possible" % (_size(text), MAX_IDENTITY))
+    if ":" in text or any([ord(letter) < 32 or ord(letter) == 127 for letter in text]):
+        raise WireError("it must be of one line, without a colon")
+
+
 def _check_address(text):
     parts = text.split(".")
     for part in parts:
@@ -321,4 +342,4 @@ def _size(text):
 
 
 def _is_key(password):
-    return len(password) == _KEY_DIGITS and _has_only(password.lower(), _DIGITS + "abcdef")
+    return len(password) == _KEY_DIGITS and _has_only(password.lower(), _HEX)

@@ -18,6 +18,13 @@ GOOD = {
 }
 
 
+PSK = {"identity": "pump", "key": "00112233445566778899AABBccddeeff"}
+
+
+def _psk(**changes):
+    return {"broker": {"host": "h", "psk": dict(PSK, **changes)}}
+
+
 class ConfigTest(unittest.TestCase):
     def test_defaults(self):
         parsed = config.parse(json.dumps(GOOD))
@@ -99,11 +106,28 @@ class ConfigTest(unittest.TestCase):
             ({"user": "you"}, {"user": "you", "password": None}),
             ({"cert": "/c", "key": "/k"}, {"cert": "/c", "key": "/k", "ca": "/ca"}),
             ({"verify": False, "ca": "/other"}, {"verify": False, "ca": "/other"}),
+            ({"psk": dict(PSK)}, {"psk": PSK, "port": 99, "tls": True}),
         ):
             fields = dict(GOOD, broker=dict(first, fallback=dict(own, host="two")))
             parsed = config.parse(json.dumps(fields)).fallback
             for key, value in dict(expected, host="two").items():
                 self.assertEqual(parsed[key], value, (own, key))
+
+    def test_a_pre_shared_key_stands_in_place_of_certificates(self):
+        fields = dict(GOOD, broker={"host": "h", "psk": dict(PSK)})
+        parsed = config.parse(json.dumps(fields))
+        self.assertEqual((parsed.psk, parsed.port, parsed.tls, parsed.ca), (PSK, 8883, True, None))
+        for own, expected in (
+            ({}, PSK),
+            ({"user": "me"}, PSK),
+            ({"psk": dict(PSK, identity="other")}, dict(PSK, identity="other")),
+            # What is said of TLS is not to be passed over.
+            ({"ca": "/ca"}, None),
+            ({"tls": False}, None),
+            ({"verify": False}, None),
+        ):
+            fields["broker"]["fallback"] = dict(own, host="two")
+            self.assertEqual(config.parse(json.dumps(fields)).fallback["psk"], expected, own)
 
     def test_each_error_names_its_key(self):
         for changes, key in (
@@ -140,6 +164,20 @@ class ConfigTest(unittest.TestCase):
                 "broker.fallback.cert is missing, which broker.fallback.key needs",
             ),
             ({"broker": {"host": "h", "ca": "/c", "cert": "/c"}}, "key"),
+            ({"broker": {"host": "h", "psk": {}}}, "broker.psk.identity is missing"),
+            ({"broker": {"host": "h", "psk": "x"}}, "broker.psk is 'x'; it must be an object"),
+            (
+                {"broker": {"host": "h", "tls": False, "psk": PSK}},
+                "broker.psk is there, and tls is false",
+            ),
+            (_psk(identity="a:b"), "broker.psk.identity is 'a:b'; it must be of one line, without"),
+            (_psk(identity="a\nb"), "broker.psk.identity"),
+            (_psk(identity=""), "broker.psk.identity is ''; it has 0 bytes; 1 to 128"),
+            (_psk(identity="ü" * 65), "it has 130 bytes"),
+            (_psk(key="0" * 30), "broker.psk.key cannot be so: it must be 32 to 64 hexadecimal"),
+            (_psk(key="0" * 33), "broker.psk.key cannot"),
+            (_psk(key="0" * 66), "broker.psk.key cannot"),
+            (_psk(key="g" * 32), "broker.psk.key cannot"),
             ({"update": {"confirm_s": -1}}, "confirm_s is -1; it must be more"),
             ({"update": []}, "update"),
             ({"update": {"allow_downgrade": 1}}, "allow_downgrade"),

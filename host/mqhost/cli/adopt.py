@@ -63,7 +63,7 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
     wish = adoption.wish
     if not adoption.config:
         wish = _ask(wish, settings, questions, simulated=port.startswith(SIM))
-        if wish.tls is None and not adoption.ca:
+        if wish.tls is None and not adoption.ca and wish.psk is None:
             wish = replace(wish, tls=settings.tls)
     files = {"ca": adoption.ca, "cert": adoption.cert, "key": adoption.key}
     what = Provision.make(wish, config=adoption.config, **files, secret=questions.secret)
@@ -97,8 +97,9 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
 def _ask(wish: Wish, settings: Settings, questions: Questions, simulated: bool) -> Wish:
     """Ask for what is missing in `wish`."""
     server = wish.server
-    if not server and not settings.path and (simulated or not is_loopback(settings.server)):
-        # The broker that we use ourselves. Boards have no WebSockets.
+    ours = not settings.path and wish.psk is None  # boards have no WebSockets, we no keys
+    if not server and ours and (simulated or not is_loopback(settings.server)):
+        # The broker that we use ourselves.
         server = f"{settings.server}:{settings.port}"
     return replace(
         wish,
@@ -152,6 +153,7 @@ def _silence(session: Session, adoption: Adoption, port: str) -> str:
 @click.option("--ssid", help="Name of the Wi-Fi network.  [asked for]")
 @click.option("--broker", help="The broker as the board reaches it: HOST or HOST:PORT.")
 @click.option("--broker-user", help="The board's user name at the broker.  [none]")
+@click.option("--psk", help="The board's identity at a broker with pre-shared keys.  [none]")
 @click.option("--config", type=FILE, help="A whole configuration, instead of the questions.")
 @click.option("--ca", type=FILE, help="PEM file of the CA for the board.")
 @click.option("--cert", type=FILE, help="PEM file of the board's certificate.")
@@ -174,19 +176,22 @@ def adopt_command(
     ssid: str | None,
     broker: str | None,
     broker_user: str | None,
+    psk: str | None,
     board_tls: bool | None,
     **options: Any,
 ) -> None:
     """Flash a board over USB, give it its configuration, and meet it over MQTT.
 
     What no option says is asked for. The Wi-Fi password is always asked for, or taken from
-    MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD.
+    MQBOARD_WIFI_PASSWORD; the board's password at the broker from MQBOARD_BROKER_PASSWORD, its
+    pre-shared key from MQBOARD_BROKER_PSK.
 
     \b
     Examples:
       mqboard adopt
       mqboard --server broker.lan --prefix farm/pump adopt --board esp32 --ssid farm
+      mqboard --server broker.lan adopt --broker broker.lan:8885 --psk farm-pump
     """
     settings = edge.settings
-    wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls)
+    wish = Wish(ssid, broker, settings.prefix or None, broker_user, board_tls, psk)
     adopt(Adoption(wish=wish, **options), settings, Questions.at_terminal(), edge.console)

@@ -25,11 +25,12 @@ KEY_PATH = "/certs/key.pem"
 # The environment variables that may have its passwords.
 WIFI_PASSWORD = "MQBOARD_WIFI_PASSWORD"
 BROKER_PASSWORD = "MQBOARD_BROKER_PASSWORD"
+BROKER_PSK = "MQBOARD_BROKER_PSK"
 
 # What to do about it, where a sentence of mqwire.rules does not say it.
 _HELP = {
     "broker.ca": "The board verifies its broker with it: give the PEM file of the CA with --ca; "
-    'for a broker without TLS --no-tls, or "tls": false.',
+    'for a broker with pre-shared keys --psk, or "psk"; without TLS --no-tls, or "tls": false.',
     "update.confirm_s": "An update would be given up before it can prove itself; better much "
     "more: a network takes its time.",
 }
@@ -107,7 +108,7 @@ def _read(record: Any) -> list[tuple[int, str, str]]:
 @dataclass(frozen=True)
 class Wish:
     """What was asked for; None stands for: not asked. `server` is HOST or HOST:PORT; `tls` is how
-    the board reaches it.
+    the board reaches it; `psk` is its identity, if it has a key in place of certificates.
     """
 
     ssid: str | None = None
@@ -115,6 +116,7 @@ class Wish:
     prefix: str | None = None
     username: str | None = None
     tls: bool | None = None
+    psk: str | None = None
 
     def config(
         self,
@@ -122,6 +124,7 @@ class Wish:
         *,
         wifi_password: str | None = None,
         broker_password: str | None = None,
+        psk_key: str | None = None,
         ca: bool = False,
         cert: bool = False,
     ) -> dict[str, Any]:
@@ -141,7 +144,9 @@ class Wish:
             broker |= split_server(self.server)
         if self.username is not None:
             broker |= {"user": self.username, "password": broker_password or ""}
-        if ca or cert:
+        if self.psk is not None:
+            broker["psk"] = {"identity": self.psk, "key": psk_key or ""}
+        if ca or cert or self.psk is not None:
             broker.pop("tls", None)  # what else would they be for
         if self.tls is not None:
             broker["tls"] = self.tls

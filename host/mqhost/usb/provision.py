@@ -21,6 +21,7 @@ from mqhost.flash.filesystem import list_files, make_filesystem
 from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
 from mqhost.link.boardconfig import (
     BROKER_PASSWORD,
+    BROKER_PSK,
     CA_PATH,
     CERT_PATH,
     KEY_PATH,
@@ -68,15 +69,18 @@ class Provision:
         if bool(cert) != bool(key):
             raise UsageError("A client certificate needs both: --cert and --key.")
         base = load(config) if config else {}
-        wifi = broker = None
+        wifi = broker = psk = None
         if wish.ssid is not None:
             wifi = secret(f"Password of the Wi-Fi network {wish.ssid}", WIFI_PASSWORD)
         if wish.username is not None:
             broker = secret(f"Broker's password for {wish.username}", BROKER_PASSWORD)
+        if wish.psk is not None:
+            psk = secret(f"Pre-shared key of {wish.psk}, hexadecimal", BROKER_PSK)
         record = wish.config(
             base,
             wifi_password=wifi,
             broker_password=broker,
+            psk_key=psk,
             ca=ca is not None,
             cert=cert is not None,
         )

@@ -30,5 +30,7 @@ def test_adopting_asks_what_no_option_said():
     settings = Settings(server="broker.lan", port=1884, tls=False)
     wish = adopting._ask(Wish(ssid="home", prefix="a"), settings, NOBODY, simulated=False)
     assert wish.server == "broker.lan:1884"
+    with pytest.raises(UsageError, match="give --broker"):  # ours takes no such keys
+        adopting._ask(Wish(ssid="home", prefix="a", psk="b"), settings, NOBODY, simulated=False)
     with pytest.raises(UsageError, match="give --broker"):
         adopting._ask(Wish(ssid="home", prefix="a"), Settings(), NOBODY, simulated=False)

@@ -35,6 +35,23 @@ def test_options_become_a_configuration():
     }
 
 
+def test_a_pre_shared_key_is_asked_for_and_stands_in_place_of_certificates():
+    asked = []
+
+    def secret(question):
+        asked.append(question)
+        return "00" * 16
+
+    what = make(replace(WISH, tls=None, psk="pump"), Questions(None, secret, {}))
+    assert what.config["broker"]["psk"] == {"identity": "pump", "key": "00" * 16}
+    assert "tls" not in what.config["broker"] and list(what.files) == ["/config.json"]
+    assert "pump" in asked[-1] and what.notes == []
+    with pytest.raises(
+        UsageError, match=r"broker\.psk\.key cannot be so: it must be 32 to 64 hexa"
+    ):
+        make(replace(WISH, tls=None, psk="pump"), Questions(None, lambda _: "short", {}))
+
+
 def test_missing_options_are_named():
     with pytest.raises(UsageError, match="missing: --server, --prefix. .*--config"):
         make(Wish(ssid="home"))

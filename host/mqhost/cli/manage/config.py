@@ -17,6 +17,7 @@ from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import UsageError
 from mqhost.link.boardconfig import (
     BROKER_PASSWORD,
+    BROKER_PSK,
     WIFI_PASSWORD,
     check,
     load,
@@ -92,7 +93,8 @@ def set_command(edge: Edge, changes: tuple[str, ...], as_json: bool) -> None:
     """Set keys, as broker.port=8883, and wait until the board runs with it, or is back without.
 
     Secrets are not for command lines: write the KEY alone, and it is asked for, or taken from
-    MQBOARD_WIFI_PASSWORD, MQBOARD_BROKER_PASSWORD or, for all others, MQBOARD_SECRET.
+    MQBOARD_WIFI_PASSWORD, MQBOARD_BROKER_PASSWORD, MQBOARD_BROKER_PSK or, for all others,
+    MQBOARD_SECRET.
 
     \b
     Examples:
@@ -306,6 +308,8 @@ def wished(change: str, questions: Questions) -> tuple[str, Any]:
 def _variable(key: str) -> str:
     if key.startswith("networks."):
         return WIFI_PASSWORD
+    if key.endswith(".psk.key"):
+        return BROKER_PSK
     return BROKER_PASSWORD if key.startswith("broker.") else _OTHER_SECRET
 
 
