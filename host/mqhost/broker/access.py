@@ -24,8 +24,8 @@ from mqhost.link import boardconfig
 from mqhost.link.roster import prefix_filters
 from mqwire import MAX_TOPIC, WireError, names
 
-CERTIFICATE, PASSWORD = "certificate", "password"
-LOGINS = (CERTIFICATE, PASSWORD)
+CERTIFICATE, PASSWORD, PSK = "certificate", "password", "psk"
+LOGINS = (CERTIFICATE, PASSWORD, PSK)
 LOGS, UPDATE, REPL = "logs", "update", "repl"
 ROLES = (LOGS, UPDATE, REPL)
 SERVER = "server"  # what a renewal of the broker's own certificate is called: no user's name
@@ -44,7 +44,8 @@ Known = TypeVar("Known")
 class Site:
     """The broker. `host` is how boards and operators reach it, `names` are more names and addresses
     for its certificate. `port` is for those with a certificate, `password_port` for those with a
-    password, `websocket_port` too, if it is not 0. `bind`: the only address to listen at.
+    password, `websocket_port` too, if it is not 0, `psk_port` for boards with a pre-shared key.
+    `bind`: the only address to listen at.
 
     `folder` is where the files lie on the broker's machine, "": where they are made; `data` is its
     database's. `server_cert`, `server_key` are paths there of a certificate from elsewhere, and
@@ -58,6 +59,7 @@ class Site:
     names: tuple[str, ...] = ()
     port: int = 8883
     password_port: int = 8884
+    psk_port: int = 8885
     websocket_port: int = 0
     bind: str = ""
     folder: str = ""
@@ -182,7 +184,7 @@ def _site(record: Any, where: str, hosts: tuple[str, ...]) -> Site:
             "address that the broker has in the boards' network; for a trial on this machine alone "
             f'also bind = "{site.host}".'
         )
-    ports = [site.port, site.password_port, *filter(None, [site.websocket_port])]
+    ports = [site.port, site.password_port, site.psk_port, *filter(None, [site.websocket_port])]
     if len(set(ports)) != len(ports) or not all(0 < port < 65536 for port in ports):
         raise UsageError(f"{where}: ports must be from 1 to 65535, and each another one: {ports}.")
     if bool(site.server_cert) != bool(site.server_key) or site.server_ca and not site.server_cert:
@@ -223,11 +225,16 @@ def _entry(kind: type[Known], record: Any, where: str) -> Known:
         raise UsageError(f"{where}: prefix is missing.")
     _check_name(entry.name, where)
     if entry.login not in LOGINS:
-        raise UsageError(f"{where}: login is {entry.login!r}; it can be {' or '.join(LOGINS)}.")
+        raise UsageError(f"{where}: login is {entry.login!r}; it can be {', '.join(LOGINS)}.")
     if not 0 <= entry.days <= 7300:
         raise UsageError(f"{where}: days is {entry.days}; 0 (always) to 7300 are possible.")
     _check_topics((*entry.read, *entry.write), where)
     if isinstance(entry, Operator):
+        if entry.login == PSK:
+            raise UsageError(
+                f"{where}: login is {PSK!r}, which is for boards: mqboard itself logs in with "
+                f"{CERTIFICATE} or {PASSWORD}, because TLS of Python before 3.13 has no such keys."
+            )
         if not entry.roles and not entry.read and not entry.write:
             raise UsageError(f"{where}: roles are missing: {', '.join(ROLES)}.")
         for role in entry.roles:

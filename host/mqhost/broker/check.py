@@ -13,7 +13,7 @@ from mqhost.broker.folder import Folder
 from mqhost.broker.report import BROKER, Wish
 from mqhost.errors import UsageError
 
-_PRIVATE = (mosquitto.ACL, mosquitto.PASSWORDS, mosquitto.SERVER_PEM)
+_PRIVATE = (mosquitto.ACL, mosquitto.PASSWORDS, mosquitto.KEYS, mosquitto.SERVER_PEM)
 
 
 @dataclass(frozen=True)

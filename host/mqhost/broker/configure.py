@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mqhost.broker import authority as certificates
 from mqhost.broker import mosquitto, passwords, rules, snippets
-from mqhost.broker.access import CERTIFICATE, PASSWORD, SERVER, Access, Board, Operator, User
+from mqhost.broker.access import CERTIFICATE, PASSWORD, PSK, SERVER, Access, Board, Operator, User
 from mqhost.broker.authority import Authority
 from mqhost.broker.folder import File, Folder
 from mqhost.broker.report import BROKER, Report, Wish
@@ -53,6 +53,8 @@ class _Work:
         self.authority = self._find_authority()
         known = folder.read(f"{BROKER}/{mosquitto.PASSWORDS}") or b""
         self.hashes = passwords.read_passwords(known.decode(), mosquitto.PASSWORDS)
+        known = folder.read(f"{BROKER}/{mosquitto.KEYS}") or b""
+        self.keys = passwords.read_keys(known.decode(), mosquitto.KEYS)
         self.secrets: dict[str, str] = {}  # passwords in plain, of users where they are known
 
     def run(self) -> None:
@@ -123,11 +125,14 @@ class _Work:
         gone = [one for one in self.state.certificates if one.revoked is None]
         gone = [one for one in gone if now.get(one.user) != CERTIFICATE]
         without = [name for name in self.hashes if now.get(name) != PASSWORD]
-        self.report.removed = sorted({*(one.user for one in gone), *without})
+        keyless = [name for name in self.keys if now.get(name) != PSK]
+        self.report.removed = sorted({*(one.user for one in gone), *without, *keyless})
         self._ask_before(self._lost_prefixes())
         self._revoke(gone)
         for name in without:
             del self.hashes[name]
+        for name in keyless:
+            del self.keys[name]
         before = self.state.prefixes
         if left := [prefix for name in before if name not in now for prefix in before[name]]:
             self.report.notes.append(
@@ -166,16 +171,32 @@ class _Work:
             )
 
     def _let_in(self, user: User) -> None:
-        """See that `user` has a certificate or a password, and no more of them than are meant."""
+        """See that `user` has what it logs in with, and no more of them than are meant."""
         if user.login == CERTIFICATE:
             self._certify(user)
             return
-        new = user.name not in self.hashes
+        new = user.name not in (self.keys if user.login == PSK else self.hashes)
         if new or user.name in self.wish.renew or user.name in self.wish.revoke:
-            self.secrets[user.name] = passwords.make_password()
-            self.hashes[user.name] = passwords.hash_password(self.secrets[user.name])
+            self._give_secret(user)
             (self.report.added if new else self.report.renewed).append(user.name)
+        elif user.login == PSK:
+            self.secrets[user.name] = self.keys[user.name]
+        else:
+            self._find_password(user)
+
+    def _give_secret(self, user: User) -> None:
+        """Make a password or a key. mosquitto throws out who had another password, at its reload;
+        with a key that does not count any more somebody goes on.
+        """
+        if user.login == PSK:
+            if user.name in self.wish.revoke:
+                self.report.revoked.append(user.name)
+            self.secrets[user.name] = self.keys[user.name] = passwords.make_key()
             return
+        self.secrets[user.name] = passwords.make_password()
+        self.hashes[user.name] = passwords.hash_password(self.secrets[user.name])
+
+    def _find_password(self, user: User) -> None:
         known = self.folder.read(snippets.file_of(user))
         password = snippets.password_in(user, known) if known else ""
         if password and passwords.is_password(password, self.hashes[user.name]):
@@ -211,6 +232,9 @@ class _Work:
         if text != (self.folder.read(f"{BROKER}/{mosquitto.PASSWORDS}") or b""):
             # Whoever changed a line of it changed a password: that holds, and is kept.
             self._set(f"{BROKER}/{mosquitto.PASSWORDS}", File(text, private=True))
+        keys = passwords.write_keys(self.keys).encode()
+        if keys != (self.folder.read(f"{BROKER}/{mosquitto.KEYS}") or b""):
+            self._set(f"{BROKER}/{mosquitto.KEYS}", File(keys, private=True))
         self._write_revoked()
         if not site.server_cert:
             self._write_server()
@@ -260,7 +284,8 @@ class _Work:
             return  # whoever has it has it; here it is not known any more
         data = snippets.snippet(user, self.access, password, self.state.auth_keys)
         self._make(name, data, private=snippets.is_secret(data), again=fresh)
-        self._make(f"{place}/{snippets.CA}", self._trusted(), again=fresh)
+        if user.login != PSK:
+            self._make(f"{place}/{snippets.CA}", self._trusted(), again=fresh)
 
     def _trusted(self) -> bytes:
         """Return the CA by which boards and operators know the broker."""
@@ -307,7 +332,9 @@ class _Work:
         wanted = set()
         for user in self.access.users:
             place = snippets.folder_of(user)
-            wanted |= {snippets.file_of(user), f"{place}/{snippets.CA}"}
+            wanted.add(snippets.file_of(user))
+            if user.login != PSK:
+                wanted.add(f"{place}/{snippets.CA}")
             if user.login == CERTIFICATE:
                 wanted |= {f"{place}/{snippets.CERT}", f"{place}/{snippets.KEY}"}
         for name, known in list(self.state.written.items()):

@@ -4,11 +4,11 @@ Options and what they mean: mosquitto.conf(5) of mosquitto 2.0. Paths are absolu
 takes others from wherever it was started.
 """
 
-from mqhost.broker.access import CERTIFICATE, PASSWORD, Access, Site
+from mqhost.broker.access import CERTIFICATE, PASSWORD, PSK, Access, Site
 from mqwire import MAX_PAYLOAD
 
 # What the broker needs, and how it is called in its folder.
-CONF, ACL, PASSWORDS = "mosquitto.conf", "acl", "passwords"
+CONF, ACL, PASSWORDS, KEYS = "mosquitto.conf", "acl", "passwords", "keys"
 CA, SERVER_PEM, REVOKED = "ca.pem", "server.pem", "revoked.pem"
 
 PACKET_LIMIT = 65536
@@ -18,7 +18,7 @@ _HEAD = """\
 # mosquitto 2.0 or newer, for boards of MQBoard. Made by mqboard broker-config: do not edit it, your
 # own lines belong into the file that it reads (extra = ["…"]).
 
-# Nobody gets in without a certificate of our CA or a password, and then only to what acl says.
+# Nobody gets in without a certificate of our CA, a password or a key, and only to what acl says.
 per_listener_settings false
 allow_anonymous false
 acl_file {folder}/{acl}
@@ -72,6 +72,16 @@ listener {port}{bind}
 {tls}
 """
 
+# The first cipher keeps what was recorded a secret if a key gets known later.
+_KEYS = """
+# Boards with a pre-shared key. Its identity is the user name, whatever else they say.
+listener {port}{bind}
+psk_hint mqboard
+ciphers ECDHE-PSK-AES128-CBC-SHA256:PSK-AES128-GCM-SHA256
+tls_version tlsv1.2
+use_identity_as_username true
+"""
+
 _WEBSOCKETS = """
 # MQTT over WebSockets, for those with a password: mosquitto asks for no certificates here.
 listener {port}{bind}
@@ -95,13 +105,17 @@ def configuration(access: Access, folder: str) -> str:
     text = _HEAD.format(**values)
     if PASSWORD in logins:
         text += f"password_file {folder}/{PASSWORDS}\n"
+    if PSK in logins:
+        text += f"psk_file {folder}/{KEYS}\n"
     text += _LIMITS.format(
         data=site.data.rstrip("/"), payload=MAX_PAYLOAD, packet=PACKET_LIMIT, queued=_QUEUED
     )
-    if CERTIFICATE in logins or PASSWORD not in logins:
+    if CERTIFICATE in logins or not logins:
         text += _CERTIFICATES.format(port=site.port, **values)
     if PASSWORD in logins:
         text += _PASSWORDS.format(port=site.password_port, **values)
+    if PSK in logins:
+        text += _KEYS.format(port=site.psk_port, **values)
     if site.websocket_port:
         text += _WEBSOCKETS.format(port=site.websocket_port, **values)
     if site.extra:

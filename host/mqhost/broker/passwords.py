@@ -1,7 +1,8 @@
 """Makes passwords, and hashes them as mosquitto 2 keeps them.
 
 A line of its password file is `user:$7$iterations$salt$hash`, salt and hash in base64: PBKDF2 with
-HMAC-SHA-512, a salt of 12 bytes, a hash of 64 (mosquitto_passwd(1), `-H sha512-pbkdf2`).
+HMAC-SHA-512, a salt of 12 bytes, a hash of 64 (mosquitto_passwd(1), `-H sha512-pbkdf2`). Its file
+of pre-shared keys has `user:key` lines, hexadecimal (mosquitto.conf(5), psk_file).
 """
 
 import base64
@@ -9,9 +10,11 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import string
 from collections.abc import Mapping
 
 from mqhost.errors import UsageError
+from mqwire.config import PSK
 
 # mosquitto's own number. It computes them for each connection, one after the other: a thousand
 # boards that come back together must not wait for it, and nobody guesses 24 random bytes.
@@ -57,6 +60,25 @@ def read_passwords(text: str, where: str) -> dict[str, str]:
 def write_passwords(hashes: Mapping[str, str]) -> str:
     """Return the text of a password file."""
     return "".join(f"{name}:{hashed}\n" for name, hashed in sorted(hashes.items()))
+
+
+def make_key() -> str:
+    """Return a fresh pre-shared key, hexadecimal."""
+    return secrets.token_hex(PSK[1])
+
+
+def read_keys(text: str, where: str) -> dict[str, str]:
+    """Return each user's key in a file of pre-shared keys; UsageError for no such."""
+    found = dict(line.partition(":")[::2] for line in text.splitlines() if line.strip())
+    for name, key in found.items():
+        if not name or not key or set(key) - set(string.hexdigits):
+            raise UsageError(f"{where} has a line without a hexadecimal key, of {name!r:.40}.")
+    return found
+
+
+def write_keys(keys: Mapping[str, str]) -> str:
+    """Return the text of a file of pre-shared keys."""
+    return "".join(f"{name}:{key}\n" for name, key in sorted(keys.items()))
 
 
 def _pbkdf2(password: str, salt: bytes, iterations: int) -> bytes:

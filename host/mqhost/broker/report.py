@@ -31,7 +31,8 @@ class Wish:
 class Report:
     """What was done, or would be: names of users, and of files; `notes` are sentences.
 
-    `revoked` are those who are still there, and of whose certificates one is not valid any more.
+    `revoked` are those who are still there, and of whose certificates or pre-shared keys one is not
+    valid any more.
 
     `edited` are files of the broker that a person has changed since they were made. `expires` says
     when the broker's certificate ends, `ca_expires` the CA's.
@@ -60,6 +61,6 @@ class Report:
     @property
     def restart(self) -> bool:
         """Whether it must be restarted: otherwise what listens where is not read again, and who is
-        connected with a certificate that was revoked goes on, with the rules of its user.
+        connected with a certificate or key that was revoked goes on, with the rules of its user.
         """
         return f"{BROKER}/{mosquitto.CONF}" in self.written or bool(self.revoked)

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from mqhost.broker.access import CERTIFICATE, Access, Board, Operator, Site, User
+from mqhost.broker.access import CERTIFICATE, PASSWORD, PSK, Access, Board, Operator, Site, User
 from mqhost.broker.authority import PLAIN_NAME
 from mqhost.broker.rules import commanded
 from mqhost.link.boardconfig import Wish
@@ -19,7 +19,19 @@ FOLDERS = BOARDS, OPERATORS = "boards", "operators"
 CONFIG, TOML = "config.json", "mqboard.toml"
 CA, CERT, KEY = "ca.pem", "cert.pem", "key.pem"
 # Keys of broker in the configuration that all boards share, which would contradict the user's own.
-_OWN = ("host", "port", "user", "password", "ca", "cert", "key", "server_name", "tls", "verify")
+_OWN = (
+    "host",
+    "port",
+    "user",
+    "password",
+    "ca",
+    "cert",
+    "key",
+    "server_name",
+    "tls",
+    "verify",
+    "psk",
+)
 
 
 def folder_of(user: User) -> str:
@@ -33,8 +45,8 @@ def file_of(user: User) -> str:
 
 
 def snippet(user: User, access: Access, password: str, keys: Mapping[str, str]) -> bytes:
-    """Return the text of that file; `password` is "" for who has a certificate, and `keys` are
-    those of boards that take no command without.
+    """Return the text of that file; `password` may be a pre-shared key, and is "" for who has a
+    certificate; `keys` are those of boards that take no command without.
     """
     if isinstance(user, Board):
         return _json(board_config(user, access, password, keys.get(user.name, "")))
@@ -44,7 +56,7 @@ def snippet(user: User, access: Access, password: str, keys: Mapping[str, str]) 
 
 def is_secret(data: bytes) -> bool:
     """Return whether there is something in such a file that is for its user only."""
-    return b"password" in data or b"auth" in data
+    return any(word in data for word in (b"password", b"auth", b'"psk"'))
 
 
 def password_in(user: User, data: bytes) -> str:
@@ -60,23 +72,26 @@ def password_in(user: User, data: bytes) -> str:
 
 
 def board_config(board: Board, access: Access, password: str, key: str = "") -> dict[str, Any]:
-    """Return the configuration of `board`, as far as it is known here; `key` is for `auth`."""
+    """Return the configuration of `board`, as far as it is known here; `password` may be its
+    pre-shared key; `key` is for `auth`.
+    """
     site = access.site
     base = json.loads(json.dumps(dict(access.common)))
     broker = {key: value for key, value in base.get("broker", {}).items() if key not in _OWN}
-    with_certificate = board.login == CERTIFICATE
     wish = Wish(
         server=f"[{site.host}]:{_port(board, site)}",
         prefix=board.prefix,
-        username=None if with_certificate else board.name,
+        username=board.name if board.login == PASSWORD else None,
+        psk=board.name if board.login == PSK else None,
     )
     config = wish.config(
         base | {"broker": broker},
         broker_password=password,
-        ca=True,
-        cert=with_certificate,
+        psk_key=password,
+        ca=board.login != PSK,
+        cert=board.login == CERTIFICATE,
     )
-    if _is_address(site.host) and not site.server_cert:
+    if board.login != PSK and _is_address(site.host) and not site.server_cert:
         config["broker"]["server_name"] = PLAIN_NAME
     if key:
         config["auth"] = {"key": key}
@@ -114,7 +129,8 @@ def _toml(values: Mapping[str, Any]) -> list[str]:
 
 
 def _port(user: User, site: Site) -> int:
-    return site.port if user.login == CERTIFICATE else site.password_port
+    ports = {CERTIFICATE: site.port, PASSWORD: site.password_port, PSK: site.psk_port}
+    return ports[user.login]
 
 
 def _json(record: dict[str, Any]) -> bytes:

@@ -57,13 +57,14 @@ class MadeBroker:
 
     def _head(self):
         """Return the file's [broker]."""
-        port, password_port, websocket_port = self.ports
+        port, password_port, websocket_port, psk_port = self.ports
         head = {
             "host": self._host,
             "bind": HOST,
             "port": port,
             "password_port": password_port,
             "websocket_port": websocket_port,
+            "psk_port": psk_port,
             "data": str(self.folder.parent / "data"),
             "board_config": "common.json",
             # As root mosquitto would change to a user who may not read our temporary folder.
@@ -81,7 +82,7 @@ class MadeBroker:
 
     def __enter__(self):
         for attempt in range(_ATTEMPTS):
-            self.ports = [free_port() for _ in range(3)]
+            self.ports = [free_port() for _ in range(4)]
             self.configure()
             try:
                 self.start()
@@ -101,10 +102,9 @@ class MadeBroker:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([find_mosquitto(), "-c", conf], stderr=log)
         ended = self._process.poll
+        used = self.ports if '"psk"' in self.text else self.ports[:-1]
         try:
-            wait_until(
-                lambda: ended() is not None or all(map(_listens, self.ports)), otherwise=self.log
-            )
+            wait_until(lambda: ended() is not None or all(map(_listens, used)), otherwise=self.log)
             assert ended() is None, self.log()
         except BaseException:
             self._process.kill()
@@ -128,15 +128,13 @@ class MadeBroker:
         """Start a simulated board, provisioned with what was made for the board `name`; return it
         when it is online. An operator `repl` must be able to see it."""
         own = self.folder / "boards" / name
-        pair = {}
-        if (own / "cert.pem").exists():
-            pair = {"cert": own / "cert.pem", "key": own / "key.pem"}
+        files = {key: own / f"{key}.pem" for key in ("ca", "cert", "key")}
+        files = {key: path for key, path in files.items() if path.exists()}
         what = Provision.make(
             BoardWish(),
             config=own / "config.json",
-            ca=own / "ca.pem",
             secret=lambda question, variable: "",
-            **pair,
+            **files,
         )
         table = PartitionTable.load(sim.partitions, sim.flash_size)
         path = self.folder.parent / f"{name}.flash"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from certificates import Authority as Foreign
 from hass import HomeAssistant
-from madebroker import MadeBroker
+from madebroker import BOOT, MadeBroker
 from waiting import wait_until
 
 import mqwire
@@ -20,7 +20,7 @@ from mqhost.broker.authority import Authority
 from mqhost.fleet.homeassistant.bridge import Bridge
 from mqhost.paths import ROOT
 
-LIGHT, PUMP = "küche/licht 1", "farm/pump"
+LIGHT, PUMP, WELL = "küche/licht 1", "farm/pump", "farm/well"
 USERS = f"""
 [[boards]]
 prefix = "{LIGHT}"
@@ -32,6 +32,9 @@ prefix = "farm/spare"
 [[boards]]
 prefix = "farm/spy"
 login = "password"
+[[boards]]
+prefix = "{WELL}"
+login = "psk"
 [[operators]]
 name = "repl"
 roles = ["repl"]
@@ -108,6 +111,23 @@ def test_what_a_board_that_is_let_in_calls_itself_does_not_matter(broker, light)
         mallory.publish("farm/spare/x")
         wait_until(lambda: "farm/spare/x" in mallory.topics())
         assert mallory.topics() == {"farm/spare/x"}
+
+
+def test_a_board_with_a_pre_shared_key_has_its_topics_until_it_is_given_another(
+    broker, sim, firmware
+):
+    well = broker.boot(sim, firmware, "farm-well", WELL)
+    assert ask(broker, WELL, "1 + 1") == "2"
+    code, out, err = broker.mqboard("repl", "--prefix", WELL, "config", "get", "--json")
+    assert code == 0, err
+    psk = {"identity": "farm-well", "key": "<secret broker.psk.key>"}
+    assert json.loads(out)["broker"]["psk"] == psk
+    broker.configure(renew=["farm-well"])
+    broker.reload()
+    since = well.console.position
+    well.press_reset()
+    well.wait_console("the server has another key for the identity farm-well", BOOT, since)
+    well.stop()
 
 
 # Who does not get in

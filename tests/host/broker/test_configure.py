@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 from cryptography import x509
-from userfile import HEAD, PASSWORD, users
+from userfile import HEAD, PASSWORD, PSK, users
 
 from mqhost.broker import authority as certificates
 from mqhost.broker import folder as folders
@@ -112,6 +112,62 @@ def test_snippets_say_how_to_reach_the_broker(made):
     hashes = made.hashes()
     assert is_password(gate["password"], hashes["farm-gate"])
     assert is_password(bob["password"], hashes["bob"]) and set(hashes) == {"farm-gate", "bob"}
+
+
+KEYED = users(["farm/pump" + PSK, "farm/gate"], ["anna"])
+
+
+def test_a_board_with_a_pre_shared_key_needs_no_file_but_its_configuration(made):
+    assert made.run(KEYED).added == ["farm-pump", "farm-gate", "anna"]
+    assert {name for name in made.files() if "farm-pump" in name} == {
+        "boards/farm-pump/config.json"
+    }
+    key = made.text("mosquitto/keys").removeprefix("farm-pump:").rstrip()
+    where = {"host": "broker.lan", "port": 8885, "psk": {"identity": "farm-pump", "key": key}}
+    assert made.config("farm-pump") == {"prefix": "farm/pump", "broker": where}
+    check(made.config("farm-pump") | {"networks": [{"ssid": "farm"}]})
+    assert len(key) == 64
+    for name in ("mosquitto/keys", "boards/farm-pump/config.json"):
+        assert stat.S_IMODE((made.path / name).stat().st_mode) == 0o600
+    conf = made.text("mosquitto/mosquitto.conf")
+    assert f"psk_file {made.path}/mosquitto/keys\n" in conf
+    assert "\nlistener 8885\npsk_hint mqboard\n" in conf
+    assert made.run(KEYED).written == []
+
+
+def test_a_key_is_renewed_revoked_and_taken_away(made):
+    made.run(KEYED)
+    first = made.config("farm-pump")["broker"]["psk"]["key"]
+    report = made.run(KEYED, renew=["farm-pump"])
+    second = made.config("farm-pump")["broker"]["psk"]["key"]
+    assert report.renewed == ["farm-pump"] and not report.restart and second != first
+    assert made.text("mosquitto/keys") == f"farm-pump:{second}\n"
+    assert made.run(KEYED, revoke=["farm-pump"]).restart  # who has the old one is still there
+    assert second not in made.text("mosquitto/keys")
+    without = users(["farm/gate"], ["anna"])
+    with pytest.raises(UsageError, match="farm-pump would get in no more"):
+        made.run(without)
+    assert made.run(without, remove=True).removed == ["farm-pump"]
+    assert made.text("mosquitto/keys") == "" and "psk" not in made.text("mosquitto/mosquitto.conf")
+
+
+def test_a_board_may_change_from_a_certificate_to_a_key_and_back(made):
+    made.run(users(["farm/pump"]))
+    report = made.run(users(["farm/pump" + PSK]), remove=True)
+    assert (report.added, report.removed) == (["farm-pump"], ["farm-pump"])
+    assert {name for name in made.files() if "farm-pump" in name} == {
+        "boards/farm-pump/config.json"
+    }
+    made.run(users(["farm/pump"]), remove=True)
+    assert "psk" not in made.config("farm-pump")["broker"]
+    assert made.text("mosquitto/keys") == "" and len(made.revoked()) == 1
+
+
+def test_a_damaged_file_of_keys_is_named(made):
+    made.run(KEYED)
+    (made.path / "mosquitto/keys").write_text("farm-pump:xyz\n")
+    with pytest.raises(UsageError, match="keys has a line without a hexadecimal key"):
+        made.run(KEYED)
 
 
 def test_a_board_that_goes_by_an_address_verifies_a_name(made):

@@ -16,3 +16,4 @@ def users(boards=(), operators=(), head=HEAD):
 
 
 PASSWORD = '\nlogin = "password"'
+PSK = '\nlogin = "psk"'

@@ -175,8 +175,8 @@ def _tell_next(console: Console, report: "Report", access: "Access") -> None:
     if report.revoked:
         say(
             console,
-            "Until it is restarted, who is connected with a certificate that was revoked stays so: "
-            f"{_some(report.revoked)}.",
+            "Until it is restarted, who is connected with a certificate or key that was revoked "
+            f"stays so: {_some(report.revoked)}.",
         )
     if report.added or report.renewed:
         say(console, f"What each needs is in {report.folder}/boards and {report.folder}/operators.")
