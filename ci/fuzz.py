@@ -12,9 +12,11 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from mqhost.paths import FROZEN, ROOT
 
@@ -38,23 +40,42 @@ class Failure(AssertionError):
     """Raised when after a case something is not as it must be."""
 
 
-def run(cases: int, first: int = 0, progress: Callable[[int], None] = lambda done: None) -> int:
-    """Run so many cases, beginning with number `first`; returns how many were run.
+@dataclass(frozen=True)
+class Subject:
+    """Who is fuzzed: the `corpus` of packets, what makes a client with a receive buffer of so many
+    bytes, what has a client begin with a stream, and what has it read the answer to a CONNECT.
+    """
+
+    corpus: Callable[[], list[bytes]]
+    client: Callable[[int], Client]
+    attach: Callable[[Client, Any], None]
+    introduce: Callable[[Client], Coroutine]
+
+
+def run(
+    cases: int,
+    first: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+    subject: Subject | None = None,
+) -> int:
+    """Run so many cases, beginning with number `first`; returns how many were run. The `subject` is
+    the client of 3.1.1 unless another is given.
 
     Raises Failure with the number of the case that failed.
     """
-    packets = corpus()
+    subject = subject or OLD
+    packets = subject.corpus()
     done = 0
     while done < cases:
         progress(done)
         number = first + done
         # Whole clients: a case meets the same one whichever was the first.
         start = number - number % _CASES_A_CLIENT
-        client = _client(_BUFFERS[start // _CASES_A_CLIENT % len(_BUFFERS)])
+        client = subject.client(_BUFFERS[start // _CASES_A_CLIENT % len(_BUFFERS)])
         stop = min(start + _CASES_A_CLIENT, first + cases)
         with _no_hang(start):
             for case in range(start, stop):
-                _run_case(case, client, packets)
+                _run_case(case, client, packets, subject)
         _check_kept(client, stop - 1)
         done = stop - first
     return done
@@ -210,15 +231,22 @@ def _client(rx_size: int) -> Client:
     return asyncio.run(make())
 
 
-def _run_case(case: int, client: Client, packets: list[bytes]) -> None:
+OLD = Subject(
+    corpus,
+    lambda rx_size: _client(rx_size),
+    lambda client, stream: client.reader.attach(stream),
+    lambda client: client.reader.read_connack(),
+)
+
+
+def _run_case(case: int, client: Client, packets: list[bytes], subject: Subject) -> None:
     data, random = data_of(case, packets)
     stream = _Stream(data, random)
-    reader = client.reader
-    reader.attach(stream)
+    subject.attach(client, stream)
     try:
         if case % 8 == 0:
-            _finish(reader.read_connack(), stream)
-        _finish(reader.read_packets(client), stream)
+            _finish(subject.introduce(client), stream)
+        _finish(client.reader.read_packets(client), stream)
     except _EXPECTED:
         return
     except Exception as error:

@@ -34,6 +34,7 @@ GROUPS = {
     "boot": "boot",
     "update": "update",
     "mqtt": "mqtt",
+    "mqtt5": "mqtt.version5",
     "files": "files",
     "powercuts": "surviving.powercuts",
     "config": "surviving.config",

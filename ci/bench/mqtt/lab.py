@@ -1,7 +1,7 @@
 """Runs programs on MicroPython with only the client frozen, at a peer or mosquitto, also over TLS.
 
-The executable is the simulated board's, built with manifest/client.py: it runs as an ordinary
-program, with the board's heap and none of its hardware.
+The executable is the simulated board's, built with manifest/client.py, or another that has the
+client in it, too: it runs as an ordinary program, with the board's heap and none of its hardware.
 """
 
 import contextlib
@@ -39,9 +39,10 @@ _PAUSE = 0.003  # between messages that come one by one
 class Lab:
     """Use it as a context manager. The firmware is built when it is first wanted."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, manifest: Path = ROOT / "manifest" / "client.py") -> None:
         self._rig = rig
-        self.folder = rig.folder / "client"
+        self._manifest = manifest
+        self.folder = rig.folder / manifest.stem
         self.folder.mkdir()
         certify(self.folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -59,10 +60,11 @@ class Lab:
 
     @cached_property
     def firmware(self) -> BuildResult:
-        """MicroPython with asyncio and the client, built when first wanted."""
+        """MicroPython with what the manifest freezes, built when first wanted."""
         # The board keeps its name and so its build tree: only what is frozen is compiled anew.
-        definition = replace(self._rig.definition, manifest=ROOT / "manifest" / "client.py")
-        return build(definition, version=VERSION, output=_OUTPUT, progress=self._rig.progress)
+        definition = replace(self._rig.definition, manifest=self._manifest)
+        output = _OUTPUT.with_name(self._manifest.stem)
+        return build(definition, version=VERSION, output=output, progress=self._rig.progress)
 
     @contextlib.contextmanager
     def program(

@@ -121,8 +121,10 @@ class Desk:
         self.heard[message.topic[len("out/") :]].add(int(message.payload))
 
 
-def recover(lab: Lab, runs: int, progress: Callable[[str, int, int], None]) -> Recovery:
-    """Break and mend `runs` times, both ways."""
+def recover(
+    lab: Lab, runs: int, progress: Callable[[str, int, int], None], version: int = 4
+) -> Recovery:
+    """Break and mend `runs` times, both ways; `version` 5: the boards speak MQTT 5."""
     result = Recovery()
     persistence = lab.folder / "broker"
     persistence.mkdir()
@@ -130,7 +132,7 @@ def recover(lab: Lab, runs: int, progress: Callable[[str, int, int], None]) -> R
         proxy = stack.enter_context(FaultProxy(broker.port))
         desk = Desk(broker.port)
         stack.callback(desk.close)
-        agents = [stack.enter_context(_agent(lab, proxy.port, name)) for name in _NAMES]
+        agents = [stack.enter_context(_agent(lab, proxy.port, name, version)) for name in _NAMES]
         _wait(lambda: all(agent.acked for agent in agents))  # so they are subscribed
         desk.serve()
         for done in range(runs):
@@ -153,9 +155,9 @@ def recover(lab: Lab, runs: int, progress: Callable[[str, int, int], None]) -> R
 
 
 @contextlib.contextmanager
-def _agent(lab: Lab, port: int, name: str) -> Iterator[Agent]:
+def _agent(lab: Lab, port: int, name: str, version: int) -> Iterator[Agent]:
     session = name == _KEEPS
-    with lab.program(_AGENT, port, name, 0 if session else 1) as process:
+    with lab.program(_AGENT, port, name, 0 if session else 1, version) as process:
         yield Agent(name, session, process)
 
 

@@ -44,6 +44,7 @@ class Connection5(Session5):
 
     def __init__(self, opener, client_id, *, properties=None, insist=False, **options):
         super().__init__(opener, client_id, **options)
+        self._begin_session(4)
         self.client_id = client_id
         self.granted = {}
         self.outbox.refuse = self._note_refused
@@ -96,7 +97,8 @@ class Connection5(Session5):
             refuser = (self.peer,) if self._silent > _HANG_UPS else ()
             self._silent = 0
             return await self._connect_old(None, refuser)
-        for _ in range(1 + _HOPS):
+        hops = 0
+        while hops <= _HOPS:
             server = self._server
             if not self._moved:
                 self._server = ()
@@ -108,14 +110,27 @@ class Connection5(Session5):
             if self._refuser == (self.peer,) and not server:
                 return await self._connect_old(stream, self._refuser)
             self._begin(5, stream)
+            afresh = self._starts_clean()
             code, found = await self._ask_server()
             if not code:
-                return self._take_grants(found)
+                self._take_grants(found)
+                if afresh == self._starts_clean():
+                    return None
+                # mosquitto 2.0 forgets when it restarts what began with a Clean Start.
+                await self._begin_again(server)
+                continue
             self.writer.detach()
             if await self._refused_at(code, found):
                 return None
+            hops += 1
         self._forget_server()
         raise MqttError("sent on from server to server")
+
+    async def _begin_again(self, server):
+        """End the connection, with a session that is ours now, in favour of one that goes on."""
+        await self.writer.send(bytes((packet4.DISCONNECT, 0)))
+        self.writer.detach()
+        self._server = server
 
     def _begin(self, level, stream):
         self._lost = False

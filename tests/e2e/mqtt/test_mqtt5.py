@@ -208,3 +208,17 @@ def test_a_session_that_expires_brings_what_came_meanwhile(make, broker):
         proxy.refuse(False)
         expiry = dict(board.wait("got", "down", "kept")[3])[2]
         assert 900 < expiry <= 1000
+
+
+def test_a_session_that_expires_outlives_a_restart_of_the_broker(make, tmp_path):
+    with Broker(persistence=tmp_path) as broker, FaultProxy(broker.port) as proxy:
+        board = make(proxy.port, properties={str(SESSION_EXPIRY): 60})
+        board.do("await client.subscribe('down', tell, properties=True)")
+        proxy.refuse()
+        board.wait("down")
+        with HostClient5(broker.port, "none") as desk:
+            desk.publish("down", b"before")
+        broker.restart()
+        proxy.refuse(False)
+        assert board.wait("got", "down", "before")
+        assert board.do("return client.session_present") is True
