@@ -39,10 +39,10 @@ def opener(link, host, port, identity, key, timeout_s=15):
     context = None
     open_tcp = open_plainly(link, host, port)
 
-    async def open_secured():
+    async def open_secured(*server):
         nonlocal context
         context = context or make_context(identity, key)
-        stream = await open_tcp()
+        stream = await open_tcp(*server)
         try:
             await within(timeout_s, secure(stream, context, identity))
             return stream
