@@ -33,6 +33,7 @@ _read_time = bytearray(4)
 _number = 0
 slot_bytes_read = 0  # of the app slots, since the boot
 _broken = False
+wake_pins = (0, 0)  # bits of those that end a deep sleep: by ext0, by ext1
 
 
 def call(op, x=0, y=0, data=None, into=None):

@@ -9,6 +9,7 @@ from micropython import const
 from umachine import *  # noqa: F403
 
 _PIN = const(22)
+_ADC_READ = const(27)
 
 _frequency = 160000000
 
@@ -84,3 +85,24 @@ class Pin:
 
     def __repr__(self):
         return "Pin(%d)" % self._id
+
+
+class ADC:
+    """The converter at a pin: signatures and errors of the ESP32 port's machine_adc.c."""
+
+    ATTN_0DB = const(0)
+    ATTN_2_5DB = const(1)
+    ATTN_6DB = const(2)
+    ATTN_11DB = const(3)
+
+    def __init__(self, pin, *, atten=ATTN_0DB):
+        self._pin = pin if isinstance(pin, int) else pin._id
+        if not 32 <= self._pin < 40:
+            raise ValueError("invalid pin")
+
+    def atten(self, atten):
+        """Set the range, which is the same for all here."""
+
+    def read_uv(self):
+        """Return the voltage in microvolts."""
+        return _bus.call(_ADC_READ, self._pin)

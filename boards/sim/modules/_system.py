@@ -3,6 +3,7 @@
 Nothing here has a state of its own: the module is loaded for each use (see machine.py).
 """
 
+import struct
 import time
 
 import _bus
@@ -40,8 +41,8 @@ def wake_reason():
 
 
 def deepsleep(time_ms=_FOREVER):
-    """Sleep for `time_ms`, or until a reset; waking is a boot. Does not return."""
-    _bus.call(_DEEP_SLEEP, time_ms)
+    """Sleep for `time_ms`, or until a pin or a reset ends it. Waking is a boot: no return."""
+    _bus.call(_DEEP_SLEEP, time_ms, 0, struct.pack("<QQ", *_bus.wake_pins))
 
 
 def lightsleep(time_ms=0):

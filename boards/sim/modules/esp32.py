@@ -184,10 +184,8 @@ def _rows_at(address):
 
 
 def __getattr__(name):
-    # NVS has no state of its own: it is loaded for each use and not kept. A chip has it in its ROM.
-    if name != "NVS":
-        raise AttributeError(name)
-    from _nvs import NVS
-
-    sys.modules.pop("_nvs")
-    return NVS
+    # They have no state of their own: loaded for each use and not kept. A chip has them in its ROM.
+    module = "_nvs" if name == "NVS" else "_wake"
+    found = getattr(__import__(module), name)
+    sys.modules.pop(module)
+    return found

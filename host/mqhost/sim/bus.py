@@ -39,7 +39,7 @@ class Op(IntEnum):
     PING = 0  # answers 0
     BOOT_INFO = 1  # answers data: see _BOOT_INFO
     RESET = 2  # x: 1 = soft; never answered
-    DEEP_SLEEP = 3  # x: milliseconds, FOREVER = until reset; never answered
+    DEEP_SLEEP = 3  # x: milliseconds, FOREVER = no timer; data: see WAKE_PINS; never answered
     WATCHDOG = 4  # x: new timeout in milliseconds, 0 = feed
     ERASE = 5  # x: address, y: size
     PROGRAM = 6  # x: address, data
@@ -63,11 +63,13 @@ class Op(IntEnum):
     LAN_ACTIVE = 24  # x: 0 or 1; y: 1 = with an address
     LAN_STATUS = 25  # answers the port's status number
     PPP = 26  # x: 1 = begin, 0 = stop, 2 = nothing; answers 1 if it is up
+    ADC_READ = 27  # x: pin; answers microvolts
 
 
 FOREVER = 0xFFFFFFFF
 READ_TIME = struct.Struct("<I")  # behind the data: microseconds that 4096 bytes of flash take
 CLOCK = struct.Struct("<q")
+WAKE_PINS = struct.Struct("<QQ")  # bits of the pins that end a deep sleep: by ext0, by ext1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from enum import Enum, IntEnum
 
 from mqhost.flash.partition import DATA, NVS, Partition, PartitionTable
 from mqhost.sim.bootloader import Bootloader
-from mqhost.sim.bus import CLOCK, FOREVER, Op, Request, boot_info
+from mqhost.sim.bus import CLOCK, FOREVER, WAKE_PINS, Op, Request, boot_info
 from mqhost.sim.esperror import InvalidArgument
 from mqhost.sim.flash import Flash, FlashError
 from mqhost.sim.networks import Networks
@@ -21,7 +21,9 @@ from mqhost.sim.radio import Radio
 RTC_MEMORY_SIZE = 2048
 # Where an ESP32's clock begins when power comes: 2000-01-01 00:00:00 UTC, the port's epoch.
 CLOCK_START = 946684800
-_TIMER_WAKE = 4  # ESP_SLEEP_WAKEUP_TIMER
+# ESP-IDF's esp_sleep_wakeup_cause_t: by a pin of ext0, by one of ext1, by the timer.
+_PIN_WAKES = (2, 3)
+_TIMER_WAKE = 4
 
 
 class ResetCause(IntEnum):
@@ -44,6 +46,7 @@ class EndKind(Enum):
     WATCHDOG = "watchdog"
     POWER = "power lost"
     BUTTON = "reset button"
+    PIN = "woken by a pin"
     STOP = "stopped"
 
 
@@ -75,6 +78,9 @@ class Chip:
         self._mac = mac
         self.uarts: dict[int, str] = {}  # number: the path of the terminal at it
         self.on_pin: Callable[[int, int], None] = lambda pin, level: None
+        self.millivolts: dict[int, float] = {}  # by the pin: what its ADC reads
+        self._wake_pins = (0, 0)
+        self._wake = 0
         self._handlers: dict[Op, Callable[[Request, bytes], int | bytes]] = {
             op: getattr(self, f"_{op.name.lower()}") for op in Op
         }
@@ -89,10 +95,20 @@ class Chip:
         """Start a CPU from `slot`: the rest of the chip is as after a reset."""
         self._slot = slot
         self._cause = cause
+        if cause != ResetCause.DEEPSLEEP:
+            self._wake = 0
         self._nvs = Nvs(self.flash, self._nvs_partition)
         self._timeout = 0.0
         self._fed = 0.0
         self.networks.reset()
+
+    def wake_by(self, pin: int) -> bool:
+        """Return whether a level at `pin` ends the deep sleep of the chip; if so it is why."""
+        for mask, wake in zip(self._wake_pins, _PIN_WAKES, strict=True):
+            if mask >> pin & 1:
+                self._wake = wake
+                return True
+        return False
 
     def handle(self, request: Request, data: bytes) -> int | bytes:
         """Carry out a request with its `data`; return its result.
@@ -112,14 +128,15 @@ class Chip:
         return 0
 
     def _boot_info(self, request: Request, data: bytes) -> bytes:
-        wake = _TIMER_WAKE if self._cause == ResetCause.DEEPSLEEP else 0
-        return boot_info(self._slot.offset, self._cause, wake, self._mac, self._lead)
+        return boot_info(self._slot.offset, self._cause, self._wake, self._mac, self._lead)
 
     def _reset(self, request: Request, data: bytes) -> int:
         raise CpuEnds(End(EndKind.SOFT_RESET if request.x else EndKind.RESET))
 
     def _deep_sleep(self, request: Request, data: bytes) -> int:
         sleep = None if request.x == FOREVER else request.x / 1000
+        self._wake_pins = WAKE_PINS.unpack(data) if data else (0, 0)
+        self._wake = _TIMER_WAKE
         raise CpuEnds(End(EndKind.SLEEP, sleep=sleep))
 
     def _watchdog(self, request: Request, data: bytes) -> int:
@@ -215,3 +232,6 @@ class Chip:
         elif request.x == 0:
             modem.hang_up()
         return int(modem.connected)
+
+    def _adc_read(self, request: Request, data: bytes) -> int:
+        return int(self.millivolts.get(request.x, 0.0) * 1000)

@@ -184,6 +184,15 @@ class Device:
         """Press the EN button, which for an ESP32 is like power-on: RTC memory is lost."""
         self._life.ask(press=True)
 
+    def raise_pin(self, number: int) -> None:
+        """Bring a pin to the level that ends a deep sleep, if it is armed for that."""
+        self._life.ask(pin=number)
+
+    def millivolts(self, pin: int, value: float) -> None:
+        """Set what the ADC at `pin` reads."""
+        with self._changed:
+            self._life.chip.millivolts[pin] = value
+
     def type(self, data: bytes) -> None:
         """Type at the console; b"\\x03" is Ctrl-C."""
         with self._changed:

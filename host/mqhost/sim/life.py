@@ -34,6 +34,7 @@ _CAUSES = {
     EndKind.WATCHDOG: ResetCause.WDT,
     EndKind.SOFT_RESET: ResetCause.SOFT,
     EndKind.BUTTON: ResetCause.PWRON,  # an ESP32's EN pin takes the power from all of the chip
+    EndKind.PIN: ResetCause.DEEPSLEEP,
 }
 
 
@@ -73,6 +74,7 @@ class Life:
         self.clock = 0.0
         self._powered = True
         self._pressed = False
+        self._roused = False
         self._stopping = False
         self.chip = chip
         self._heap = heap
@@ -81,9 +83,20 @@ class Life:
         self._pause = _FIRST_PAUSE
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
-    def ask(self, *, power: bool | None = None, press: bool = False, stop: bool = False) -> None:
-        """Ask the thread for something; it will be done soon after."""
+    def ask(
+        self,
+        *,
+        power: bool | None = None,
+        press: bool = False,
+        pin: int | None = None,
+        stop: bool = False,
+    ) -> None:
+        """Ask the thread for something; it will be done soon after. A level at `pin` does nothing
+        unless the chip is in a deep sleep that it ends.
+        """
         with self.changed:
+            if pin is not None and self.state is State.ASLEEP:
+                self._roused |= self.chip.wake_by(pin)
             if power is not None:
                 self._powered = power
             self._pressed |= press
@@ -233,6 +246,9 @@ class Life:
             if self._pressed:
                 self._pressed = False
                 return End(EndKind.BUTTON)
+            if self._roused:
+                self._roused = False
+                return End(EndKind.PIN)
             return None
 
     def _wait(self, seconds: float | None, until: Callable[[], bool] | None = None) -> End | None:
