@@ -36,6 +36,7 @@ GROUPS = {
     "mqtt": "mqtt",
     "mqtt5": "mqtt.version5",
     "files": "files",
+    "power": "power",
     "powercuts": "surviving.powercuts",
     "config": "surviving.config",
     "deploy": "surviving.deploy",

@@ -32,6 +32,7 @@ class Board:
     modules = None  # mqboard.modules.runner.Modules, where the configuration names any
     culprit = ""  # what ran when the boot before this one ended badly
     brokers = None  # mqboard.net.fallback, where there is another broker
+    power = None  # mqboard.power.power.Power, where the board sleeps between two wakes
     files = None  # mqboard.files.service.Files, while there is something to do with files
     deploying = False  # an application arrives (mqboard.commands.deploy)
 
@@ -111,18 +112,13 @@ class Board:
     # The tasks.
 
     async def _main(self):
-        commands = mqwire.command_filter(self.config.prefix)
-        self.client.vital = commands[:-1]
-        await self.client.subscribe(commands, self.router.on_message)
-        await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
         add = self.supervisor.add
         add("link", self.link.run)
         add("mqtt", self.client.run)
-        add("work", self.router.run)
-        add("management", lambda: self.router.run(MANAGEMENT))
-        add("birth", self._publish_births)
-        add("log", self._publish_log)
-        add("proof", self._prove)
+        if self.power:
+            add("power", self.power.run)  # it has us listen
+        else:
+            await self.listen()
         if self.brokers:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
@@ -139,6 +135,21 @@ class Board:
 
         begin(self, self._store())
         await self.supervisor.run()
+
+    async def listen(self, on_command=None):
+        """Take commands, and say how we are and what we do."""
+        commands = mqwire.command_filter(self.config.prefix)
+        self.client.vital = commands[:-1]
+        await self.client.subscribe(commands, on_command or self.router.on_message)
+        await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
+        if self.supervisor.find("birth"):
+            return self.announce()  # again
+        add = self.supervisor.add
+        add("work", self.router.run)
+        add("management", lambda: self.router.run(MANAGEMENT))
+        add("birth", self._publish_births)
+        add("log", self._publish_log)
+        add("proof", self._prove)
 
     def _publish_log(self):
         topic = mqwire.log_topic(self.config.prefix)
@@ -196,7 +207,10 @@ class Board:
         """Settle this boot; then prove now and then that commands still reach us."""
         # One task for both: asyncio's queue may hold on to a task that has ended, and with it to
         # all that settling took.
-        await self._settle()
+        if self.settled:  # before the sleep that has just ended
+            await asyncio.sleep(_PROOF_EVERY_S)
+        else:
+            await self._settle()
         self._unload()
         gc.threshold(-1)  # see _boot.py
         while True:

@@ -11,6 +11,8 @@ import mqwire
 class Identity:
     """Holds the facts: `build` is the generated module mqbuild; mqboard.startup sets the others."""
 
+    power = None  # of a board that sleeps: {"period_s", and "volts", "empty" if measured}
+
     def __init__(self, build, boot_id, unique_id):
         self.build = build
         self.id = str(binascii.hexlify(unique_id), "ascii")
@@ -68,7 +70,7 @@ class Identity:
             "rssi": rssi,
         }
         # Said when there is something to say.
-        for key in ("storage", "twin", "disabled", "config", "app", "crashes"):
+        for key in ("storage", "twin", "disabled", "config", "app", "crashes", "power"):
             if getattr(self, key):
                 facts[key] = getattr(self, key)
         if self.guard:

@@ -135,6 +135,10 @@ class Console(io.IOBase):
         self._size -= len(self._lines.pop(found)) - 1 + _LINE_COST
         self.dropped += 1
 
+    def lines(self, level):
+        """Return the lines of `level` and above that were not published, in bytes."""
+        return [bytes(line[1:]) for line in self._lines if line[0] >= level]
+
     async def run(self, publish, up):
         """Publish line after line by `await publish(line)`, which returns whether it could, when
         the event `up` says that there is a connection."""

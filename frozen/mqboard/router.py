@@ -51,6 +51,7 @@ class Router:
 
     jobs = None  # mqboard.repl.jobs.Jobs, while code runs
     mounted = None  # mqboard.repl.mounted.Mounted, while a folder of the host is
+    active = 0  # commands that are being answered
 
     def __init__(self, prefix, publish, publish_now, log):
         self.prefix = prefix
@@ -249,12 +250,15 @@ class Router:
         """Execute the commands of one queue until there are no more."""
         requests = self._queues[queue]
         while requests:
+            self.active += 1
             try:
                 await self._start_next(requests)
             except MemoryError:
                 await asyncio.sleep(_ROOM_S)  # it has not begun: it is still the first
             except Exception as error:
                 self._log.exception(error, "a command could not be answered")
+            finally:
+                self.active -= 1
 
     def _start_next(self, requests):
         """Return what answers the first of `requests`, and take it out; MemoryError: not now."""

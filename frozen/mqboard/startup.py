@@ -45,6 +45,7 @@ def assemble():
     memory = machine.RTC().memory
     cause = machine.reset_cause()
     cause = _RESET_CAUSES[cause if 0 <= cause < len(_RESET_CAUSES) else 0]
+    woke = _kept_over_sleep(memory, cause)
     before = _last_words(memory, cause)
     box = blackbox.BlackBox(memory, before.unhealthy, before.wanted)
     console.on_line = box.line
@@ -85,6 +86,11 @@ def assemble():
         board.brokers = brokers
     if len(settings.order) > 1:
         the_link.client, the_link.busy, the_link.goodbye = client, board.busy, board.say_goodbye
+    if settings.power:
+        from mqboard.power import chip
+        from mqboard.power.power import Power
+
+        board.power = Power(board, woke, chip)
     if settings.auth:
         from mqboard.auth import Guard  # most boards leave it to their broker who may command them
 
@@ -98,6 +104,15 @@ def assemble():
     mark("board")
     logger.debug("boot: %s", taken())
     return board
+
+
+def _kept_over_sleep(memory, reset_cause):
+    """Return what mqboard.power kept for this wake, None if this is none."""
+    if reset_cause != "deepsleep":
+        return None
+    from mqboard.power import record  # most boards never sleep
+
+    return record.read(memory())
 
 
 def _last_words(memory, reset_cause):
@@ -259,6 +274,10 @@ def _client(settings, the_link, brokers, me, clock):
 
 def _protocol(settings):
     """Return (the class of the client, its further options) for the version of MQTT."""
+    if settings.power:
+        from mqboard.power.client import SleepersClient
+
+        return SleepersClient, {"clean": False}
     if settings.version != "3.1.1":
         try:
             from mqboard.mqtt5.managed import protocol

@@ -38,9 +38,11 @@ SINGLE = b"\xff\xff"
 
 LOG_LETTERS = "DIWE"  # of the levels, mqwire.config.LOG_LEVELS
 
-# Status JSON, `state` key: the birth message says online, the will says offline.
+# Status JSON, `state` key: the birth message says online, the will says offline; a board that
+# sleeps between its wakes (mqboard.power) has said that it is asleep, and when it wakes.
 ONLINE = "online"
 OFFLINE = "offline"
+ASLEEP = "asleep"
 
 # An error that begins so says that the board will not do it, and has done nothing.
 REFUSED = "refused: "

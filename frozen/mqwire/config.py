@@ -176,6 +176,33 @@ KEYS = (
     ("modules", "object", None, None),
     # What answers besides the commands; see mqboard.repl.json.
     ("repl", "object", None, (("json", "bool", False, None),)),
+    # For boards that sleep between two wakes, see mqboard.power.
+    (
+        "power",
+        "object",
+        None,
+        (
+            ("period_s", "number", ..., (1, 604800)),
+            ("awake_s", "number", 30, (1, 3600)),
+            ("longest_s", "number", 900, (2, 86400)),
+            (
+                "wake_pins",
+                "objects",
+                None,
+                (("pin", "whole", ..., (0, 63)), ("level", "whole", 1, (0, 1))),
+            ),
+            (
+                "battery",
+                "object",
+                None,
+                (
+                    ("pin", "whole", ..., (0, 63)),
+                    ("ratio", "number", 1, "positive"),
+                    ("floor_v", "number", 0, (0, 60)),
+                ),
+            ),
+        ),
+    ),
     # Commands need a tag made with this key, see mqwire.auth.
     ("auth", "object", None, (("key", "secret", ..., "authkey"),)),
     (

@@ -130,6 +130,9 @@ def _relate(into, wrong):
     if into.auth and into.repl and into.repl["json"]:
         wrong.append((DOUBT, "repl.json", "is true; it takes no tags, and stays off with auth.key"))
         into.repl["json"] = False
+    if into.power and into.version != "3.1.1":
+        wrong.append((DOUBT, "broker.version", "is not 3.1.1, which boards with power speak"))
+        into.version = "3.1.1"
     into.modules = _by_name(into.modules, "modules.", wrong)
     if into.bridge:
         into.modules["mqbridge"] = into.bridge

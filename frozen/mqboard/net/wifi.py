@@ -13,6 +13,7 @@ from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
 
 _ATTEMPT_MS = const(15_000)
 _SURE_MS = const(5_000)  # then a status is not one of the attempt before
+_REJOIN_MS = const(4_000)  # with the address of before a sleep
 _POLL_S = 0.05
 _PAUSE_S = const(2)  # after the first round in vain; doubles
 _PAUSE_MAX_S = const(30)
@@ -40,6 +41,10 @@ class Joining:
 
     async def run(self):
         """Go round until a network takes us; return it, or None when there is one without us."""
+        if self._link.lease:
+            joined = await self.rejoin(self._link.lease[0])
+            if joined:
+                return joined
         while not self._link.connected():
             self._rounds += 1
             joined = await self.go_round()
@@ -62,6 +67,20 @@ class Joining:
                 link.log.warning("network %s does not let us in: %s%s", ssid, why, times)
             link.switch_off()  # a radio may be stuck
 
+    async def rejoin(self, lease):
+        """Join the network of before a sleep, with the address of then: no scan, no DHCP. Return
+        it; or None, and the address is forgotten."""
+        ssid, address, netmask, gateway, server = lease
+        static = {"address": address, "netmask": netmask, "gateway": gateway, "dns": server}
+        for network in self._link.known:
+            if network["ssid"] == ssid and not network["static"]:
+                if not await self.attempt(network, static, _REJOIN_MS):
+                    return network
+                self._wlan.ipconfig(dhcp4=True)
+                self._link.switch_off()
+        self._link.lease = None
+        return None
+
     def in_order(self):
         """Return the networks in the order in which to try them: the strongest first, those that
         are hidden or not there last, as they stand in the configuration.
@@ -83,14 +102,15 @@ class Joining:
             order.append((network is self._link.shunned, -signal, index))
         return [networks[index] for _, _, index in sorted(order)]
 
-    async def attempt(self, network):
+    async def attempt(self, network, static=None, limit_ms=_ATTEMPT_MS):
         """Try one network; return why it has no address for us, "" if it has."""
         wlan = self._wlan
+        static = static or network["static"]
         try:
             wlan.active(True)
             wlan.disconnect()
-            if network["static"]:
-                set_address(wlan, network["static"])
+            if static:
+                set_address(wlan, static)
             elif any([other["static"] for other in self._link.known]):
                 wlan.ipconfig(dhcp4=True)
             wlan.connect(network["ssid"], network["password"])
@@ -99,7 +119,7 @@ class Joining:
         started = ticks_ms()
         while not wlan.isconnected():
             passed = ticks_diff(ticks_ms(), started)
-            if passed >= _ATTEMPT_MS or passed >= _SURE_MS and self._hopeless():
+            if passed >= limit_ms or passed >= _SURE_MS and self._hopeless():
                 return self._reason()
             await asyncio.sleep(_POLL_S)
         return ""

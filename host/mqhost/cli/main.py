@@ -80,6 +80,12 @@ _INTERRUPTED = 130
     help="Seconds to wait for a silent board; if given, for one that is offline, too.  [10]",
 )
 @click.option(
+    "--wait",
+    is_flag=True,
+    default=None,
+    help="Wait for a board that is asleep until it wakes, and keep it awake meanwhile.",
+)
+@click.option(
     "-v",
     "--verbose",
     is_flag=True,

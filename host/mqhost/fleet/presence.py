@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import mqwire
-from mqhost.link.roster import Sighting, told_time
+from mqhost.link.roster import Sighting, asleep_text, is_asleep, told_time
 from mqhost.manage.configuration import state_text
 from mqhost.manage.modules import disabled_text
 
@@ -40,6 +40,16 @@ class Presence:
         since = told_time(status) or sighting.heard_at
         online = status.get("state") == mqwire.ONLINE
         return cls(prefix, online, since, status, tuple(_remarks(status, online)))
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps, and is to wake by itself; one that is overdue does not."""
+        return is_asleep(self.status)
+
+    @property
+    def state(self) -> str:
+        """How it is, in a word: online, asleep or offline."""
+        return mqwire.ONLINE if self.online else mqwire.ASLEEP if self.asleep else mqwire.OFFLINE
 
     def fact(self, key: str) -> str:
         """Return what the status says under `key`, as text; "" for nothing."""
@@ -96,7 +106,12 @@ class _Cut:
 def _remarks(status: dict[str, Any], online: bool) -> list[str]:
     """Say what is out of the ordinary."""
     remarks = []
-    if not online:
+    if status.get("state") == mqwire.ASLEEP:
+        remarks.append(asleep_text(status))
+        power = status.get("power")
+        if isinstance(power, dict) and power.get("empty") is True:
+            remarks.append(f"its battery is empty: {power.get('volts')!s:.10} V")
+    elif not online:
         remarks.append(str(status.get("reason", "no reason known")))
     if twin := status.get("twin"):
         remarks.append(f"board {twin} has the same prefix")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import mqwire
 from mqhost.errors import BrokerError, SilentBoardError, ToolError
 from mqhost.link.connection import Connection
-from mqhost.link.roster import meant, offline_text
+from mqhost.link.roster import is_away, meant, offline_text
 
 
 class Contact(Protocol):
@@ -38,6 +38,8 @@ def absence(contact: Contact) -> str:
 
 def advice(contact: Contact) -> str:
     """Say what to do about a board that is not there by its last status."""
+    if (contact.last_status or {}).get("state") == mqwire.ASLEEP:
+        return "Nothing was sent. With mqboard --wait it is waited for, and kept awake."
     if contact.last_status is None:
         return "One that announces nothing is waited for with --timeout 10."
     return "Check its power and network; with --timeout 60 it is waited for so long."
@@ -57,10 +59,14 @@ def silence(contact: Contact, waited: float) -> ToolError:
         return SilentBoardError(f"{text}, nor a status of the board {contact.board_id}.")
     if status is None:
         return SilentBoardError(f"{text}. {_nobody(contact)}")
-    if status.get("state") == mqwire.OFFLINE:
+    if is_away(status):
         return SilentBoardError(
-            f"{text}: the board is {offline_text(status)}, says the broker. Check its power "
-            "and network."
+            f"{text}: the board is {offline_text(status)}, says the broker. "
+            + (
+                "Check its power and network."
+                if status.get("state") == mqwire.OFFLINE
+                else "With mqboard --wait it is waited for, and kept awake."
+            )
         )
     return SilentBoardError(
         f"{text}, though its status says {status.get('state')!s:.20}. It may be busy: try a "

@@ -125,6 +125,9 @@ class Owner(Protocol):
     def detach(self, exchange: "Exchange") -> None:
         """Tell `exchange` no more."""
 
+    def rouse(self) -> None:
+        """Return once the board is awake; AbsentBoardError if it sleeps and is not waited for."""
+
     def meet(self) -> None:
         """Return if the board is there; AbsentBoardError if it is clear that it is not."""
 
@@ -199,6 +202,7 @@ class Exchange:
         self._session.connection.publish(self._topic, sealed)
 
     def _send(self, messages: list[bytes]) -> None:
+        self._session.rouse()
         root = self._session.command_root()
         self._topic = mqwire.command_topic(root, self._command, self.ident, self._tail)
         self._messages = messages

@@ -33,6 +33,9 @@ _STATUS = mqwire.status_topic("")
 _QUIET = 0.5
 _LONGEST = 10.0
 _ALIKE = 0.75  # of 1: below that it is another name rather than a typo
+# A board that sleeps is overdue so many seconds after it should have woken, and such a part of its
+# sleep: the clock that wakes an ESP32 is a resistor and a capacitor.
+_OVERDUE, _DRIFT = 120.0, 0.05
 _RESTARTS = 120.0  # seconds: a board that has said that it restarts is back by then
 
 
@@ -215,14 +218,51 @@ def _question(prefix: str, known: Iterable[str], names: Iterable[str]) -> str:
 def told_time(status: Status) -> float | None:
     """Return the Unix time at which a board said this status, if it says one that can be."""
     at = status.get("at")
-    return float(at) if isinstance(at, (int, float)) and _FIRST_TIME < at < _LAST_TIME else None
+    return float(at) if isinstance(at, (int, float)) and _is_time(at) else None
+
+
+def _is_time(at: float) -> bool:
+    return _FIRST_TIME < at < _LAST_TIME
+
+
+def wakes_at(status: Status) -> float | None:
+    """Return the Unix time at which a board that is asleep wakes, if it says one that can be."""
+    until = status.get("until") if status.get("state") == mqwire.ASLEEP else None
+    return float(until) if isinstance(until, int | float) and _is_time(until) else None
+
+
+def is_asleep(status: Status) -> bool:
+    """Return whether a board sleeps, and has not failed to wake when it should."""
+    due = wakes_at(status)
+    if due is None:
+        return status.get("state") == mqwire.ASLEEP
+    return time.time() < due + _OVERDUE + (due - (told_time(status) or due)) * _DRIFT
+
+
+def is_away(status: Status) -> bool:
+    """Return whether a board is offline or asleep, by its own last word or its will."""
+    return status.get("state") in (mqwire.OFFLINE, mqwire.ASLEEP)
+
+
+def asleep_text(status: Status) -> str:
+    """Say that a board is asleep, and when it wakes; or when it should have."""
+    due = wakes_at(status)
+    if due is None:
+        return "asleep, and does not know the time: when it wakes is not known"
+    when = f"{datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if is_asleep(status):
+        return f"asleep until {when}, for {max(0, round(due - time.time())):,} s"
+    return f"overdue: it was asleep, and should have woken at {when}"
 
 
 def offline_text(status: Status) -> str:
-    """Say that a board is offline, since when as far as that is known, and why.
+    """Say that a board is offline, since when as far as that is known, and why; or that it is
+    asleep, and until when.
 
     When a board just vanished its broker does not tell: a will has no time.
     """
+    if status.get("state") == mqwire.ASLEEP:
+        return asleep_text(status)
     at = told_time(status)
     since = f" since {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else ""
     return f"offline{since} ({status.get('reason', 'no reason known')!s:.60})"

@@ -18,15 +18,17 @@ from mqhost.link.address import Address
 from mqhost.link.answer import json_object
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
-from mqhost.link.roster import Status, is_restarting, parse_status
+from mqhost.link.roster import Status, is_away, is_restarting, parse_status, wakes_at
 from mqhost.link.settings import Settings
 from mqhost.link.signer import Signer, nonce_of
+from mqhost.link.sleeper import Note, longest_sleep
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
 # A board that by its status is not there is believed to be away after so long, and two round trips.
 _GRACE = 0.3
 # What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
+_LATE_WAKE = 60.0  # and so late may a board wake that sleeps
 _REPLY_TIMEOUTS = 6
 _MAX_REPLY = 1 << 20
 
@@ -61,6 +63,7 @@ class Session:
         self._met = False  # what is retained has come
         self._trip = 0.0  # seconds there and back
         self._heard = False  # the board has answered
+        self._left: Note | None = None
         self.births = 0  # how many times a status said online, retained ones included
         self._changed = threading.Condition()
         self._status: Status | None = None
@@ -75,6 +78,8 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._left:
+            self._left.take_away()
         if self.shared:
             self.connection.unsubscribe(self._statuses)
         else:
@@ -194,6 +199,32 @@ class Session:
             self._trip = time.monotonic() - start
             self._met = True
 
+    def keep_awake(self, **what: Any) -> None:
+        """Have the board stay awake from its next wake on, until this session ends. `what` is of
+        the image that waits for it."""
+        if not self._left:
+            sleeps_s = longest_sleep(self.last_status)
+            self._left = Note(self.connection, self.prefix, sleeps_s, what).leave()
+
+    def rouse(self) -> None:
+        """Return unless the board is asleep. Then wait until it wakes, and stays awake, if somebody
+        has said so, or raise AbsentBoardError: no command waits at the broker for a board that
+        takes it when nobody expects that any more.
+        """
+        status = self.last_status or {}
+        if status.get("state") != mqwire.ASLEEP:
+            return
+        away = self.absence()
+        if not self.settings.wait:
+            raise AbsentBoardError(f"{away} {absent.advice(self)}")
+        sleeps_s = longest_sleep(status)
+        due = wakes_at(status) or time.time() + sleeps_s
+        limit = max(0.0, min(due - time.time(), sleeps_s)) + _LATE_WAKE
+        self._note(f"{away} Waiting for it, up to {limit:.0f} s.")
+        self.keep_awake()
+        if not self.wait_status(lambda now: now.get("state") == mqwire.ONLINE, limit):
+            raise AbsentBoardError(f"{self.absence() or away} It has not woken. Nothing was sent.")
+
     def meet(self) -> None:
         """Look for a sign of the board, which a command was sent to, if by its status it is away.
 
@@ -216,7 +247,7 @@ class Session:
     def _wait_there(self, timeout: float) -> bool:
         def there() -> bool:
             status = self._status
-            return self._heard or status is not None and status.get("state") != mqwire.OFFLINE
+            return self._heard or status is not None and not is_away(status)
 
         with self._changed:
             return self._changed.wait_for(there, timeout)

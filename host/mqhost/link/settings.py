@@ -54,7 +54,8 @@ class Settings:
     file that replaces the system's certificates; `cert` and `key` are the client's. `id` is how the
     board's hardware id begins, where several boards have the prefix. `many`: instead of one prefix,
     the prefixes and patterns of many boards. `timeout` is in seconds: how long a silent board is
-    waited for. `patient`: somebody has said so, and one that is offline is waited for, too.
+    waited for. `patient`: somebody has said so, and one that is offline is waited for, too. `wait`:
+    one that is asleep is waited for until it wakes.
     `chosen`: somebody has said which broker. `auth_keys` are those of boards that take commands
     with their key only; which one is a board's it says itself. `names` are those that mqboard.toml
     has for boards: what is taken for a prefix may have been meant as one. `brokers` are those that
@@ -75,6 +76,7 @@ class Settings:
     path: str = ""
     many: tuple[str, ...] = ()
     patient: bool = field(default=True, compare=False)
+    wait: bool = field(default=False, compare=False)
     chosen: bool = field(default=True, compare=False)
     auth_keys: tuple[str, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = field(default=(), compare=False)
@@ -204,7 +206,7 @@ class _Found:
             board = self._who(source, where)
             broker = broker or board.pop("broker", None)
             self._add(board)
-        self._add({key: source[key] for key in ("timeout", "database") if key in source})
+        self._add({key: source[key] for key in ("timeout", "wait", "database") if key in source})
         if self._complete:
             if "password" in source and not whole and "username" in self.values:
                 self._add({"password": source["password"]})  # of a broker that has none with it

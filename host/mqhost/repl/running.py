@@ -22,6 +22,7 @@ from mqhost.errors import (
 )
 from mqhost.link.answer import json_object
 from mqhost.link.exchange import Exchange, Message, new_ident
+from mqhost.link.roster import is_away
 from mqhost.link.session import Session
 from mqhost.repl import source as sources
 from mqhost.repl.underway import under_way
@@ -206,7 +207,7 @@ class Run:
             self._generation = connection.generation
             return self._catch_up()
         status = self._session.last_status or {}
-        if status.get("state") == mqwire.OFFLINE:
+        if is_away(status):
             status = self._wait_back()
         boot_id = status.get("boot_id")
         if status and self._boot_id and boot_id and boot_id != self._boot_id:

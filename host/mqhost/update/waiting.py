@@ -1,15 +1,17 @@
 """Waits for a board that is away, and updates it once it is there: for hours, if somebody says so.
 
-Nothing of that is anywhere but here: who stops waiting has left nothing at the broker.
+One that sleeps between two wakes is kept awake by the note that an update waits for it; that goes
+when the session ends. Otherwise nothing of that is anywhere but here.
 """
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mqwire
 from mqhost.errors import AbsentBoardError, SilentBoardError
 from mqhost.link.session import Session
+from mqhost.link.sleeper import sleeps
 
 T = TypeVar("T")
 AGAIN = 60.0  # seconds until a board that is there and silent is tried again
@@ -21,15 +23,19 @@ def when_online(
     wait: float,
     away: Callable[[str, float], None],
     again: float = AGAIN,
+    **image: Any,
 ) -> T:
     """Call `work` once the board of `session` is online, and return what it gives. When it goes
     away in the middle of it, or is silent, that is done again when it is back; `wait` seconds in
-    all.
+    all. `image` is what the note says of it (docs/protocol.md).
 
     `away` is told how the board is, in a sentence, and the Unix time until which it is waited for.
     Raises AbsentBoardError when that time is over, and what `work` raises otherwise.
     """
     until = time.time() + wait
+    session.status()
+    if sleeps(session.last_status):
+        session.keep_awake(**image)
     while True:
         _await(session, until, away)
         births = session.births
@@ -46,7 +52,6 @@ def when_online(
 
 def _await(session: Session, until: float, away: Callable[[str, float], None]) -> None:
     """Wait until the board is online."""
-    session.status()
     if _online(session):
         return
     how = session.absence()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -80,3 +81,15 @@ def test_what_no_board_of_ours_says_is_cut_where_there_are_many():
     assert record["cut"] is True and record["prefix"] == "a/b" and record["state"] == "online"
     assert record["version"] == "9" * 400 + "…" and len(json.dumps(record)) < 10_000
     assert "cut" not in hostile.record()
+
+
+def test_who_sleeps_is_neither_online_nor_offline():
+    now = int(time.time())
+    board = presence(state="asleep", at=now, until=now + 600, slot_state="valid")
+    assert (board.state, board.online, board.asleep) == ("asleep", False, True)
+    assert "asleep until" in board.remarks[0]
+    empty = presence(state="asleep", until=now + 9, power={"volts": 3.1, "empty": True})
+    assert "its battery is empty: 3.1 V" in empty.remarks
+    # One that has not woken is missed.
+    board = presence(state="asleep", at=now - 1200, until=now - 600)
+    assert board.state == "offline" and "overdue" in board.remarks[0]

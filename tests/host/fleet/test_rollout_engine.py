@@ -177,6 +177,18 @@ def test_what_restarts_or_goes_has_to_stay_well_from_then_on(trouble):
     assert look(well_again, well, NOW + 511, wish).state == DONE
 
 
+def test_who_sleeps_settles_in_its_sleep():
+    wish = options(settle="5m")
+    asleep = replace(seen(NEW, online=False), asleep=True, sleeper=True)
+    sleeping = look(board("0", SETTLING), asleep, NOW, wish)
+    assert sleeping.steady_since == NOW
+    # Each wake is another boot; one that is no wake begins anew.
+    woken = replace(asleep, boot_id="2")
+    assert look(sleeping, woken, NOW + 301, wish).state == DONE
+    crashed = look(sleeping, replace(woken, sleeper=False), NOW + 200, wish)
+    assert crashed.steady_since == NOW + 200
+
+
 @pytest.mark.parametrize(
     ("sight", "words"),
     [

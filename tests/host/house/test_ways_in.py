@@ -11,6 +11,9 @@ WAYS = {
         "mqwire.status_topic(self.config.prefix)": "it only learns of another board",
         "self.config.prefix + '/repl/in'": "it stays off where there is a key",
     },
+    "power/power.py": {
+        "waiting.topic(self._board.config.prefix)": "it keeps a board awake that sleeps, no more",
+    },
     "twins.py": {"mqwire.command_filter(own)": "goes to the router, and so to its guard"},
     "update/receiver.py": {
         "topic": "the offer, a command, has the hashes of all blocks",

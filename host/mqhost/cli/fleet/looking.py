@@ -40,7 +40,9 @@ def list_command(edge: Edge, selection: Selection, as_json: bool) -> None:
         raise SilentBoardError(f"No board at {' or '.join(absent)} has announced itself.{meant}")
     if not as_json:
         online = sum(board.online for board in known)
-        text = f"{counted(len(known))}: {online:,} online, {len(known) - online:,} offline."
+        asleep = sum(board.asleep for board in known)
+        text = f"{counted(len(known))}: {online:,} online, {len(known) - online - asleep:,} offline"
+        text += f", {asleep:,} asleep." if asleep else "."
         say(edge.console, text)
 
 

@@ -10,6 +10,7 @@ import click
 from rich.live import Live
 from rich.text import Text
 
+import mqwire
 from mqhost.cli.edge import Edge, completing, json_option
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, render, show
@@ -21,6 +22,7 @@ from mqhost.link.roster import ALL, Roster, meant
 _COLUMNS = ("prefix", "state", "since", "board", "version", "slot", "mode", "reset", "dBm", "note")
 _SIGNAL, _NOTE = "dBm", "note"
 _LONGEST = 300  # characters of what a board says
+_COLORS = {mqwire.ONLINE: "green", mqwire.ASLEEP: "blue", mqwire.OFFLINE: "red"}
 _RARE = ("since", _NOTE)  # columns that are only there when something is in them
 _REDRAW_S = 0.2  # what comes within that time is drawn together
 
@@ -61,7 +63,7 @@ def boards_command(
         if patterns == (ALL,):
             remember(settings, [board.prefix for board in boards])  # for completion
         if forget:
-            boards = [board for board in boards if not board.online]
+            boards = [board for board in boards if board.state == mqwire.OFFLINE]
             roster.forget([board.prefix for board in boards])
         exact = [pattern for pattern in patterns if not {"+", "#"} & set(pattern.split("/"))]
         question = "" if boards or forget else "".join(meant(connection, *exact))
@@ -101,7 +103,7 @@ def _row(board: Presence) -> list[str | Text]:
     slot, state = board.fact("slot"), board.fact("slot_state")
     cells: list[str | Text] = [
         board.prefix,
-        Text("online", "green") if board.online else Text("offline", "red"),
+        Text(board.state, _COLORS[board.state]),
         _moment(board.since) if board.since and not board.online else "",
         board.fact("board"),
         board.fact("version"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mqhost.cli.edge import Edge, json_option
+from mqhost.cli.edge import Edge, json_option, to_stderr
 from mqhost.cli.facts import absence, print_facts
 from mqhost.cli.manage.boards import presence_listing
 from mqhost.cli.many import ForMany
@@ -13,6 +13,7 @@ from mqhost.cli.terminal.printing import json_text, say, span
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import SilentBoardError
 from mqhost.fleet.many import call_roll, questions
+from mqhost.link.roster import is_asleep
 
 _COLUMNS = ("prefix", "board", "version", "slot", "mode", "reset", "up for", "free heap", "dBm")
 
@@ -78,7 +79,9 @@ def status_command(edge: Edge, as_json: bool) -> None:
         status = session.last_status
     if status is not None:
         print_facts(edge.console, status, as_json)
-    if absent:
+    if status is not None and is_asleep(status):
+        to_stderr(absent)
+    elif absent:
         raise SilentBoardError(absent)
 
 
@@ -98,5 +101,5 @@ def _statuses(edge: Edge, as_json: bool) -> None:
         where = " or ".join(absent or edge.settings.many)
         meant = "".join(likely.values())
         raise SilentBoardError(f"No board at {where} has announced itself at this broker.{meant}")
-    if not all(board.online for board in known.values()):
+    if not all(board.online or board.asleep for board in known.values()):
         raise click.exceptions.Exit(SilentBoardError.exit_code)

@@ -7,7 +7,7 @@ from typing import Any
 
 import mqwire
 from mqhost.errors import ToolError
-from mqhost.link.roster import offline_text
+from mqhost.link.roster import is_away, offline_text
 from mqhost.link.session import Session
 
 _FRESH = 5.0  # seconds
@@ -33,7 +33,7 @@ class Presence:
     def absent(self) -> str:
         """Say that the board is not there, "" if it is."""
         status = self._session.last_status or {}
-        if status.get("state") != mqwire.OFFLINE:
+        if not is_away(status):
             return ""
         return f"{self._session.prefix} is {offline_text(status)}."
 
@@ -78,7 +78,7 @@ class Presence:
         if not session.connection.connected:
             return f"{session.prefix}   no connection to the broker"
         if self.absent():
-            return f"{session.prefix}   offline"
+            return f"{session.prefix}   {status.get('state', '')!s:.20}"
         told = [session.prefix, f"{status.get('board', '')!s:.40}"]
         told.append(f"{status.get('version', '')!s:.40}")
         if status.get("mode") == "safe":

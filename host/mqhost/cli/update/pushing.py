@@ -77,8 +77,9 @@ def run_ota(
                     progress=report.show,
                 )
 
+            note = _note(named[0]) if named else {}
             try:
-                result = when_online(session, run, wait, report.waits) if wait else run()
+                result = when_online(session, run, wait, report.waits, **note) if wait else run()
             except KeyboardInterrupt:
                 report.interrupted(_left(session, report.stage, begun))
                 raise
@@ -87,6 +88,11 @@ def run_ota(
         raise
     report.done(session.prefix, result)
     return result
+
+
+def _note(offer: Offer) -> dict[str, Any]:
+    """Return what the note for a board that sleeps says of the image."""
+    return {"image": offer.sha256, "version": offer.version, "size": offer.size}
 
 
 def _left(session: Session, stage: str, begun: list[Offer]) -> str:

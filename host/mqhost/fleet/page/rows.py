@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
+import mqwire
 from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.server.live import Facts, matching
@@ -27,6 +28,7 @@ class Row:
 
     prefix: str
     online: bool
+    state: str
     board: str
     version: str
     mode: str
@@ -47,6 +49,7 @@ class Row:
         return cls(
             prefix=board.prefix,
             online=board.online,
+            state=board.state,
             board=board.fact("board")[:_LONGEST],
             version=board.fact("version")[:_LONGEST],
             mode=board.fact("mode")[:_LONGEST] if board.online else "",
@@ -82,10 +85,11 @@ def _natural(text: str) -> Any:
     return [(int(p), "") if p.isascii() and p.isdigit() else (-1, p) for p in parts] or None
 
 
+_STATES = (mqwire.ONLINE, mqwire.ASLEEP, mqwire.OFFLINE)
 COLUMNS = (
     Column("prefix", "Board", lambda row: _natural(row.prefix)),
     Column("board", "Type", lambda row: row.board or None),
-    Column("state", "State", lambda row: not row.online),
+    Column("state", "State", lambda row: _STATES.index(row.state)),
     Column("version", "Version", lambda row: _natural(row.version)),
     Column("mode", "Mode", lambda row: row.mode or None),
     Column("rssi", "Signal", lambda row: row.rssi),
@@ -96,7 +100,8 @@ COLUMNS = (
 SHOWN: dict[str, tuple[str, Callable[[Row], bool]]] = {
     "": ("boards", lambda row: True),
     "online": ("online", lambda row: row.online),
-    "offline": ("offline", lambda row: not row.online),
+    "asleep": ("asleep", lambda row: row.state == mqwire.ASLEEP),
+    "offline": ("offline", lambda row: row.state == mqwire.OFFLINE),
     "look": ("to look at", lambda row: row.online and bool(row.remark)),
     "safe": ("in safe mode", lambda row: row.mode == "safe"),
 }

@@ -98,7 +98,7 @@ def _look_queued(board: Board, seen: Seen | None, now: float, options: Options) 
 def _look_settling(board: Board, seen: Seen | None, now: float, options: Options) -> Board:
     """A board is done when it has been confirmed and healthy, in one boot, for the settle time."""
     since = now if board.since is None else board.since
-    if not seen or not seen.online:
+    if not seen or not (seen.online or seen.asleep):
         return _unsteady(board, "is offline", now, options)
     if seen.image != board.image:
         if seen.at < since:  # what was heard before it restarted
@@ -109,7 +109,9 @@ def _look_settling(board: Board, seen: Seen | None, now: float, options: Options
         return moved(board, FAILED, now, "runs the image, but not in normal mode")
     if not seen.confirmed:
         return _unsteady(board, "has not confirmed the image again", now, options)
-    if board.steady_since is None or board.boot_id != seen.boot_id:
+    # Each wake of a board that sleeps is another boot, which begins with a sleep that it told of.
+    slept = seen.sleeper and board.steady_since is not None
+    if board.steady_since is None or board.boot_id != seen.boot_id and not slept:
         board = replace(board, steady_since=now, boot_id=seen.boot_id, reason="")
     if board.steady_since is not None and now >= board.steady_since + options.settle:
         return moved(board, DONE, now)

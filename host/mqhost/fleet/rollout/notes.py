@@ -58,7 +58,8 @@ def wanted(
         if board.state in QUEUED:
             wants = can_send and (stays or board.state == ABSENT)
         elif board.state == SETTLING:
-            wants = stays or not (board.prefix in seen and seen[board.prefix].online)
+            one = seen.get(board.prefix)
+            wants = stays or not (one and (one.online or one.asleep))
         else:
             wants = stays
         if wants:

@@ -14,6 +14,7 @@ from typing import Any
 
 import mqwire
 from mqhost.fleet.rollout.options import Options
+from mqhost.link.roster import is_asleep
 from mqwire.flash import CONFIRMED_STATES
 
 WAITING, ABSENT, SENDING, SETTLING = "waiting", "absent", "sending", "settling"
@@ -88,6 +89,8 @@ class Seen:
     boot_id: str
     version: str
     at: float
+    asleep: bool = False
+    sleeper: bool = False  # it sleeps between two wakes, and this boot is one
 
     @classmethod
     def of(cls, status: dict[str, Any], at: float) -> "Seen":
@@ -100,6 +103,8 @@ class Seen:
             boot_id=f"{status.get('boot_id')!s:.64}",
             version=f"{status.get('version')!s:.60}",
             at=at,
+            asleep=is_asleep(status),
+            sleeper=is_asleep(status) or status.get("reset_cause") == "deepsleep",
         )
 
     def runs(self, image: str) -> bool:

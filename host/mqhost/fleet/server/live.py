@@ -127,7 +127,7 @@ class Live:
         """
         facts = self._facts.get(board.prefix)
         remarks = [one if whole else one[:_LONGEST_REMARK] for one in board.remarks]
-        told = {"online": board.online, "remarks": remarks}
+        told = {"online": board.online, "asleep": board.asleep, "remarks": remarks}
         return board.record(whole) | told | {"facts": facts and facts.record()}
 
     async def changes(self, pause: float = 1.0) -> AsyncIterator[set[str]]:

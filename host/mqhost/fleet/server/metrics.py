@@ -40,9 +40,7 @@ class _Figures(Collector):
 
     def _boards(self) -> Iterator[Metric]:
         boards = self._fleet.live.boards()
-        states: Labelled = Counter(
-            ("online" if one.online else "offline", _text(one.fact("board"))) for one in boards
-        )
+        states: Labelled = Counter((one.state, _text(one.fact("board"))) for one in boards)
         online = [one for one in boards if one.online]
         versions: Labelled = Counter(
             (_text(one.fact("board")), _text(one.fact("version"))) for one in online

@@ -1,0 +1,42 @@
+"""Touches the hardware for mqboard.power: deep sleep, the pins that end it, the battery."""
+
+import machine
+from micropython import const
+
+_SAMPLES = const(7)  # of which the middle one counts
+_MICRO = 1e-6
+
+memory = machine.RTC().memory  # bytes that a deep sleep leaves alone
+
+
+def sleep(ms):
+    """Sleep for `ms`, or until a pin that was armed ends it. Does not return."""
+    machine.deepsleep(ms)
+
+
+def volts(battery):
+    """Return the voltage of the battery whose divider by `ratio` is at the ADC's `pin`."""
+    adc = machine.ADC(machine.Pin(battery["pin"]))
+    adc.atten(machine.ADC.ATTN_11DB)  # up to about 3 V at the pin
+    read = sorted([adc.read_uv() for _ in range(_SAMPLES)])
+    return read[_SAMPLES // 2] * _MICRO * battery["ratio"]
+
+
+def arm(pins):
+    """Have any of `pins` ("pin", "level") end the sleep; ValueError if one of them cannot.
+
+    The classic ESP32 has one circuit for any pin (ext0), and one for many, of which any may be
+    high (ext1).
+    """
+    if not pins:
+        return
+    import esp32
+
+    low = [machine.Pin(each["pin"], machine.Pin.IN) for each in pins if not each["level"]]
+    high = [machine.Pin(each["pin"], machine.Pin.IN) for each in pins if each["level"]]
+    if len(low) > 1:
+        raise ValueError("only one of the wake pins can be one that wakes when it is low")
+    if low:
+        esp32.wake_on_ext0(low[0], esp32.WAKEUP_ALL_LOW)
+    if high:
+        esp32.wake_on_ext1(high, esp32.WAKEUP_ANY_HIGH)

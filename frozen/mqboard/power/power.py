@@ -1,0 +1,303 @@
+"""Decides when a board sleeps, and puts it to sleep.
+
+    async def start(board, settings):
+        await board.client.publish(board.config.prefix + "/level", reading(), qos=1)
+        board.power.done()
+
+A wake is *quiet*: nobody can command the board, which says what its modules have to say, and that
+it sleeps. It reads the note that somebody may have left (mqwire.waiting); for that it is attended:
+it announces itself, takes commands, and stays up while there is something to do. So does a boot
+that is no wake. A board on trial does not sleep: its bootloader would take that for a failure.
+"""
+
+import asyncio
+import json
+
+from micropython import const
+
+import mqwire
+from mqboard.clock import ticks_diff, ticks_ms
+from mqboard.log import Logger
+from mqboard.power import record
+from mqwire import waiting
+from mqwire.config import LOG_LEVELS
+
+_LOOK_S = 0.01
+_LOOK_ATTENDED_S = 0.1
+_LINGER_MS = const(10_000)  # after a command, for the next
+_OFFER_MS = const(60_000)  # for a note, from the last sign of whoever left it
+_VAIN_MS = const(10_000)  # for one that was waited for before
+_GOODBYE_S = const(8)
+_LEAST_MS = const(1_000)  # of sleep
+_LEASE_S = const(3600)  # an address is used again without asking; many leases are of an hour
+_TALK_S = const(86400)  # so often a board with an empty battery, or a wrong idea of it, says so
+_FULLER_V = 0.1  # above the floor, until a battery is not empty any more
+_BOX = const(92)  # bytes of the black box without its lines (health.lastwords)
+
+
+class Power:
+    """The sleep of `board`. `woke` is what was kept over the sleep that this boot ends, None if it
+    ends none; `chip` is mqboard.power.chip.
+
+    `volts` is the battery's voltage as this boot began, None where it is not measured.
+    """
+
+    def __init__(self, board, woke, chip):
+        self._board = board
+        self._chip = chip
+        self._settings = settings = board.config.power
+        self._log = Logger("power")
+        self._began = self._heard = ticks_ms()
+        self._finished = []  # names of tasks; "" for one of somebody's own
+        self._holding = 0
+        self._note = 0  # until when somebody waits for us, Unix time
+        self._linger_ms = min(_LINGER_MS, int(settings["awake_s"] * 1000))
+        self._patience = 0
+        self._vain = (woke or {}).get("vain")  # the note that nothing came of
+        self._attending = False
+        self.volts = None
+        self.empty = False
+        self.woke = woke
+        self._take_up(woke or {})
+        if settings["battery"]:
+            self._measure(settings["battery"])
+        # Nobody can command us until somebody wants to.
+        me = board.identity
+        self.quiet = board.settled and me.mode == "normal"
+        me.power = {"period_s": settings["period_s"]}
+        if self.volts is not None:
+            me.power["volts"] = round(self.volts, 2)
+            me.power["empty"] = self.empty
+
+    def _take_up(self, woke):
+        """Go on where the sleep began."""
+        board = self._board
+        if woke.get("boot") != board.identity.image[:16]:
+            return  # of other firmware, or of none
+        board.settled = bool(woke.get("settled"))
+        board.client.stale = not woke.get("session")
+        clock, now = board.clock, board.clock.now()
+        told = woke.get("clock")
+        if told:
+            clock.trusted, clock.source = True, told[0]
+            clock.due_in = max(0, told[1] - now)
+        lease = woke.get("lease")
+        if lease and 0 <= now - lease[1] < _LEASE_S:
+            board.link.lease = lease
+
+    def _measure(self, battery):
+        """Read the battery. One that is empty is spared: then the board sleeps at once, without a
+        word, but for one boot a day: whatever is wrong with this reading, it can be reached."""
+        floor, woke = battery["floor_v"], self.woke or {}
+        try:
+            self.volts = self._chip.volts(battery)
+        except (OSError, ValueError) as error:
+            self._log.error("the battery cannot be measured at pin %d: %s", battery["pin"], error)
+            return
+        self.empty = self.volts < floor + (_FULLER_V if woke.get("empty") else 0)
+        if not self.empty or self._board.identity.trying() or self._is_pending():
+            return
+        now = self._board.clock.now()
+        told = woke.get("empty")
+        if not self.woke and self._board.identity.reset_cause == "power-on":
+            told = now  # the radio may have taken its last power: it would again, for ever
+        if isinstance(told, int) and 0 <= now - told < _TALK_S:
+            self._log.warning("battery at %.2f V, floor_v %.2f: back to sleep", self.volts, floor)
+            self._sleep(int(self._settings["period_s"] * 1000), bool(woke.get("session")), told)
+
+    # For modules.
+
+    def done(self):
+        """Say that the module that calls this needs the board no longer: it sleeps when all have
+        said so, or ended, and their messages at QoS 1 and 2 are acknowledged."""
+        task = asyncio.current_task()
+        name = ""
+        for module in self._modules():
+            entry = self._board.supervisor.find(module.task)
+            if entry and entry.task is task:
+                name = module.task
+        if not name or name not in self._finished:
+            self._finished.append(name)
+
+    def hold(self):
+        """Keep the board up until `release` is called as many times."""
+        self._holding += 1
+
+    def release(self):
+        """Undo one `hold`."""
+        self._holding = max(0, self._holding - 1)
+
+    # The task.
+
+    async def run(self):
+        """Wait until the board may sleep, and have it sleep; attend to who calls meanwhile."""
+        await self._board.client.subscribe(
+            waiting.topic(self._board.config.prefix), self._hear_note
+        )
+        while True:
+            if self._attending != (not self.quiet):
+                await self._attend()
+            if self._may_sleep():
+                await self._leave()
+            await asyncio.sleep(_LOOK_S if self.quiet else _LOOK_ATTENDED_S)
+
+    def on_command(self, topic, payload, retained):
+        """Take a command for the router; whoever sends one may send another."""
+        if "/cmd/ping/" not in topic:  # our own, too: see health.reach
+            self._heard = ticks_ms()
+        return self._board.router.on_message(topic, payload, retained)
+
+    def _hear_note(self, topic, payload, retained):
+        """Take the note that somebody waits for us; an empty one takes it away."""
+        self._note = 0
+        if not 0 < len(payload) <= waiting.MAX_NOTE:
+            return
+        try:
+            note = json.loads(bytes(payload))
+        except ValueError:
+            return
+        until = note.get("until") if isinstance(note, dict) else None
+        clock, me = self._board.clock, self._board.identity
+        if not isinstance(until, int) or note.get("image") == me.image:
+            return
+        if clock.trusted and until <= clock.now():
+            return
+        self._note = until
+        self._patience = _VAIN_MS if until == self._vain else _OFFER_MS
+        self._heard = ticks_ms()
+        self.quiet = False
+
+    def _is_pending(self):
+        return self._board.identity.slot_state == "pending"
+
+    def _modules(self):
+        return self._board.modules.all if self._board.modules else ()
+
+    def _may_sleep(self):
+        if self._board.identity.trying() or self._is_pending():
+            return False
+        up_ms = ticks_diff(ticks_ms(), self._began)
+        if up_ms >= self._settings["longest_s"] * 1000:
+            return True
+        if self._wanted():
+            return False
+        late = up_ms >= self._settings["awake_s"] * 1000
+        return late or (self._board.settled and self.woke is not None and self._said_all())
+
+    def _wanted(self):
+        """Return whether somebody has something to do with the board."""
+        board = self._board
+        if board.busy() or self._holding or board.router.active:
+            return True
+        if not board.settled and board.client.up.is_set():
+            return True  # it soon will be
+        if self.quiet:
+            return False
+        patience = self._patience if self._note else self._linger_ms
+        return ticks_diff(ticks_ms(), self._heard) < patience
+
+    def _said_all(self):
+        """Return whether there is nothing left to do in this wake."""
+        board = self._board
+        if not board.client.up.is_set() or board.client.outbox.waiting:
+            return False
+        if board.config.ntp and board.clock.due_in <= 0 or board.clock.busy:
+            return False
+        finished = self._finished
+        left = [m for m in self._modules() if m.task not in finished and m.state() == "running"]
+        return len(left) <= finished.count("")
+
+    async def _attend(self):
+        """Take commands, or no more of them."""
+        self._attending = not self.quiet
+        board = self._board
+        if self._attending:
+            await board.listen(self.on_command)
+            return
+        for topic in (mqwire.command_filter, mqwire.status_topic):
+            await board.client.unsubscribe(topic(board.config.prefix))
+
+    async def _leave(self):
+        """Say goodbye and sleep; come back if somebody calls in the middle of it."""
+        board = self._board
+        up_ms = ticks_diff(ticks_ms(), self._began)
+        ms = max(_LEAST_MS, int(self._settings["period_s"] * 1000) - up_ms)
+        proper = False
+        patience_over = up_ms >= self._settings["longest_s"] * 1000
+        try:
+            if board.client.up.is_set():
+                proper = await asyncio.wait_for(self._say_goodbye(ms, patience_over), _GOODBYE_S)
+        except (OSError, MemoryError, asyncio.TimeoutError) as error:
+            self._log.warning("no goodbye: %r", error)
+        if proper is None:
+            return
+        self._vain = self._note or None
+        self._log.info("asleep for %d s, after %d ms", ms // 1000, up_ms)
+        empty = board.clock.now() if self.empty else None
+        self._sleep(ms, proper, empty)
+
+    async def _say_goodbye(self, ms, at_any_rate):
+        """Return whether the broker knows that we sleep, None if somebody calls."""
+        board = self._board
+        self.quiet = True
+        if self._attending:
+            await self._attend()
+        board.client.only = waiting.topic(board.config.prefix)
+        await self._tell_troubles()
+        topic = mqwire.status_topic(board.config.prefix)
+        await board.client.publish(topic, self._status(ms // 1000), 1, True)
+        if not at_any_rate and (not self.quiet or board.router.active):
+            self.quiet = False
+            board.client.only = None
+            return None
+        return await board.client.leave()
+
+    def _status(self, seconds):
+        """Return what a board says before it sleeps so long: all of its birth, and until when."""
+        board = self._board
+        facts = board.identity.facts(board.link.rssi())
+        facts["state"] = mqwire.ASLEEP
+        facts["sleeps_s"] = seconds
+        if board.clock.trusted:
+            facts["at"] = board.clock.now()
+            facts["until"] = facts["at"] + seconds
+        return json.dumps(facts).encode()
+
+    async def _tell_troubles(self):
+        """Publish what is worse than news of the lines that a quiet wake has kept for itself."""
+        board = self._board
+        topic = mqwire.log_topic(board.config.prefix)
+        for line in board.console.lines(LOG_LEVELS.index("warning")):
+            await board.client.publish(topic, line)
+
+    def _sleep(self, ms, proper, empty):
+        board = self._board
+        clock, link = board.clock, board.link
+        kept = {
+            "boot": board.identity.image[:16],
+            "settled": board.settled,
+            "session": proper,
+            "vain": self._vain,
+            "empty": empty,
+        }
+        if clock.trusted:
+            kept["clock"] = (clock.source, clock.now() + clock.due_in)
+        if proper:
+            kept["lease"] = getattr(link, "lease", None) or _lease(link, clock.now())
+        try:
+            self._chip.arm(self._settings["wake_pins"])
+        except ValueError as error:
+            self._log.error("power.wake_pins cannot end a sleep: %s", error)
+        board.blackbox.end()
+        board.blackbox.healthy()
+        # The last thing: each line of the log is written there, too.
+        self._chip.memory(record.joined(self._chip.memory()[:_BOX], kept))
+        self._chip.sleep(ms)
+
+
+def _lease(link, now):
+    """Return the address that a Wi-Fi network has given us, and since when, None if none has."""
+    network = getattr(link, "joined", None)  # none is kept where there are several ways
+    if not network or "ssid" not in network or network["static"] or not link.connected():
+        return None
+    return (network["ssid"],) + tuple(link.interface.ifconfig()), now

@@ -1,0 +1,197 @@
+"""Tests boards that sleep between two wakes: what they say, and that nobody surprises them."""
+
+import json
+import time
+
+import pytest
+from waiting import wait_until
+
+import mqwire
+from mqhost.link.connection import Subscription
+from mqhost.sim.device import ResetCause, State
+from mqwire import waiting
+
+_METER = b"""
+heard = []
+
+async def start(board, settings):
+    prefix = board.config.prefix
+    hear = lambda topic, payload, _: heard.append(bytes(payload))
+    await board.client.subscribe(prefix + "/wish", hear)
+    await board.client.publish(prefix + "/reading", b"21.5", qos=1)
+    if heard:
+        await board.client.publish(prefix + "/heard", heard[-1], qos=1)
+    board.power.done()
+"""
+_POWER = {"period_s": 3, "awake_s": 2, "longest_s": 60}
+WAKES = 40.0  # seconds for some wakes on a slow machine
+
+
+@pytest.fixture
+def make_sleeper(make_board):
+    """Give make_sleeper(power={…}) -> Board that sleeps, with a module that measures."""
+
+    def make(power=None, **changes):
+        power = _POWER | (power or {})
+        return make_board(power=power, modules={"meter": {}}, files={"meter.py": _METER}, **changes)
+
+    return make
+
+
+def wait_asleep(board, session, condition=lambda status: True):
+    found = session.wait_status(
+        lambda status: status.get("state") == mqwire.ASLEEP and condition(status), WAKES
+    )
+    assert found, board.device.console.tail()
+    return found
+
+
+def listen(board, session, name):
+    """Return a list that gets what the board publishes on <prefix>/<name>."""
+    heard = []
+    topic = f"{board.prefix}/{name}"
+    session.connection.subscribe(Subscription({topic: lambda payload, _: heard.append(payload)}))
+    return heard
+
+
+def test_it_wakes_tells_its_reading_and_sleeps(make_sleeper):
+    board = make_sleeper()
+    with board.session() as session:
+        readings, log = listen(board, session, "reading"), listen(board, session, "log")
+        board.wait_status(session, lambda status: True)
+        now = int(time.time())
+        session.request("clock", str(now).encode())
+        status = wait_asleep(board, session)
+        assert status["until"] - status["at"] == status["sleeps_s"] <= 3
+        assert abs(status["at"] - now) < 60 and status["power"] == {"period_s": 3}
+        assert status["slot_state"] == "valid" and status["version"]
+        seen = []
+        session.watch_status(seen.append)
+        log.clear()
+        count = len(readings)
+        board.device.wait_for(lambda device: len(device.boots) >= 4, WAKES)
+        wait_asleep(board, session, lambda later: later["boot_id"] != status["boot_id"])
+        wait_until(lambda: len(readings) >= count + 2, WAKES)
+        # Neither a crash nor an absence; the clock has gone on; the log is for whoever listens.
+        assert {one["state"] for one in seen if one} == {mqwire.ASLEEP}
+        assert not any("crashes" in one for one in seen if one)
+        assert all(one["until"] > now for one in seen if one) and not log
+    causes = {boot.reset_cause for boot in board.device.boots[1:]}
+    assert causes == {ResetCause.DEEPSLEEP}
+    code, out, _ = board.mqboard("boards", board.prefix, "--json")
+    assert code == 0 and json.loads(out)[0]["state"] == mqwire.ASLEEP
+    code, _, error = board.mqboard("status")
+    assert code == 0 and "asleep until" in error
+
+
+def test_a_command_to_a_sleeper_is_never_executed_later(make_sleeper):
+    board = make_sleeper()
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        topic = mqwire.command_topic(board.prefix, "eval", "surprise")
+        session.connection.publish(topic, b"\x80\x00open('/late', 'w').close()")
+        code, _, error = board.mqboard("eval", "open('/late', 'w').close()")
+        assert code == 4 and "asleep" in error and "--wait" in error
+        boots = len(board.device.boots)
+        board.device.wait_for(lambda device: len(device.boots) >= boots + 2, WAKES)
+    code, out, error = board.mqboard("--wait", "eval", "__import__('os').listdir('/')")
+    assert code == 0, error
+    assert "late" not in out and "meter.py" in out
+
+
+@pytest.mark.parametrize("lost", ["power", "network"])
+def test_a_command_from_when_the_connection_broke_is_not_executed(make_sleeper, lost):
+    board = make_sleeper(power={"awake_s": 60})
+    device = board.device
+    with board.session() as session:
+        birth = board.wait_status(session, lambda status: True)
+        board.wait_settled()
+        if lost == "power":
+            device.power_off()
+        else:
+            device.wifi(False)
+        assert session.wait_status(lambda status: status["state"] == "offline", WAKES)
+        topic = mqwire.command_topic(board.prefix, "eval", "surprise")
+        message = b"\x80\x00open('/late', 'w').close()"
+        session.connection.publish(topic, message).wait_for_publish(10)
+        device.power_on() if lost == "power" else device.wifi(True)
+        again = board.wait_status(session, lambda status: True)
+        assert (again["boot_id"] == birth["boot_id"]) == (lost == "network")
+    assert "late" not in board.eval("__import__('os').listdir('/')")
+
+
+def test_it_stays_awake_for_whoever_waits_and_then_sleeps_again(make_sleeper):
+    board = make_sleeper()
+    with board.session() as session:
+        notes = listen(board, session, waiting.topic("")[1:])
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        code, out, error = board.mqboard("--wait", "eval", "__import__('time').sleep(3) or 6*7")
+        assert (code, out.strip()) == (0, "42") and "Waiting for it" in error
+        wait_until(lambda: notes and not notes[-1], WAKES)
+        assert json.loads(notes[0])["until"] > time.time()
+        wait_asleep(board, session)
+
+
+def test_what_is_sent_to_a_module_while_it_sleeps_arrives(make_sleeper):
+    board = make_sleeper()
+    with board.session() as session:
+        heard = listen(board, session, "heard")
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        session.connection.publish(f"{board.prefix}/wish", b"hotter").wait_for_publish(10)
+        wait_until(lambda: heard == [b"hotter"], WAKES, board.device.console.tail)
+
+
+def test_an_update_that_takes_longer_than_a_wake_goes_on_in_the_next(make_sleeper, variant):
+    image = variant("9.9")
+    board = make_sleeper(power={"longest_s": 3})
+    board.device.latency(True)
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        said = []
+        session.watch_status(said.append)
+        code, out, error = board.mqboard(
+            "ota", "--image", image.app, "--wait", "5m", "--full", timeout=300
+        )
+        assert code == 0, out + error + board.device.console.tail()
+        status = wait_asleep(board, session, lambda status: status["version"] == "9.9")
+        assert status["slot_state"] == "valid" and not status["failed"]
+        states = [one["state"] for one in said if one and one["version"] != "9.9"]
+        woken = states.index(mqwire.ONLINE)
+        assert mqwire.ASLEEP in states[woken:], "it was done in one wake"
+
+
+def test_an_empty_battery_is_told_of_once_and_then_spared(make_sleeper):
+    battery = {"pin": 35, "ratio": 2, "floor_v": 3.3}
+    board = make_sleeper(power={"battery": battery})
+    board.device.millivolts(35, 1900)
+    with board.session() as session:
+        readings = listen(board, session, "reading")
+        birth = board.wait_status(session, lambda status: True)
+        assert birth["power"] == {"period_s": 3, "volts": 3.8, "empty": False}
+        board.device.millivolts(35, 1600)
+        wait_asleep(board, session, lambda status: status["power"]["empty"])
+        boots, count = len(board.device.boots), len(readings)
+        board.device.wait_for(lambda device: len(device.boots) >= boots + 3, WAKES)
+        assert len(readings) == count
+        board.device.millivolts(35, 2100)
+        wait_asleep(board, session, lambda status: not status["power"]["empty"])
+
+
+def test_a_pin_ends_the_sleep(make_sleeper):
+    pins = [{"pin": 33, "level": 1}, {"pin": 4, "level": 0}]
+    board = make_sleeper(power={"period_s": 3600, "wake_pins": pins})
+    with board.session() as session:
+        status = board.wait_status(session, lambda status: True)
+        for pin in (33, 4):
+            status = wait_asleep(board, session, lambda new, old=status: new != old)
+            board.device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+            board.device.raise_pin(25)  # not one of them
+            boots = len(board.device.boots)
+            board.device.raise_pin(pin)
+            boot = board.device.wait_boots(boots + 1, WAKES)
+            assert boot.reset_cause is ResetCause.DEEPSLEEP
+        wait_asleep(board, session, lambda new: new["boot_id"] != status["boot_id"])
