@@ -41,6 +41,7 @@ GROUPS = {
     "config": "surviving.config",
     "deploy": "surviving.deploy",
     "auth": "auth",
+    "psk": "psk",
     "fleet": "fleet",
     "faults": "surviving.faults",
     "storage": "surviving.storage",

@@ -1,7 +1,7 @@
 """Does TLS with a pre-shared key in place of certificates: for brokers with a psk_file.
 
 Board and broker know each other by a key that both have, so there is nothing that expires, no clock
-is asked, and a handshake needs a fraction of the memory. Loaded only where the configuration has
+is asked, and a handshake takes less than half the time. Loaded only where the configuration has
 such a key. The module tlspsk is in C, and in all our firmware (boards/common).
 """
 
