@@ -90,7 +90,7 @@ class Client(Connection5):
         if self.connected and not outbox.careful:
             code = outbox.misfit(flags, head, payload, data)
             if code:
-                self._note_refused(code, head, payload)
+                self._note_refused(code, head, payload, quiet=True)
                 return False
             try:
                 if writer.busy:

@@ -236,8 +236,10 @@ class Connection5(Session5):
                 pass
         super()._lose(why)
 
-    def _note_refused(self, code, head, payload):
-        """Count and log a message that the broker does not take, or that is too old by now."""
+    def _note_refused(self, code, head, payload, quiet=False):
+        """Count and log a message that the broker does not take, or that is too old by now. `quiet`:
+        no log, whose lines may be such messages themselves.
+        """
         topic = str(head[2:], "utf-8")
         if not code:
             self.expired += 1
@@ -247,7 +249,7 @@ class Connection5(Session5):
         self.refused += 1
         what = "broker does not take a message of %d bytes to %s" % (len(payload), topic)
         self.refusal = Refusal(what, code, self.reason)
-        if self._log:
+        if self._log and not quiet:
             self._log.error("%s", self.refusal)
 
 
