@@ -248,7 +248,10 @@ def asleep_text(status: Status) -> str:
     """Say that a board is asleep, and when it wakes; or when it should have."""
     due = wakes_at(status)
     if due is None:
-        return "asleep, and does not know the time: when it wakes is not known"
+        seconds = status.get("sleeps_s")
+        whole = isinstance(seconds, int) and not isinstance(seconds, bool) and 0 < seconds < 1e7
+        told = f"asleep for {seconds:,} s at a time" if whole else "asleep"
+        return f"{told}; it does not know the time, so not until when"
     when = f"{datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if is_asleep(status):
         return f"asleep until {when}, for {max(0, round(due - time.time())):,} s"

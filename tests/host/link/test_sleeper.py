@@ -92,6 +92,8 @@ def test_the_note_of_somebody_else_is_left_alone(session, board, commands):
 def test_a_time_to_wake_that_is_none_is_not_believed(until):
     status = {"state": "asleep", "until": until, "power": {"period_s": until}}
     assert is_asleep(status) and "does not know the time" in asleep_text(status)
+    assert "for 600 s at a time" in asleep_text(status | {"sleeps_s": 600})
+    assert "at a time" not in asleep_text(status | {"sleeps_s": -1})
     assert sleeps(status) and 0 < longest_sleep(status) <= 3600
 
 
