@@ -237,8 +237,9 @@ class Connection5(Session5):
         super()._lose(why)
 
     def _note_refused(self, code, head, payload, quiet=False):
-        """Count and log a message that the broker does not take, or that is too old by now. `quiet`:
-        no log, whose lines may be such messages themselves.
+        """Count and log a message that the broker does not take, or that is too old by now.
+
+        `quiet`: no line of the log, which may be such a message itself.
         """
         topic = str(head[2:], "utf-8")
         if not code:
