@@ -37,6 +37,7 @@ GROUPS = {
     "mqtt5": "mqtt.version5",
     "files": "files",
     "power": "power",
+    "bridge": "bridge",
     "powercuts": "surviving.powercuts",
     "config": "surviving.config",
     "deploy": "surviving.deploy",

@@ -134,13 +134,14 @@ class Rig:
         image: Path | None = None,
         files: dict[str, bytes] | None = None,
         large: bool = False,
+        uart: str = "",
     ) -> Iterator[Running]:
         """Run a new board with the firmware in its first slot, nothing in the second; it is up.
 
         `slow`: its flash is as slow as that of an ESP32, and its second slot has to be erased.
         Boards that run at once have other prefixes. `auth_key`: it takes commands with that only.
         `image`: another flash.bin. `files`: what is in its filesystem. `large`: that has the rest
-        of a flash of 8 MiB.
+        of a flash of 8 MiB. `uart`: the terminal at its UART 1, where its bridge has a target.
         """
         name = prefix.replace("/", "-")
         flash = self.folder / f"{name}.bin"
@@ -148,6 +149,8 @@ class Rig:
         config = default_config(prefix, self.broker.host, self.broker.port)
         if auth_key:
             config["auth"] = {"key": auth_key}
+        if uart:
+            config["bridge"] = {"tx": 17, "rx": 16}
         image_bytes = (image or self.firmware().flash).read_bytes()
         table, size = self.table, FLASH_SIZE
         if large:
@@ -162,7 +165,14 @@ class Rig:
         settings = replace(self.settings, prefix=prefix, auth_keys=(auth_key,) if auth_key else ())
         with console.open("wb") as log, Session(settings) as session:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ci.bench.simboard", str(flash), *["slow"] * slow],
+                [
+                    sys.executable,
+                    "-m",
+                    "ci.bench.simboard",
+                    str(flash),
+                    *["slow"] * slow,
+                    f"uart={uart}",
+                ],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,9 +1,9 @@
-"""Runs one simulated board as a process: python -m ci.bench.simboard FLASH [slow]
+"""Runs one simulated board as a process: python -m ci.bench.simboard FLASH [slow] [uart=TERMINAL]
 
 It runs until its input ends; then it prints one JSON object: when the last write into an app slot
 was done (`last_write`, nanoseconds since 1970), how many there were (`writes`), and how long the
 flash was busy with them and their erasing (`flash_seconds`). `slow`: with the latency of an ESP32's
-flash. The board's console goes to stderr.
+flash. `uart`: what is at its UART 1. The board's console goes to stderr.
 """
 
 import json
@@ -23,6 +23,9 @@ def main() -> None:
     table = PartitionTable.load(definition.partitions, definition.flash_size)
     device = Device(Path(sys.argv[1]), table=table, console=_to_stderr)
     device.flash.latency = "slow" in sys.argv
+    for word in sys.argv:
+        if word.startswith("uart=/"):
+            device.connect_uart(1, word.removeprefix("uart="))
     saw = {"last_write": 0, "writes": 0, "flash_seconds": 0.0}
     program, erase = device.flash.program, device.flash.erase
 

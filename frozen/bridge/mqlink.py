@@ -450,6 +450,7 @@ class Link(Line):
     failed = 0  # messages whose handler raised
     oversized = 0  # messages longer than `max_payload`
     max_payload = 8192
+    connects = 0
 
     def __init__(
         self,
@@ -466,7 +467,7 @@ class Link(Line):
     ):
         super().__init__(name, **line)
         self._uart = uart
-        self._will = will
+        self.will = will
         self._keepalive = keepalive
         self._clean = clean
         self._on_state = on_state
@@ -478,6 +479,8 @@ class Link(Line):
         self._subscriptions = {}
         self._held = {}  # ids of messages not acknowledged: whether they are handled
         self._room = asyncio.Event()
+        self._aside = []  # messages at QoS 1 for which there is no room, as they came
+        self._passed_over = False  # there were even more
         self._lock = asyncio.Lock()
         self._times = {}  # number of a question: its _Waiting
         self._opened = asyncio.Event()
@@ -643,8 +646,8 @@ class Link(Line):
             return
         flags = 2 if self._clean else 0
         rest = b""
-        if self._will:
-            topic, payload, qos, retain = self._will
+        if self.will:
+            topic, payload, qos, retain = self.will
             flags |= 4 | qos << 3 | (0x20 if retain else 0)
             rest = _text(self._full(topic)) + _text(payload)
         self.send(CONTROL, struct.pack(">BBH", OPEN, flags, self._keepalive) + rest)
@@ -691,6 +694,7 @@ class Link(Line):
                 break
         waiting = _Waiting(kind, self._last_id, packet)
         self._waiting.append(waiting)
+        self._room.set()
         return waiting
 
     async def _settled(self, waiting):
@@ -752,14 +756,18 @@ class Link(Line):
                 self._held.clear()
                 for subscription in self._subscriptions.values():
                     subscription.made = False
-            tasks = [asyncio.create_task(self._restore()), asyncio.create_task(self._ping(stream))]
+            self._aside = []  # what was in it comes again
+            self._passed_over = False
+            work = (self._restore(), self._ping(stream), self._catch_up())
+            tasks = [asyncio.create_task(each) for each in work]
             why = ""
             try:
                 await self._read(stream)
-            except OSError:
-                pass
-            except (ValueError, IndexError) as error:
-                why = "no MQTT: %s" % error
+            except OSError as error:
+                why = str(error)
+            except Exception as error:  # a full heap, too: a new connection brings it again
+                why = repr(error)
+                sys.print_exception(error)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -773,6 +781,7 @@ class Link(Line):
 
     async def _restore(self):
         """Make subscriptions, and send again what is not acknowledged."""
+        self.connects += 1
         self.connected.set()
         self._say("connected")
         dup = 8 if self._present else 0
@@ -783,6 +792,19 @@ class Link(Line):
         for topic_filter, subscription in list(self._subscriptions.items()):
             if not subscription.made and await self._make(topic_filter, subscription) == 0x80:
                 self._say("the broker refuses the subscription to " + topic_filter)
+
+    async def _catch_up(self):
+        """Take what was put aside, as soon as there is room."""
+        while True:
+            self._room.clear()
+            await self._room.wait()
+            while self._aside and len(self._held) < self.incoming:
+                await self._arrive(*self._aside.pop(0))
+            if not self._aside:
+                self._room.set()  # the reader may wait for that
+                if self._passed_over and not self._held and self._stream:
+                    self._passed_over = False
+                    self._stream.close("more messages than there was room for")
 
     async def _ping(self, stream):
         self._last = ticks_ms()
@@ -829,6 +851,16 @@ class Link(Line):
 
     async def _take_packet(self, first, packet, size):
         if first & 0xF0 == 0x30:
+            if first & 6 and (self._aside or len(self._held) >= self.incoming):
+                # A handler may wait for an acknowledgement, which comes behind other messages.
+                if len(self._aside) < 2 * self.incoming or self._clean:
+                    self._aside.append((first, packet, size))
+                else:
+                    self._passed_over = True  # a new connection brings it again
+                while self._aside and not self._waiting and self._stream:
+                    self._room.clear()
+                    await self._room.wait()
+                return
             return await self._arrive(first, packet, size)
         if first != 0xD0:
             number = struct.unpack_from(">H", packet)[0]
@@ -838,7 +870,7 @@ class Link(Line):
                     waiting.done.set()
 
     async def _arrive(self, first, packet, size):
-        """Give a message to its subscriptions; wait while too many wait for their handlers."""
+        """Give a message to its subscriptions."""
         start = 2 + struct.unpack_from(">H", packet)[0]
         topic = str(packet[2:start], "utf-8")
         number = 0
@@ -868,18 +900,14 @@ class Link(Line):
                 target.news.set()
             else:
                 self.dropped += 1
-        while number and len(self._held) >= self.incoming and self._stream:
-            self._room.clear()
-            await self._room.wait()
 
     async def _acknowledge(self, number):
-        if number in self._held:
-            self._held[number] = True
+        # Forgotten first: the broker may use the number again before we are back.
+        if self._held.pop(number, None) is not None:
             try:
                 await self._send(_packet(0x40, struct.pack(">H", number), b""))
-                self._held.pop(number, None)
             except OSError:
-                pass  # it comes again, and then
+                self._held[number] = True  # it comes again, and then
             self._room.set()
 
     async def _handle(self, subscription):

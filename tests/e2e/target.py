@@ -12,7 +12,7 @@ from mqhost.paths import FROZEN
 
 def prepare(alone):
     """Put the driver into the folder that `standalone.prepare` made."""
-    for name in ("mqlink.py",):
+    for name in ("mqlink.py", "mqmanage.py"):
         shutil.copy(FROZEN / "bridge" / name, alone)
     return alone
 

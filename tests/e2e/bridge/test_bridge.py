@@ -9,6 +9,8 @@ import target as targets
 from hostclient import HostClient
 from waiting import wait_until
 
+from mqhost.remote.board_files import BoardFiles
+from mqhost.remote.faults import FileError
 from mqhost.sim.wire import Wire
 
 COUNT = 300
@@ -136,6 +138,19 @@ def test_a_slow_target_loses_nothing(start, host, board):
     assert seen(one, 150) == list(range(150))
 
 
+def test_a_handler_may_publish_and_wait_for_it_however_much_comes(start, host, board):
+    one = start()
+    one.do(
+        "async def echo(topic, payload, retained):\n"
+        " await link.publish('~/echo', payload, 1)\n"
+        "await link.subscribe('~/down', echo)"
+    )
+    for number in range(COUNT):
+        host.send(board.prefix + "/target/down", b"%d" % number)
+    echoed = host.wait(board.prefix + "/target/echo", COUNT)
+    assert set(numbers(echoed)) == set(range(COUNT))
+
+
 def test_a_target_that_dies_and_comes_back_gets_all_that_was_sent(start, host, board):
     first = start(will=["~/state", "gone", 1, False])
     first.do('global slow_s\nslow_s = 0.01\nawait link.subscribe("~/down", count)')
@@ -217,6 +232,37 @@ def test_the_pin_resets_the_target(start, board):
     board.eval("__import__('asyncio').create_task(board.bridge.reset())")
     wait_until(lambda: len(levels) >= 2, 10)
     assert levels == [(5, 0), (5, 1)]
+
+
+def test_the_tool_manages_a_target_as_it_does_a_board(start, board, tmp_path):
+    one = start(connected=False, heap="512k")
+    one.start("await manage()")
+    one.wait("state", "connected")
+
+    def mqboard(*words):
+        return board.mqboard("--prefix", board.prefix + "/target", *words)
+
+    assert mqboard("eval", "45+876") == (0, "921\n", "")
+    assert mqboard("exec", "for i in range(3): print(i)") == (0, "0\n1\n2\n", "")
+    code, _, err = mqboard("eval", "1/0")
+    assert code == 1 and "ZeroDivisionError" in err
+    (tmp_path / "small.txt").write_text("hello")
+    assert mqboard("put", tmp_path / "small.txt", ":small.txt")[0] == 0
+    with board.session(prefix=board.prefix + "/target") as session:
+        files = BoardFiles(session)
+        assert files.read("small.txt") == b"hello"
+        data = bytes(range(256)) * 70
+        files.write("lib/data.bin", data, parents=True)
+        files.mv("lib/data.bin", "there.bin")
+        assert files.read("there.bin") == data
+        assert [each.path for each in files.ls("/")] == ["lib", "small.txt", "there.bin"]
+        assert files.rm(["there.bin", "lib"], recursive=True) == 2
+        with pytest.raises(FileError) as raised:
+            files.rm(["there.bin"])
+        assert raised.value.reason == "ENOENT"
+        one.kill()
+        assert session.wait_status(lambda status: status["state"] == "offline", 20)
+    assert mqboard("eval", "1")[0] == 4
 
 
 def test_a_board_without_a_bridge_loads_nothing_of_it(shared_board):

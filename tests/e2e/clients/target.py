@@ -67,6 +67,36 @@ async def listen():
         asyncio.create_task(perform(number, code))
 
 
+class RamDisk:
+    """A block device in memory."""
+
+    def __init__(self, blocks):
+        self._data = bytearray(blocks * 512)
+
+    def readblocks(self, number, buffer, offset=0):
+        start = number * 512 + offset
+        buffer[:] = memoryview(self._data)[start : start + len(buffer)]
+
+    def writeblocks(self, number, buffer, offset=0):
+        start = number * 512 + offset
+        self._data[start : start + len(buffer)] = buffer
+
+    def ioctl(self, command, argument):
+        return {4: len(self._data) // 512, 5: 512}.get(command, 0)
+
+
+def manage(blocks=160):
+    """Return the work that has the target managed, with a LittleFS of its own."""
+    import mqmanage
+    import vfs
+
+    disk = RamDisk(blocks)
+    vfs.umount("/")
+    vfs.VfsLfs2.mkfs(disk)
+    vfs.mount(disk, "/")
+    return mqmanage.Manager(link).run()
+
+
 async def main():
     global link
     options = json.loads(sys.argv[2])
