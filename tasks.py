@@ -249,6 +249,7 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
         "key": "PEM file of its key",
         "psk": "its identity, if it has a pre-shared key: that is asked for, or MQBOARD_BROKER_PSK",
         "no_tls": "the broker speaks no TLS",
+        "setup": "it opens a setup network with a password of its own, which is printed",
         "output": "write the image into this file instead of onto a chip",
         "firmware": "write the firmware with it",
         "force": "replace the files that are on the board",
@@ -258,7 +259,8 @@ def flash(_, board="esp32", port="", erase=False, baud=0):
 @edge
 def provision(
     _, board="esp32", port="", config="", ssid=None, server=None, prefix=None, username=None, ca="",
-    cert="", key="", psk=None, no_tls=False, output="", firmware=False, force=False, baud=0,
+    cert="", key="", psk=None, no_tls=False, setup=False, output="", firmware=False, force=False,
+    baud=0,
 ):  # fmt: skip
     """Give a board its configuration over USB: network, broker, prefix.
 
@@ -269,7 +271,7 @@ def provision(
     usb.run_provision(
         board, port, Wish(ssid, server, prefix, username, False if no_tls else None, psk), out,
         ca=ca, config=config, cert=cert, key=key, output=output, firmware=firmware, force=force,
-        baud=baud,
+        baud=baud, setup=setup,
     )  # fmt: skip
 
 

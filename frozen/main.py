@@ -23,8 +23,10 @@ def _start():
         board.run()
         raise RuntimeError("the board's event loop has ended")
     except Unprovisioned as error:
+        from mqboard.portal.begin import unprovisioned
         from mqboard.prompt import explain
 
+        unprovisioned()
         explain(error)
     except KeyboardInterrupt:
         print("Stopped: this is the MicroPython prompt. Ctrl-D starts the board again;")

@@ -129,6 +129,11 @@ class Board:
             answer = JsonRepl(self, Logger("repl")).take
             # Nobody would know one that a broker sends again.
             await self.client.subscribe(self.config.prefix + "/repl/in", answer, 0)
+        setup = self.config.setup
+        if setup and (setup["after_s"] or setup["pin"] is not None):
+            from mqboard.portal.begin import watch  # few boards open a setup network
+
+            add("setup", lambda: watch(self), vital=False)
         if self.identity.crashes:
             add("crash", self._publish_crashes, vital=False)
         from mqboard.modules.begin import begin

@@ -84,7 +84,7 @@ def assemble():
     board = Board(console, me, box, settings, supervisor, the_link, client, router, clock)
     if brokers:
         board.brokers = brokers
-    if len(settings.order) > 1:
+    if hasattr(the_link, "links"):  # several networks
         the_link.client, the_link.busy, the_link.goodbye = client, board.busy, board.say_goodbye
     if settings.power:
         from mqboard.power import chip
@@ -219,6 +219,7 @@ def _link(settings):
     if settings.hostname:
         network.hostname(settings.hostname)
     links = [(way, _make_link(way, settings, logger)) for way in settings.order]
+    settings.order = None  # nobody needs it any more
     if len(links) == 1:
         return links[0][1]
     from mqboard.net.order import Order  # most boards have one network

@@ -203,6 +203,18 @@ KEYS = (
             ),
         ),
     ),
+    # An access point with a page that takes a configuration, see mqboard.portal.begin.
+    (
+        "setup",
+        "object",
+        None,
+        (
+            ("password", "secret", ..., "wpa"),
+            ("after_s", "number", 0, (0, 604800)),  # unreachable for so long; 0: never
+            ("pin", "whole", None, None),  # low at the start
+            ("window_s", "number", 600, (60, 3600)),
+        ),
+    ),
     # Commands need a tag made with this key, see mqwire.auth.
     ("auth", "object", None, (("key", "secret", ..., "authkey"),)),
     (
@@ -234,6 +246,7 @@ LEAST_CONFIRM = 2
 MAX_TRIAL_S = 3600
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
+SETUP_S = 600  # as the default of setup.window_s
 # What a board keeps a copy of in NVS, the configuration and PEM files: ESP-IDF takes no larger
 # value in one piece.
 MAX_KEPT = 4000

@@ -272,6 +272,9 @@ def _check(value, limit):
     elif limit == "at":  # it stands in a command to a modem
         if not value or not all([" " < char < "\x7f" and char != '"' for char in value]):
             raise WireError("it must be letters, digits and signs, without blanks and quotes")
+    elif limit == "wpa":
+        if not PASSPHRASE[0] <= _size(value) <= PASSPHRASE[1]:
+            raise WireError("it must have %d to %d bytes" % PASSPHRASE)
     elif limit == "pin":
         if not 4 <= len(value) <= 8 or not _has_only(value, _DIGITS):
             raise WireError("it must be 4 to 8 digits")

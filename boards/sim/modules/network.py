@@ -1,4 +1,4 @@
-"""Stands in for the ESP32 port's `network`: a WLAN station, and an access point in name only.
+"""Stands in for the ESP32 port's `network`: a WLAN station and an access point.
 
 Signatures and states are those of the port's network_wlan.c. The station reaches the host's
 loopback interface and whatever else the host reaches. A chip has all this in its ROM: constants are
@@ -15,6 +15,7 @@ _WIFI_CONNECT = const(17)
 _WIFI_DISCONNECT = const(18)
 _WIFI_STATUS = const(19)
 _WIFI_SCAN = const(20)
+_AP = const(28)
 
 _STA_IF = const(0)
 _AP_IF = const(1)
@@ -60,6 +61,9 @@ class WLAN:
             self._active = bool(active)
             if self._interface == _STA_IF:
                 _bus.call(_WIFI_ACTIVE, int(self._active))
+            else:
+                key = (self._settings or {}).get("key", "")
+                _bus.call(_AP, int(self._active), 0, ("%s\0%s" % (self._ssid, key)).encode())
         return self._active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
@@ -101,7 +105,8 @@ class WLAN:
         DHCP names no DNS server: names are for the host to look up.
         """
         if settings is None:
-            return self._static or (_ADDRESS if self.isconnected() else _NONE)
+            up = self._active if self._interface == _AP_IF else self.isconnected()
+            return self._static or (_ADDRESS if up else _NONE)
         if settings == "dhcp":
             if not self._static:
                 raise RuntimeError("Wifi Unknown Error 0x5004")  # DHCP has been started already
@@ -142,6 +147,9 @@ class WLAN:
         if settings:
             if names:
                 raise TypeError("either pos or kw args are allowed")
+            if settings.get("security") and not 8 <= len(settings.get("key", "")) <= 63:
+                raise RuntimeError("Wifi Invalid Argument")
+            self._ssid = settings.pop("ssid", self._ssid)
             self._settings.update(settings)
             return None
         if len(names) != 1:

@@ -9,14 +9,17 @@ import usocket
 from micropython import const
 
 _NET_OPEN = const(23)
+_AP_PORT = const(29)
 _EAI_FAIL = const(-202)
 _EHOSTUNREACH = const(118)
 
 
-def getaddrinfo(*arguments):
-    """Look a name up."""
+def getaddrinfo(host, port, *more):
+    """Look a name up. To serve at a port is to serve at one that this machine has free."""
     _require(_EAI_FAIL)
-    return usocket.getaddrinfo(*arguments)
+    if host == "0.0.0.0":
+        host, port = "127.0.0.1", _bus.call(_AP_PORT, port)
+    return usocket.getaddrinfo(host, port, *more)
 
 
 def socket(*arguments):

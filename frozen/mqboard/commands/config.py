@@ -29,8 +29,8 @@ from mqwire.flash import CONFIRMED_STATES
 _PART = const(1400)  # bytes in a reply message: with its headers one TCP segment
 
 
-class _Refused(Exception):
-    pass
+class Refused(Exception):
+    """Raised when a configuration cannot be tried; the text says why."""
 
 
 class _Values:
@@ -69,7 +69,7 @@ async def _get(board, request, store, nonce):
 async def _get_previous(request, nonce):
     try:
         root = json.loads(_previous())
-    except _Refused as error:
+    except Refused as error:
         await request.reply(json.dumps({"refused": str(error)}).encode())
         return
     await _show(request, {}, root, nonce)
@@ -124,7 +124,7 @@ async def _change(board, request, store, revert, boot_id):
         if request.ident not in tried:
             _check_state(board, boot_id)
             text = _previous() if revert else _text_of(request)
-            text, values, unknown = _checked(text, _running(board, store))
+            text, values, unknown = checked(text, _running(board, store))
             if unknown:
                 told["unknown"] = unknown
             large = unkept(values)
@@ -132,7 +132,7 @@ async def _change(board, request, store, revert, boot_id):
                 told["unkept"] = large
             told["window_s"] = min(values.confirm_s, MAX_TRIAL_S)
             configtrial.begin(store, PATH, text, request.ident)
-    except _Refused as error:
+    except Refused as error:
         told = {"refused": str(error)}
     except UnicodeError:
         told = {"refused": "it is not UTF-8"}
@@ -156,18 +156,18 @@ def _text_of(request):
 
 
 def _check_state(board, boot_id):
-    """Raise _Refused unless the board can go back to what it runs with."""
+    """Raise Refused unless the board can go back to what it runs with."""
     me = board.identity
     if boot_id and boot_id != me.boot_id:
-        raise _Refused("the board has restarted since it was asked; ask it again")
+        raise Refused("the board has restarted since it was asked; ask it again")
     if not board.settled:
-        raise _Refused("what it runs with is not confirmed yet; wait until it is")
+        raise Refused("what it runs with is not confirmed yet; wait until it is")
     if me.slot_state not in CONFIRMED_STATES:
-        raise _Refused("its firmware is not confirmed yet")
+        raise Refused("its firmware is not confirmed yet")
     if board.receiver:
-        raise _Refused("an update is under way")
+        raise Refused("an update is under way")
     if not board.config.kept:
-        raise _Refused("NVS has no copy of what it runs with: it could not go back (see its log)")
+        raise Refused("NVS has no copy of what it runs with: it could not go back (see its log)")
 
 
 def _previous():
@@ -175,23 +175,23 @@ def _previous():
         with open(configtrial.PREVIOUS) as file:
             return file.read()
     except (OSError, ValueError):
-        raise _Refused("there is no configuration before this one")
+        raise Refused("there is no configuration before this one")
 
 
-def _checked(text, running):
+def checked(text, running):
     """Return the configuration `text` with its secrets, its values, and which keys are not known;
-    raise _Refused.
+    raise Refused.
     """
     text = secrets.fill_in(text, json.loads(running), json.dumps)
     size = len(text.encode())
     if size > MAX_KEPT:
-        raise _Refused("it has %d bytes, and %d are the most to be tried" % (size, MAX_KEPT))
+        raise Refused("it has %d bytes, and %d are the most to be tried" % (size, MAX_KEPT))
     try:
         root = decode(text)
         if json.loads(json.dumps(root)) != root:  # we take more for JSON than others do
             raise ValueError("not JSON: it has keys that are no texts")
     except ValueError as error:  # also of a number too large: it is written as inf
-        raise _Refused("it is %s" % error)
+        raise Refused("it is %s" % error)
     values = _Values()
     wrong = rules.read(root, values)
     bad = ["%s %s" % (key, what) for severity, key, what in wrong if severity != rules.UNKNOWN]
@@ -206,7 +206,7 @@ def _checked(text, running):
         except ImportError:
             bad.append("broker.version: no MQTT 5 in this firmware")
     if bad:
-        raise _Refused("; ".join(bad))
+        raise Refused("; ".join(bad))
     return text, values, [key for severity, key, _ in wrong if severity == rules.UNKNOWN]
 
 

@@ -7,6 +7,8 @@ The candidate is the file itself. NVS has the last good one until that moment, a
     {"id", "hash", "begun": true}    a boot uses it: should there be another one, it has failed
     {"id", "hash", "code", "reason"} it has failed (mqwire.codes): what the birth message says
 
+"first" stands beside them when there was none before it: to fail then means to have none again.
+
 Power may go between any two steps. What the mark is worth tells the hash: that of the candidate.
 This is loaded only while there is a mark, or a configuration is sent.
 """
@@ -29,7 +31,10 @@ _REASON_MAX = 100  # characters
 def begin(store, path, text, ident):
     """Have the next boot try `text`; raises OSError and MemoryError, and then it is as it was."""
     store.erase("why")
-    store.set(MARK, json.dumps({"id": ident, "hash": _hash(text), "begun": False}))
+    mark = {"id": ident, "hash": _hash(text), "begun": False}
+    if store.get("config", MAX_KEPT) is None:
+        mark["first"] = True
+    store.set(MARK, json.dumps(mark))
     try:
         replace(path, text)
     except (OSError, MemoryError):
@@ -45,7 +50,9 @@ def resolve(store, path, reset_cause, log):
     text = _read(path)
     mine = text is not None and _hash(text) == mark.get("hash")
     good = store.get("config", MAX_KEPT)
-    if good is None:  # nothing to go back to
+    if good is None and mark.get("first"):
+        good = _setup_of(text)
+    elif good is None:  # nothing to go back to
         store.erase(MARK)
         return None, None
     if _hash(good) == mark.get("hash"):  # it proved good, and power went then
@@ -101,6 +108,12 @@ def _read(path):
             return file.read()
     except (OSError, ValueError, MemoryError):
         return None
+
+
+def _setup_of(text):
+    """Return what stays of the first configuration when it fails: how to get another one."""
+    root = parse(text, dict) or {}
+    return json.dumps({key: root[key] for key in ("setup", "update") if key in root})
 
 
 def _hash(text):

@@ -53,7 +53,7 @@ class Reach:
 
     def heard(self):
         """Note that a command has come back to us: the board can be reached."""
-        self._silent_ms = 0
+        self.silent_ms = 0  # since a command came back to us
         self._mute_ms = 0  # of them in this connection
         self._restarts = 0
 
@@ -90,8 +90,8 @@ class Reach:
         connected = self._board.client.connected
         passed = min(ticks_diff(now, self._turned_at), _TURN_MS if connected else _BLOCKED_MS)
         self._turned_at = now
-        self._silent_ms += passed
-        silent_s = self._silent_ms // 1000
+        self.silent_ms += passed
+        silent_s = self.silent_ms // 1000
         if connected:
             # It is not the broker that is missing, it is us. Whatever there was before it, a new
             # connection has its time.

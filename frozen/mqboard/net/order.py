@@ -66,6 +66,7 @@ class Order:
     _proven = True  # the broker was reached over it
 
     def __init__(self, links, wait_s, log):
+        self.links = [link for _, link in links]
         self._all = [_Candidate(name, link) for name, link in links]
         self._wait_ms = int(wait_s * 1000)
         self._log = log

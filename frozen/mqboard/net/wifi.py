@@ -46,6 +46,8 @@ class Joining:
             if joined:
                 return joined
         while not self._link.connected():
+            while getattr(self._link, "held", False):  # its radio is needed for something else
+                await asyncio.sleep(_PAUSE_S)
             self._rounds += 1
             joined = await self.go_round()
             if joined:

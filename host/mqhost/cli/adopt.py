@@ -65,8 +65,14 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
         wish = _ask(wish, settings, questions, simulated=port.startswith(SIM))
         if wish.tls is None and not adoption.ca and wish.psk is None:
             wish = replace(wish, tls=settings.tls)
-    files = {"ca": adoption.ca, "cert": adoption.cert, "key": adoption.key}
-    what = Provision.make(wish, config=adoption.config, **files, secret=questions.secret)
+    what = Provision.make(
+        wish,
+        config=adoption.config,
+        ca=adoption.ca,
+        cert=adoption.cert,
+        key=adoption.key,
+        secret=questions.secret,
+    )
     settings = replace(settings, prefix=what.config["prefix"])
     for note in what.notes:
         say(console, note)

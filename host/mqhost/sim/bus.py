@@ -64,6 +64,8 @@ class Op(IntEnum):
     LAN_STATUS = 25  # answers the port's status number
     PPP = 26  # x: 1 = begin, 0 = stop, 2 = nothing; answers 1 if it is up
     ADC_READ = 27  # x: pin; answers microvolts
+    AP = 28  # x: 0 or 1; data: SSID NUL password
+    AP_PORT = 29  # x: a port of the board; answers the port of this machine that stands for it
 
 
 FOREVER = 0xFFFFFFFF

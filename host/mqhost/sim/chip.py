@@ -235,3 +235,11 @@ class Chip:
 
     def _adc_read(self, request: Request, data: bytes) -> int:
         return int(self.millivolts.get(request.x, 0.0) * 1000)
+
+    def _ap(self, request: Request, data: bytes) -> int:
+        ssid, _, password = data.decode(errors="replace").partition("\0")
+        self.networks.access_point = (ssid, password) if request.x else None
+        return 0
+
+    def _ap_port(self, request: Request, data: bytes) -> int:
+        return self.networks.port_of(request.x)

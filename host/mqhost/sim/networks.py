@@ -5,6 +5,7 @@ host's own network all the same. Which of them a new connection takes is as in E
 highest `route_prio`, and PPP where there is no other); it stays there as long as that is up.
 """
 
+import socket
 import time
 
 from mqhost.sim.modem import Modem
@@ -72,12 +73,24 @@ class Networks:
         self.ethernet = Ethernet()
         self.modem = Modem()
         self.carrier = ""
+        # The board's own access point, (SSID, password); it has this machine's loopback interface.
+        self.access_point: tuple[str, str] | None = None
+        self._ports: dict[int, int] = {}
+
+    def port_of(self, port: int) -> int:
+        """Return the port of this machine that stands for a `port` at which the board serves."""
+        if port not in self._ports:
+            with socket.socket() as found:
+                found.bind(("127.0.0.1", 0))
+                self._ports[port] = found.getsockname()[1]
+        return self._ports[port]
 
     def reset(self) -> None:
         """Do what a reset of the CPU does."""
         self.radio.reset()
         self.ethernet.reset()
         self.modem.hang_up()
+        self.access_point = None
         self.carrier = ""
 
     def up(self, name: str) -> bool:
@@ -91,4 +104,4 @@ class Networks:
     def open(self) -> bool:
         """Have something opened over the network that comes first; return whether there is one."""
         self.carrier = next((name for name in (WIFI, ETHERNET, MODEM) if self.up(name)), "")
-        return bool(self.carrier)
+        return bool(self.carrier or self.access_point)

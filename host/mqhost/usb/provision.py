@@ -8,6 +8,7 @@ A filesystem that has files already is not replaced without being told to.
 
 import json
 import os
+import secrets
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -39,6 +40,12 @@ from mqhost.usb.target import Piece, Target
 from mqwire.config import MAX_KEPT
 
 CONFIG_PATH = "/config.json"
+# The keys of a board that gets all else over its setup network.
+_FOR_SETUP = {"setup", "update"}
+# Of a password that is printed on a label and typed on a phone: no letters that look alike.
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_GROUPS = 3
+_GROUP = 4
 _SHOWN = 8  # paths named in a question
 
 
@@ -58,12 +65,14 @@ class Provision:
         ca: Path | None = None,
         cert: Path | None = None,
         key: Path | None = None,
+        setup: bool = False,
         secret: Callable[[str, str], str],
     ) -> "Provision":
         """Make it from a configuration file, from what was wished for, or both.
 
         `secret` is called with a question and the environment variable that may answer it, and
-        returns a password. `ca`, `cert` and `key` are PEM files that the board gets. Raises
+        returns a password. `ca`, `cert` and `key` are PEM files that the board gets. `setup`: it
+        gets a password of its own for its setup network, and then needs nothing else. Raises
         UsageError: what is missing or wrong, and where.
         """
         if bool(cert) != bool(key):
@@ -84,9 +93,14 @@ class Provision:
             ca=ca is not None,
             cert=cert is not None,
         )
-        if not config:
-            _need(record)
-        check(record, str(config or "the configuration"))
+        if setup:
+            record["setup"] = {"password": make_key()} | (record.get("setup") or {})
+        if setup and set(record) <= _FOR_SETUP:
+            check(record, only=[f"setup.{name}" for name in ("password", "after_s", "window_s")])
+        else:
+            if not config:
+                _need(record)
+            check(record, str(config or "the configuration"))
         files = {CONFIG_PATH: json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n"}
         if ca:
             files[CA_PATH] = _certificates(ca)
@@ -100,6 +114,16 @@ class Provision:
         return Piece(vfs.offset, make_filesystem(vfs.size, self.files), "filesystem")
 
     @property
+    def setup_key(self) -> str:
+        """The password of the setup network, "" without one."""
+        return str((self.config.get("setup") or {}).get("password", ""))
+
+    @property
+    def purpose(self) -> str:
+        """The prefix, or what it is for without one."""
+        return str(self.config.get("prefix") or "its setup network")
+
+    @property
     def notes(self) -> list[str]:
         """Sentences about what may not be as expected."""
         notes = unknown(self.config)
@@ -109,7 +133,7 @@ class Provision:
             for path, data in self.files.items()
             if len(data) > MAX_KEPT
         ]
-        broker = self.config["broker"]
+        broker = self.config.get("broker") or {"tls": True}
         if broker.get("tls") is False:
             notes.append(
                 "Without TLS whoever is on the way to the broker can read and change all of it."
@@ -117,6 +141,12 @@ class Provision:
         elif broker.get("verify") is False:
             notes.append("With verify false the board takes anybody for its broker.")
         return notes
+
+
+def make_key() -> str:
+    """Return a new password for a setup network, of 59 random bits: as "k7mw-2xqd-p9fh"."""
+    groups = ("".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in range(_GROUPS))
+    return "-".join(groups)
 
 
 def provision(
@@ -135,7 +165,7 @@ def provision(
     has files and not `force`.
     """
     check_kind(board, port)
-    if not (port or "").startswith(SIM):
+    if "broker" in what.config and not (port or "").startswith(SIM):
         _check_reachable(what.config)
     table = PartitionTable.load(board.partitions, board.flash_size)
     image = what.image(table)
@@ -147,7 +177,7 @@ def provision(
     wrote = f"{board.name} {firmware.version} and " if firmware else ""
     return (
         f"{target.where}: {chip}; wrote and verified {wrote}a filesystem with "
-        f"{', '.join(what.files)} for {what.config['prefix']}."
+        f"{', '.join(what.files)} for {what.purpose}."
     )
 
 

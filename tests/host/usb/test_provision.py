@@ -1,6 +1,7 @@
 """Tests provisioning: a checked configuration, no file lost unasked, no password shown."""
 
 import json
+import re
 import stat
 import subprocess
 from dataclasses import replace
@@ -65,6 +66,27 @@ def test_a_file_is_checked_and_options_lie_over_it(tmp_path):
     file.write_text(json.dumps(record | {"networks": []}))
     with pytest.raises(UsageError, match=r"board\.json: networks has none in it"):
         make(Wish(), config=file)
+
+
+def test_a_setup_network_has_a_password_of_its_own_and_needs_nothing_else(tmp_path):
+    made = [make(Wish(), setup=True) for _ in range(2)]
+    keys = [what.config["setup"]["password"] for what in made]
+    assert keys[0] != keys[1]
+    assert all(re.fullmatch(r"([a-z2-9]{4}-){2}[a-z2-9]{4}", key) for key in keys)
+    assert set(made[0].config) == {"setup"}
+    assert made[0].setup_key == keys[0]
+    assert made[0].purpose == "its setup network"
+    assert not made[0].notes
+
+    what = make(WISH, setup=True)  # with all else, it stays for later
+    assert what.purpose == "esp32/test" and what.setup_key
+
+    file = tmp_path / "factory.json"
+    file.write_text(json.dumps({"setup": {"password": "from a file", "after_s": 600}}))
+    assert make(Wish(), config=file, setup=True).setup_key == "from a file"
+    file.write_text(json.dumps({"setup": {"password": "short"}}))
+    with pytest.raises(UsageError, match=r"setup\.password cannot be so: it must have 8 to 63"):
+        make(Wish(), config=file, setup=True)
 
 
 def test_passwords_are_asked_for_and_shown_nowhere(capsys):

@@ -41,6 +41,7 @@ def run_provision(
     firmware: bool = False,
     force: bool = False,
     baud: int = 0,
+    setup: bool = False,
     questions: Questions | None = None,
 ) -> None:
     """Provision a chip, or write the image into the file `output`."""
@@ -48,13 +49,14 @@ def run_provision(
     built = Firmware.load(board) if firmware else None
     questions = questions or Questions.at_terminal()
     files = {"config": _path(config), "ca": _path(ca), "cert": _path(cert), "key": _path(key)}
-    what = Provision.make(wish, **files, secret=questions.secret)
+    what = Provision.make(wish, **files, setup=setup, secret=questions.secret)
     for note in what.notes:
         say(console, note)
     if output:
         if port:
             raise UsageError("--output writes a file, --port a chip. Give one of the two.")
         say(console, write_file(board, what, Path(output), firmware=built))
+        _tell_label(console, what, setup)
         return
 
     def write(force: bool) -> str:
@@ -70,6 +72,13 @@ def run_provision(
             )
 
     say(console, replacing(write, force, questions))
+    _tell_label(console, what, setup)
+
+
+def _tell_label(console: Console, what: Provision, setup: bool) -> None:
+    """Say the password of the setup network: this once, for a label on the board."""
+    if setup:
+        say(console, f"Its setup network is mqboard-…, the password {what.setup_key}")
 
 
 def _path(text: str) -> Path | None:
