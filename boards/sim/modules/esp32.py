@@ -184,6 +184,8 @@ def _rows_at(address):
 
 
 def __getattr__(name):
+    if name.startswith("__"):  # CPython asks for such: ci/desk
+        raise AttributeError(name)
     # They have no state of their own: loaded for each use and not kept. A chip has them in its ROM.
     module = "_nvs" if name == "NVS" else "_wake"
     found = getattr(__import__(module), name)
