@@ -33,10 +33,11 @@ def measure(rig: Rig) -> dict[str, Figure]:
     second = Image.load(firmware.app).renamed("bench.cluster")
     with TemporaryDirectory() as name, Cluster() as cluster:
         folder = Path(name)
+        options = "--image", str(firmware.app), "--keep"  # the cluster is thrown away, too
         with (
             Balancer([node.port for node in cluster.nodes]) as balancer,
             herd(folder, firmware.flash, rig.table, balancer.port, sims),
-            crowd(balancer.port, boards, "--image", str(firmware.app), rate=30) as figures,
+            crowd(balancer.port, boards, *options, rate=30) as figures,
         ):
             prefixes = [f"crowd/{number}" for number in range(1, boards + 1)]
             prefixes += [f"sim/{number}" for number in range(1, sims + 1)]

@@ -112,13 +112,11 @@ def crowd_command(edge: Edge, **options: Any) -> None:
         check_room(connection, plan)
         try:
             record = asyncio.run(_run(crowd, options["seconds"] or 0.0))
+            said = json_text(record) if options["as_json"] else _told(record)
+            say(edge.console, said)
         finally:
             if not options["keep"]:
                 clear(connection, plan)
-    if options["as_json"]:
-        say(edge.console, json_text(record))
-    else:
-        say(edge.console, _told(record))
 
 
 async def _run(crowd: "Crowd", seconds: float) -> dict[str, Any]:
