@@ -11,8 +11,6 @@ import mqwire
 class Identity:
     """Holds the facts: `build` is the generated module mqbuild; mqboard.startup sets the others."""
 
-    power = None  # of a board that sleeps: {"period_s", and "volts", "empty" if measured}
-
     def __init__(self, build, boot_id, unique_id):
         self.build = build
         self.id = str(binascii.hexlify(unique_id), "ascii")
@@ -71,7 +69,7 @@ class Identity:
         }
         # Said when there is something to say.
         for key in ("storage", "twin", "disabled", "config", "app", "crashes", "power"):
-            if getattr(self, key):
+            if getattr(self, key, None):
                 facts[key] = getattr(self, key)
         if self.guard:
             facts["auth"] = self.guard.facts()

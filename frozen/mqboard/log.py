@@ -46,7 +46,7 @@ class Console(io.IOBase):
         self.dropped = 0  # lines lost: the ring or the heap was full
         self._level = _INFO  # of what is printed
         self._thread = get_ident()
-        self._lines = []  # each behind a byte, its level
+        self.lines = []  # those that are not published, in bytes, each behind a byte, its level
         self._size = 0
         self._boot_room = _BOOT_BYTES
         self._pinned = 0  # so many lines, the first of the boot, are not dropped
@@ -115,11 +115,11 @@ class Console(io.IOBase):
                 line = line[: _LINE_MAX - 3] + b"..."
             if not line:
                 continue
-            self._lines.append(bytes((self._level,)) + line)
+            self.lines.append(bytes((self._level,)) + line)
             self._size += len(line) + _LINE_COST
             if self._size <= self._boot_room:
-                self._pinned = len(self._lines)
-            while self._size > _RING_BYTES and self._lines:
+                self._pinned = len(self.lines)
+            while self._size > _RING_BYTES and self.lines:
                 self._drop()
             self._news.set()
             if self.on_line:
@@ -128,23 +128,19 @@ class Console(io.IOBase):
     def _drop(self):
         """Drop a line of the lowest level there is, of these the oldest."""
         lowest, found = _ERROR + 1, -1
-        for index in range(self._pinned, len(self._lines)):
-            level = self._lines[index][0]
+        for index in range(self._pinned, len(self.lines)):
+            level = self.lines[index][0]
             if level < lowest:
                 lowest, found = level, index
-        self._size -= len(self._lines.pop(found)) - 1 + _LINE_COST
+        self._size -= len(self.lines.pop(found)) - 1 + _LINE_COST
         self.dropped += 1
-
-    def lines(self, level):
-        """Return the lines of `level` and above that were not published, in bytes."""
-        return [bytes(line[1:]) for line in self._lines if line[0] >= level]
 
     async def run(self, publish, up):
         """Publish line after line by `await publish(line)`, which returns whether it could, when
         the event `up` says that there is a connection."""
         while True:
             count = 0
-            while self._lines or self.dropped:
+            while self.lines or self.dropped:
                 await up.wait()  # before a line is chosen: until then it may be dropped
                 if not await self._publish_next(publish):
                     await asyncio.sleep(0.25)
@@ -158,21 +154,21 @@ class Console(io.IOBase):
     async def _publish_next(self, publish):
         # Not in `run`: its frame would keep the line (see mqboard.router).
         lost = self.dropped
-        tell = lost >= _TELL or lost and len(self._lines) < _IN_A_ROW
-        if tell and not self._pinned or not self._lines:
+        tell = lost >= _TELL or lost and len(self.lines) < _IN_A_ROW
+        if tell and not self._pinned or not self.lines:
             line = log_line(_WARNING, Logger.clock.stamp(), "log", "%d lines dropped" % lost)
             sent = await publish(line.encode())
             if sent:
                 self.dropped -= lost
         else:
-            line = self._lines[0]
+            line = self.lines[0]
             sent = await publish(memoryview(line)[1:])
         if sent:
             self._boot_room = 0
-            if self._lines and self._lines[0] is line:
-                self._size -= len(self._lines.pop(0)) - 1 + _LINE_COST
+            if self.lines and self.lines[0] is line:
+                self._size -= len(self.lines.pop(0)) - 1 + _LINE_COST
                 self._pinned = max(0, self._pinned - 1)
-            if not self._lines:  # who printed in the middle of our counting may have upset it
+            if not self.lines:  # who printed in the middle of our counting may have upset it
                 self._size = self._pinned = 0
         return sent
 

@@ -65,7 +65,7 @@ class LogTest(unittest.TestCase):
 
         async def go():
             publisher = Publisher(self.console)
-            await until(lambda: not self.console._lines and not self.console.dropped)
+            await until(lambda: not self.console.lines and not self.console.dropped)
             publisher.task.cancel()
             return publisher.lines
 
@@ -239,8 +239,8 @@ class RingTest(LogTest):
 
     def test_short_lines_do_not_fill_the_heap(self):
         self.console.write(b"x\n" * 3000)
-        self.assertTrue(len(self.console._lines) < 150)
-        self.assertEqual(self.console.dropped + len(self.console._lines), 3000)
+        self.assertTrue(len(self.console.lines) < 150)
+        self.assertEqual(self.console.dropped + len(self.console.lines), 3000)
 
 
 class FakeSys:
@@ -332,7 +332,7 @@ class HarmlessTest(LogTest):
                 return "endless"
 
         self.log.info("%s", Endless())
-        self.assertTrue(self.console.dropped + len(self.console._lines) > 0)
+        self.assertTrue(self.console.dropped + len(self.console.lines) > 0)
         self.assertTrue(self.console._size <= 4096)
 
     def test_an_exception_that_cannot_be_shown_is_no_other_one(self):
@@ -368,7 +368,7 @@ class HarmlessTest(LogTest):
             for _ in range(100):
                 await asyncio.sleep(0)
             self.assertTrue(len(publisher.lines) > 10)
-            self.assertTrue(len(self.console._lines) <= 2)
+            self.assertTrue(len(self.console.lines) <= 2)
             publisher.task.cancel()
 
         run(go())

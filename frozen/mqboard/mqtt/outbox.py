@@ -56,7 +56,7 @@ class Outbox:
             self._head_of = topic
         return self._head
 
-    def register(self, topic, payload, qos, retain, event, properties=None):
+    def register(self, topic, payload, qos, retain, event, properties):
         """Return the Pending of a new message at QoS 1 or 2; `send` sends it. The `properties` are
         for MQTT 5.
         """

@@ -49,11 +49,11 @@ class Outbox5(Outbox):
         self._alias = 0  # the one that was given last
         self._alias_most = min(granted.get(props.TOPIC_ALIAS_MAXIMUM, 0), _ALIASES)
 
-    def register(self, topic, payload, qos, retain, event, given=None):
+    def register(self, topic, payload, qos, retain, event, given):
         """Return the Pending of a new message, as Outbox does. ValueError for bad properties."""
         given = given or {}
         data = props.of_message(given)  # before anything is kept
-        pending = super().register(topic, payload, qos, retain, event)
+        pending = super().register(topic, payload, qos, retain, event, given)
         if data != props.NONE:
             pending.properties = data
             if given.get(props.MESSAGE_EXPIRY, _AGES_MAX_S) < _AGES_MAX_S:

@@ -20,7 +20,6 @@ class Link:
 
     joined = None  # which of several networks we were on last
     shunned = None  # one over which nothing got through: others come first
-    lease = None  # of before a sleep: ((SSID, address, netmask, gateway, DNS server), since when)
 
     def __init__(self, interface, way, known, log):
         self.interface = interface

@@ -130,14 +130,14 @@ async def open_stream(host, port, context=None, server_hostname=None, timeout_s=
 
 def opener(link, host, port, make_context=None, server_hostname=None):
     """Return the opener for one broker: waits for the network, then opens a stream to it. Called
-    with a host and a port (None: ours) it opens one to that server, as our broker wants it.
+    with another host and port it opens one to that server, as our broker wants it.
 
     make_context() gives the SSLContext, once: it is called for the first connection, and again as
     long as it raises OSError. `link` may be None, or have no `dns`: see mqboard.net.link.
     """
     context = None
 
-    async def open_when_up(other=None, other_port=None):
+    async def open_when_up(*server):
         nonlocal context, make_context
         while link and not link.connected():
             await asyncio.sleep(0.1)
@@ -145,7 +145,7 @@ def opener(link, host, port, make_context=None, server_hostname=None):
             context = make_context()
             make_context = None
         dns = link.dns() if hasattr(link, "dns") else ""
-        name = None if other else server_hostname
-        return await open_stream(other or host, other_port or port, context, name, dns=dns)
+        name = None if server else server_hostname
+        return await open_stream(*(server or (host, port)), context, name, dns=dns)
 
     return open_when_up

@@ -41,8 +41,10 @@ class Joining:
 
     async def run(self):
         """Go round until a network takes us; return it, or None when there is one without us."""
-        if self._link.lease:
-            joined = await self.rejoin(self._link.lease[0])
+        # Of before a sleep: ((SSID, address, netmask, gateway, DNS server), since when).
+        lease = getattr(self._link, "lease", None)
+        if lease:
+            joined = await self.rejoin(lease[0])
             if joined:
                 return joined
         while not self._link.connected():

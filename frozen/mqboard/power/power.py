@@ -267,7 +267,8 @@ class Power:
         """Publish what is worse than news of the lines that a quiet wake has kept for itself."""
         board = self._board
         topic = mqwire.log_topic(board.config.prefix)
-        for line in board.console.lines(LOG_LEVELS.index("warning")):
+        least = LOG_LEVELS.index("warning")
+        for line in [line[1:] for line in board.console.lines if line[0] >= least]:
             await board.client.publish(topic, line)
 
     def _sleep(self, ms, proper, empty):
