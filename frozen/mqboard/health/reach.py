@@ -92,7 +92,11 @@ class Reach:
         self._turned_at = now
         self.silent_ms += passed
         silent_s = self.silent_ms // 1000
-        if connected:
+        late = False
+        power = self._board.power
+        if connected and power and power.quiet:
+            self.heard()  # it takes no commands, and has no other proof than its connection
+        elif connected:
             # It is not the broker that is missing, it is us. Whatever there was before it, a new
             # connection has its time.
             self._mute_ms += passed

@@ -46,8 +46,16 @@ class FakeConfig:
     unreachable_s = 3600
 
 
+class FakePower:
+    """The sleep of a board, in a wake that takes commands or in a quiet one."""
+
+    quiet = False
+
+
 class FakeBoard:
     """As much of a board as is looked at."""
+
+    power = None
 
     def __init__(self):
         self.config = FakeConfig()
@@ -70,6 +78,7 @@ class ReachTest(unittest.TestCase):
         board = FakeBoard()
         self.link, self.client, self.log = board.link, board.client, board.log
         self.config = board.config
+        self.board = board
         self.reach = reach.Reach(board)
 
     def pass_time(self, seconds):
@@ -80,6 +89,16 @@ class ReachTest(unittest.TestCase):
             if why:
                 return second, why
         return None
+
+    def test_a_quiet_wake_needs_no_command_to_come_back_but_an_attended_one_does(self):
+        self.board.power = FakePower()
+        self.board.power.quiet = True
+        self.assertEqual(self.pass_time(4000), None)
+        self.client.lose()
+        self.assertEqual(self.pass_time(599), None)
+        self.client.connect()
+        self.board.power.quiet = False
+        self.assertEqual(self.pass_time(1000)[0], 301)
 
     def test_the_network_is_begun_anew_after_its_time_and_the_board_much_later(self):
         self.client.lose()
