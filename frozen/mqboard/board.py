@@ -123,12 +123,6 @@ class Board:
             # Not vital: one broker is enough to live with.
             back = self.brokers.come_back
             add("brokers", lambda: back(self.busy, self.say_goodbye), vital=False)
-        if self.config.repl and self.config.repl["json"]:
-            from mqboard.repl.json import JsonRepl  # few boards are asked that way
-
-            answer = JsonRepl(self, Logger("repl")).take
-            # Nobody would know one that a broker sends again.
-            await self.client.subscribe(self.config.prefix + "/repl/in", answer, 0)
         setup = self.config.setup
         if setup and (setup["after_s"] or setup["pin"] is not None):
             from mqboard.portal.begin import watch  # few boards open a setup network
@@ -147,6 +141,12 @@ class Board:
         self.client.vital = commands[:-1]
         await self.client.subscribe(commands, on_command or self.router.on_message)
         await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
+        if self._has_json_repl():
+            from mqboard.repl.json import JsonRepl  # few boards are asked that way
+
+            answer = JsonRepl(self, Logger("repl")).take
+            # Nobody would know one that a broker sends again.
+            await self.client.subscribe(self.config.prefix + "/repl/in", answer, 0)
         if self.supervisor.find("birth"):
             return self.announce()  # again
         add = self.supervisor.add
@@ -155,6 +155,15 @@ class Board:
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
+
+    def listened(self):
+        """Return the topics that `listen` has subscribed to."""
+        prefix = self.config.prefix
+        topics = [mqwire.command_filter(prefix), mqwire.status_topic(prefix)]
+        return topics + [prefix + "/repl/in"] if self._has_json_repl() else topics
+
+    def _has_json_repl(self):
+        return self.config.repl and self.config.repl["json"]
 
     def _publish_log(self):
         topic = mqwire.log_topic(self.config.prefix)
@@ -309,6 +318,8 @@ class Board:
 
     async def restart(self, reason, end=None):
         """Say goodbye and reset, by `end()` if given; not counted as a crash."""
+        if self.power:
+            self.power.ending = True
         try:
             self.log.info("restarting: %s", reason)
             await self.say_goodbye(reason)

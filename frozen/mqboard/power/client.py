@@ -27,6 +27,7 @@ class SleepersClient(Client):
 
     stale = True
     only = None
+    _muted = None  # the log, while we leave
 
     def take(self, first, body, stop):
         """Take a packet, unless it is a message for the next wake."""
@@ -56,10 +57,16 @@ class SleepersClient(Client):
     async def leave(self):
         """Leave before a sleep; return whether the broker knows it: it hangs up then, and will not
         publish the will."""
-        self._log = None  # that it hangs up is no news
+        self._muted, self._log = self._log, None  # that it hangs up is no news
         try:
             await asyncio.wait_for(self.writer.send(bytes((packet.DISCONNECT, 0))), _LEAVE_S)
             await asyncio.wait_for(self.down.wait(), _LEAVE_S)
             return True
         except (OSError, asyncio.TimeoutError):
             return False
+
+    def stay(self):
+        """Undo `leave`, and `only`: there is no sleep now."""
+        self.only = None
+        if self._muted:
+            self._log, self._muted = self._muted, None

@@ -13,14 +13,16 @@ that is no wake. A board on trial does not sleep: its bootloader would take that
 import asyncio
 import json
 
+from esp32 import NVS
 from micropython import const
 
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.log import Logger
 from mqboard.power import record
+from mqboard.power.limits import Limits
 from mqwire import waiting
-from mqwire.config import LOG_LEVELS
+from mqwire.config import LOG_LEVELS, MAX_KEPT
 
 _LOOK_S = 0.01
 _LOOK_ATTENDED_S = 0.1
@@ -32,6 +34,7 @@ _LEAST_MS = const(1_000)  # of sleep
 _LEASE_S = const(3600)  # an address is used again without asking; many leases are of an hour
 _TALK_S = const(86400)  # so often a board with an empty battery, or a wrong idea of it, says so
 _FULLER_V = 0.1  # above the floor, until a battery is not empty any more
+_ASK_S = const(6 * 3600)  # for the time, at the latest (mqboard.timesync)
 _BOX = const(92)  # bytes of the black box without its lines (health.lastwords)
 
 
@@ -58,7 +61,9 @@ class Power:
         self.volts = None
         self.empty = False
         self.woke = woke
+        self.ending = False  # a restart is due: the board does not sleep any more
         self._take_up(woke or {})
+        self._limits = self._find_limits()
         if settings["battery"]:
             self._measure(settings["battery"])
         # Nobody can command us until somebody wants to.
@@ -74,16 +79,36 @@ class Power:
         board = self._board
         if woke.get("boot") != board.identity.image[:16]:
             return  # of other firmware, or of none
-        board.settled = bool(woke.get("settled"))
+        board.settled = bool(woke.get("settled")) and self._is_as_settled(woke)
         board.client.stale = not woke.get("session")
         clock, now = board.clock, board.clock.now()
         told = woke.get("clock")
         if told:
             clock.trusted, clock.source = True, told[0]
-            clock.due_in = max(0, told[1] - now)
+            clock.due_in = min(max(0, told[1] - now), _ASK_S)
         lease = woke.get("lease")
         if lease and 0 <= now - lease[1] < _LEASE_S:
             board.link.lease = lease
+
+    def _is_as_settled(self, woke):
+        """Return whether this boot is as the one that settled: nothing is on trial, and the
+        configuration is still the one that NVS has a copy of."""
+        board, settings = self._board, self._board.config
+        if board.identity.trying() or self._is_pending() or settings.missing:
+            return False
+        from mqboard.health.bootrecord import NAMESPACE, Store  # not to stay
+
+        if Store(NVS(NAMESPACE)).get("config", MAX_KEPT) != settings.text:
+            return not woke.get("kept")  # there was no room for a copy before either
+        settings.kept, settings.text = True, None  # as mqboard.health.confirm leaves it
+        return True
+
+    def _find_limits(self):
+        board, now = self._board, self._board.clock.now()
+        ways = len(getattr(board.link, "links", ()))
+        if board.brokers:
+            ways = max(ways, 1)
+        return Limits(self._settings, self.woke, now, ways, board.config.wait_s)
 
     def _measure(self, battery):
         """Read the battery. One that is empty is spared: then the board sleeps at once, without a
@@ -174,15 +199,16 @@ class Power:
         return self._board.modules.all if self._board.modules else ()
 
     def _may_sleep(self):
-        if self._board.identity.trying() or self._is_pending():
+        board, limits = self._board, self._limits
+        if self.ending or board.identity.trying() or self._is_pending():
             return False
         up_ms = ticks_diff(ticks_ms(), self._began)
-        if up_ms >= self._settings["longest_s"] * 1000:
+        if limits.over(up_ms):
             return True
         if self._wanted():
             return False
-        late = up_ms >= self._settings["awake_s"] * 1000
-        return late or (self._board.settled and self.woke is not None and self._said_all())
+        late = limits.late(up_ms, board.client.connects and board.settled)
+        return late or (board.settled and self.woke is not None and self._said_all())
 
     def _wanted(self):
         """Return whether somebody has something to do with the board."""
@@ -214,32 +240,35 @@ class Power:
         if self._attending:
             await board.listen(self.on_command)
             return
-        for topic in (mqwire.command_filter, mqwire.status_topic):
-            await board.client.unsubscribe(topic(board.config.prefix))
+        for topic in board.listened():
+            await board.client.unsubscribe(topic)
 
     async def _leave(self):
         """Say goodbye and sleep; come back if somebody calls in the middle of it."""
+        self.quiet = True  # before anything is awaited: a note may come from here on
         board = self._board
-        up_ms = ticks_diff(ticks_ms(), self._began)
-        ms = max(_LEAST_MS, int(self._settings["period_s"] * 1000) - up_ms)
-        proper = False
-        patience_over = up_ms >= self._settings["longest_s"] * 1000
         try:
-            if board.client.up.is_set():
-                proper = await asyncio.wait_for(self._say_goodbye(ms, patience_over), _GOODBYE_S)
-        except (OSError, MemoryError, asyncio.TimeoutError) as error:
-            self._log.warning("no goodbye: %r", error)
-        if proper is None:
-            return
-        self._vain = self._note or None
-        self._log.info("asleep for %d s, after %d ms", ms // 1000, up_ms)
-        empty = board.clock.now() if self.empty else None
-        self._sleep(ms, proper, empty)
+            up_ms = ticks_diff(ticks_ms(), self._began)
+            ms = max(_LEAST_MS, int(self._settings["period_s"] * 1000) - up_ms)
+            proper = False
+            try:
+                if board.client.up.is_set():
+                    goodbye = self._say_goodbye(ms, self._limits.over(up_ms))
+                    proper = await asyncio.wait_for(goodbye, _GOODBYE_S)
+            except (OSError, MemoryError, asyncio.TimeoutError) as error:
+                self._log.warning("no goodbye: %r", error)
+            if proper is None or self.ending:
+                return
+            self._vain = self._note or None
+            self._log.info("asleep for %d s, after %d ms", ms // 1000, up_ms)
+            empty = board.clock.now() if self.empty else None
+            self._sleep(ms, proper, empty)
+        finally:
+            board.client.stay()  # unless it sleeps, and nothing comes after that
 
     async def _say_goodbye(self, ms, at_any_rate):
         """Return whether the broker knows that we sleep, None if somebody calls."""
         board = self._board
-        self.quiet = True
         if self._attending:
             await self._attend()
         board.client.only = waiting.topic(board.config.prefix)
@@ -248,7 +277,6 @@ class Power:
         await board.client.publish(topic, self._status(ms // 1000), 1, True)
         if not at_any_rate and (not self.quiet or board.router.active):
             self.quiet = False
-            board.client.only = None
             return None
         return await board.client.leave()
 
@@ -278,8 +306,10 @@ class Power:
             "boot": board.identity.image[:16],
             "settled": board.settled,
             "session": proper,
+            "kept": board.config.kept,
             "vain": self._vain,
             "empty": empty,
+            "limits": self._limits.kept(board.client.connects, clock.now()),
         }
         if clock.trusted:
             kept["clock"] = (clock.source, clock.now() + clock.due_in)
@@ -287,7 +317,7 @@ class Power:
             kept["lease"] = getattr(link, "lease", None) or _lease(link, clock.now())
         try:
             self._chip.arm(self._settings["wake_pins"])
-        except ValueError as error:
+        except Exception as error:  # a chip without that circuit has no such function
             self._log.error("power.wake_pins cannot end a sleep: %s", error)
         board.blackbox.end()
         board.blackbox.healthy()

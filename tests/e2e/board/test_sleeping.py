@@ -8,7 +8,7 @@ from waiting import wait_until
 
 import mqwire
 from mqhost.link.connection import Subscription
-from mqhost.sim.device import ResetCause, State
+from mqhost.sim.device import DeviceTimeout, ResetCause, State
 from mqwire import waiting
 
 _METER = b"""
@@ -146,7 +146,7 @@ def test_what_is_sent_to_a_module_while_it_sleeps_arrives(make_sleeper):
 
 def test_an_update_that_takes_longer_than_a_wake_goes_on_in_the_next(make_sleeper, variant):
     image = variant("9.9")
-    board = make_sleeper(power={"longest_s": 3})
+    board = make_sleeper(power={"longest_s": 2})
     board.device.latency(True)
     with board.session() as session:
         board.wait_status(session, lambda status: True)
@@ -195,3 +195,34 @@ def test_a_pin_ends_the_sleep(make_sleeper):
             boot = board.device.wait_boots(boots + 1, WAKES)
             assert boot.reset_cause is ResetCause.DEEPSLEEP
         wait_asleep(board, session, lambda new: new["boot_id"] != status["boot_id"])
+
+
+def test_its_configuration_can_be_changed_at_a_wake(make_sleeper):
+    board = make_sleeper()
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        boots = len(board.device.boots)
+        board.device.wait_for(lambda device: len(device.boots) >= boots + 2, WAKES)
+        code, out, error = board.mqboard("--wait", "config", "set", "power.period_s=4")
+        assert code == 0, out + error + board.device.console.tail()
+        wait_asleep(board, session, lambda status: status["power"] == {"period_s": 4})
+
+
+def test_limits_too_short_to_connect_in_lock_nobody_out(make_sleeper):
+    # Each wake is over before it is connected; but the boot after power-on is not.
+    board = make_sleeper(power={"awake_s": 1, "longest_s": 2}, update={"health_s": 3})
+    device = board.device
+    device.wifi(False)
+    device.power_off()
+    boots = len(device.boots)
+    device.power_on()
+    device.wait_boots(boots + 1, WAKES)
+    boots = len(device.boots)
+    with pytest.raises(DeviceTimeout):  # twice longest_s later it is still the same boot
+        device.wait_boots(boots + 1, 4)
+    device.wifi(True)
+    code, out, error = board.mqboard("--wait", "config", "set", "power.longest_s=60")
+    assert code == 0, out + error + device.console.tail()
+    with board.session() as session:
+        wait_asleep(board, session)
