@@ -1,8 +1,9 @@
 """Stands in for the ESP32 port's `network`: a WLAN station and an access point.
 
 Signatures and states are those of the port's network_wlan.c. The station reaches the host's
-loopback interface and whatever else the host reaches. A chip has all this in its ROM: constants are
-loaded for each use and not kept (_network.py), LAN and PPP when they are used (_lan.py, _ppp.py).
+loopback interface and whatever else the host reaches; to the access point belongs 127.0.0.0/24. A
+chip has all this in its ROM: constants are loaded for each use and not kept (_network.py), LAN and
+PPP when they are used (_lan.py, _ppp.py).
 """
 
 import sys
@@ -22,6 +23,7 @@ _AP_IF = const(1)
 _GOT_IP = const(1010)
 _WPA2_PSK = const(3)
 _ADDRESS = const(("127.0.0.1", "255.0.0.0", "127.0.0.1", "0.0.0.0"))
+_AP_ADDRESS = const(("127.0.0.1", "255.255.255.0", "127.0.0.1", "0.0.0.0"))
 _NONE = const(("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0"))
 _hostname = "mpy-esp32"
 _country = "XX"
@@ -105,8 +107,9 @@ class WLAN:
         DHCP names no DNS server: names are for the host to look up.
         """
         if settings is None:
-            up = self._active if self._interface == _AP_IF else self.isconnected()
-            return self._static or (_ADDRESS if up else _NONE)
+            if self._interface == _AP_IF:
+                return self._static or (_AP_ADDRESS if self._active else _NONE)
+            return self._static or (_ADDRESS if self.isconnected() else _NONE)
         if settings == "dhcp":
             if not self._static:
                 raise RuntimeError("Wifi Unknown Error 0x5004")  # DHCP has been started already

@@ -10,6 +10,7 @@ from micropython import const
 
 _NET_OPEN = const(23)
 _AP_PORT = const(29)
+_SERVED = const(1024)  # below are ports that one serves at: others have the same address, too
 _EAI_FAIL = const(-202)
 _EHOSTUNREACH = const(118)
 
@@ -17,7 +18,13 @@ _EHOSTUNREACH = const(118)
 def getaddrinfo(host, port, *more):
     """Look a name up. To serve at a port is to serve at one that this machine has free."""
     _require(_EAI_FAIL)
-    if host == "0.0.0.0":
+    mapped = host == "0.0.0.0"
+    if not mapped and port < _SERVED:  # at the access point's address
+        import network  # a function more would take heap of each board
+
+        interface = network.WLAN._all[network.WLAN.IF_AP]
+        mapped = interface and interface.active() and host == interface.ifconfig()[0]
+    if mapped:
         host, port = "127.0.0.1", _bus.call(_AP_PORT, port)
     return usocket.getaddrinfo(host, port, *more)
 

@@ -28,25 +28,32 @@ class _Enough(Exception):
 def unprovisioned():
     """Open it on a board without a usable configuration, if what there is has `setup`. Returns when
     there is none, or its time is over; resets when the board has been given one."""
+    portal = None
+    try:
+        portal = _prepared()
+        if portal:
+            watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+            asyncio.run(portal.run(watchdog.feed))
+    except Exception as error:  # a prompt is better than to reset for ever
+        Logger("setup").exception(error, "there is no setup network")
+    if portal and portal.taken:
+        machine.reset()
+
+
+def _prepared():
+    """Return the Portal of a board without a usable configuration, or None."""
     store = Store(NVS(NAMESPACE))
     base = _read()
     setup = base.get("setup")
     fresh = machine.reset_cause() in (machine.PWRON_RESET, machine.HARD_RESET)
     if not isinstance(setup, dict) or not isinstance(setup.get("password"), str) or not fresh:
-        return
-    watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        return None
     failed = parse(store.get(configtrial.MARK), dict) or {}
     why = failed.get("reason") or ""
     window_s = setup.get("window_s")
     setup["window_s"] = min(max(window_s, 60), 3600) if isinstance(window_s, int) else SETUP_S
     kept = {key: base[key] for key in ("setup", "update") if key in base}
-    portal = _make(setup, kept, store, why and "The last try failed: " + why)
-    try:
-        asyncio.run(portal.run(watchdog.feed))
-    except Exception as error:  # a prompt is better than to reset for ever
-        Logger("setup").exception(error, "there is no setup network")
-    if portal.taken:
-        machine.reset()
+    return _make(setup, kept, store, why and "The last try failed: " + why)
 
 
 async def watch(board):
@@ -55,7 +62,9 @@ async def watch(board):
     setup = board.config.setup
     wanted = _pressed(setup["pin"])
     while True:
-        silent = setup["after_s"] and board.reach.silent_ms >= setup["after_s"] * 1000
+        # Not while the client is connected: a broker that says nothing is no reason.
+        silent = setup["after_s"] and not board.client.connected
+        silent = silent and board.reach.silent_ms >= setup["after_s"] * 1000
         store = Store(NVS(NAMESPACE))
         if (wanted or silent) and not _on_trial(board) and not board.busy():
             # What it goes back to must be there.
@@ -71,7 +80,11 @@ async def watch(board):
 def _pressed(pin):
     if pin is None:
         return False
-    return not machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP).value()
+    try:
+        return not machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP).value()
+    except Exception as error:  # this chip has no such pin: `after_s` holds all the same
+        Logger("setup").error("setup.pin %s cannot be read: %r", pin, error)
+        return False
 
 
 def _on_trial(board):

@@ -33,18 +33,34 @@ def reply(question, address):
     return head + question[_HEAD:end] + record
 
 
-async def serve(address):
-    """Answer for ever with `address`, a text."""
-    packed = bytes([int(part) for part in address.split(".")])
+def is_near(peer, address, netmask):
+    """Return whether `peer`, as a socket names it, is in the subnet of `address`; both are texts.
+
+    To bind to an address keeps nobody away: lwIP takes what is for one of its addresses from any
+    network that the board is in. An answer to somebody who only says that he is near goes there.
+    """
+    # The unix port's is a struct sockaddr_in.
+    packed = _packed(peer[0]) if isinstance(peer, tuple) else bytes(peer[4:8])
+    own, mask = _packed(address), _packed(netmask)
+    return all([not (packed[i] ^ own[i]) & mask[i] for i in range(4)])
+
+
+def _packed(address):
+    return bytes([int(part) for part in address.split(".")])
+
+
+async def serve(address, netmask):
+    """Answer for ever with `address`, a text, whoever is in its subnet."""
+    packed = _packed(address)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.bind(socket.getaddrinfo("0.0.0.0", _PORT)[0][-1])
+        sock.bind(socket.getaddrinfo(address, _PORT)[0][-1])
         while True:
             await _readable(sock)
             try:
                 question, sender = sock.recvfrom(_MOST + 1)
-                answer = reply(question, packed)
+                answer = reply(question, packed) if is_near(sender, address, netmask) else None
                 if answer:
                     sock.sendto(answer, sender)
             except OSError:  # whoever asked is gone

@@ -41,27 +41,35 @@ class Portal:
     async def run(self, turn):
         """Be there for `setup.window_s`, or until there is a configuration; `turn()` is called now
         and then, and raises what is to end it sooner."""
-        self._open()
-        server = await asyncio.start_server(self._serve, "0.0.0.0", _PORT)
-        answering = asyncio.create_task(names.serve(self._address()))
-        self._log.warning(
-            "setup network %s is open for %d s: http://%s/",
-            self._name,
-            self._setup["window_s"],
-            self._address(),
-        )
-        started = ticks_ms()
+        server = answering = None
         try:
-            while not self.taken or self._serving:
-                if ticks_diff(ticks_ms(), started) > self._setup["window_s"] * 1000:
-                    break
-                turn()
-                await asyncio.sleep(_TURN_S)
+            self._open()
+            # Both are for the access point alone: there may be other networks.
+            address, netmask = self._interface.ifconfig()[:2]
+            server = await asyncio.start_server(self._serve, address, _PORT)
+            answering = asyncio.create_task(names.serve(address, netmask))
+            self._log.warning(
+                "setup network %s is open for %d s: http://%s/",
+                self._name,
+                self._setup["window_s"],
+                address,
+            )
+            await self._stay(turn)
         finally:
-            answering.cancel()
-            server.close()
+            if answering:
+                answering.cancel()
+            if server:
+                server.close()
             self._interface.active(False)
             self._log.info("the setup network is closed")
+
+    async def _stay(self, turn):
+        started = ticks_ms()
+        while not self.taken or self._serving:
+            if ticks_diff(ticks_ms(), started) > self._setup["window_s"] * 1000:
+                return
+            turn()
+            await asyncio.sleep(_TURN_S)
 
     def _open(self):
         key = self._setup["password"]
@@ -75,6 +83,10 @@ class Portal:
         return self._interface.ifconfig()[0]
 
     async def _serve(self, reader, writer):
+        address, netmask = self._interface.ifconfig()[:2]
+        if not names.is_near(writer.get_extra_info("peername"), address, netmask):
+            await writer.wait_closed()  # what closes the socket
+            return
         if self._serving < _CLIENTS and not self.taken:
             self._serving += 1
             try:

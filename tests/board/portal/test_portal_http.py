@@ -160,6 +160,17 @@ class FormTest(unittest.TestCase):
 
 
 class NamesTest(unittest.TestCase):
+    def test_who_is_near_is_in_the_subnet(self):
+        for peer, near in (
+            (("192.168.4.2", 50000), True),
+            (("192.168.4.254", 1), True),
+            (("192.168.5.2", 50000), False),
+            (("10.0.0.2", 50000), False),
+            (b"\2\0\x12\x34\xc0\xa8\4\2" + b"\0" * 8, True),  # of the unix port
+            (b"\2\0\x12\x34\x0a\0\0\2" + b"\0" * 8, False),
+        ):
+            self.assertEqual(names.is_near(peer, "192.168.4.1", "255.255.255.0"), near, peer)
+
     QUESTION = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\x07example\x03com\0\0\1\0\1"
 
     def test_every_name_has_our_address(self):

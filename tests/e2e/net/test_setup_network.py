@@ -116,6 +116,37 @@ def test_the_page_stands_what_strangers_send(make_board):
     assert len(device.boots) == 1
 
 
+def test_who_is_not_in_the_setup_network_gets_nothing(make_board):
+    board = make_board(prefix=None, networks=None, setup=SETUP)
+    device = board.device
+    wait_open(device)
+    page = Page(device)
+    stranger = ("127.0.1.1", 0)  # the access point has 127.0.0.*
+    where = ("127.0.0.1", page.port)
+    with socket.create_connection(where, 10, source_address=stranger) as outside:
+        try:
+            outside.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert outside.recv(600) == b""
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # closed sooner
+    assert page.ask()[0] == 200
+
+    question = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
+    where = ("127.0.0.1", device.networks.port_of(53))
+    udp = (socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(*udp) as outside, socket.socket(*udp) as inside:
+        outside.bind(stranger)
+        outside.setblocking(False)
+        inside.settimeout(5)
+        for asking in (outside, inside):  # in this order they are read
+            asking.sendto(question, where)
+        assert inside.recv(600)
+        try:
+            raise AssertionError(outside.recv(600))
+        except BlockingIOError:
+            pass
+
+
 def _answers(page):
     try:
         return page.ask()[0] == 200
