@@ -44,8 +44,10 @@ class Joining:
         # Of before a sleep: ((SSID, address, netmask, gateway, DNS server), since when).
         lease = getattr(self._link, "lease", None)
         if lease:
+            self._link.lease = None  # first: it is tried once, whatever goes wrong
             joined = await self.rejoin(lease[0])
             if joined:
+                self._link.lease = lease
                 return joined
         while not self._link.connected():
             while getattr(self._link, "held", False):  # its radio is needed for something else
@@ -73,7 +75,7 @@ class Joining:
 
     async def rejoin(self, lease):
         """Join the network of before a sleep, with the address of then: no scan, no DHCP. Return
-        it; or None, and the address is forgotten."""
+        it, or None."""
         ssid, address, netmask, gateway, server = lease
         static = {"address": address, "netmask": netmask, "gateway": gateway, "dns": server}
         for network in self._link.known:
@@ -82,7 +84,6 @@ class Joining:
                     return network
                 self._wlan.ipconfig(dhcp4=True)
                 self._link.switch_off()
-        self._link.lease = None
         return None
 
     def in_order(self):

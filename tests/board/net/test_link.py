@@ -236,6 +236,29 @@ class LinkTest(unittest.TestCase):
             one.restart()
             self.assertFalse(one.connected())
 
+    def test_the_address_of_before_a_sleep_is_tried_once_whatever_goes_wrong(self):
+        self.hurry()
+        lease = (("one", "10.0.0.2", "255.255.255.0", "10.0.0.1", "10.0.0.1"), 1)
+        for reachable, fail, kept in (
+            ({"one": "1"}, None, lease),
+            ({}, OSError("no DHCP client"), None),
+        ):
+            one, tries = self.make(WIFI[:1])
+            one.lease = lease
+            self.interface.reachable = reachable
+            self.interface.up = False
+
+            def ipconfig(fail=fail, **settings):
+                raise fail
+
+            self.interface.ipconfig = ipconfig
+            if fail:
+                with self.assertRaises(OSError):
+                    run(tries.run())
+            else:
+                self.assertEqual(run(tries.run()), WIFI[0])
+            self.assertEqual(one.lease, kept)
+
     def test_an_outage_of_days_takes_few_lines(self):
         _, tries = self.make()
 
