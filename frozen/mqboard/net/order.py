@@ -4,9 +4,11 @@ Loaded where the configuration names more than one. An Order is to the board wha
 mqboard.net.link.Link is (docs/network.md); its links join and join again by themselves:
 
 - The best one begins. When it is not up within `wait_s`, the next one begins as well, and so on.
-- What is up is used; those behind it are switched off, those before it go on trying.
+- What is up is used; those before it go on trying. Those behind it are switched off once the broker
+  is reached over it: until then they go on dialling.
 - A better one that has been up for a while is gone back to, between two pieces of work.
-- One over which nothing gets through is avoided while there is another, for longer and longer.
+- One over which nothing gets through is switched off, for longer and longer: on, it might be where
+  ESP-IDF sends everything. It comes sooner when the others had their time in vain.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ _STEADY_S = const(10)  # a better one is up, until it is gone back to; doubles w
 _AVOID_S = const(600)  # one over which nothing got through
 _MOST_S = const(6 * 3600)
 _HELD_S = const(600)  # then one is as good as it was at first
+_TIME_S = const(120)  # that one has at least, until an avoided one comes in its place
 _PROOF_S = const(60)  # until the broker is reached over it
 
 
@@ -27,7 +30,11 @@ class _Candidate:
     """A link by its `name`, and what is known of it."""
 
     task = None  # that joins it, while it has begun
-    avoided = False
+    begun_at = None
+    fresh = False  # it has begun, and not had its time yet
+    doubted = False  # nothing got through over it when it was used last
+    avoided_at = None
+    resting = False  # it is avoided
     pause_s = _STEADY_S
     up_at = None  # since when it is up, while it is not the one in use
 
@@ -39,19 +46,40 @@ class _Candidate:
         """Have it join, and stay joined."""
         if not self.task:
             self.task = asyncio.create_task(self.link.run())
+            self.begun_at = ticks_ms()
+            self.fresh = True
 
     def end(self):
         """Leave it, and switch it off."""
         if self.task:
             self.task.cancel()
             self.task = self.up_at = None
+            self.fresh = False
             self.link.switch_off()
 
     def avoid(self):
         """Have others come first, and this one after longer and longer times."""
-        self.avoided = True
-        self.up_at = None
+        self.end()
+        self.doubted = self.resting = True
+        self.avoided_at = ticks_ms()
         self.pause_s = max(self.pause_s, _AVOID_S)
+
+    def look(self, now, time_ms):
+        """Note what is over. Often: after days the clock would say that it is not."""
+        if self.fresh and ticks_diff(now, self.begun_at) >= time_ms:
+            self.fresh = False
+        if self.resting and ticks_diff(now, self.avoided_at) >= self.pause_s * 1000:
+            self.resting = False
+
+    def steady(self, now):
+        """Return whether it is up, and has been for its time."""
+        if not self.link.connected():
+            self.up_at = None
+            return False
+        if self.up_at is None:
+            self.up_at = now
+        pause_s = _STEADY_S if self.doubted else self.pause_s  # that one has had its pause
+        return ticks_diff(now, self.up_at) >= pause_s * 1000
 
 
 class Order:
@@ -75,7 +103,8 @@ class Order:
     async def run(self):
         """Keep the best network up that can be had, for ever."""
         try:
-            self._begin_anew()
+            self._since = ticks_ms()
+            self._all[0].begin()
             while True:
                 await asyncio.sleep(_TURN_S)
                 for one in self._all:
@@ -87,23 +116,13 @@ class Order:
             for one in self._all:
                 one.end()
 
-    def _begin_anew(self):
-        self._since = ticks_ms()
-        for one in self._all:
-            one.avoided = False
-        self._all[0].begin()
-
     async def _turn(self, now):
+        for one in self._all:
+            one.look(now, max(self._wait_ms, _TIME_S * 1000))
         used = self._used
         if used and used.link.connected():
-            if not self._proven and self.client.connected:
-                self._proven = True
-            if not self._proven and ticks_diff(now, self._used_at) > _PROOF_S * 1000:
-                self._pass_over()
-                return
-            if self._proven and ticks_diff(now, self._used_at) > _HELD_S * 1000:
-                used.pause_s = _STEADY_S
-            await self._look_up(now)
+            if not self._is_in_vain(now):
+                await self._look_up(now)
             return
         if used:
             self._used = None
@@ -111,33 +130,67 @@ class Order:
             await self.client.disconnect()  # it would wait for answers until its keepalive is over
         self._take_what_is_up(now)
 
+    def _is_in_vain(self, now):
+        """See whether the broker is reached over the one in use; return whether another one has to
+        come in its place."""
+        used = self._used
+        passed = ticks_diff(now, self._used_at)
+        if not self._proven and self.client.connected:
+            self._proven = True
+            used.doubted = used.resting = False
+            for other in self._behind():
+                other.end()
+        if not self._proven:
+            for other in self._behind():
+                # What still dials goes on. Two that are up are not good: which one is it then?
+                if other.task and other.link.connected():
+                    if used.doubted and not other.doubted:
+                        passed = _PROOF_S * 1000 + 1
+                    else:
+                        other.end()
+            if passed > _PROOF_S * 1000:
+                self._pass_over()
+                return True
+        elif passed > _HELD_S * 1000:
+            used.pause_s = _STEADY_S
+        return False
+
+    def _behind(self):
+        return self._all[self._all.index(self._used) + 1 :]
+
     def _take_what_is_up(self, now):
-        for one in self._all:
-            if one.task and not one.avoided and one.link.connected():
-                self._use(one)
-                return
+        for doubted in (False, True):
+            for one in self._all:
+                if one.task and one.doubted == doubted and one.link.connected():
+                    self._use(one)
+                    return
         if ticks_diff(now, self._since) < self._wait_ms:
             return
-        self._since = now
+        one = self._next()
+        if one:
+            self._since = now
+            self._log.warning("no network yet: %s has its turn", one.name)
+            one.begin()
+
+    def _next(self):
+        """Return the one to begin, or None."""
+        avoided = None
         for one in self._all:
             if not one.task:
-                self._log.warning("no network yet: %s has its turn", one.name)
-                one.begin()
-                return
-        self._begin_anew()  # an avoided one is better than none
+                if not one.resting:
+                    return one
+                if not avoided or ticks_diff(avoided.avoided_at, one.avoided_at) > 0:
+                    avoided = one
+        # An avoided one is better than none; but those that still try have their time.
+        return None if any([one.fresh for one in self._all]) else avoided
 
     def _use(self, one):
         self._log.info("the network is %s", one.name)
         self._used = one
         self._used_at = ticks_ms()
         self._proven = False
-        one.avoided = False
-        behind = False
         for other in self._all:
             other.up_at = None
-            if behind:
-                other.end()
-            behind = behind or other is one
 
     def _pass_over(self):
         """Turn to another network: over the one in use nothing gets through."""
@@ -151,11 +204,11 @@ class Order:
         for one in self._all:
             if one is self._used:
                 return
-            if not one.link.connected():
-                one.up_at = None
-            elif one.up_at is None:
-                one.up_at = now
-            elif ticks_diff(now, one.up_at) >= one.pause_s * 1000 and not self.busy():
+            if one.resting:
+                one.end()  # it came before its time, while there was no other
+                continue
+            one.begin()
+            if one.steady(now) and not self.busy():
                 one.pause_s = min(2 * one.pause_s, _MOST_S)
                 await self._go_back(one)
                 return
@@ -166,6 +219,7 @@ class Order:
             await self.goodbye("back to " + one.name)
         self._used = None  # nobody opens a stream meanwhile
         await self.client.disconnect()
+        one.doubted = False  # it has its minute again, whatever else is up
         self._use(one)
 
     # What a Link offers.

@@ -222,14 +222,19 @@ class OrderTest(unittest.TestCase):
             await self.passes(4)
             await self.reach(self.wifi)
             await self.passes(590)
+            self.assertFalse(self.ethernet.running)  # nor is anything sent over it
             self.assertEqual(self.one.name, "wifi")
             await self.passes(20)
+            self.assertTrue(self.ethernet.running)
+            await self.passes(12)
             self.assertEqual(self.one.name, "ethernet")  # it has another try
             await self.passes(62)
             await self.reach(self.wifi)
             await self.passes(1150)
             self.assertEqual(self.one.name, "wifi")  # the next one comes later
+            self.assertFalse(self.ethernet.running)
             await self.passes(60)
+            await self.passes(12)
             self.assertEqual(self.one.name, "ethernet")
 
         self.play(scene)
@@ -253,8 +258,9 @@ class OrderTest(unittest.TestCase):
             self.wifi.there = True
             self.client.connected = False
             self.one.restart()
-            self.assertEqual(self.ethernet.calls, ["restart"])
+            self.assertEqual(self.ethernet.calls, ["restart", "off"])
             await self.uses("wifi")
+            self.assertFalse(self.ethernet.running)
 
         self.play(scene)
 
@@ -263,9 +269,61 @@ class OrderTest(unittest.TestCase):
             self.ethernet.there = True
             await self.uses("ethernet")
             await self.passes(62)
-            for _ in range(3):
-                await self.passes(31)
+            await self.passes(31)
+            self.assertTrue(self.modem.running)
+            await self.passes(110)
+            self.assertEqual(self.one.name, "")
+            await self.passes(12)
             await self.uses("ethernet")
+
+        self.play(scene)
+
+    def test_one_that_dials_for_long_is_not_ended_by_one_over_which_nothing_gets_through(self):
+        async def scene():
+            self.ethernet.there = True
+            await self.uses("ethernet")
+            await self.passes(62)
+            await self.passes(31)
+            for _ in range(5):  # ethernet and wifi come again and again, and the modem dials
+                await self.passes(122)
+                self.assertTrue(self.modem.running)
+            self.assertFalse("off" in self.modem.calls)
+            await self.uses("ethernet")
+            self.modem.there = True
+            await self.uses("modem")  # no need to wait for the minute to be over
+            self.client.connected = True
+            await self.passes(100)
+            self.assertEqual(self.one.name, "modem")
+            self.assertEqual(
+                [link.running for link in self.links], [False, True, True], "the avoided one is off"
+            )
+
+        self.play(scene)
+
+    def test_those_behind_are_ended_when_the_broker_is_reached(self):
+        async def scene():
+            await self.passes(31)
+            await self.passes(31)
+            self.wifi.there = True
+            await self.uses("wifi")
+            await self.passes(30)
+            self.assertTrue(self.modem.running)
+            self.client.connected = True
+            await self.passes(1)
+            self.assertFalse(self.modem.running)
+            self.assertTrue(self.ethernet.running)
+
+        self.play(scene)
+
+    def test_of_two_that_are_up_only_one_stays(self):
+        async def scene():
+            await self.passes(31)
+            self.wifi.there = True
+            self.ethernet.there = True
+            await self.uses("ethernet")
+            await self.passes(1)
+            self.assertEqual([link.running for link in self.links], [True, False, False])
+            self.assertEqual(self.one.name, "ethernet")
 
         self.play(scene)
 
