@@ -23,9 +23,9 @@ _TIMEOUT_S = 120.0  # three nodes on two cores need a minute for so many subscri
 
 
 def measure(rig: Rig) -> dict[str, Figure]:
-    """cluster_lost: boards that do not run their image in the end, or were given it twice, of so
-    many as runs are told; each is named on stderr. One node is killed when a tenth of them is done,
-    and started again when half of them is. cluster_boards_per_s: how fast all of that went.
+    """cluster_lost: boards that do not run their image in the end, were given it twice, or are not
+    there, of so many as runs are told; each is named on stderr. One node is killed when a tenth of
+    them is done, and started again when half of them is. cluster_boards_per_s: how fast it went.
     """
     packages.ensure("cluster", say=lambda line: rig.progress(line, 0, 0))
     sims, boards = (_SIMS_QUICK, _BOARDS_QUICK) if rig.quick else (_SIMS, _BOARDS)
@@ -50,6 +50,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
         f"{row.prefix} is {row.state}: {row.reason}" for row in rolled.rows if row.state != DONE
     ]
     lost += ["an image was given twice"] * figures.figures["again"]
+    lost += ["a board of the crowd did not come back"] * (boards - figures.figures["online"])
     print(*lost, sep="\n", file=sys.stderr)
     count = len(prefixes)
     return {
