@@ -225,7 +225,7 @@ def _client(rx_size: int) -> Client:
             "stream/#", lambda topic, piece, retained, at, total: bytes(piece), stream=True
         )
         for qos in (1, 2, 2):
-            client.outbox.register("t", b"payload", qos, False, asyncio.Event())
+            client.outbox.register("t", b"payload", qos, False, asyncio.Event(), None)
         return client
 
     return asyncio.run(make())

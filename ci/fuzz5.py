@@ -97,7 +97,7 @@ def _client(rx_size: int) -> Client:
         await client.subscribe("+/b", lambda topic, payload, retained: bytes(payload))
         await client.subscribe("stream/#", lambda *message: None, stream=True, properties=True)
         for qos in (1, 2, 2):
-            client.outbox.register("t", b"payload", qos, False, asyncio.Event())
+            client.outbox.register("t", b"payload", qos, False, asyncio.Event(), None)
         return client
 
     return asyncio.run(make())

@@ -176,8 +176,8 @@ class HomeAssistant:
     def offers_update(self, ident):
         """Return whether it says that there is an update."""
         record = self.update(ident)
-        installed, latest = record["installed_version"], record["latest_version"]
-        if installed == latest:
+        installed, latest = record.get("installed_version"), record.get("latest_version")
+        if installed == latest or not installed:
             return False
         try:
             return AwesomeVersion(latest) > AwesomeVersion(installed)

@@ -21,6 +21,7 @@ from mqboard.mqtt5.session import Session5
 _ANSWER_S = const(15)
 _HOPS = const(3)  # servers that we are sent to, one after the other
 _HANG_UPS = const(2)  # at a CONNECT, until we ask by 3.1.1
+_HANG_UPS_KNOWN = const(30)  # of one that has spoken MQTT 5: a quarter of an hour or more
 _QOS2_MAX = const(256)  # see mqboard.mqtt.session
 _FOR_EVER = const(0xFFFFFFFF)  # a session's expiry
 _ALIASES = const(8)
@@ -38,6 +39,7 @@ class Connection5(Session5):
     _server = ()  # where we were sent: (host, port)
     _moved = False  # for good
     _silent = 0  # times that the broker hung up at a CONNECT of MQTT 5
+    _speaks = None  # (who has answered by MQTT 5,)
     _refuser = ()  # (peer,) that does not speak it
     _known = False  # this program has had a session
     _before = None  # the keepalive that the broker's is in place of
@@ -93,7 +95,9 @@ class Connection5(Session5):
         if self._before is not None:
             self.keepalive = self._before
             self._before = None
-        if self._silent >= _HANG_UPS and not self._insist:
+        # A broker that restarts hangs up, too; 3.1.1 would end the session that it has kept.
+        most = _HANG_UPS_KNOWN if self._speaks == (self.peer,) else _HANG_UPS
+        if self._silent >= most and not self._insist:
             refuser = (self.peer,) if self._silent > _HANG_UPS else ()
             self._silent = 0
             return await self._connect_old(None, refuser)
@@ -148,11 +152,13 @@ class Connection5(Session5):
             self._forget_server()
             # A time-out is an OSError on CPython.
             if isinstance(error, (asyncio.TimeoutError, packet4.PacketError)):
-                self._silent = _HANG_UPS + 1
+                self._silent = max(self._silent, _HANG_UPS) + 1
             elif isinstance(error, (EOFError, OSError)):
                 self._silent += 1
             raise
         self._silent = 0
+        if not code:
+            self._speaks = (self.peer,)
         return code, found
 
     async def _introduce5(self):

@@ -32,6 +32,7 @@ DOCUMENTED = (
     *("config.id", "config.state", "config.code", "config.reason"),
     *("app.id", "app.name", "app.version", "app.state", "app.failed.id", "app.failed.name"),
     *("app.failed.version", "app.failed.code", "app.failed.reason", "auth", "reason", "at"),
+    *("power.period_s", "power.volts", "power.empty"),
 )
 _OPEN = ("disabled.",)
 

@@ -60,9 +60,11 @@ def key(path: str) -> Key:
 def nearest(path: str) -> str:
     """Return the known key that `path` may be a mistake for, in full, or ""."""
     table, _, name = path.rpartition(".")
+    # It is in the wrong place: `port` at the top belongs to `broker`.
+    inside = [f"{row[0]}.{name}" for row in KEYS if row[1] == "group" and find(f"{row[0]}.{name}")]
+    if inside:
+        return inside[0]
     close = get_close_matches(name, [row[0] for row in rows(table)], 1)
     if close:
         return f"{table}.{close[0]}" if table else close[0]
-    # Or it is in the wrong place: `port` at the top belongs to `broker`.
-    inside = [f"{row[0]}.{name}" for row in KEYS if row[1] == "group" and find(f"{row[0]}.{name}")]
-    return inside[0] if inside else ""
+    return ""

@@ -330,7 +330,7 @@ def _parsed(key: str, text: str, where: str) -> Any:
             return float(text)
     except ValueError as error:
         raise UsageError(f"{where} is {text!r}, which is not a number.") from error
-    if key == "tls":
+    if key in ("tls", "wait"):
         truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         if text.lower() not in truth:
             raise UsageError(f"{where} is {text!r}; it can be true or false.")

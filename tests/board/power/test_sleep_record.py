@@ -21,7 +21,7 @@ class RecordTest(unittest.TestCase):
         for place in range(len(BOX), len(memory)):
             turned = bytearray(memory)
             turned[place] ^= 4
-            self.assertIsNone(record.read(bytes(turned)), place)
+            self.assertIsNone(record.read(bytes(turned)))
 
     def test_what_else_lies_there_is_nothing(self):
         for memory in (b"", BOX, BOX + b"a line\n", BOX + b"a line\n\0Traceback"):

@@ -51,7 +51,7 @@ def test_install_and_restart_by_home_assistant(board, device, variant, broker):
             assert -120 < int(hass.state(device, "rssi")) < 0
             assert hass.state(device, "reset_cause") == "power-on"
             assert hass.state(device, "last_reset")
-            assert hass.offers_update(device)
+            hass.wait(lambda: hass.offers_update(device))
             hass.press(device, "firmware")
             hass.wait(lambda: (hass.update(device)["update_percentage"] or 0) > 15, 60)
             os.kill(process.pid, signal.SIGKILL)

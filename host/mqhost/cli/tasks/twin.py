@@ -23,8 +23,10 @@ class Twin:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._before = _options(cli)
         self._after = _options(cli.commands[name])
+        # One that both have, as --wait, is the command's own.
+        before = _options(cli).items()
+        self._before = {option: found for option, found in before if option not in self._after}
         # The prefix, then its own: Invoke gives the short names to who comes first.
         first = {"--prefix": self._before["--prefix"]}
         self._all = first | self._after | self._before
