@@ -128,7 +128,7 @@ def test_a_board_with_a_pre_shared_key_has_its_topics_until_it_is_given_another(
     well.press_reset()
     well.wait_console("the server has another key for the identity farm-well", BOOT, since)
     well.stop()
-    code, out, err = broker.mqboard("operator", "boards", "--forget", WELL)
+    code, out, err = broker.mqboard("repl", "boards", "--forget", WELL)
     assert code == 0, out + err
 
 

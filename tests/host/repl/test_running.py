@@ -55,6 +55,14 @@ def test_messages_that_got_lost_are_counted(session, board):
     assert follow(session) == (b"a" * 1400 + b"d", Result(lost=2))
 
 
+def test_a_last_word_that_overtakes_output_is_kept_for_it(session, board):
+    output = b"a" * 1400 + b"b" * 1400
+    saying(board, output, change=lambda sent: [*sent[:2], sent[-1], *sent[2:-1]])
+    assert follow(session) == (output, Result())
+    saying(board, output, change=lambda sent: [sent[0], sent[-1], *sent[1:-1]])
+    assert follow(session) == (output, Result())
+
+
 def test_messages_that_come_twice_count_once(session, board):
     output = b"a" * 1400 + b"b" * 1400
     saying(board, output, change=lambda sent: [*sent[:2], sent[1], *sent[2:3], sent[0], *sent[3:]])
