@@ -141,7 +141,7 @@ class Board:
         self.client.vital = commands[:-1]
         await self.client.subscribe(commands, on_command or self.router.on_message)
         await self.client.subscribe(mqwire.status_topic(self.config.prefix), self._hear)
-        if self._has_json_repl():
+        if self.config.repl and self.config.repl["json"]:
             from mqboard.repl.json import JsonRepl  # few boards are asked that way
 
             answer = JsonRepl(self, Logger("repl")).take
@@ -155,15 +155,6 @@ class Board:
         add("birth", self._publish_births)
         add("log", self._publish_log)
         add("proof", self._prove)
-
-    def listened(self):
-        """Return the topics that `listen` has subscribed to."""
-        prefix = self.config.prefix
-        topics = [mqwire.command_filter(prefix), mqwire.status_topic(prefix)]
-        return topics + [prefix + "/repl/in"] if self._has_json_repl() else topics
-
-    def _has_json_repl(self):
-        return self.config.repl and self.config.repl["json"]
 
     def _publish_log(self):
         topic = mqwire.log_topic(self.config.prefix)

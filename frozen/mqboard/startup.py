@@ -90,7 +90,7 @@ def assemble():
         from mqboard.power import chip
         from mqboard.power.power import Power
 
-        board.power = Power(board, woke, chip)
+        board.power = Power(board, woke, chip, watchdog.feed)
     if settings.auth:
         from mqboard.auth import Guard  # most boards leave it to their broker who may command them
 

@@ -1,5 +1,7 @@
 """Touches the hardware for mqboard.power: deep sleep, the pins that end it, the battery."""
 
+import time
+
 import machine
 from micropython import const
 
@@ -12,6 +14,13 @@ memory = machine.RTC().memory  # bytes that a deep sleep leaves alone
 def sleep(ms):
     """Sleep for `ms`, or until a pin that was armed ends it. Does not return."""
     machine.deepsleep(ms)
+
+
+def wait(seconds, feed):
+    """Wait with the radio off, and `feed` the watchdog; Ctrl-C at the console ends it."""
+    for _ in range(seconds):
+        time.sleep(1)
+        feed()
 
 
 def volts(battery):

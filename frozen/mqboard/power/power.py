@@ -33,6 +33,7 @@ _GOODBYE_S = const(8)
 _LEAST_MS = const(1_000)  # of sleep
 _LEASE_S = const(3600)  # an address is used again without asking; many leases are of an hour
 _TALK_S = const(86400)  # so often a board with an empty battery, or a wrong idea of it, says so
+_CATCH_S = const(10)  # after power-on, for whoever is at the console of one with an empty battery
 _FULLER_V = 0.1  # above the floor, until a battery is not empty any more
 _ASK_S = const(6 * 3600)  # for the time, at the latest (mqboard.timesync)
 _BOX = const(92)  # bytes of the black box without its lines (health.lastwords)
@@ -40,12 +41,12 @@ _BOX = const(92)  # bytes of the black box without its lines (health.lastwords)
 
 class Power:
     """The sleep of `board`. `woke` is what was kept over the sleep that this boot ends, None if it
-    ends none; `chip` is mqboard.power.chip.
+    ends none; `chip` is mqboard.power.chip; `feed()` feeds the watchdog.
 
     `volts` is the battery's voltage as this boot began, None where it is not measured.
     """
 
-    def __init__(self, board, woke, chip):
+    def __init__(self, board, woke, chip, feed):
         self._board = board
         self._chip = chip
         self._settings = settings = board.config.power
@@ -65,7 +66,7 @@ class Power:
         self._take_up(woke or {})
         self._limits = self._find_limits()
         if settings["battery"]:
-            self._measure(settings["battery"])
+            self._measure(settings["battery"], feed)
         # Nobody can command us until somebody wants to.
         me = board.identity
         self.quiet = board.settled and me.mode == "normal"
@@ -110,7 +111,7 @@ class Power:
             ways = max(ways, 1)
         return Limits(self._settings, self.woke, now, ways, board.config.wait_s)
 
-    def _measure(self, battery):
+    def _measure(self, battery, feed):
         """Read the battery. One that is empty is spared: then the board sleeps at once, without a
         word, but for one boot a day: whatever is wrong with this reading, it can be reached."""
         floor, woke = battery["floor_v"], self.woke or {}
@@ -122,10 +123,13 @@ class Power:
         self.empty = self.volts < floor + (_FULLER_V if woke.get("empty") else 0)
         if not self.empty or self._board.identity.trying() or self._is_pending():
             return
-        now = self._board.clock.now()
         told = woke.get("empty")
         if not self.woke and self._board.identity.reset_cause == "power-on":
-            told = now  # the radio may have taken its last power: it would again, for ever
+            self._log.warning("battery empty: asleep in %d s, unless Ctrl-C comes", _CATCH_S)
+            self._chip.wait(_CATCH_S, feed)
+            # The radio may have taken its last power: it would again, for ever.
+            told = self._board.clock.now()
+        now = self._board.clock.now()
         if isinstance(told, int) and 0 <= now - told < _TALK_S:
             self._log.warning("battery at %.2f V, floor_v %.2f: back to sleep", self.volts, floor)
             self._sleep(int(self._settings["period_s"] * 1000), bool(woke.get("session")), told)
@@ -240,7 +244,11 @@ class Power:
         if self._attending:
             await board.listen(self.on_command)
             return
-        for topic in board.listened():
+        prefix, repl = board.config.prefix, board.config.repl
+        topics = [mqwire.command_filter(prefix), mqwire.status_topic(prefix)]
+        if repl and repl["json"]:
+            topics.append(prefix + "/repl/in")
+        for topic in topics:  # what Board.listen has subscribed to
             await board.client.unsubscribe(topic)
 
     async def _leave(self):

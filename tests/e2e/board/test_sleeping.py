@@ -1,6 +1,7 @@
 """Tests boards that sleep between two wakes: what they say, and that nobody surprises them."""
 
 import json
+import textwrap
 import time
 
 import pytest
@@ -226,3 +227,54 @@ def test_limits_too_short_to_connect_in_lock_nobody_out(make_sleeper):
     assert code == 0, out + error + device.console.tail()
     with board.session() as session:
         wait_asleep(board, session)
+
+
+def test_the_json_repl_answers_in_no_quiet_wake(make_sleeper):
+    board = make_sleeper(repl={"json": True})
+    with board.session() as session:
+        answers = listen(board, session, "repl/out")
+        board.wait_status(session, lambda status: True)
+
+        def ask():
+            return session.connection.publish(f"{board.prefix}/repl/in", b"6*7")
+
+        wait_until(lambda: ask() and answers, WAKES)
+        wait_asleep(board, session)
+        board.device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+        answers.clear()
+        boots = len(board.device.boots)
+        wait_until(lambda: ask() and len(board.device.boots) >= boots + 3, WAKES)
+    assert not answers
+
+
+def test_a_configuration_that_a_sleep_puts_on_trial_is_settled(make_sleeper):
+    board = make_sleeper()
+    code = """
+        import json
+        from esp32 import NVS
+        from mqboard.health import bootrecord, configtrial
+        root = json.load(open("/config.json"))
+        root["power"]["period_s"] = 4
+        store = bootrecord.Store(NVS(bootrecord.NAMESPACE))
+        configtrial.begin(store, "/config.json", json.dumps(root), "trial")
+    """
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        assert board.mqboard("--wait", "exec", textwrap.dedent(code))[0] == 0
+        status = wait_asleep(board, session, lambda status: status["power"] == {"period_s": 4})
+        assert not status.get("config"), board.device.console.tail()
+
+
+def test_an_empty_board_can_be_caught_at_its_console_after_power_on(make_sleeper):
+    board = make_sleeper(power={"battery": {"pin": 35, "ratio": 2, "floor_v": 3.3}})
+    device = board.device
+    device.power_off()
+    device.millivolts(35, 1600)
+    device.power_on()
+    since = device.wait_console("battery empty", WAKES)
+    device.type(b"\x03")
+    device.wait_console("Stopped: this is the MicroPython prompt", WAKES, since)
+    device.power_off()
+    device.power_on()
+    device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
