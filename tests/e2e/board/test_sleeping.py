@@ -278,3 +278,18 @@ def test_an_empty_board_can_be_caught_at_its_console_after_power_on(make_sleeper
     device.power_off()
     device.power_on()
     device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+
+
+def test_a_chip_without_the_circuit_for_its_wake_pins_sleeps_all_the_same(make_sleeper):
+    board = make_sleeper(power={"wake_pins": [{"pin": 4, "level": 0}]})
+    device = board.device
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        code, out, error = board.mqboard(
+            "--wait", "exec", "__import__('esp32').wake_on_ext0 = None"
+        )
+        assert code == 0, out + error
+        since = device.wait_console("power.wake_pins cannot end a sleep", WAKES)
+        device.wait_console("boot:", WAKES, since)
+        assert device.boots[-1].reset_cause is ResetCause.DEEPSLEEP
