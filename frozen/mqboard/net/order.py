@@ -220,6 +220,9 @@ class Order:
         self._used = None  # nobody opens a stream meanwhile
         await self.client.disconnect()
         one.doubted = False  # it has its minute again, whatever else is up
+        for other in self._all[self._all.index(one) + 1 :]:
+            if other.task and other.link.connected():
+                other.end()  # or the next stream would be opened over it once more
         self._use(one)
 
     # What a Link offers.
