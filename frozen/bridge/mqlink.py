@@ -659,6 +659,8 @@ class Link(Line):
                 self._on_state(state)
 
     def _lose(self, why):
+        if self._left:
+            why = "the target left"  # the broker may close the connection before the bridge does
         self.connected.clear()
         if self._stream:
             self._stream.close(why)

@@ -5,6 +5,7 @@ a real MQTT connection was accepted. Its log goes line by line to a callback, an
 into the error when it dies.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -21,6 +22,7 @@ from mqhost.errors import BrokerError
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 10.0
+_LOOK = 1.0  # seconds
 _STOP_TIMEOUT = 3.0
 _TAIL_LINES = 8
 # Ports are picked free and then used: somebody else may be faster.
@@ -159,7 +161,11 @@ class Broker:
 
     def wait(self) -> int:
         """Wait until the process ends and return its exit status."""
-        return self._process.wait() if self._process else 0
+        while self._process:
+            # Not for ever at once: a Ctrl-C just before that begins would be seen only after it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(_LOOK)
+        return 0
 
     def tail(self) -> str:
         """Return the last lines of its log."""

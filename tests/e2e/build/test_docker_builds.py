@@ -87,7 +87,7 @@ def plan_of(tree, *scripts, reads=()):
 
 
 def containers(engine):
-    return engine.client.containers.list(all=True, filters={"label": LABEL})
+    return engine.client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
 
 
 def wait_gone(engine):

@@ -111,7 +111,7 @@ def remove_all(client: docker.DockerClient) -> list[str]:
     removed = []
     wanted = {"label": LABEL}
     with explained("removing what builds made"):
-        for container in client.containers.list(all=True, filters=wanted):
+        for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
             container.remove(force=True, v=True)
             removed.append(f"container {container.name}")
         images = client.images.list(filters=wanted)
