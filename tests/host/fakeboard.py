@@ -16,6 +16,7 @@ import queue
 import socket
 import struct
 import threading
+import time
 import traceback
 import zlib
 
@@ -163,6 +164,13 @@ class FakeBoard:
     def announce(self):
         """Publish the birth message."""
         self._client.publish(self._status_topic, json.dumps(self.status()), 1, True)
+
+    def fall_asleep(self, **facts):
+        """Say that it sleeps, for 5 s; it still hears, so that what is sent is seen."""
+        now = int(time.time())
+        said = {"state": mqwire.ASLEEP, "sleeps_s": 5, "at": now, "until": now + 5} | facts
+        text = json.dumps(self.status() | said)
+        self._client.publish(self._status_topic, text, 1, True).wait_for_publish(5)
 
     def _on_connect(self, client, *_):
         topics = [mqwire.command_filter(self.prefix)]

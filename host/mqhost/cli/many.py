@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mqhost.cli.edge import Edge
+from mqhost.cli.sleeping import attending
 from mqhost.cli.terminal.printing import Output, clean_lines, json_text, say
 from mqhost.cli.terminal.tables import Kept, Listing, Row, show
 from mqhost.fleet.choose import choose
@@ -105,10 +106,11 @@ class ForMany(click.Command):
 
         likely = questions(connection, boards)
         with (
+            attending(connection, boards) as sleepers,
             waiting(Console(stderr=True), "have answered") as progress,
             edge.first_ctrl_c(calls.make),
         ):
-            return ask_all(boards, ask, at_once, progress, likely)
+            return ask_all(boards, ask, at_once, progress, likely, sleepers)
 
 
 @contextmanager

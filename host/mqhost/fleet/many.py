@@ -1,30 +1,31 @@
 """Asks many boards side by side, over one connection: who is there by the broker, then all of them.
 
 Nobody waits for a board that is offline, nor for one that is slow: so many are asked at a time.
+Boards that are asleep have their turn when they wake, if somebody has said so.
 """
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from paho.mqtt.client import topic_matches_sub
 
-from mqhost.errors import SilentBoardError, ToolError
+from mqhost.errors import AbsentBoardError, ToolError
 from mqhost.fleet.asking import statuses_of
 from mqhost.fleet.presence import Presence
+from mqhost.fleet.sleepers import Sleepers
 from mqhost.link.connection import Connection
-from mqhost.link.roster import Roster, Sighting, depths_of, meant, offline_text
+from mqhost.link.roster import FEW, Roster, Sighting, depths_of, meant, offline_text
 from mqhost.progress import Progress, silent
 
 T = TypeVar("T")
 Boards = dict[str, Presence | None]  # by prefix; None: nobody has announced himself there
 AT_ONCE = 16
-FEW = 100  # patterns that are listened to one by one: each is work for a broker
 
 
 @dataclass(frozen=True)
@@ -70,60 +71,107 @@ def questions(connection: Connection, boards: Mapping[str, Presence | None]) -> 
     return dict(zip(absent, meant(connection, *absent), strict=True)) if absent else {}
 
 
+class Offline(AbsentBoardError):
+    """A board was left out since it is not there."""
+
+
+class Asleep(AbsentBoardError):
+    """A board was left out since it is asleep, or has not woken when it should have."""
+
+
+def asleep(boards: Boards) -> dict[str, Presence]:
+    """Return those of `boards` that are asleep, by prefix."""
+    return {prefix: board for prefix, board in boards.items() if board and board.asleep}
+
+
 def ask_all(
     boards: Boards,
     ask: Callable[[str], T],
     at_once: int = AT_ONCE,
     progress: Progress = silent,
     likely: Mapping[str, str] = MappingProxyType({}),
+    sleepers: Sleepers | None = None,
 ) -> list[Answer[T]]:
     """Call `ask` with the prefix of each of `boards` that is online, `at_once` at a time, in
     threads; return the answers in the order of `boards`. Who is offline has an answer, too, and so
-    has a prefix where nobody is: with what is `likely` (see `questions`).
+    has a prefix where nobody is: with what is `likely` (see `questions`). The `sleepers` are
+    waited for, and asked when they wake.
     `progress` is told "ask", and how many have answered of those who are asked.
 
     What is no ToolError is raised here, and so is Ctrl-C: the threads are left alone then. A
     KeyboardInterrupt of `ask` is raised when those that have been asked are done.
     """
+    todo: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Answer[T] | BaseException] = queue.SimpleQueue()
+    waited = sleepers or ()
     answers: dict[str, Answer[T] | None]
     answers = {
-        prefix: _absent(prefix, board, likely.get(prefix, "")) for prefix, board in boards.items()
+        prefix: None if prefix in waited else _absent(prefix, board, likely.get(prefix, ""))
+        for prefix, board in boards.items()
     }
-    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Answer[T] | BaseException] = queue.SimpleQueue()
     asked = [prefix for prefix, answer in answers.items() if answer is None]
-    for prefix in asked:
-        todo.put(prefix)
+    if sleepers:
+        sleepers.woken = todo.put
 
     def work() -> None:
-        while True:
-            try:
-                prefix = todo.get_nowait()
-            except queue.Empty:
-                return
+        while (prefix := todo.get()) is not None:
             answer = _asked(prefix, ask)
+            if sleepers:
+                sleepers.release([prefix])
             done.put(answer)
             if isinstance(answer, KeyboardInterrupt):
                 return
 
-    for _ in range(min(at_once, len(asked))):
-        threading.Thread(target=work, daemon=True).start()
+    with sleepers or nullcontext():
+        for prefix in asked:
+            if prefix not in waited:
+                todo.put(prefix)
+        threads = min(at_once, len(asked))
+        for _ in range(threads):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            _gather(answers, len(asked), todo, done, progress, sleepers)
+        finally:
+            _emptied(todo)
+            for _ in range(threads):
+                todo.put(None)
+    return [answer for answer in answers.values() if answer]
+
+
+def _gather(
+    answers: dict[str, Answer[T] | None],
+    total: int,
+    todo: "queue.SimpleQueue[str | None]",
+    done: "queue.SimpleQueue[Answer[T] | BaseException]",
+    progress: Progress,
+    sleepers: Sleepers | None,
+) -> None:
+    """Put the `total` answers that are `done` into `answers`; see ask_all()."""
     interrupt: KeyboardInterrupt | None = None
-    left = len(asked)
+    left = total
     while left:
-        progress("ask", len(asked) - left, len(asked))
-        answer = done.get()
+        progress("ask", total - left, total)
+        try:
+            answer = done.get(timeout=sleepers.patience if sleepers else None)
+        except queue.Empty:
+            answer = None
+        for prefix in sleepers.late() if sleepers else ():
+            text = "asleep: it has not woken when it should have, and nothing was sent"
+            answers[prefix] = Answer(prefix, error=Asleep(text))
+            left -= 1
+        if answer is None:
+            continue
         left -= 1
         if isinstance(answer, KeyboardInterrupt):
             interrupt = answer
-            left -= _emptied(todo)
+            # First the sleepers: who wakes after that is asked no more.
+            left -= (sleepers.give_up() if sleepers else 0) + _emptied(todo)
         elif isinstance(answer, BaseException):
             raise answer
         else:
             answers[answer.prefix] = answer
     if interrupt:
         raise interrupt
-    return [answer for answer in answers.values() if answer]
 
 
 def worst(answers: Iterable[Answer[T]]) -> int:
@@ -131,7 +179,7 @@ def worst(answers: Iterable[Answer[T]]) -> int:
     return max((answer.error.exit_code for answer in answers if answer.error), default=0)
 
 
-def _emptied(todo: "queue.SimpleQueue[str]") -> int:
+def _emptied(todo: "queue.SimpleQueue[str | None]") -> int:
     """Take all out of `todo`; return how many that were."""
     count = 0
     with suppress(queue.Empty):
@@ -154,7 +202,8 @@ def _absent(prefix: str, board: Presence | None, likely: str) -> Answer[T] | Non
     """Return the answer of a board that need not be asked: it is not there."""
     if board is None:
         text = f"has never announced itself at this broker{likely and '.'}{likely}"
-        return Answer(prefix, error=SilentBoardError(text))
+        return Answer(prefix, error=Offline(text))
     if not board.online:
-        return Answer(prefix, error=SilentBoardError(offline_text(board.status)))
+        kind = Asleep if board.asleep else Offline
+        return Answer(prefix, error=kind(offline_text(board.status)))
     return None

@@ -24,6 +24,7 @@ from mqwire import names
 Status = dict[str, Any]
 
 ALL = "#"
+FEW = 100  # patterns that are listened to one by one: each is work for a broker
 # No clock of a board is right that says less, or more.
 _FIRST_TIME, _LAST_TIME = 1_600_000_000, 1 << 33
 _LARGEST = 1 << 16  # bytes of a status: no board has so much to say of itself

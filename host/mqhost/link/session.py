@@ -18,17 +18,16 @@ from mqhost.link.address import Address
 from mqhost.link.answer import json_object
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.exchange import Exchange, Reply
-from mqhost.link.roster import Status, is_away, is_restarting, parse_status, wakes_at
+from mqhost.link.roster import Status, is_away, is_restarting, parse_status
 from mqhost.link.settings import Settings
 from mqhost.link.signer import Signer, nonce_of
-from mqhost.link.sleeper import Note, longest_sleep
+from mqhost.link.sleeper import Note, longest_sleep, wakes_within
 
 # A retained message follows its subscription at once; this is for a slow line.
 _RETAINED_TIMEOUT = 2.0
 # A board that by its status is not there is believed to be away after so long, and two round trips.
 _GRACE = 0.3
 # What a whole reply may take: so many timeouts, so many bytes. A stream may go on for ever.
-_LATE_WAKE = 60.0  # and so late may a board wake that sleeps
 _REPLY_TIMEOUTS = 6
 _MAX_REPLY = 1 << 20
 
@@ -217,9 +216,7 @@ class Session:
         away = self.absence()
         if not self.settings.wait:
             raise AbsentBoardError(f"{away} {absent.advice(self)}")
-        sleeps_s = longest_sleep(status)
-        due = wakes_at(status) or time.time() + sleeps_s
-        limit = max(0.0, min(due - time.time(), sleeps_s)) + _LATE_WAKE
+        limit = wakes_within(status)
         self._note(f"{away} Waiting for it, up to {limit:.0f} s.")
         self.keep_awake()
         if not self.wait_status(lambda now: now.get("state") == mqwire.ONLINE, limit):

@@ -15,13 +15,14 @@ from typing import Any
 
 import mqwire
 from mqhost.link.connection import Connection, Subscription
-from mqhost.link.roster import Status
+from mqhost.link.roster import Status, wakes_at
 from mqwire import waiting
 
-_AGAIN_S = 20.0  # a board waits for three times as long
+AGAIN_S = 20.0  # a board waits for three times as long
 _LAPSES_S = 120.0  # after its next wake
 _USUAL_S = 3600.0  # of sleep, where a board does not say
 _FLUSH_S = 2.0
+_LATE_S = 60.0  # so late may a board wake
 
 
 class Note:
@@ -38,21 +39,33 @@ class Note:
         self._by = f"mqboard, process {os.getpid()} on {socket.gethostname()[:80]}"
         self._what = what
         self._there = b""
+        self._lock = threading.Lock()  # nothing is published behind its end
         self._over = threading.Event()
         self._subscription = Subscription({self._topic: self._hear})
         self._thread = threading.Thread(target=self._run, name="note", daemon=True)
 
-    def leave(self) -> "Note":
-        """Publish it, and go on with that."""
+    def leave(self, alone: bool = False) -> "Note":
+        """Publish it, and go on with that; not if it is left `alone`: then `renew` has to."""
         self._connection.register(self._subscription)
-        self._publish()
-        self._thread.start()
+        self.renew()
+        if not alone:
+            self._thread.start()
         return self
+
+    def renew(self) -> None:
+        """Publish it once more, with another time at which it lapses."""
+        until = {"until": int(time.time() + self._lasts), "by": self._by}
+        text = json.dumps(self._what | until, separators=(",", ":"))
+        with self._lock:
+            if not self._over.is_set():
+                self._connection.publish(self._topic, text.encode(), retain=True)
 
     def take_away(self) -> None:
         """Take it away, if nobody else's is in its place."""
-        self._over.set()
-        self._thread.join()
+        with self._lock:
+            self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
         self._connection.unsubscribe(self._subscription)
         if not self._there or self._is_mine(self._there):
             message = self._connection.publish(self._topic, b"", retain=True)
@@ -60,13 +73,8 @@ class Note:
                 message.wait_for_publish(_FLUSH_S)
 
     def _run(self) -> None:
-        while not self._over.wait(_AGAIN_S):
-            self._publish()
-
-    def _publish(self) -> None:
-        until = {"until": int(time.time() + self._lasts), "by": self._by}
-        text = json.dumps(self._what | until, separators=(",", ":"))
-        self._connection.publish(self._topic, text.encode(), retain=True)
+        while not self._over.wait(AGAIN_S):
+            self.renew()
 
     def _is_mine(self, payload: bytes) -> bool:
         with contextlib.suppress(ValueError, RecursionError):
@@ -91,3 +99,10 @@ def longest_sleep(status: Status | None) -> float:
     said = power.get("period_s") if isinstance(power, dict) else status.get("sleeps_s")
     known = isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < 1e7
     return float(said) if known else _USUAL_S  # type: ignore[arg-type]
+
+
+def wakes_within(status: Status | None) -> float:
+    """Return for how many seconds a board that is asleep by its status is waited for."""
+    sleeps_s = longest_sleep(status)
+    due = wakes_at(status or {}) or time.time() + sleeps_s
+    return max(0.0, min(due - time.time(), sleeps_s)) + _LATE_S

@@ -17,14 +17,6 @@ from mqhost.link.sleeper import Note, longest_sleep, sleeps
 from mqwire import waiting
 
 
-def asleep(board, **facts):
-    """Have the fake board say that it sleeps; it still hears, so that what is sent is seen."""
-    now = int(time.time())
-    said = {"state": "asleep", "sleeps_s": 5, "at": now, "until": now + 5} | facts
-    text = json.dumps(board.status() | said)
-    board._client.publish(mqwire.status_topic(board.prefix), text, 1, True).wait_for_publish(5)
-
-
 @pytest.fixture
 def commands(board, session):
     """What is sent to the board, and the notes for it, as (topic, payload)."""
@@ -37,7 +29,7 @@ def commands(board, session):
 
 
 def test_a_command_to_a_sleeping_board_is_not_sent(settings, board, commands):
-    asleep(board)
+    board.fall_asleep()
     with Session(settings) as session, pytest.raises(AbsentBoardError) as raised:
         session.request("eval", b"1")
     assert "asleep until" in str(raised.value) and "--wait" in str(raised.value)
@@ -45,7 +37,7 @@ def test_a_command_to_a_sleeping_board_is_not_sent(settings, board, commands):
 
 
 def test_whoever_waits_leaves_a_note_and_sends_when_the_board_is_there(settings, board, commands):
-    asleep(board)
+    board.fall_asleep()
     told, answers = [], []
     waits = replace(settings, wait=True)
 
@@ -69,8 +61,8 @@ def test_whoever_waits_leaves_a_note_and_sends_when_the_board_is_there(settings,
 def test_a_board_that_does_not_wake_is_not_waited_for_for_ever(
     settings, board, commands, monkeypatch
 ):
-    monkeypatch.setattr("mqhost.link.session._LATE_WAKE", 0.2)
-    asleep(board, sleeps_s=1, until=int(time.time()))
+    monkeypatch.setattr("mqhost.link.sleeper._LATE_S", 0.2)
+    board.fall_asleep(sleeps_s=1, until=int(time.time()))
     with Session(replace(settings, wait=True)) as session, pytest.raises(AbsentBoardError) as told:
         session.request("eval", b"1")
     assert "has not woken" in str(told.value)

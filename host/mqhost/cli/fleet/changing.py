@@ -25,11 +25,12 @@ from mqhost.cli.fleet.selection import (
 )
 from mqhost.cli.manage.boards import presence_listing
 from mqhost.cli.many import records, waiting
+from mqhost.cli.sleeping import attending, left_out
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.questions import Questions
 from mqhost.cli.terminal.tables import show
 from mqhost.errors import SilentBoardError, ToolError, UsageError
-from mqhost.fleet.many import ask_all
+from mqhost.fleet.many import ask_all, asleep
 from mqhost.link.session import Session
 
 
@@ -123,13 +124,16 @@ class _LimitType(click.ParamType):
 def change_all(
     edge: Edge, selection: Selection, manner: Manner, get: str, change: Callable[[Session], Done]
 ) -> None:
-    """Call `change` for each of the boards that are chosen and online, side by side.
+    """Call `change` for each of the boards that are chosen and online, side by side; with --wait
+    for those that are asleep, too, when they wake.
 
     `get` says what they get, in the words of the question. Raises NotAll if some did not.
     """
     console = Console(stderr=True) if manner.as_json else edge.console
     with selection.choose(edge) as chosen:
         online = [prefix for prefix, board in chosen.boards.items() if board and board.online]
+        sleeping = list(asleep(chosen.boards)) if edge.settings.wait else []
+        reached = len(online) + len(sleeping)
         known = [board for board in chosen.boards.values() if board]
         absent = [prefix for prefix, board in chosen.boards.items() if board is None]
         if known:
@@ -137,18 +141,25 @@ def change_all(
         for prefix in absent:
             meant = chosen.likely[prefix]
             say(console, f"{prefix} has never announced itself at this broker.{meant}")
-        if not online:
+        if not reached:
             raise SilentBoardError(
                 f"{counted(len(chosen.boards))}, and none is online: nothing was changed."
+                + left_out(chosen.boards)
             )
-        say(console, f"{counted(len(online))} will get {get}.")
-        question = f"Change {'it' if len(online) == 1 else f'these {len(online):,}'}?"
+        when = f", {len(sleeping):,} of them when awake" if sleeping else ""
+        say(console, f"{counted(reached)} will get {get}{when}.")
+        question = f"Change {'it' if reached == 1 else f'these {reached:,}'}?"
         if not (manner.yes or Questions.at_terminal().agree(question)):
             raise UsageError("Nothing was changed. In a script, --yes says that it is wanted.")
-        work = _Work(chosen, manner, change, console, len(online))
+        work = _Work(chosen, manner, change, console, reached)
         try:
-            with waiting(console, "are done") as progress:
-                answers = ask_all(chosen.boards, work, manner.parallel, progress, chosen.likely)
+            with (
+                attending(chosen.connection, chosen.boards) as sleepers,
+                waiting(console, "are done") as progress,
+            ):
+                answers = ask_all(
+                    chosen.boards, work, manner.parallel, progress, chosen.likely, sleepers
+                )
         except KeyboardInterrupt:
             work.say_what_goes_on()
             raise

@@ -13,7 +13,7 @@ from mqhost.cli.edge import Edge, completing
 from mqhost.cli.terminal.printing import say
 from mqhost.errors import ToolError, UsageError
 from mqhost.fleet.choose import choose
-from mqhost.fleet.many import AT_ONCE, Answer, Boards, questions, worst
+from mqhost.fleet.many import AT_ONCE, Answer, Asleep, Boards, Offline, questions, worst
 from mqhost.fleet.where import Where
 from mqhost.link.connection import Connection
 from mqhost.link.roster import ALL
@@ -136,11 +136,14 @@ def conclude(
     console: Console, boards: Boards, answers: Sequence[Answer[Any]], quiet: bool = False
 ) -> None:
     """Say how many of `boards` did it, unless they all did and `quiet`; raise NotAll if not."""
-    offline = sum(not (board and board.online) for board in boards.values())
-    left = sum(isinstance(answer.error, NotTried) for answer in answers)
+    offline, asleep, left = (
+        sum(isinstance(answer.error, kind) for answer in answers)
+        for kind in (Offline, Asleep, NotTried)
+    )
     ok = sum(answer.error is None for answer in answers)
-    failed = len(answers) - ok - offline - left
+    failed = len(answers) - ok - offline - asleep - left
     text = f"{counted(len(boards))}: {ok:,} ok, {failed:,} failed, {offline:,} offline"
+    text += f", {asleep:,} asleep" if asleep else ""
     text += f", {left:,} not tried." if left else "."
     if code := worst(answers):
         raise NotAll(text, code)

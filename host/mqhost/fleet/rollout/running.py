@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from mqhost.errors import UsageError
 from mqhost.fleet.cast.pusher import Cast
-from mqhost.fleet.many import FEW
 from mqhost.fleet.rollout.control import broker_name, driver_name
 from mqhost.fleet.rollout.drive import TTL, Driver, Pusher, drive
 from mqhost.fleet.rollout.field import BoardField, Report
@@ -19,7 +18,7 @@ from mqhost.fleet.rollout.notes import Notes
 from mqhost.fleet.rollout.states import NOT_BEGUN
 from mqhost.fleet.store.records import StoreError
 from mqhost.link.connection import Connection
-from mqhost.link.roster import depths_of
+from mqhost.link.roster import FEW, depths_of
 from mqhost.link.settings import Settings
 
 if TYPE_CHECKING:
