@@ -7,6 +7,10 @@ set(MICROPY_PY_BTREE OFF)
 
 # Modules in C.
 list(APPEND USER_C_MODULES ${CMAKE_CURRENT_LIST_DIR}/tlspsk/micropython.cmake)
+# Those of a project: c_modules in its mqboard.toml.
+if(MQBOARD_C_MODULES)
+    include(${MQBOARD_C_MODULES})
+endif()
 
 # Fragments are read as they are, without variables, so the place of the partition table, which must
 # be absolute, is written by each configuration.

@@ -1,15 +1,16 @@
 """Reads a board's definition, boards/<board>/board.toml, once into a frozen dataclass.
 
 The file says what the board is, not how it is built. A key that is unknown, missing or of the wrong
-type is an error naming the file and the key, so that a typing mistake never passes silently.
+type is an error naming the file and the key, so that a typing mistake never passes silently. One
+that extends another board (layers.py) says only what is different.
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mqhost.build.layers import EXTENDS, FILE, file_of, layers
 from mqhost.errors import UsageError
 from mqhost.flash.partition import TABLE_OFFSET
 from mqhost.paths import BOARDS, ROOT
@@ -35,6 +36,8 @@ _OPTIONAL: dict[str, type] = {
     "flash_offset": int,
     "features": list,
     "signing": str,
+    "sdkconfig": list,
+    EXTENDS: str,
 }
 _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 
@@ -43,12 +46,15 @@ _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 class Board:
     """A board's definition.
 
-    `folder` holds its files and `name` is that folder's name. `port`: the MicroPython port;
-    `based_on`: the upstream board (on the unix port: the variant); `micropython`: the release it is
-    built from; `toolchain`: the image with the compiler, empty where the machine's own is used;
+    `folder` holds its files and `name` is that folder's name; `bases` are those of the boards that
+    it extends, the nearest first, whose files count where it has none of its own. `port`: the
+    MicroPython port; `based_on`: the upstream board (on the unix port: the variant); `micropython`:
+    the release it is built from; `toolchain`: the image with the compiler, empty where the
+    machine's own is used;
     `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
     where this chip expects its bootloader; `manifest` and `partitions`: files; `signing`:
-    whether its firmware takes only signed updates ("required") or any ("none").
+    whether its firmware takes only signed updates ("required") or any ("none"); `sdkconfig`: files
+    with options of ESP-IDF, besides its sdkconfig.board.
     """
 
     name: str
@@ -66,18 +72,28 @@ class Board:
     flash_offset: int = 0
     features: tuple[str, ...] = ()
     signing: str = "required"
+    sdkconfig: tuple[Path, ...] = ()
+    extends: str = ""
+    bases: tuple[Path, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that its files are in: of a name the first counts."""
+        return (self.folder, *self.bases)
 
     @classmethod
     def load(cls, folder: Path) -> "Board":
         """Read `folder`/board.toml; UsageError naming the file and the key if it is wrong."""
-        file = folder / "board.toml"
-        try:
-            record = tomllib.loads(file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file}: cannot read the board's definition: {error}.") from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{file} is not TOML: {error}.") from error
-        _check_keys(record, file)
+        file = folder / FILE
+        found = layers(folder)
+        record: dict[str, Any] = {}
+        for at, keys in reversed(found):
+            _check_keys(keys, at / FILE)
+            record |= keys | _paths(keys, at)
+        missing = [key for key in _REQUIRED if key not in record]
+        if missing:
+            raise UsageError(f"{file}: missing key {', '.join(missing)}.")
+        folders = tuple(at for at, _ in found)
         if record["port"] not in PORTS:
             known = ", ".join(PORTS)
             raise UsageError(f"{file}: port is {record['port']!r}; known ports: {known}.")
@@ -99,12 +115,23 @@ class Board:
             | {
                 "name": folder.name,
                 "folder": folder,
+                "bases": folders[1:],
                 "flash_size": int(size[1]) * 1024 * 1024,
-                "manifest": ROOT / record["manifest"],
-                "partitions": folder / record["partitions"],
+                "partitions": file_of(folders, record["partitions"]),
                 "features": tuple(record.get("features", ())),
             }
         )
+
+
+def _paths(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the paths of the files that a board.toml in `folder` names for those who extend it."""
+    paths: dict[str, Any] = {}
+    if "manifest" in keys:
+        own = folder / keys["manifest"]
+        paths["manifest"] = own if own.is_file() else ROOT / keys["manifest"]
+    if "sdkconfig" in keys:
+        paths["sdkconfig"] = tuple(folder / name for name in keys["sdkconfig"])
+    return paths
 
 
 def boards(folder: Path = BOARDS) -> list[Board]:
@@ -121,16 +148,13 @@ def find(name: str, folder: Path = BOARDS) -> Board:
 
 
 def _check_keys(record: dict[str, Any], file: Path) -> None:
-    """Raise UsageError unless `record` has the keys of a board, with values of their types."""
+    """Raise UsageError unless `record` has only keys of a board, with values of their types."""
     known = _REQUIRED | _OPTIONAL
     unknown = sorted(record.keys() - known.keys())
     if unknown:
         raise UsageError(
             f"{file}: unknown key {', '.join(unknown)}. Known keys: {', '.join(known)}."
         )
-    missing = [key for key in _REQUIRED if key not in record]
-    if missing:
-        raise UsageError(f"{file}: missing key {', '.join(missing)}.")
     for key, value in record.items():
         right = type(value) is known[key]  # isinstance would take true for a number
         if known[key] is list:

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mqhost.build import freeze, upstream
+from mqhost.build import additions, freeze, upstream
+from mqhost.build.additions import Additions
 from mqhost.build.board import Board
 from mqhost.build.builders.choose import choose_builder
 from mqhost.build.builders.native import (
@@ -29,9 +30,16 @@ from mqhost.build.builders.native import (
     mute,
 )
 from mqhost.build.images import Images, check_failed_fit, make_images
-from mqhost.build.plan import Plan, Tools, plan, refuse_spaces
+from mqhost.build.plan import C_MODULES_FILE, Plan, Tools, plan, refuse_spaces
 from mqhost.build.revision import Revision, read_revision
-from mqhost.build.sdkconfig import LocalOptions, fragment, own_sources, read_local, settings
+from mqhost.build.sdkconfig import (
+    LocalOptions,
+    composed,
+    fragment,
+    own_sources,
+    read_local,
+    settings,
+)
 from mqhost.build.source import Source, find_source, planned_source
 from mqhost.build.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
@@ -39,7 +47,7 @@ from mqhost.errors import BuildError
 from mqhost.files import replace_file
 from mqhost.flash.partition import PartitionTable
 from mqhost.locks import locked
-from mqhost.paths import BUILD, cache_dir
+from mqhost.paths import BUILD, ROOT, cache_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SIGNING_KEY, BuildKeys, build_keys
 from mqhost.signing.offer import Offer
@@ -106,6 +114,7 @@ def build(
     output: Path | None = None,
     extra_frozen: Path | None = None,
     sdkconfig: Iterable[Path] = (),
+    own: Additions | None = None,
     progress: Progress = silent,
     echo: Echo = mute,
 ) -> BuildResult:
@@ -114,8 +123,9 @@ def build(
     `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`:
     as for choose_builder. `version`: replaces the one that git tells. `output`: where the files go,
     by default build/<board>. `extra_frozen`: a folder of modules that are frozen on top; one of the
-    same path replaces ours. `sdkconfig`: files of ESP-IDF options that replace the board's. `echo`
-    hears every line that the compiler says. Raises ToolError: what is missing on the machine, what
+    same path replaces ours. `sdkconfig`: files of ESP-IDF options that replace the board's. `own`:
+    what a project adds, which also tells the version then. `echo` hears every line that the
+    compiler says. Raises ToolError: what is missing on the machine, what
     is wrong in the board's files, what did not compile or fit.
     """
     started = time.monotonic()
@@ -123,7 +133,7 @@ def build(
     local = read_local(board, sdkconfig)
     chosen = choose_builder(builder, board, base_image, progress)
     table = PartitionTable.load(board.partitions, board.flash_size)
-    revision = read_revision(version)
+    revision = _revision(version, own)
     keys = build_keys() if board.signing == "required" else BuildKeys()
     if keys.made:
         progress(f"made the development key {keys.made}", 0, 0)
@@ -133,10 +143,10 @@ def build(
     source = find_source(board.micropython, micropython, progress)
     check_bytecode(source.path, mpy_cross_program())
     folder = output or BUILD / board.name
-    work = plan_build(board, source, revision, tools, chosen.name, local)
+    work = plan_build(board, source, revision, tools, chosen.name, local, own)
     tree = work.tree
     with locked(tree.with_name(tree.name + ".lock"), progress):
-        files = _frozen_files(board, source, revision, keys, extra_frozen)
+        files = _frozen_files(board, source, revision, keys, extra_frozen, own)
         since = time.time()
         try:
             make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
@@ -182,12 +192,18 @@ def plan_build(
     tools: Tools,
     builder: str,
     local: Iterable[LocalOptions] = (),
+    own: Additions | None = None,
 ) -> Plan:
     """Make the plan that `build` carries out, in the build tree that belongs to `board`, `source`
-    and the builder of that name. `local`: options of ESP-IDF that replace the board's.
+    and the builder of that name. `local`: options of ESP-IDF that replace the board's; `own`: what
+    a project adds.
     """
     trees = cache_dir() / "build"
     unix = board.port == "unix"
+    sources = own_sources(board) if unix else composed(board)
+    added = additions.c_sources(own.c_modules if own else (), board.port, sources)
+    if added and not unix:
+        added |= {C_MODULES_FILE: additions.cmake_text(added)}
 
     def planned(tree: Path, tools: Tools) -> Plan:
         return plan(
@@ -196,7 +212,7 @@ def plan_build(
             tree,
             tools,
             revision.time,
-            own_sources=own_sources(board) if unix else {},
+            own_sources=sources | added,
             release=f"v{source.version}",
             settings="" if unix else settings(board, source.path),
             sdkconfig=fragment(local),
@@ -207,7 +223,9 @@ def plan_build(
         key = planned(trees / "any", replace(tools, versions=())).fingerprint[:12]
     else:
         key = _key(source.path, board.folder)
-    return planned(trees / f"{board.name}-{builder}-{key}", tools)
+    # A board that only extends the simulated one is compiled as that is.
+    name = board.folders[-1].name if unix else board.name
+    return planned(trees / f"{name}-{builder}-{key}", tools)
 
 
 def dry_run(
@@ -218,6 +236,7 @@ def dry_run(
     base_image: str | None = None,
     version: str | None = None,
     sdkconfig: Iterable[Path] = (),
+    own: Additions | None = None,
 ) -> Plan:
     """Return the plan that `build` would carry out. Needs no compiler, engine or network, and makes
     nothing; what only those can tell is left out of it.
@@ -226,13 +245,26 @@ def dry_run(
     source = planned_source(board.micropython, micropython)
     tools = Tools(sys.executable, mpy_cross_program(), (mpy_cross_version(),), cores())
     name = builder or ("docker" if board.toolchain else "native")
-    return plan_build(board, source, read_revision(version), tools, name, local)
+    return plan_build(board, source, _revision(version, own), tools, name, local, own)
+
+
+def _revision(version: str | None, own: Additions | None) -> Revision:
+    if not own:
+        return read_revision(version)
+    return read_revision(version, own.root, own.version, own.inputs)
 
 
 def _frozen_files(
-    board: Board, source: Source, revision: Revision, keys: BuildKeys, extra: Path | None
+    board: Board,
+    source: Source,
+    revision: Revision,
+    keys: BuildKeys,
+    extra: Path | None,
+    own: Additions | None = None,
 ) -> list[freeze.FrozenFile]:
-    """Return everything that is frozen: the manifest's modules, `mqbuild`, and `extra` on top."""
+    """Return everything that is frozen: the manifest's modules, `mqbuild`, what a project adds, and
+    `extra` on top.
+    """
     port = source.path / "ports" / board.port
     variables = {
         "MPY_DIR": str(source.path),
@@ -259,6 +291,9 @@ def _frozen_files(
             f"{error}\n{source.path} comes without all of {upstream.LIBRARY}. To get it: "
             f"git -C {source.path} submodule update --init {upstream.LIBRARY}"
         ) from error
+    if own:
+        variables |= {"MQBOARD_DIR": str(ROOT), "PROJECT_DIR": str(own.root)}
+        files = additions.merged(files, additions.frozen(own, variables, source))
     return freeze.replaced(files, extra) if extra else sorted(files, key=lambda f: f.target)
 
 

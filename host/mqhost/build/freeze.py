@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mqhost.errors import BuildError
+from mqhost.paths import BOARDS, FROZEN
 
-# Where frozen modules come from: ours, and of MicroPython asyncio and all the rest.
-OURS, ASYNCIO, MICROPYTHON = ORIGINS = ("MQBoard", "asyncio", "MicroPython")
+# Where frozen modules come from: ours, of MicroPython asyncio and all the rest, and a project's.
+OURS, ASYNCIO, MICROPYTHON, PROJECT = ORIGINS = ("MQBoard", "asyncio", "MicroPython", "the project")
 
 # Runs MicroPython's reader in a process of its own: it changes the working directory, and a
 # manifest is code. Arguments: the folder of manifestfile.py, the manifest, path variables as JSON.
@@ -55,11 +56,14 @@ class Module(NamedTuple):
     origin: str
 
 
-def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFile]:
+def read_manifest(
+    manifest: Path, variables: Mapping[str, str], rest: str = OURS
+) -> list[FrozenFile]:
     """Return the modules that `manifest` names, sorted; the first mention of a path counts.
 
-    `variables` are the manifest's path variables; MPY_DIR, the source tree, is required. Raises
-    BuildError with what the reader says.
+    `variables` are the manifest's path variables; MPY_DIR, the source tree, is required. `rest` is
+    the origin of what is neither MicroPython's nor in our folders. Raises BuildError with what the
+    reader says.
     """
     source = Path(variables["MPY_DIR"])
     argv = [sys.executable, "-I", "-S", "-B", "-c", _READER]
@@ -73,7 +77,7 @@ def read_manifest(manifest: Path, variables: Mapping[str, str]) -> list[FrozenFi
         if not supported:
             raise BuildError(f"{manifest}: {target} is not frozen from a .py file; only those are.")
         if target not in files:
-            origin = _origin(Path(path), source)
+            origin = _origin(Path(path), source, rest)
             files[target] = FrozenFile(target, Path(path).read_bytes(), opt, origin)
     return [files[target] for target in sorted(files)]
 
@@ -127,12 +131,15 @@ def frozen_modules(files: Iterable[FrozenFile], compiled: Path) -> tuple[Module,
     return tuple(Module(file.target, mpy.stat().st_size, file.origin) for file, mpy in sized)
 
 
-def _origin(path: Path, source: Path) -> str:
+def _origin(path: Path, source: Path, rest: str) -> str:
     """Return which of ORIGINS the file `path` comes from, when MicroPython is in `source`."""
     # The reader follows links, so that a path may begin otherwise than the source's.
     if path.resolve().is_relative_to((source / "extmod" / "asyncio").resolve()):
         return ASYNCIO
-    return MICROPYTHON if path.resolve().is_relative_to(source.resolve()) else OURS
+    if path.resolve().is_relative_to(source.resolve()):
+        return MICROPYTHON
+    ours = any(path.resolve().is_relative_to(folder) for folder in (FROZEN, BOARDS))
+    return OURS if ours else rest
 
 
 def _target(path: Path, folder: Path) -> str:

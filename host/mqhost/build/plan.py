@@ -13,12 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mqhost.build.board import Board
-from mqhost.build.sdkconfig import C_MODULES
+from mqhost.build.sdkconfig import BOARD_FILES, C_MODULES
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 
 # Enters the toolchain's environment and runs the command it is given; in a container just so.
 SCRIPT = ROOT / "docker" / "build.sh"
+# For ESP-IDF's build, the file that names a project's modules in C.
+C_MODULES_FILE = "modules.cmake"
 
 # What ESP-IDF's programs take from the environment: where IDF and its tools are, and the network.
 _IDF_ENVIRONMENT = (
@@ -103,12 +105,15 @@ def plan(
 
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the unix port,
     `own_sources` are the board's headers and modules in C, texts by their names. On the ESP32
-    port, `release` is what MicroPython calls itself, `settings` stands for what the build tree is
-    configured from: with others it is made anew; and `sdkconfig` are options that come last. The
-    manifest of what is frozen is expected in `tree`/manifest.py.
+    port they are the folder of a board out of several, and a project's modules in C, with the file
+    that names them; `release` is what MicroPython calls itself, `settings` stands for what the
+    build tree is configured from: with others it is made anew; and `sdkconfig` are options that
+    come last. The manifest of what is frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
-        return _plan_esp32(board, source, tree, tools, epoch, release, settings, sdkconfig)
+        return _plan_esp32(
+            board, source, tree, tools, epoch, own_sources, release, settings, sdkconfig
+        )
     return _plan_unix(board, source, tree, tools, epoch, own_sources)
 
 
@@ -201,13 +206,18 @@ def _plan_esp32(
     tree: Path,
     tools: Tools,
     epoch: int,
+    own_sources: Mapping[str, str],
     release: str,
     settings: str,
     sdkconfig: str,
 ) -> Plan:
     """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
     downloads, and their lock file, into the folder of the project that it builds."""
-    refuse_spaces(tree, source, board.folder)
+    composed = tree / BOARD_FILES / board.name
+    own = own_sources.keys()
+    folder = composed if any(name.startswith(f"{BOARD_FILES}/") for name in own) else board.folder
+    boards = () if folder == composed else (folder.parent,)
+    refuse_spaces(tree, source, folder)
     output = tree / "make"
     library = tree / "library"
     copy = tree / "micropython"
@@ -215,10 +225,11 @@ def _plan_esp32(
     options = (
         f"--directory={copy / 'ports' / 'esp32'}",
         f"BOARD={board.name}",
-        f"BOARD_DIR={board.folder}",
+        f"BOARD_DIR={folder}",
         f"BUILD={output}",
         f"FROZEN_MANIFEST={tree / 'manifest.py'}",
-        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={library} -DMQBOARD_SDKCONFIG={tree / 'sdkconfig.local'}",
+        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={library} -DMQBOARD_SDKCONFIG={tree / 'sdkconfig.local'}"
+        + (f" -DMQBOARD_C_MODULES={tree / C_MODULES_FILE}" if C_MODULES_FILE in own else ""),
     )
     environment = {
         "LC_ALL": "C.UTF-8",
@@ -235,6 +246,8 @@ def _plan_esp32(
         "IDF_COMPONENT_CACHE_PATH": str(caches[1]),
     }
     inputs = [options, environment, tools.versions, board.toolchain, settings, sdkconfig]
+    if own:  # which files there are; what is new in one of them, make sees by itself
+        inputs.append(sorted(own))
     return Plan(
         board=board.name,
         tree=tree,
@@ -247,11 +260,12 @@ def _plan_esp32(
         compiled=output / "frozen_mpy",
         frozen_content=output / "frozen_content.c",
         library=library,
-        reads=(source, board.folder.parent, SCRIPT, Path(tools.mpy_cross)),
+        reads=(source, *boards, SCRIPT, Path(tools.mpy_cross)),
         caches=caches,
         inherited=_IDF_ENVIRONMENT,
         flash=output / "firmware.bin",
-        texts={tree / "sdkconfig.local": sdkconfig},
+        texts={tree / "sdkconfig.local": sdkconfig}
+        | {tree / name: text for name, text in own_sources.items()},
         layout=(source, board.port, copy),
     )
 

@@ -41,8 +41,15 @@ class Revision:
         return self.commit != UNKNOWN and not self.commit.endswith(_CHANGED)
 
 
-def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
+def read_revision(
+    version: str | None = None,
+    root: Path = ROOT,
+    untagged: str = "",
+    inputs: Iterable[str] = _INPUTS,
+) -> Revision:
     """Return the revision of the project in `root`; `version` replaces the one found there.
+    `untagged`: that of a user's project, where git has no tag; it may lie in a larger repository.
+    `inputs`: what a firmware is made of, whose newest file tells the time where there is no git.
 
     Found is the tag v1.2.3 that git describes, as 1.2.3 or 1.2.3+4.g<commit>, and without such a
     tag the project's own version, as 0.1.0+g<commit>; ".dirty" at its end means changed files.
@@ -53,17 +60,21 @@ def read_revision(version: str | None = None, root: Path = ROOT) -> Revision:
             f"{version!r} cannot be a version: it has 1 to 31 letters, digits, or . + - _, "
             "and begins with a letter or digit."
         )
+    project = root
+    if untagged:
+        root = next((at for at in (root, *root.parents) if (at / ".git").exists()), root)
     head = _git(root, "log", "-1", f"--abbrev={_SHORT}", "--format=%h %ct")
     if not head:
-        files = (file for name in _INPUTS for file in (root / name).rglob("*.*"))
-        return Revision(version or _project_version(root), UNKNOWN, newest(files))
+        places = [project / name for name in inputs]
+        files = (file for at in places for file in ([at] if at.is_file() else at.rglob("*.*")))
+        return Revision(version or untagged or _project_version(root), UNKNOWN, newest(files))
     commit, time_text = head.split()
     when = int(time_text)
     check_time(root, commit, when)
-    changed = _changed(root)
+    changed = _changed(root, project)
     if changed:
         when = max(when, newest(changed))
-    found = version or _describe(root, commit) + (".dirty" if changed else "")
+    found = version or _describe(root, commit, untagged) + (".dirty" if changed else "")
     _check_length(found)
     return Revision(found, commit + (_CHANGED if changed else ""), when)
 
@@ -93,11 +104,11 @@ def _check_length(version: str) -> None:
         ) from error
 
 
-def _describe(root: Path, commit: str) -> str:
+def _describe(root: Path, commit: str, untagged: str) -> str:
     """Return the version that git's tags give, or the project's own with the commit."""
     text = _git(root, "describe", "--tags", "--long", f"--abbrev={_SHORT}", "--match=v[0-9]*")
     if not text:
-        return f"{_project_version(root)}+g{commit}"
+        return f"{untagged or _project_version(root)}+g{commit}"
     tag, distance, node = text.rsplit("-", 2)
     return tag[1:] + (f"+{distance}.{node}" if distance != "0" else "")
 
@@ -107,9 +118,11 @@ def _project_version(root: Path) -> str:
         return str(tomllib.load(file)["project"]["version"])
 
 
-def _changed(root: Path) -> list[Path]:
-    """Return the files that differ from the commit, new ones included, ignored ones not."""
-    text = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+def _changed(root: Path, project: Path) -> list[Path]:
+    """Return the files of `project` that differ from the commit of `root`, new ones included,
+    ignored ones not."""
+    options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+    text = _git(root, "status", *options, "--", str(project))
     return [root / entry[3:] for entry in text.split("\0") if entry]
 
 

@@ -1,9 +1,9 @@
 """Gathers the options that a board is built with: of ESP-IDF (sdkconfig), or its own C.
 
-A board's own stand in fragments beside its board.toml; `read_local` reads the files given to
-`invoke build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh
-build tree, so `settings` sums up everything that a tree is configured from. On the unix port that
-is the board's `own_sources`.
+A board's own stand in fragments beside its board.toml; `read_local` reads the files that it names
+with `sdkconfig`, and those given to `invoke build --sdkconfig`, which have the last word. ESP-IDF
+takes fragments only into a fresh build tree, so `settings` sums up everything that a tree is
+configured from. On the unix port that is the board's `own_sources`.
 """
 
 import re
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqhost.build.board import Board
+from mqhost.build.layers import COMMON, all_files, common
 from mqhost.errors import UsageError
 
 C_MODULES = "modules"  # of what is compiled, the folder of modules in C
+BOARD_FILES = "boards"  # the folder of a board out of several
 _LINE = re.compile(r'CONFIG_[A-Z0-9_]+=(?:|y|n|-?\d+|0x[0-9a-fA-F]+|"[^"]*")|#.*|')
 # Said by hand of the boards: where they are, and what they are called.
 _NOT_CONFIGURED_FROM = {"board.toml", "board.json"}
@@ -30,10 +32,11 @@ class LocalOptions:
 
 def read_local(board: Board, files: Iterable[Path]) -> tuple[LocalOptions, ...]:
     """Read the files; UsageError naming file and line if one is no sdkconfig, or fits no board."""
-    files = tuple(files)
+    files = (*board.sdkconfig, *files)
     if files and board.port != "esp32":
+        what = "sdkconfig in its board.toml" if board.sdkconfig else "--sdkconfig"
         raise UsageError(
-            f"Board {board.name} is not built with ESP-IDF, so --sdkconfig has nothing to set. "
+            f"Board {board.name} is not built with ESP-IDF, so {what} has nothing to set. "
             "Leave it out, or build for an ESP32 board."
         )
     return tuple(LocalOptions(str(file), _lines(file)) for file in files)
@@ -46,31 +49,43 @@ def fragment(local: Iterable[LocalOptions]) -> str:
 
 def settings(board: Board, source: Path) -> str:
     """Return what a tree of `board` is configured from: its files, and MicroPython's fragments."""
-    own = [path for path in board.folder.iterdir() if path.name not in _NOT_CONFIGURED_FROM]
-    common = _common(board).rglob("*")
+    folders = board.folders
+    own = [path for name, path in all_files(folders).items() if name not in _NOT_CONFIGURED_FROM]
     upstream = (source / "ports" / board.port / "boards").glob("**/sdkconfig.*")
-    paths = sorted(path for path in (*own, *common, *upstream) if path.is_file())
+    paths = sorted((*own, *all_files([common(folders)]).values(), *filter(Path.is_file, upstream)))
     # Files that are no text (a .DS_Store, a picture) count as well, and do no harm.
     return "".join(f"{path}\n{path.read_text(errors='replace')}\n" for path in paths)
 
 
 def own_sources(board: Board) -> dict[str, str]:
-    """Return the C headers below the board's folder, by their paths in it, and all boards' modules
-    in C, below C_MODULES; what is no UTF-8 as surrogates.
+    """Return what the unix port is built with of ours: the C headers below the board's folders, by
+    their paths in them, and all boards' modules in C, below C_MODULES.
     """
-    found = {}
-    for path in sorted(board.folder.rglob("*.h")):
-        found[path.relative_to(board.folder).as_posix()] = path
-    common = _common(board)
-    for path in sorted(common.rglob("*.[chm]*")):
-        if path.is_file() and path.parent != common:
-            found[f"{C_MODULES}/{path.relative_to(common).as_posix()}"] = path
-    return {name: path.read_text(errors="surrogateescape") for name, path in found.items()}
+    found = {name: path for name, path in all_files(board.folders).items() if name.endswith(".h")}
+    for name, path in all_files([common(board.folders)]).items():
+        if "/" in name and re.match(r"\.[chm]", path.suffix):
+            found[f"{C_MODULES}/{name}"] = path
+    return {name: text_of(path) for name, path in found.items()}
 
 
-def _common(board: Board) -> Path:
-    """Return the folder of what all boards have."""
-    return board.folder.parent / "common"
+def composed(board: Board) -> dict[str, str]:
+    """Return the folder that ESP-IDF is given for a board out of several, and what all boards have
+    beside it, both below BOARDS; {} for a board that is such a folder as it is.
+    """
+    folders = board.folders
+    if len(folders) == 1 and common(folders).parent == board.folder.parent:
+        return {}
+    parts = {board.name: folders, COMMON: (common(folders),)}
+    return {
+        f"{BOARD_FILES}/{part}/{name}": text_of(path)
+        for part, of in parts.items()
+        for name, path in all_files(of).items()
+    }
+
+
+def text_of(path: Path) -> str:
+    """Return the bytes of a file as a text that a plan can hold; what is no UTF-8 as surrogates."""
+    return path.read_bytes().decode(errors="surrogateescape")
 
 
 def _lines(file: Path) -> tuple[str, ...]:

@@ -95,3 +95,59 @@ def test_an_unknown_board_names_the_known_ones(tmp_path, name):
     with pytest.raises(UsageError, match="Known boards: attic, shed") as caught:
         find(name, tmp_path)
     assert caught.value.exit_code == 2
+
+
+def test_a_board_that_extends_another_says_only_what_differs(tmp_path):
+    base = write(tmp_path / "shed", GOOD + 'features = ["wifi"]\n')
+    (base / "partitions.csv").touch()
+    write(tmp_path / "attic", 'extends = "shed"\nproduct = "Attic"\n')
+    board = find("attic", tmp_path)
+    assert (board.name, board.product, board.features) == ("attic", "Attic", ("wifi",))
+    assert board.folders == (tmp_path / "attic", base)
+    assert board.partitions == base / "partitions.csv", "a file it has none of its own of"
+    (tmp_path / "attic" / "partitions.csv").touch()
+    assert find("attic", tmp_path).partitions == tmp_path / "attic" / "partitions.csv"
+    write(tmp_path / "roof", 'extends = "attic"\n')
+    assert find("roof", tmp_path).product == "Attic"
+
+
+def test_one_of_ours_can_be_extended_from_anywhere(tmp_path):
+    sim = find("sim")
+    board = Board.load(write(tmp_path / "shed", 'extends = "sim"\nproduct = "Shed"\n'))
+    assert (board.port, board.manifest, board.bases) == ("unix", sim.manifest, (sim.folder,))
+    assert Board.load(write(tmp_path / "sim", 'extends = "sim"\n')).bases == (sim.folder,)
+
+
+def test_files_are_those_of_the_folder_whose_board_names_them(tmp_path):
+    (write(tmp_path / "shed", 'extends = "esp32"\nsdkconfig = ["quiet"]\n') / "own.py").touch()
+    write(tmp_path / "attic", 'extends = "shed"\nmanifest = "manifest/esp32_small.py"\n')
+    write(tmp_path / "shed", 'extends = "esp32"\nsdkconfig = ["quiet"]\nmanifest = "own.py"\n')
+    board, base = find("attic", tmp_path), find("shed", tmp_path)
+    assert base.manifest == tmp_path / "shed" / "own.py"
+    assert board.manifest.is_file() and board.manifest.name == "esp32_small.py"
+    assert board.sdkconfig == base.sdkconfig == (tmp_path / "shed" / "quiet",)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('extends = "nope"', "extends is 'nope', and there is no such board. Known: attic,"),
+        ('extends = "../attic"', "no such board"),
+        ("extends = 3", "extends is 3; it must be a text"),
+        ('extends = "attic"', "shed extends attic extends shed, which never ends"),
+        ('extends = "shed"', "no such board"),
+        ('extends = "esp32"\nsdkconfig = "quiet"', "sdkconfig is 'quiet'; it must be a list"),
+        ('extends = "esp32"\nflash = "4MiB"', "unknown key flash"),
+        ('product = "Shed"', "missing key port"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path, line, words):
+    write(tmp_path / "attic", 'extends = "shed"\n')
+    assert words in refusal(write(tmp_path / "shed", line))
+
+
+def test_a_mistake_in_what_is_extended_is_named_with_its_own_file(tmp_path):
+    write(tmp_path / "shed", GOOD + "flashsize = 4\n")
+    write(tmp_path / "attic", 'extends = "shed"\n')
+    with pytest.raises(UsageError, match="shed/board.toml: unknown key flashsize"):
+        find("attic", tmp_path)

@@ -1,0 +1,147 @@
+"""Says what a project adds to MQBoard's firmware: modules to freeze, modules in C, a version.
+
+    Additions: frozen files, a manifest, folders with modules in C  →  build()
+
+What is MQBoard's own, and asyncio, stays what it is: a project that would replace a file of it is
+refused, as nobody could say any more what the board's management does. What comes from
+MicroPython's library a project may have otherwise.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from mqhost.build import upstream
+from mqhost.build.freeze import MICROPYTHON, PROJECT, FrozenFile, read_manifest
+from mqhost.build.sdkconfig import C_MODULES, text_of
+from mqhost.build.source import Source
+from mqhost.errors import BuildError, UsageError
+
+# How MicroPython finds a module in C, by port.
+_MARKS = {"unix": "micropython.mk", "esp32": "micropython.cmake"}
+_MISSING = re.compile(r"Package '([^']*)' not found")
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What a project in the folder `root` adds. `version`: where git has none; `inputs`: the files
+    and folders whose newest tells the time where there is no git; `frozen`: files to freeze;
+    `manifest`: names more of them; `c_modules`: folders with modules in C, or of such folders.
+    """
+
+    root: Path
+    version: str
+    inputs: tuple[str, ...] = ()
+    frozen: tuple[FrozenFile, ...] = ()
+    manifest: Path | None = None
+    c_modules: tuple[Path, ...] = ()
+
+
+def frozen(own: Additions, variables: Mapping[str, str], source: Source) -> list[FrozenFile]:
+    """Return the files that a project freezes: its own, and those that its manifest names, which
+    has `variables` of the paths. Raises BuildError with what the manifest lacks.
+    """
+    files = {file.target: file for file in own.frozen}
+    if own.manifest:
+        try:
+            named = read_manifest(own.manifest, variables, rest=PROJECT)
+        except BuildError as error:
+            raise explained(error, source) from error
+        for file in named:
+            files.setdefault(file.target, file)
+    return list(files.values())
+
+
+def c_sources(
+    folders: Iterable[Path], port: str, there: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return the files of the modules in C that are in `folders`, below C_MODULES, for `port`.
+
+    A folder is a module, or holds modules; what else is in it comes along, so that they may share
+    it. `there` are the files of ours. Raises UsageError where there is none, where one is not made
+    for the port, or has the name of another.
+    """
+    found: dict[str, Path] = {}
+    modules = {name.split("/")[-2]: Path(name).parent for name in there if _is_mark(name)}
+    for folder in folders:
+        marks = set(_MARKS.values())
+        single = any((folder / mark).is_file() for mark in marks)
+        own = [folder] if single else [path.parent for path in _marked(folder, marks)]
+        if not own:
+            raise UsageError(
+                f"{folder} has no module in C: neither it nor a folder in it has a "
+                f"{_MARKS[port]}. Take it out of c_modules, or add one."
+            )
+        for module in own:
+            if not (module / _MARKS[port]).is_file():
+                raise UsageError(
+                    f"{module} has no {_MARKS[port]}, by which MicroPython's {port} port finds a "
+                    "module in C. Add it beside the other one."
+                )
+            if module.name in modules:
+                raise UsageError(
+                    f"There is another module in C that is called {module.name}, beside {module}: "
+                    f"{modules[module.name]}. Rename yours."
+                )
+            modules[module.name] = module
+        top = folder.parent if single else folder
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                found[path.relative_to(top).as_posix()] = path
+    return {f"{C_MODULES}/{name}": text_of(path) for name, path in found.items()}
+
+
+def cmake_text(sources: Mapping[str, str]) -> str:
+    """Return the CMake file that tells MicroPython of the modules among `sources`; it stands in the
+    folder above them."""
+    names = sorted(name for name in sources if name.endswith("/" + _MARKS["esp32"]))
+    return "".join(
+        f'list(APPEND USER_C_MODULES "${{CMAKE_CURRENT_LIST_DIR}}/{name}")\n' for name in names
+    )
+
+
+def merged(ours: Iterable[FrozenFile], added: Iterable[FrozenFile]) -> list[FrozenFile]:
+    """Return the files of both, sorted; UsageError naming what would replace a file of ours."""
+    files = {file.target: file for file in ours}
+    for file in added:
+        there = files.get(file.target)
+        if there and there.origin != MICROPYTHON and there.content != file.content:
+            raise UsageError(
+                f"{file.target} of your project would replace that of {there.origin} in the "
+                "firmware, which the board is managed with. Give your module another name."
+            )
+        files[file.target] = file
+    return [files[target] for target in sorted(files)]
+
+
+def explained(error: BuildError, source: Source) -> BuildError:
+    """Return the error of a project's manifest, with what to do where a package is not at hand."""
+    match = _MISSING.search(str(error))
+    if not match:
+        return error
+    name = match[1]
+    library = source.path / upstream.LIBRARY
+    if upstream.has_library(source.path):
+        return BuildError(
+            f"{error}\nmicropython-lib of MicroPython {source.version} has no package {name}. "
+            "Is its name right? Packages of other people are copied into a folder of the project, "
+            "which add_library() of the manifest names, or into frozen."
+        )
+    there = sorted({path.parent.name for path in library.rglob("manifest.py")})
+    return BuildError(
+        f"{error}\n{source.origin} comes with these packages of micropython-lib only: "
+        f"{', '.join(there) or 'none'}. Take a MicroPython checkout with its submodule "
+        f"{upstream.LIBRARY}: --micropython DIR"
+    )
+
+
+def _is_mark(name: str) -> bool:
+    return name.rpartition("/")[2] in _MARKS.values()
+
+
+def _marked(folder: Path, marks: Iterable[str]) -> list[Path]:
+    """Return one file of `marks` of each folder in `folder` that has some."""
+    found = {path.parent: path for mark in marks for path in folder.glob(f"*/{mark}")}
+    return [found[parent] for parent in sorted(found)]
