@@ -1,10 +1,9 @@
 """Holds the Timer class of `machine`. Signatures and errors: the port's machine_timer.c.
 
-A thread waits until it is time, and has the main thread call back.
+A thread in C (boards/sim/alarm) waits until it is time, and has the main thread call back.
 """
 
-import _thread
-
+import _alarm
 import _bus
 import micropython
 import utime
@@ -22,7 +21,7 @@ class Timer:
     def __init__(self, id, **settings):
         if not 0 <= id <= 3:
             raise ValueError("invalid Timer number")
-        self._generation = 0
+        self._id = id
         self.deinit()
         if settings:
             self.init(**settings)
@@ -43,31 +42,18 @@ class Timer:
         self.deinit()
         self._callback = callback
         if callback:
-            period = 1 / freq if freq else period / tick_hz
-            _thread.start_new_thread(self._run, (self._generation, mode, period))
+            period = 1_000_000 // freq if freq else period * 1_000_000 // tick_hz
+            _alarm.set(self._id, int(period), mode == self.PERIODIC, _call_back, self)
 
     def deinit(self):
         """Stop."""
-        self._generation += 1
+        _alarm.clear(self._id)
         self._since = utime.ticks_ms()
-        self._callback = None  # the thread, which sleeps on, must not keep it
+        self._callback = None
 
     def value(self):
         """Milliseconds since the period began."""
         return utime.ticks_diff(utime.ticks_ms(), self._since)
-
-    def _run(self, generation, mode, period):
-        while True:
-            utime.sleep(period)
-            if generation != self._generation:
-                return
-            self._since = utime.ticks_ms()
-            try:
-                micropython.schedule(_call_back, self)
-            except RuntimeError:
-                pass  # the queue is full: this turn is lost, as on the port
-            if mode == self.ONE_SHOT:
-                return
 
 
 def _call_back(timer):
@@ -78,6 +64,7 @@ def _call_back(timer):
     if _bus.busy():
         micropython.schedule(_call_back, timer)
         return
+    timer._since = utime.ticks_ms()
     callback = timer._callback or _nothing
     callback(timer)
 

@@ -16,6 +16,7 @@ from mqhost.build.layers import COMMON, all_files, common
 from mqhost.errors import UsageError
 
 C_MODULES = "modules"  # of what is compiled, the folder of modules in C
+_MAKE = "micropython.mk"  # in the folder of each
 BOARD_FILES = "boards"  # the folder of a board out of several
 _LINE = re.compile(r'CONFIG_[A-Z0-9_]+=(?:|y|n|-?\d+|0x[0-9a-fA-F]+|"[^"]*")|#.*|')
 # Said by hand of the boards: where they are, and what they are called.
@@ -59,11 +60,14 @@ def settings(board: Board, source: Path) -> str:
 
 def own_sources(board: Board) -> dict[str, str]:
     """Return what the unix port is built with of ours: the C headers below the board's folders, by
-    their paths in them, and all boards' modules in C, below C_MODULES.
+    their paths in them, and the modules in C, all boards' and its own, below C_MODULES.
     """
-    found = {name: path for name, path in all_files(board.folders).items() if name.endswith(".h")}
-    for name, path in all_files([common(board.folders)]).items():
-        if "/" in name and re.match(r"\.[chm]", path.suffix):
+    own = all_files(board.folders)
+    found = {name: path for name, path in own.items() if name.endswith(".h")}
+    made = {Path(name).parent.as_posix() + "/" for name in own if Path(name).name == _MAKE}
+    for name, path in (own | all_files([common(board.folders)])).items():
+        shared = "/" in name and name not in own
+        if re.match(r"\.[chm]", path.suffix) and (shared or name.startswith(tuple(made))):
             found[f"{C_MODULES}/{name}"] = path
     return {name: text_of(path) for name, path in found.items()}
 

@@ -118,3 +118,15 @@ def test_all_headers_of_a_board_are_taken_byte_by_byte(tmp_path):
     modules = [name for name in found if name.startswith("modules/tlspsk/")]
     assert list(found) == ["deep/old.h", *modules], "ours in C, which no board is without"
     assert found["deep/old.h"].encode(errors="surrogateescape") == b"// f\xfcr ISO 8859\n"
+
+
+def test_the_simulated_boards_own_module_in_c_is_compiled_with_those_of_all_boards():
+    found = own_sources(find("sim"))
+    assert {"modules/alarm/micropython.mk", "modules/alarm/alarm.c"} <= found.keys()
+    assert "modules/tlspsk/micropython.mk" in found
+
+
+def test_the_simulated_board_has_one_thread_of_micropython():
+    """The unix port's threads have no GIL: what one collects, the other may have in its hand."""
+    for module in (find("sim").folder / "modules").glob("*.py"):
+        assert "start_new_thread" not in module.read_text(), module
