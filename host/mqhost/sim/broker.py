@@ -7,6 +7,7 @@ into the error when it dies.
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -27,6 +28,9 @@ _STOP_TIMEOUT = 3.0
 _TAIL_LINES = 8
 # Ports are picked free and then used: somebody else may be faster.
 _ATTEMPTS = 3
+_PORTS = (20_000, 32_768)
+_TRIES = 500
+_random = random.SystemRandom()
 
 # MQTT 3.1.1: CONNECT with an empty client id and a clean session, and the CONNACK that accepts it.
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
@@ -35,10 +39,18 @@ _DISCONNECT = b"\xe0\x00"
 
 
 def free_port() -> int:
-    """Return a TCP port on the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port on the loopback interface that nobody listens on right now.
+
+    It lies below those that the system gives to connections (Linux: 32768 to 60999): one of these
+    could be a connection's own before anybody listens on it.
+    """
+    for _ in range(_TRIES):
+        # Not the module's generator: tests that set its seed would all get the same ports.
+        port = _random.randrange(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise BrokerError(f"There is no free port from {_PORTS[0]} to {_PORTS[1] - 1}.")
 
 
 def find_mosquitto() -> str:

@@ -5,9 +5,9 @@ host's own network all the same. Which of them a new connection takes is as in E
 highest `route_prio`, and PPP where there is no other); it stays there as long as that is up.
 """
 
-import socket
 import time
 
+from mqhost.sim.broker import free_port
 from mqhost.sim.modem import Modem
 from mqhost.sim.radio import Radio
 
@@ -80,9 +80,7 @@ class Networks:
     def port_of(self, port: int) -> int:
         """Return the port of this machine that stands for a `port` at which the board serves."""
         if port not in self._ports:
-            with socket.socket() as found:
-                found.bind(("127.0.0.1", 0))
-                self._ports[port] = found.getsockname()[1]
+            self._ports[port] = free_port()
         return self._ports[port]
 
     def reset(self) -> None:
