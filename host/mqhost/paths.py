@@ -1,23 +1,32 @@
-"""Knows where things lie: the project's root, its build outputs, and the cache between builds."""
+"""Knows where things lie: what firmware is made of, build outputs, and the cache between builds.
+
+A wheel has what firmware is made of inside the package, laid out as in a checkout (ci/packing.py);
+that is only ever read.
+"""
 
 import os
 from pathlib import Path
 
-from mqhost.errors import UsageError
+_PACKAGE = Path(__file__).resolve().parent
+_INSIDE = _PACKAGE / "firmware"
 
-ROOT = Path(__file__).resolve().parents[2]
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # removed meanwhile, which most commands need not mind
+        return Path()
+
+
+CHECKOUT = None if _INSIDE.is_dir() else _PACKAGE.parents[1]
+ROOT = CHECKOUT or _INSIDE
 BOARDS = ROOT / "boards"
+DOCKER = ROOT / "docker"
 FROZEN = ROOT / "frozen"
-BUILD = ROOT / "build"
-
-
-def need_checkout(what: str) -> None:
-    """Raise UsageError where there is no checkout; `what`, as "It needs", begins its sentence."""
-    if not (BOARDS.is_dir() and FROZEN.is_dir()):
-        raise UsageError(
-            f"{what} a checkout of MQBoard, and this mqboard was installed without one. "
-            "Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
-        )
+MANIFEST = ROOT / "manifest"
+# Where people work: builds leave their outputs there, and its git remote has the artifacts.
+WORK = CHECKOUT or _working_folder()
+BUILD = WORK / "build"
 
 
 def cache_dir() -> Path:

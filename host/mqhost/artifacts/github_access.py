@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mqhost.errors import UsageError
-from mqhost.paths import ROOT
+from mqhost.paths import WORK
 
 API = "https://api.github.com"
 HOW_TO_GET_A_TOKEN = (
@@ -28,7 +28,7 @@ _HOSTS = ("github.com", "www.github.com", "ssh.github.com")
 _GH_SECONDS = 20
 
 
-def find_repository(named: str | None = None, root: Path = ROOT) -> str:
+def find_repository(named: str | None = None, root: Path = WORK) -> str:
     """Return the repository as OWNER/NAME: `named`, or that of the checkout `root`'s remote."""
     if named is not None:
         if not _REPOSITORY.fullmatch(named) or named.endswith(("/.", "/..")):

@@ -15,10 +15,10 @@ from types import MappingProxyType
 from mqhost.build.board import Board
 from mqhost.build.sdkconfig import BOARD_FILES, C_MODULES
 from mqhost.errors import UsageError
-from mqhost.paths import ROOT
+from mqhost.paths import DOCKER
 
 # Enters the toolchain's environment and runs the command it is given; in a container just so.
-SCRIPT = ROOT / "docker" / "build.sh"
+SCRIPT = DOCKER / "build.sh"
 # For ESP-IDF's build, the file that names a project's modules in C.
 C_MODULES_FILE = "modules.cmake"
 

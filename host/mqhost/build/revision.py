@@ -1,15 +1,17 @@
 """Finds out which state of the project a firmware is built from: version, git commit, its time.
 
 The time is that of the commit, or of the newest change when files were changed since; it is the
-only clock in an image, so that the same sources give the same bytes whenever they are built.
+only clock in an image, so that the same sources give the same bytes whenever they are built. Where
+git is left behind, in a wheel and in the archive that it is made from, a file has the three.
 """
 
+import json
 import re
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mqhost.errors import UsageError
@@ -18,6 +20,7 @@ from mqwire import WireError, names
 from mqwire.update import MAX_VERSION
 
 UNKNOWN = "unknown"
+STAMP = "revision.json"  # the file, in the place of git
 # What an app image's description holds: 31 bytes.
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,30}")
 _INPUTS = ("frozen", "manifest", "boards")
@@ -40,6 +43,10 @@ class Revision:
         """Whether it is a commit of git, and nothing else."""
         return self.commit != UNKNOWN and not self.commit.endswith(_CHANGED)
 
+    def to_bytes(self) -> bytes:
+        """Return what a file named STAMP holds."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
 
 def read_revision(
     version: str | None = None,
@@ -53,7 +60,7 @@ def read_revision(
 
     Found is the tag v1.2.3 that git describes, as 1.2.3 or 1.2.3+4.g<commit>, and without such a
     tag the project's own version, as 0.1.0+g<commit>; ".dirty" at its end means changed files.
-    UsageError if the commit is dated in the future.
+    Without git it is what STAMP has. UsageError if the commit is dated in the future.
     """
     if version is not None and not _VERSION.fullmatch(version):
         raise UsageError(
@@ -65,9 +72,12 @@ def read_revision(
         root = next((at for at in (root, *root.parents) if (at / ".git").exists()), root)
     head = _git(root, "log", "-1", f"--abbrev={_SHORT}", "--format=%h %ct")
     if not head:
+        if (root / STAMP).is_file():
+            made = Revision(**json.loads((root / STAMP).read_bytes()))
+            return replace(made, version=version) if version else made
         places = [project / name for name in inputs]
         files = (file for at in places for file in ([at] if at.is_file() else at.rglob("*.*")))
-        return Revision(version or untagged or _project_version(root), UNKNOWN, newest(files))
+        return Revision(version or untagged or project_version(root), UNKNOWN, newest(files))
     commit, time_text = head.split()
     when = int(time_text)
     check_time(root, commit, when)
@@ -108,14 +118,15 @@ def _describe(root: Path, commit: str, untagged: str) -> str:
     """Return the version that git's tags give, or the project's own with the commit."""
     text = _git(root, "describe", "--tags", "--long", f"--abbrev={_SHORT}", "--match=v[0-9]*")
     if not text:
-        return f"{untagged or _project_version(root)}+g{commit}"
+        return f"{untagged or project_version(root)}+g{commit}"
     tag, distance, node = text.rsplit("-", 2)
     return tag[1:] + (f"+{distance}.{node}" if distance != "0" else "")
 
 
-def _project_version(root: Path) -> str:
+def project_version(root: Path) -> str:
+    """Return what pyproject.toml in `root` says the next release is, for where no tag tells."""
     with (root / "pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
+        return str(tomllib.load(file)["tool"]["mqboard"]["version"])
 
 
 def _changed(root: Path, project: Path) -> list[Path]:

@@ -25,7 +25,6 @@ from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings, command_line
-from mqhost.paths import need_checkout
 from mqhost.usb.serial_port import SIM, find_port
 
 BIRTH_TIMEOUT = 90.0  # seconds: Wi-Fi, DHCP and DNS at their slowest
@@ -51,8 +50,7 @@ class Adoption:
 
 def adopt(adoption: Adoption, settings: Settings, questions: Questions, console: Console) -> Status:
     """Adopt a board and return its birth message; raises ToolError where it does not go on."""
-    need_checkout("mqboard adopt flashes what was built in")
-    # Not at the top: what flashing is done with is not installed without a checkout.
+    # Not at the top: what flashing is done with is an extra.
     from mqhost.usb.flashing import Firmware, check_kind
     from mqhost.usb.provision import Provision, provision
 

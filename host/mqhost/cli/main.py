@@ -15,9 +15,19 @@ import click
 from mqhost.cli.catalogue import MainGroup
 from mqhost.cli.edge import Edge, completing, to_stderr
 from mqhost.errors import ToolError
+from mqhost.extras import explained
 from mqhost.interrupt import ended_like_ctrl_c
 
 _INTERRUPTED = 130
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version: of a checkout what firmware built there now would have, too."""
+    if wanted and not context.resilient_parsing:
+        from mqhost.build.revision import read_revision  # asks git
+
+        click.echo(f"mqboard {read_revision().version}")
+        context.exit()
 
 
 @click.group(
@@ -92,7 +102,14 @@ _INTERRUPTED = 130
     envvar="MQBOARD_VERBOSE",
     help="Show on stderr what travels over MQTT; secrets are masked.",
 )
-@click.version_option(package_name="mqboard", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(context: click.Context, verbose: bool, **options: Any) -> None:
     """Manage MicroPython boards over MQTT."""
@@ -107,6 +124,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ToolError as error:
         to_stderr(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        told = explained(error)
+        if told is None:
+            raise
+        to_stderr(str(told))
+        return told.exit_code
     except click.ClickException as error:
         error.show()
         if variable := _variable_of(error):

@@ -14,7 +14,7 @@ from mqwire.update import MAX_VERSION
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
+    (tmp_path / "pyproject.toml").write_text('[tool.mqboard]\nversion = "0.1.0"\n')
     (tmp_path / "frozen").mkdir()
     (tmp_path / "frozen" / "main.py").write_text("1\n")
     os.utime(tmp_path / "frozen" / "main.py", (COMMIT_TIME - 5, COMMIT_TIME - 5))

@@ -225,7 +225,7 @@ def test_without_the_extra_it_is_said_what_to_install(rollout, app, monkeypatch)
     real = __import__
     monkeypatch.setitem(opening.__builtins__, "__import__", missing)
     ended = rollout("status")
-    assert ended.returncode == 2 and "WHEEL[fleet]" in ended.stderr
+    assert ended.returncode == 2 and "pipx install --force 'mqboard[fleet]'" in ended.stderr
 
 
 def test_a_rollout_of_another_broker_is_not_driven_by_mistake(rollout, farm, store, app):

@@ -23,7 +23,7 @@ import docker
 from mqhost.build.board import Board
 from mqhost.build.builders.docker_engine import LABEL, EngineError, advice, explained
 from mqhost.build.builders.native import Echo, mute
-from mqhost.paths import ROOT, cache_dir
+from mqhost.paths import DOCKER, cache_dir
 from mqhost.progress import Progress, silent
 
 BASE_VARIABLE = "MQBOARD_BASE_IMAGE"
@@ -48,7 +48,7 @@ class Recipe:
         """Make the recipe of the image that `board` is built in; on `base_image` if it is given,
         else on MQBOARD_BASE_IMAGE, on the board's toolchain, or on what suits this machine.
         """
-        dockerfile = ROOT / "docker" / _FILES[board.port]
+        dockerfile = DOCKER / _FILES[board.port]
         text = dockerfile.read_text()
         found = _DEFAULT.search(text)
         base = (

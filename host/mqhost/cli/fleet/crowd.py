@@ -12,7 +12,7 @@ import click
 from mqhost.cli.edge import FILE, Edge, json_option, to_stderr
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.errors import UsageError
-from mqhost.paths import ROOT
+from mqhost.paths import BOARDS
 
 if TYPE_CHECKING:
     from mqhost.fleet.crowd.crowd import Crowd, Plan
@@ -176,10 +176,10 @@ def _plan(options: dict[str, Any]) -> "Plan":
 
 
 def _mcu_of(board: str) -> str:
-    """Return the chip of a board that this checkout has; others are called as their chips."""
+    """Return the chip of a board that is defined here; others are called as their chips."""
     from mqhost.build.board import Board
 
-    files = {file.parent.name: file for file in (ROOT / "boards").glob("*/board.toml")}
+    files = {file.parent.name: file for file in BOARDS.glob("*/board.toml")}
     return Board.load(files[board].parent).mcu if board in files else board
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from mqhost.build.revision import read_revision
 from mqhost.cli.edge import Edge
 from mqhost.cli.fleet.selection import Selection, counted, selecting
 from mqhost.cli.terminal.printing import say
@@ -93,7 +93,7 @@ def homeassistant_command(
         every=every,
         parallel=parallel,
         url=release_url,
-        tool=version("mqboard"),
+        tool=read_revision().version,
         note=lambda line: say(edge.console, line),
         debug=edge.debug,
     )
@@ -117,7 +117,7 @@ def shown_besides(
     from mqhost.fleet.homeassistant.bridge import Bridge
 
     loaded = _load(images)
-    return Bridge(edge.settings, patterns, loaded, tool=version("mqboard"), audit=audit)
+    return Bridge(edge.settings, patterns, loaded, tool=read_revision().version, audit=audit)
 
 
 def _load(images: tuple[Path, ...]) -> list[tuple[Offer, bytes]]:

@@ -21,7 +21,7 @@ from mqhost.build.source import DEBIAN
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing
-from mqhost.paths import ROOT, cache_dir
+from mqhost.paths import WORK, cache_dir
 from mqhost.progress import Progress
 
 
@@ -146,6 +146,6 @@ def doctor_advice() -> str:
 
 
 def _short(result: BuildResult) -> str:
-    """Return the output folder, from the project's root where it lies within."""
+    """Return the output folder, from the folder of work where it lies within."""
     folder = result.folder
-    return str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
+    return str(folder.relative_to(WORK) if folder.is_relative_to(WORK) else folder)

@@ -15,7 +15,7 @@ from mqhost.cli.update.report import OtaEvents, OtaLines, OtaReport, interrupted
 from mqhost.errors import ToolError, UsageError
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
-from mqhost.paths import BUILD, need_checkout
+from mqhost.paths import BUILD
 from mqhost.signing.offer import Offer, load_image
 from mqhost.update.push import PATIENCE, UpdateResult, push
 from mqhost.update.store import ImageStore, is_digits, remember
@@ -52,8 +52,6 @@ def run_ota(
     report: OtaReport = OtaEvents(console) if as_json else OtaLines(console)
     begun: list[Offer] = []
     try:
-        if not image:
-            need_checkout("Without --image mqboard ota pushes what was built in")
         with Session(settings, debug=debug, note=to_stderr) as session, report:
             # What cannot be pushed is told before anybody waits.
             path = image_path(image) if image else app_path(board) if board else None

