@@ -39,7 +39,7 @@ JSON = "print JSON instead of the table"
 @task(
     help={
         "board": "the board to build for; invoke boards lists them",
-        "micropython": "a MicroPython checkout (v1.25 or newer) to build instead of the release",
+        "micropython": "a checkout (v1.25 or newer), or the release to build, as v1.28.0",
         "builder": "native (this machine's compiler) or docker; by default what suits the board",
         "base_image": "what docker's image is made from, instead of the board's toolchain",
         "verbose": "show everything that the compiler says",
@@ -63,7 +63,7 @@ def build(
       ./invoke build --board esp32 --dry-run
     """
     wanted = {"builder": builder, "base_image": base_image, "version": version}
-    wanted |= {"micropython": Path(micropython) if micropython else None}
+    wanted |= {"micropython": micropython}
     wanted |= {"sdkconfig": [Path(file) for file in sdkconfig or ()]}
     if dry_run:
         say(show.plan_text(build_.dry_run(boards_.find(board), **wanted), as_json=json))

@@ -14,6 +14,9 @@ from ci import docs as docs_
 from ci.docs import pictures
 from ci.docs import screens as screens_
 from mqhost import packages
+from mqhost.build import board as boards_
+from mqhost.build.source import VARIABLE, find_source
+from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.terminal import printing
 from mqhost.fleet.page import vendored
@@ -23,13 +26,14 @@ out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(printing.say, out)
 
 
-@task
+@task(help={"micropython": "the simulated board's: a checkout, or a release as v1.28.0"})
 @edge
-def test(_):
+def test(_, micropython=None):
     """Run all tests, four files at a time; or with what follows --, as in: test -- -k board.
 
     Examples:
       ./invoke test
+      ./invoke test --micropython v1.28.0
       ./invoke test -- -k board
     """
     packages.ensure("test", say=say)
@@ -39,6 +43,11 @@ def test(_):
     extra = extra or ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
     # They start hundreds of programs in Python: each would compile all that it imports.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    if micropython:
+        # Absolute: the tests build in folders of their own.
+        with show.progress() as progress:
+            source = find_source(boards_.find("sim"), micropython, progress)
+        environment[VARIABLE] = str(source.path)
     argv = [sys.executable, "-m", "pytest", *extra]
     sys.exit(subprocess.run(argv, cwd=ROOT, env=environment).returncode)
 

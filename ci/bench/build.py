@@ -39,9 +39,8 @@ def measure(rig: Rig) -> dict[str, Figure]:
     kind of change), run by hand right before; the median of the runs' ratios.
     """
     packages.ensure("build", say=lambda line: rig.progress(line, 0, 0))
-    release = rig.definition.micropython
-    kept = find_source(release, None, rig.progress).path
-    source = find_source(release, kept)  # as build() finds it when it is given the folder
+    kept = find_source(rig.definition, None, rig.progress).path
+    source = find_source(rig.definition, kept)  # as build() finds it when it is given the folder
     colds, rebuilds, makes = [], [], []
     for number in range(1 if rig.quick else 3):
         rig.progress("measuring build: from nothing", 0, 0)

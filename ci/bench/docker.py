@@ -37,8 +37,8 @@ def measure(rig: Rig) -> dict[str, Figure]:
     change_s: after one frozen module changed; its limit is the native one, taking turns.
     warm_overhead_s: by how much the container's warm builds are slower; the median of the turns.
     """
-    release = rig.definition.micropython
-    source = find_source(release, find_source(release, None, rig.progress).path)
+    kept = find_source(rig.definition, None, rig.progress).path
+    source = find_source(rig.definition, kept)
     turns = 3 if rig.quick else 5
     with engine(rig.progress) as running:
         ensure_image(running.client, Recipe.of(rig.definition, running.base), rig.progress)

@@ -85,7 +85,7 @@ def variant(sim, firmware, tmp_path_factory):
 @pytest.fixture(scope="session")
 def alone(sim, firmware, tmp_path_factory):
     """Make a folder with ordinary MicroPython and the MQTT client, and nothing else of ours."""
-    source = planned_source(sim.micropython).path
+    source = planned_source(sim).path
     return standalone.prepare(firmware.app, source, tmp_path_factory.mktemp("alone"))
 
 

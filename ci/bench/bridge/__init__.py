@@ -61,7 +61,7 @@ def exchange(rig: Rig, wire: Wire, count: int) -> dict[str, Any]:
             for _ in range(100):
                 taken.release()
 
-    source = planned_source(rig.definition.micropython).path
+    source = planned_source(rig.definition).path
     executable = extract(rig.firmware().app, rig.folder)
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
     client.on_message = on_message

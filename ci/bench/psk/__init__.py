@@ -58,7 +58,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
 
 def _connect(rig: Rig, *arguments: object) -> list[tuple[list[float], list[float]]]:
     """Return (bytes, microseconds) of the connections of each kind."""
-    source = planned_source(rig.definition.micropython).path
+    source = planned_source(rig.definition).path
     done = subprocess.run(
         [extract(rig.firmware().app, rig.folder), "-X", f"heapsize={_HEAP}", _PROGRAM]
         + [str(argument) for argument in arguments],

@@ -32,6 +32,7 @@ _REQUIRED: dict[str, type] = {
     "partitions": str,
 }
 _OPTIONAL: dict[str, type] = {
+    "fallback": str,
     "toolchain": str,
     "flash_offset": int,
     "features": list,
@@ -49,8 +50,9 @@ class Board:
     `folder` holds its files and `name` is that folder's name; `bases` are those of the boards that
     it extends, the nearest first, whose files count where it has none of its own. `port`: the
     MicroPython port; `based_on`: the upstream board (on the unix port: the variant); `micropython`:
-    the release it is built from; `toolchain`: the image with the compiler, empty where the
-    machine's own is used;
+    the release it is built from; `fallback`: what it is built from where that is not at hand, if it
+    may be (see source.py); `toolchain`: the image with the compiler, empty where the machine's own
+    is used;
     `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
     where this chip expects its bootloader; `manifest` and `partitions`: files; `signing`:
     whether its firmware takes only signed updates ("required") or any ("none"); `sdkconfig`: files
@@ -68,6 +70,7 @@ class Board:
     flash_size: int
     manifest: Path
     partitions: Path
+    fallback: str = ""
     toolchain: str = ""
     flash_offset: int = 0
     features: tuple[str, ...] = ()

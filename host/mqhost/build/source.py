@@ -5,9 +5,14 @@ upstream.py. Debian's package ("1.25.0+ds-1") is downloaded through apt from the
 machine itself uses, checked against the hashes below, unpacked into a temporary folder and renamed:
 an interrupted run leaves nothing half done, and whatever is damaged there or in the download folder
 is made again. A folder given by the user is only read.
+
+A board with a fall-back, as the simulated one, is built from its release where there is a clone
+already, made for whichever board, and else from what it falls back to: a clone of a hundred
+megabytes is not begun just to try a board on the desk.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +23,7 @@ from pathlib import Path
 
 from mqhost import packages
 from mqhost.build import upstream
+from mqhost.build.board import Board
 from mqhost.build.integrity import intact, record
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
@@ -25,6 +31,8 @@ from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
 
 OLDEST = (1, 25)
+# Says which sources boards with a fall-back are built from: a folder, or the name of a release.
+VARIABLE = "MQBOARD_SIM_MICROPYTHON"
 
 _POOL = "pool/main/m/micropython/"
 # The files of Debian's source packages, by package version, with their SHA-256.
@@ -58,29 +66,39 @@ class Source:
 
 
 def find_source(
-    release: str, micropython: Path | None = None, progress: Progress = silent
+    board: Board, micropython: Path | str | None = None, progress: Progress = silent
 ) -> Source:
-    """Return the sources to build: `micropython` if given, else MicroPython's or Debian's.
+    """Return the sources to build `board` from: `micropython`, a folder or the name of a release,
+    if given; else what the environment says; else the board's release or its fall-back.
 
-    Raises UsageError if the folder is no MicroPython of a known kind, ToolError if the release
-    cannot be had.
+    Raises UsageError if a folder is no MicroPython of a known kind, ToolError if the release cannot
+    be had.
     """
-    if micropython is not None:
-        return Source(micropython.resolve(), check_checkout(micropython), "checkout")
-    if release.startswith("v"):
-        path = upstream.release_source(release, progress)
-        return Source(path, check_checkout(path), release)
-    path = debian_source(release, progress)
-    return Source(path, check_checkout(path), f"Debian {release}")
+    chosen, why = _choose(board, micropython)
+    name = str(chosen) if isinstance(chosen, Path) else _origin(chosen)
+    if why:
+        progress(f"MicroPython: {name}{why}", 0, 0)
+    if isinstance(chosen, Path):
+        return Source(chosen.resolve(), check_checkout(chosen), "checkout")
+    path = release_source(chosen, progress)
+    return Source(path, check_checkout(path), name)
 
 
-def planned_source(release: str, micropython: Path | None = None) -> Source:
+def planned_source(board: Board, micropython: Path | str | None = None) -> Source:
     """Return the source that `find_source` would give, which may not be there yet."""
-    if micropython is not None:
-        return find_source(release, micropython)
+    chosen, _ = _choose(board, micropython)
+    if isinstance(chosen, Path):
+        return find_source(board, chosen)
+    if chosen.startswith("v"):
+        return Source(upstream.release_folder(chosen), chosen[1:], _origin(chosen))
+    return Source(_unpacked(chosen), chosen.partition("+")[0], _origin(chosen))
+
+
+def release_source(release: str, progress: Progress = silent) -> Path:
+    """Return the folder with MicroPython's or Debian's `release`, brought when needed."""
     if release.startswith("v"):
-        return Source(upstream.release_folder(release), release[1:], release)
-    return Source(_unpacked(release), release.partition("+")[0], f"Debian {release}")
+        return upstream.release_source(release, progress)
+    return debian_source(release, progress)
 
 
 def check_checkout(folder: Path) -> str:
@@ -142,6 +160,29 @@ def mirrors() -> list[str]:
     # The archive proper comes before those that hold only security updates.
     ordered = sorted(found, key=lambda pair: "security" in pair[0] or "security" in pair[1])
     return list(dict.fromkeys(uri for uri, _ in ordered))
+
+
+def _choose(board: Board, micropython: Path | str | None) -> tuple[Path | str, str]:
+    """Return the folder or the name of the release to build `board` from, and why that one."""
+    why = ""
+    if not micropython and board.fallback:
+        micropython = os.environ.get(VARIABLE)
+        why = f", as {VARIABLE} says"
+    if micropython:
+        known = str(micropython) in (*upstream.RELEASES, *DEBIAN)
+        return (str(micropython) if known else Path(micropython)), why
+    if not board.fallback:
+        return board.micropython, ""
+    if upstream.at_hand(board.micropython):
+        return board.micropython, ", which the cache has"
+    release = board.micropython
+    why = f", as {release} is not in the cache (--micropython {release} clones it)"
+    return board.fallback, why
+
+
+def _origin(release: str) -> str:
+    """Say for people whose release this is."""
+    return release if release.startswith("v") else f"Debian {release}"
 
 
 def _unpacked(release: str) -> Path:

@@ -35,6 +35,12 @@ def release_folder(release: str) -> Path:
     return cache_dir() / "source" / f"micropython-{release}"
 
 
+def at_hand(release: str) -> bool:
+    """Tell whether there is a whole clone of `release` already."""
+    folder = release_folder(release)
+    return folder.is_dir() and intact(folder) and has_library(folder)
+
+
 def has_library(folder: Path) -> bool:
     """Tell whether the MicroPython in `folder` has its whole library."""
     return (folder / LIBRARY / "README.md").is_file()  # the file its own makefiles look for
@@ -53,7 +59,7 @@ def release_source(release: str, progress: Progress = silent) -> Path:
         )
     folder = release_folder(release)
     with locked(folder.parent / ".lock", progress):
-        if not (intact(folder) and has_library(folder)):
+        if not at_hand(release):
             shutil.rmtree(folder, ignore_errors=True)
             progress(f"cloning MicroPython {release}", 0, 0)
             _clone(release, commit, folder)

@@ -143,7 +143,7 @@ def test_an_esp32_board_is_built_in_its_toolchains_image(engine, sim, monkeypatc
     result = build(
         # Debian's source is no whole checkout, and has not all of MicroPython's library.
         replace(boards.find("esp32"), manifest=ROOT / "manifest" / "esp32_small.py"),
-        micropython=find_source(sim.micropython, None).path,
+        micropython=find_source(sim).path,
         builder="docker",
         base_image=toolchain.tag,
         output=tmp_path / "out",

@@ -136,7 +136,7 @@ def run(firmware, sim, tmp_path_factory):
     program = tmp_path_factory.mktemp("mqtt_as") / "micropython"
     program.write_bytes(executable_of(firmware.app.read_bytes()))
     program.chmod(0o755)
-    library = planned_source(sim.micropython).path / "extmod"
+    library = planned_source(sim).path / "extmod"
     # Nothing frozen: the firmware has modules that look for the simulated chip.
     path = f"{APPS}:{ROOT / 'frozen'}:{library}:{library / 'asyncio'}"
 

@@ -6,12 +6,12 @@ import pytest
 from fakecheckout import make_checkout
 
 from mqhost.build.board import find
-from mqhost.build.source import find_source
+from mqhost.build.source import debian_source
 
 
 @pytest.fixture(scope="session")
 def debian() -> Path:
-    return find_source(find("sim").micropython).path
+    return debian_source(find("sim").fallback)
 
 
 @pytest.fixture(scope="session")

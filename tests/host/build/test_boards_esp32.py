@@ -10,7 +10,7 @@ from fakeidf import REAL
 
 from mqhost.build.board import Board, boards, find
 from mqhost.build.freeze import read_manifest
-from mqhost.build.source import find_source
+from mqhost.build.source import debian_source
 from mqhost.build.upstream import LIBRARY
 from mqhost.errors import UsageError
 from mqhost.flash.espimage import CHIP_NAMES
@@ -34,8 +34,9 @@ each = pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    source = find_source(find("sim").micropython).path
-    return make_checkout(source, tmp_path_factory.mktemp("micropython"))
+    return make_checkout(
+        debian_source(find("sim").fallback), tmp_path_factory.mktemp("micropython")
+    )
 
 
 def options(path: Path) -> dict[str, str]:
@@ -116,7 +117,7 @@ def test_micropythons_side_names_chip_and_fragments(board):
 
 @each
 def test_the_upstream_fragments_exist(board):
-    port = find_source(find("sim").micropython, None).path / "ports" / "esp32"
+    port = debian_source(find("sim").fallback) / "ports" / "esp32"
     text = (board.folder / "mpconfigboard.cmake").read_text()
     named = re.findall(r"^    (boards/\S+)$", text, re.MULTILINE)
     assert named

@@ -169,8 +169,9 @@ def test_a_module_on_top_replaces_ours_and_goes_again(make, tmp_path):
 def elsewhere(tmp_path_factory) -> Path:
     """Make a folder with a copy of MicroPython's source, and with room for a cache."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    source = find_source(BOARD.micropython).path
-    shutil.copytree(source, folder / "micropython", symlinks=True)
+    source = find_source(BOARD).path
+    git = shutil.ignore_patterns(".git")
+    shutil.copytree(source, folder / "micropython", symlinks=True, ignore=git)
     return folder
 
 

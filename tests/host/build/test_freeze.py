@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqhost.build.freeze import FrozenFile, build_module, read_manifest, replaced, stage
-from mqhost.build.source import find_source
+from mqhost.build.source import debian_source
 from mqhost.errors import BuildError
 from mqhost.paths import ROOT
 
@@ -16,7 +16,7 @@ TWO = FrozenFile("package/two.py", b"x = 2\n", 3)
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
-    return {"MPY_DIR": str(find_source("1.25.0+ds-1").path)}
+    return {"MPY_DIR": str(debian_source("1.25.0+ds-1"))}
 
 
 def test_all_of_ours_is_frozen_by_the_sims_manifest_or_by_that_of_mqtt_5(variables):

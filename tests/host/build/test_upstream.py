@@ -1,15 +1,18 @@
 """Tests MicroPython's releases: cloned once with their library, at the commit that is known."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gitrepo import git
 
 from mqhost.build import source, upstream
+from mqhost.build.board import find
 from mqhost.build.integrity import record
 from mqhost.errors import ToolError, UsageError
 
+BOARD = replace(find("esp32"), micropython="v1.28.0")
 HEADER = "".join(
     f"#define MICROPY_VERSION_{name} {number}\n"
     for name, number in (("MAJOR", 1), ("MINOR", 28), ("MICRO", 0))
@@ -51,12 +54,12 @@ def repository(tmp_path, monkeypatch) -> Path:
 
 def test_a_release_is_cloned_once(repository):
     said: list[str] = []
-    found = source.find_source("v1.28.0", None, lambda what, *_: said.append(what))
+    found = source.find_source(BOARD, None, lambda what, *_: said.append(what))
     assert (found.version, found.origin) == ("1.28.0", "v1.28.0")
     assert found.path == upstream.release_folder("v1.28.0")
     assert said == ["cloning MicroPython v1.28.0"]
     repository.rename(repository.with_name("gone"))
-    assert source.find_source("v1.28.0", None) == found
+    assert source.find_source(BOARD) == found
 
 
 def test_a_release_comes_with_the_library_of_its_day(repository):

@@ -15,6 +15,7 @@ from invoke.parser import Parser
 from rsakeys import private_pem, rsa_key
 
 from ci.docs.reference import fresh_tasks
+from mqhost.build.board import find
 from mqhost.paths import ROOT
 from mqhost.signing.keys import SigningKey
 from mqhost.signing.offer import Offer
@@ -49,10 +50,17 @@ def test_every_invoke_line_is_one_that_invoke_takes():
     for _, line in lines:
         parse(line)
     assert {line for _, line in lines} >= {
-        "./invoke test",
+        './invoke test --micropython "$MICROPYTHON"',
         './invoke build --board "$BOARD" --builder native',
         "./invoke build --board sim --builder docker",
     }
+
+
+def test_the_tests_run_on_both_releases_that_the_simulated_board_is_built_from():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/firmware.yml").read_text())
+    sim = find("sim")
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["micropython"] == [sim.micropython, sim.fallback]
 
 
 @pytest.mark.parametrize("line", ["./invoke nope", "./invoke build --bord sim", "./invoke"])

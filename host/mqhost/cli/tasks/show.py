@@ -96,8 +96,9 @@ def board_listing(boards: Iterable[Board]) -> Listing:
     rows, records = [], []
     for board in boards:
         names = (board.name, board.product, board.mcu, board.port, board.micropython)
+        either = f"{board.micropython} or {board.fallback}" if board.fallback else board.micropython
         flash = f"{board.flash_size // 1024 // 1024} MiB"
-        rows.append((*names, flash, ", ".join(board.features)))
+        rows.append((*names[:4], either, flash, ", ".join(board.features)))
         facts = (*names, board.flash_size, list(board.features))
         keys = ("board", "product", "mcu", "port", "micropython", "flash_size", "features")
         records.append(dict(zip(keys, facts, strict=True)))
