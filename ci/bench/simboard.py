@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from mqhost.build import board as boards
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.device import Device
 from mqwire.flash import SECTOR
 
@@ -19,7 +20,7 @@ from mqwire.flash import SECTOR
 def main() -> None:
     """Run the board."""
     definition = boards.find("sim")
-    table = definition.table
+    table = PartitionTable.load(definition.partitions, definition.flash_size)
     device = Device(Path(sys.argv[1]), table=table, console=_to_stderr)
     device.flash.latency = "slow" in sys.argv
     for word in sys.argv:

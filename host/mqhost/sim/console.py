@@ -49,6 +49,19 @@ class Console:
             found = self._kept.find(wanted, max(0, since - self._dropped))
             return -1 if found < 0 else self._dropped + found + len(wanted)
 
+    def find_line(self, matches: Callable[[str], object], since: int = 0) -> tuple[str, int] | None:
+        """Return the first whole line from `since` on that `matches`, and the position behind it;
+        None if there is none.
+        """
+        with self._changed:
+            end = max(0, since - self._dropped)
+            while (after := self._kept.find(b"\n", end) + 1) > 0:
+                line = self._kept[end : after - 1].decode(errors="replace")
+                if matches(line):
+                    return line, self._dropped + after
+                end = after
+        return None
+
     def tail(self, lines: int = 15) -> str:
         """Return the last lines."""
         return "\n".join(self.text().splitlines()[-lines:])

@@ -9,6 +9,7 @@ from littlefs.errors import LittleFSError
 
 from ci.storage import Bench, Stuck
 from mqhost.flash.filesystem import BLOCK, PARAMETERS
+from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import ResetCause
 
 CASES = 200  # of the two thousand that invoke bench runs
@@ -16,7 +17,7 @@ CASES = 200  # of the two thousand that invoke bench runs
 
 @pytest.fixture
 def bench(tmp_path, sim, firmware):
-    table = sim.table
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
     return Bench(tmp_path, firmware.app, firmware.flash, table)
 
 

@@ -5,13 +5,14 @@ import pytest
 from ci.chaos.world import Image
 from ci.soak import Work, soaking
 from mqhost.errors import ToolError
+from mqhost.flash.partition import PartitionTable
 
 SLACK = 1024  # bytes
 
 
 @pytest.fixture
 def soak(tmp_path, sim, firmware, broker):
-    table = sim.table
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
     with soaking(tmp_path, firmware.flash, table, broker.port) as made:
         yield made
 

@@ -28,6 +28,7 @@ PLAIN = packages(PROJECT["dependencies"])
 BUILD = packages(PROJECT["optional-dependencies"]["build"])
 BUILD |= {"requests", "urllib3"}  # in the interface of docker
 FLEET = packages(PROJECT["optional-dependencies"]["fleet"])
+TESTING = packages(PROJECT["optional-dependencies"]["testing"])
 
 
 def files_of(folder):
@@ -63,9 +64,9 @@ def roots(modules):
 
 def test_what_is_imported_is_named():
     used = set().union(*(roots(imported(path)) for path in FILES.values()))
-    assert used <= PLAIN | BUILD | FLEET
+    assert used <= PLAIN | BUILD | FLEET | TESTING
     assert {"click", "rich", "paho"} <= used & PLAIN and {"docker", "littlefs"} <= used & BUILD
-    assert "sqlalchemy" in used & FLEET
+    assert "sqlalchemy" in used & FLEET and "pytest" in used & TESTING
 
 
 def test_no_command_needs_what_is_for_builds_or_rollouts_just_to_be_there():
@@ -76,7 +77,7 @@ def test_no_command_needs_what_is_for_builds_or_rollouts_just_to_be_there():
             continue
         seen.add(module)
         found = imported(FILES[module], everywhere=False)
-        extra = roots(found) & (BUILD | FLEET) - PLAIN
+        extra = roots(found) & (BUILD | FLEET | TESTING) - PLAIN
         assert not extra, f"{module} imports {extra}, which is not installed with the wheel alone"
         parts = module.split(".")
         waiting += [*found, *(".".join(parts[:count]) for count in range(1, len(parts)))]

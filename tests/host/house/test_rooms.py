@@ -29,7 +29,8 @@ for _room, _over in [
     ("sim", "artifacts"),
     ("fleet", "sim"),
     ("usb", "fleet"),
-    ("cli", "usb"),
+    ("testing", "usb"),
+    ("cli", "testing"),
 ]:
     BELOW[_room] = BELOW[_over] | {_over}
 BELOW["artifacts"] -= {"build"}

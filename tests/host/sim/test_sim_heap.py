@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.build.board import find
 from mqhost.cli.tasks.simulator import run_foreground
 from mqhost.errors import UsageError
+from mqhost.flash.partition import PartitionTable
+from mqhost.paths import BOARDS
 from mqhost.sim.device import HEAP, Device, check_heap
 
 
@@ -23,7 +24,7 @@ def test_any_other_is_refused_with_what_is_possible(heap):
 
 
 def test_a_board_does_not_start_with_one(tmp_path):
-    table = find("sim").table
+    table = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
     with pytest.raises(UsageError, match="is no heap"):
         Device(Path(tmp_path / "flash"), table=table, heap="5")
 

@@ -6,8 +6,8 @@ import threading
 import pytest
 from waiting import wait_until
 
-from mqhost.build.board import find
 from mqhost.errors import UsageError
+from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS
 from mqhost.sim import radio
 from mqhost.sim.bus import Op, Reply, Request
@@ -16,7 +16,7 @@ from mqhost.sim.device import mac_of
 from mqhost.sim.filesystem import default_config, provision_flash
 from mqhost.sim.radio import AccessPoint, Radio
 
-TABLE = find("sim").table
+TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
 MODULES = BOARDS / "sim" / "modules"
 KNOWN = ("simnet", "simpassword")
 
@@ -157,3 +157,15 @@ def test_a_missing_or_too_large_flash_image_is_named(tmp_path):
 def test_each_flash_has_its_own_mac(tmp_path):
     assert mac_of(tmp_path / "a") == mac_of(tmp_path / "a")
     assert mac_of(tmp_path / "a") != mac_of(tmp_path / "b")
+
+
+def test_a_console_gives_lines_that_are_whole_and_each_once():
+    console = Console(threading.Condition(), None)
+    console.feed(b"fan on\r\nfan \xffff\r\nfan")
+    line, end = console.find_line(re.compile("fan").search)
+    assert line == "fan on" and end == len("fan on\n")
+    line, end = console.find_line(re.compile("fan").search, end)
+    assert line == "fan \ufffdff"
+    assert console.find_line(re.compile("fan").search, end) is None
+    console.feed(b" again\r\n")
+    assert console.find_line(re.compile("fan").search, end) == ("fan again", console.position)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mqhost.build.board import find
 from mqhost.cli.terminal.printing import board_output
+from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BUILD
 from mqhost.sim.device import HEAP, Device, check_heap
 from mqhost.sim.filesystem import default_config, provision_flash
@@ -38,7 +39,7 @@ def run_foreground(
     """
     check_heap(heap)
     board = find("sim")
-    table = board.table
+    table = PartitionTable.load(board.partitions, board.flash_size)
     path = flash or flash_file(prefix)
     image = image or BUILD / board.name / "flash.bin"
     if provision_flash(path, image, table, default_config(prefix, server, port)):

@@ -1,0 +1,50 @@
+"""Builds the firmware that boards of tests run, once in a run of tests; the next run finds it built
+and compiles what has changed since.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqhost.build import board as boards
+from mqhost.build.build import build
+from mqhost.errors import UsageError
+from mqhost.flash.partition import PartitionTable
+from mqhost.locks import locked
+from mqhost.paths import BOARDS, cache_dir
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Firmware of a simulated board: the app image `app`, the flash image `flash`, its `table`."""
+
+    app: Path
+    flash: Path
+    table: PartitionTable
+
+
+def built(run: str) -> Firmware:
+    """Return the firmware of the board `sim` as its sources are now; it is built the first time
+    that this run of tests, called `run`, asks. Raises ToolError where it cannot be built.
+    """
+    checkout = hashlib.sha256(str(BOARDS).encode()).hexdigest()[:12]
+    folder = cache_dir() / "testing" / checkout
+    stamp = folder / "run"
+    with locked(folder / "lock"):
+        if not stamp.is_file() or stamp.read_text() != run:
+            build(boards.find("sim"), output=folder / "sim")
+            stamp.write_text(run)
+    return load(folder / "sim")
+
+
+def load(folder: Path) -> Firmware:
+    """Return the firmware that a build for the board `sim` left in `folder`."""
+    for name in ("app.bin", "flash.bin"):
+        if not (folder / name).is_file():
+            raise UsageError(
+                f"{folder} has no {name}: no firmware of a simulated board. Build it there, or "
+                "leave mqboard_firmware out: then it is built as tests need it."
+            )
+    sim = boards.find("sim")
+    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    return Firmware(folder / "app.bin", folder / "flash.bin", table)
