@@ -39,6 +39,7 @@ JSON = "print JSON instead of the table"
 @task(
     help={
         "board": "the board to build for; invoke boards lists them",
+        "flash_size": "build for a module with more flash, as 16MiB, or less",
         "micropython": "a checkout (v1.25 or newer), or the release to build, as v1.28.0",
         "builder": "native (this machine's compiler) or docker; by default what suits the board",
         "base_image": "what docker's image is made from, instead of the board's toolchain",
@@ -53,23 +54,27 @@ JSON = "print JSON instead of the table"
 @edge
 def build(
     _, board="sim", micropython=None, builder=None, base_image=None, verbose=False, version=None,
-    sdkconfig=None, dry_run=False, json=False,
+    sdkconfig=None, dry_run=False, json=False, flash_size=None,
 ):  # fmt: skip
     """Build a board's firmware into build/<board>/.
 
     Examples:
       ./invoke build --board sim
       ./invoke build --board esp32 --version 1.2.0
+      ./invoke build --board esp32s3 --flash-size 16MiB
       ./invoke build --board esp32 --dry-run
     """
+    definition = boards_.find(board)
+    if flash_size:
+        definition = definition.with_flash(boards_.parse_flash_size(flash_size))
     wanted = {"builder": builder, "base_image": base_image, "version": version}
     wanted |= {"micropython": micropython}
     wanted |= {"sdkconfig": [Path(file) for file in sdkconfig or ()]}
     if dry_run:
-        say(show.plan_text(build_.dry_run(boards_.find(board), **wanted), as_json=json))
+        say(show.plan_text(build_.dry_run(definition, **wanted), as_json=json))
         return
     with show.build_progress(verbose) as heard:
-        result = build_.build(boards_.find(board), **wanted, **heard)
+        result = build_.build(definition, **wanted, **heard)
     tables.show(out, show.build_listing(result), json)
 
 

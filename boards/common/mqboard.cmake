@@ -12,12 +12,32 @@ if(MQBOARD_C_MODULES)
     include(${MQBOARD_C_MODULES})
 endif()
 
+# PSRAM: spiram in board.toml, and MicroPython's fragments for that kind (mqhost.flash.chips).
+if(MQBOARD_SPIRAM STREQUAL "quad" AND IDF_TARGET STREQUAL "esp32")
+    list(APPEND SDKCONFIG_DEFAULTS boards/sdkconfig.spiram)
+elseif(MQBOARD_SPIRAM)
+    list(APPEND SDKCONFIG_DEFAULTS boards/sdkconfig.spiram_sx)
+endif()
+if(MQBOARD_SPIRAM STREQUAL "octal")
+    list(APPEND SDKCONFIG_DEFAULTS boards/sdkconfig.240mhz boards/sdkconfig.spiram_oct)
+endif()
+
+# mqhost computes the partition table and hands it in. A board with a table of its own can be built
+# without mqhost, too.
+if(NOT MQBOARD_PARTITIONS)
+    set(MQBOARD_PARTITIONS ${MICROPY_BOARD_DIR}/partitions.csv)
+endif()
+if(NOT EXISTS ${MQBOARD_PARTITIONS})
+    message(FATAL_ERROR "There is no partition table ${MQBOARD_PARTITIONS}. invoke build computes "
+        "one; without it, name one: -DMQBOARD_PARTITIONS=FILE.")
+endif()
+
 # Fragments are read as they are, without variables, so the place of the partition table, which must
 # be absolute, is written by each configuration.
 set(MQBOARD_PARTITIONS_FRAGMENT ${CMAKE_BINARY_DIR}/sdkconfig.partitions)
 file(WRITE ${MQBOARD_PARTITIONS_FRAGMENT}
     "CONFIG_PARTITION_TABLE_CUSTOM=y\n"
-    "CONFIG_PARTITION_TABLE_CUSTOM_FILENAME=\"${MICROPY_BOARD_DIR}/partitions.csv\"\n"
+    "CONFIG_PARTITION_TABLE_CUSTOM_FILENAME=\"${MQBOARD_PARTITIONS}\"\n"
 )
 
 list(APPEND SDKCONFIG_DEFAULTS
@@ -26,7 +46,7 @@ list(APPEND SDKCONFIG_DEFAULTS
     ${MQBOARD_PARTITIONS_FRAGMENT}
 )
 
-# invoke build --sdkconfig FILE: the very last word.
+# What follows from board.toml, then invoke build --sdkconfig FILE: the very last word.
 if(MQBOARD_SDKCONFIG)
     list(APPEND SDKCONFIG_DEFAULTS ${MQBOARD_SDKCONFIG})
 endif()

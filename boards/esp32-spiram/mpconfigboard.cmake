@@ -3,7 +3,6 @@ set(IDF_TARGET esp32)
 
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
-    boards/sdkconfig.spiram
 )
 
 include(${MICROPY_BOARD_DIR}/../common/mqboard.cmake)

@@ -3,7 +3,6 @@ set(IDF_TARGET esp32s3)
 
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
-    boards/sdkconfig.spiram_sx
 )
 
 include(${MICROPY_BOARD_DIR}/../common/mqboard.cmake)

@@ -7,3 +7,7 @@
 
 // A console on the UART pins as well, for modules with a USB chip of their own.
 #define MICROPY_HW_ENABLE_UART_REPL (1)
+
+// The pins of I2C(0), as on MicroPython's own board.
+#define MICROPY_HW_I2C0_SCL (9)
+#define MICROPY_HW_I2C0_SDA (8)

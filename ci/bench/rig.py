@@ -56,7 +56,7 @@ class Rig:
         self.quick = quick
         self.progress = progress
         self.definition = boards.find("sim")
-        self.table = PartitionTable.load(self.definition.partitions, self.definition.flash_size)
+        self.table = self.definition.table
         self._built: dict[str, BuildResult] = {}
         self._cleanup = contextlib.ExitStack()
 

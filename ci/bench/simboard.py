@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from mqhost.build import board as boards
-from mqhost.flash.partition import PartitionTable
 from mqhost.sim.device import Device
 from mqwire.flash import SECTOR
 
@@ -20,7 +19,7 @@ from mqwire.flash import SECTOR
 def main() -> None:
     """Run the board."""
     definition = boards.find("sim")
-    table = PartitionTable.load(definition.partitions, definition.flash_size)
+    table = definition.table
     device = Device(Path(sys.argv[1]), table=table, console=_to_stderr)
     device.flash.latency = "slow" in sys.argv
     for word in sys.argv:

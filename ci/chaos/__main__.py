@@ -7,13 +7,12 @@ from tempfile import TemporaryDirectory
 from ci.chaos import Chaos
 from ci.chaos.world import World
 from mqhost.build.board import find
-from mqhost.flash.partition import PartitionTable
 
 
 def main(app: str, flash: str, seconds: str = "90", seed: str = "0", *bad: str) -> int:
     """Print what came of it, and return the exit code."""
     board = find("sim")
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     images = [Path(path) for path in bad]
     with (
         TemporaryDirectory() as folder,

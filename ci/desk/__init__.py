@@ -352,7 +352,7 @@ def seq_of(version: str) -> int:
 def open_desk(path: Path) -> Desk:
     """Make a desk board with a blank flash in the new file `path`."""
     definition = boards.find("sim")
-    table = PartitionTable.load(definition.partitions, definition.flash_size)
+    table = definition.table
     Torn.create(path, definition.flash_size, bytes(TABLE_OFFSET) + table.to_bytes())
     flash = Torn(path)
     vfs = table.find("vfs")

@@ -28,7 +28,6 @@ from mqhost import packages
 from mqhost.build.board import find
 from mqhost.build.build import build
 from mqhost.errors import ToolError
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings
 from mqhost.paths import BUILD, ROOT
@@ -193,7 +192,7 @@ class World:
         sim = find("sim")
         old = build(sim, version=OLD, output=BUILD / "screens" / OLD)
         new = build(sim, version=NEW, output=BUILD / "screens" / NEW)
-        table = PartitionTable.load(sim.partitions, sim.flash_size)
+        table = sim.table
         with (
             ExitStack() as stack,
             tempfile.TemporaryDirectory(prefix="mqboard-screens-") as name,

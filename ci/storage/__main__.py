@@ -6,13 +6,12 @@ from tempfile import TemporaryDirectory
 
 from ci.storage import Bench
 from mqhost.build.board import find
-from mqhost.flash.partition import PartitionTable
 
 
 def main(app: str, flash: str, cases: str = "1000", first: str = "0") -> int:
     """Print what came of it, and return the exit code."""
     board = find("sim")
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     with TemporaryDirectory() as folder:
         count = Bench(Path(folder), Path(app), Path(flash), table).attack(int(cases), int(first))
     print(f"{count.cases:,} cases, {count.boots:,} boots:", dict(count.found))

@@ -23,7 +23,6 @@ from mqhost.build.revision import Revision, read_revision
 from mqhost.build.source import planned_source
 from mqhost.cli.main import main
 from mqhost.errors import BoardError
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.remote.board_files import BoardFiles
@@ -117,7 +116,7 @@ class Board:
         self.prefix = changes.get("prefix", f"e2e/{number}")
         self.broker = broker
         self.path = path or folder / f"flash-{number}.bin"
-        self.table = PartitionTable.load(sim.partitions, sim.flash_size)
+        self.table = sim.table
         config = default_config(self.prefix, broker.host, broker.port, health_s=0.5)
         config["broker"] |= protocol or {}
         if fallback:

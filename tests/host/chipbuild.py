@@ -6,7 +6,7 @@ from mqhost.build.board import find
 from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.espimage import build_app_image
 from mqhost.flash.filesystem import list_files
-from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.flash.partition import TABLE_OFFSET
 from mqhost.link.boardconfig import Wish
 from mqhost.usb.provision import Provision
 
@@ -23,7 +23,7 @@ def make(wish=WISH, questions=NOBODY, **options):
 def lay_build(folder, board, **report):
     """Lay out a build of `board`: a flash image with a bootloader, the table, and an app."""
     folder.mkdir(exist_ok=True)
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     app = build_app_image(
         b"code" * 5000,
         chip_id=board.chip_id,
@@ -41,6 +41,6 @@ def lay_build(folder, board, **report):
 
 
 def files_on(data, board=ESP32):
-    vfs = PartitionTable.load(board.partitions, board.flash_size).find("vfs")
+    vfs = board.table.find("vfs")
     part = bytes(data[vfs.offset : vfs.end])
     return list_files(lambda offset, size: part[offset : offset + size], vfs.size)

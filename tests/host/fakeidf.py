@@ -56,8 +56,8 @@ for file in manifest.files():
     subprocess.run([os.environ["MICROPY_MPYCROSS"], "-o", target, file.full_path], check=True)
 
 board = Board.load(board_dir)
-csv = board_dir / os.environ.get("IDF_FAKE_CSV", "partitions.csv")
-table = PartitionTable.load(csv, 16 << 20)
+csv = os.environ.get("IDF_FAKE_CSV", options["MQBOARD_PARTITIONS"])
+table = PartitionTable.load(Path(csv), 16 << 20)
 chip = int(os.environ.get("IDF_FAKE_CHIP", board.chip_id))
 size = int(os.environ.get("IDF_FAKE_SIZE", 1_200_000))
 app = build_app_image(b"\\x55" * size, chip_id=chip, project="", version="", build_time=0,

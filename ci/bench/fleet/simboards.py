@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 from mqhost.build import board as boards
-from mqhost.flash.partition import PartitionTable
 from mqhost.sim.device import Device
 
 
 def main() -> None:
     """Run the boards."""
     definition = boards.find("sim")
-    table = PartitionTable.load(definition.partitions, definition.flash_size)
+    table = definition.table
     with contextlib.ExitStack() as stack:
         for path in sys.argv[1:]:
             stack.enter_context(Device(Path(path), table=table))

@@ -6,19 +6,25 @@ that extends another board (layers.py) says only what is different.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mqhost.build.layers import EXTENDS, FILE, file_of, layers
 from mqhost.errors import UsageError
-from mqhost.flash.partition import TABLE_OFFSET
+from mqhost.flash.chips import CHIPS
+from mqhost.flash.layout import KIB, MIB, layout_csv
+from mqhost.flash.partition import TABLE_OFFSET, PartitionTable, read_csv
 from mqhost.paths import BOARDS, ROOT
 
 PORTS = ("unix", "esp32")
 SIGNING = ("required", "none")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_SIZE = re.compile(r"([1-9][0-9]*) ?MiB")
+_SIZE = re.compile(r"([1-9][0-9]*) ?(KiB|MiB)")
+_UNITS = {"KiB": KIB, "MiB": MIB}
+# As "esp32s3-16mib": a board, with a flash of another size.
+_VARIANT = re.compile(r"(.+)-([1-9][0-9]*)mib")
 
 _REQUIRED: dict[str, type] = {
     "port": str,
@@ -29,10 +35,13 @@ _REQUIRED: dict[str, type] = {
     "micropython": str,
     "flash_size": str,
     "manifest": str,
-    "partitions": str,
 }
 _OPTIONAL: dict[str, type] = {
     "fallback": str,
+    "partitions": str,
+    "slot_size": str,
+    "filesystem_size": str,
+    "spiram": str,
     "toolchain": str,
     "flash_offset": int,
     "features": list,
@@ -40,6 +49,7 @@ _OPTIONAL: dict[str, type] = {
     "sdkconfig": list,
     EXTENDS: str,
 }
+_LAYOUT = ("partitions", "slot_size", "filesystem_size")
 _WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
 
 
@@ -54,9 +64,11 @@ class Board:
     may be (see source.py); `toolchain`: the image with the compiler, empty where the machine's own
     is used;
     `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
-    where this chip expects its bootloader; `manifest` and `partitions`: files; `signing`:
-    whether its firmware takes only signed updates ("required") or any ("none"); `sdkconfig`: files
-    with options of ESP-IDF, besides its sdkconfig.board.
+    where this chip expects its bootloader; `manifest`: a file; `partitions`: a file with the layout
+    of its flash, None where that is computed, of the sizes `slot_size` and `filesystem_size` in
+    bytes if they are not 0; `spiram`: the kind of PSRAM, "" without; `signing`: whether its
+    firmware takes only signed updates ("required") or any ("none"); `sdkconfig`: files with options
+    of ESP-IDF, besides its sdkconfig.board.
     """
 
     name: str
@@ -69,7 +81,10 @@ class Board:
     micropython: str
     flash_size: int
     manifest: Path
-    partitions: Path
+    partitions: Path | None = None
+    slot_size: int = 0
+    filesystem_size: int = 0
+    spiram: str = ""
     fallback: str = ""
     toolchain: str = ""
     flash_offset: int = 0
@@ -92,6 +107,8 @@ class Board:
         record: dict[str, Any] = {}
         for at, keys in reversed(found):
             _check_keys(keys, at / FILE)
+            if keys.keys() & {"flash_size", *_LAYOUT}:  # sizes are for the flash they were said of
+                record = {key: value for key, value in record.items() if key not in _LAYOUT}
             record |= keys | _paths(keys, at)
         missing = [key for key in _REQUIRED if key not in record]
         if missing:
@@ -110,20 +127,70 @@ class Board:
                 f"{file}: flash_offset is {record['flash_offset']:#x}; the bootloader stands "
                 f"before the partition table at {TABLE_OFFSET:#x}."
             )
-        size = _SIZE.fullmatch(record["flash_size"])
-        if not size:
+        sizes: dict[str, Any] = {
+            key: _size(record[key], key, file)
+            for key in ("flash_size", "slot_size", "filesystem_size")
+            if key in record
+        }
+        if sizes["flash_size"] % MIB:
             raise UsageError(f"{file}: flash_size is {record['flash_size']!r}; write it as '4MiB'.")
+        own = file_of(folders, record["partitions"]) if "partitions" in record else None
+        if own and len(sizes) > 1:
+            raise UsageError(
+                f"{file}: slot_size and filesystem_size are for a layout that is computed; with "
+                f"partitions it is what {own} says. Leave out one or the other."
+            )
+        _check_spiram(record, file)
         return cls(
             **record
+            | sizes
             | {
                 "name": folder.name,
                 "folder": folder,
                 "bases": folders[1:],
-                "flash_size": int(size[1]) * 1024 * 1024,
-                "partitions": file_of(folders, record["partitions"]),
+                "partitions": own,
                 "features": tuple(record.get("features", ())),
             }
         )
+
+    @property
+    def layout_file(self) -> Path:
+        """The file that says how the flash is laid out, for people."""
+        return self.partitions or self.folder / "board.toml"
+
+    @cached_property
+    def layout_csv(self) -> str:
+        """The layout of the flash, as ESP-IDF reads it; UsageError if it cannot be."""
+        if self.partitions:
+            return read_csv(self.partitions)
+        try:
+            return layout_csv(
+                self.flash_size, slot_size=self.slot_size, filesystem_size=self.filesystem_size
+            )
+        except UsageError as error:
+            raise UsageError(f"{self.layout_file}: {error}") from error
+
+    @cached_property
+    def table(self) -> PartitionTable:
+        """The partition table, checked; UsageError if it cannot be."""
+        return PartitionTable.parse(self.layout_csv, self.flash_size, str(self.layout_file))
+
+    def with_flash(self, flash_size: int) -> "Board":
+        """Return this board with a flash of `flash_size` bytes, under a name of its own: boards
+        with another layout must not take its images. UsageError if the layout is not computed.
+        """
+        if flash_size == self.flash_size:
+            return self
+        if self.partitions:
+            raise UsageError(
+                f"{self.partitions} is the layout for {self.flash_size // MIB} MiB of flash, and "
+                f"none can be computed for another size: leave partitions out of {self.name}'s "
+                "board.toml, or make a board with a table of its own."
+            )
+        name = f"{self.name}-{flash_size // MIB}mib"
+        board = replace(self, name=name, flash_size=flash_size, slot_size=0, filesystem_size=0)
+        _ = board.table  # that there is one
+        return board
 
 
 def _paths(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -143,11 +210,44 @@ def boards(folder: Path = BOARDS) -> list[Board]:
 
 
 def find(name: str, folder: Path = BOARDS) -> Board:
-    """Return the board of that name; UsageError naming the known ones if there is none."""
+    """Return the board of that name, or with a flash of another size as "esp32s3-16mib"; UsageError
+    naming the known ones if there is none."""
     if _NAME.fullmatch(name) and (folder / name / "board.toml").is_file():
         return Board.load(folder / name)
+    variant = _VARIANT.fullmatch(name)
+    if variant and (folder / variant[1] / "board.toml").is_file() and _NAME.fullmatch(variant[1]):
+        return Board.load(folder / variant[1]).with_flash(int(variant[2]) * MIB)
     known = ", ".join(file.parent.name for file in sorted(folder.glob("*/board.toml")))
     raise UsageError(f"There is no board {name!r}. Known boards: {known or 'none'}.")
+
+
+def parse_flash_size(text: str) -> int:
+    """Return the bytes of a flash size as "16MiB"; UsageError if it is none."""
+    size = _size(text, "the flash size")
+    if size % MIB:
+        raise UsageError(f"the flash size is {text!r}; write it as '16MiB'.")
+    return size
+
+
+def _size(text: str, key: str, file: Path | None = None) -> int:
+    """Return the bytes that a size as "4MiB" or "960KiB" stands for."""
+    size = _SIZE.fullmatch(text)
+    if not size:
+        where = f"{file}: " if file else ""
+        raise UsageError(f"{where}{key} is {text!r}; write it as '4MiB'.")
+    return int(size[1]) * _UNITS[size[2]]
+
+
+def _check_spiram(record: dict[str, Any], file: Path) -> None:
+    """Raise UsageError unless MicroPython supports the board's PSRAM on its chip."""
+    spiram = record.get("spiram", "")
+    chip = CHIPS.get(record["mcu"])
+    known = chip.spiram if chip and record["port"] == "esp32" else {}
+    if spiram and spiram not in known:
+        kinds = ", ".join(known) or "none"
+        raise UsageError(
+            f"{file}: spiram is {spiram!r}; MicroPython knows of {record['mcu']}: {kinds}."
+        )
 
 
 def _check_keys(record: dict[str, Any], file: Path) -> None:

@@ -35,6 +35,7 @@ from mqhost.build.revision import Revision, read_revision
 from mqhost.build.sdkconfig import (
     LocalOptions,
     composed,
+    computed,
     fragment,
     own_sources,
     read_local,
@@ -45,7 +46,6 @@ from mqhost.build.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
 from mqhost.errors import BuildError
 from mqhost.files import replace_file
-from mqhost.flash.partition import PartitionTable
 from mqhost.locks import locked
 from mqhost.paths import BUILD, ROOT, cache_dir
 from mqhost.progress import Progress, silent
@@ -132,7 +132,7 @@ def build(
     refuse_spaces(cache_dir())
     local = read_local(board, sdkconfig)
     chosen = choose_builder(builder, board, base_image, progress)
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     revision = _revision(version, own)
     keys = build_keys() if board.signing == "required" else BuildKeys()
     if keys.made:
@@ -215,7 +215,8 @@ def plan_build(
             own_sources=sources | added,
             release=f"v{source.version}",
             settings="" if unix else settings(board, source.path),
-            sdkconfig=fragment(local),
+            sdkconfig="" if unix else computed(board) + fragment(local),
+            layout_csv=board.layout_csv,
         )
 
     if unix:

@@ -59,7 +59,7 @@ def check_fit(board: Board, size: int, slot: Partition) -> None:
         raise BuildError(
             f"app.bin is {size:,} B; slot {slot.label} holds {slot.size:,} B, "
             f"{size - slot.size:,} B too few. Remove modules from {board.manifest} or use a board "
-            f"with larger slots ({board.partitions})."
+            f"with larger slots ({board.layout_file})."
         )
 
 
@@ -89,7 +89,7 @@ def _check_layout(board: Board, app: bytes, flash: bytes, table: PartitionTable)
     start = table.slots[0].offset - board.flash_offset
     if found != table or flash[start:] != app:
         raise BuildError(
-            f"The flash image is not laid out as {board.partitions} says, from flash offset "
+            f"The flash image is not laid out as {board.layout_file} says, from flash offset "
             f"{board.flash_offset:#x} on. Does the board's mpconfigboard.cmake include "
             "../common/mqboard.cmake, and does flash_offset in board.toml fit the chip?"
         )

@@ -100,6 +100,7 @@ def plan(
     release: str = "",
     settings: str = "",
     sdkconfig: str = "",
+    layout_csv: str = "",
 ) -> Plan:
     """Make the plan that builds `board` from MicroPython's `source` in `tree`.
 
@@ -107,13 +108,13 @@ def plan(
     `own_sources` are the board's headers and modules in C, texts by their names. On the ESP32
     port they are the folder of a board out of several, and a project's modules in C, with the file
     that names them. `release` is what MicroPython calls itself. On the ESP32 port, `settings`
-    stands for what the build tree is configured from: with others it is made anew; and `sdkconfig`
-    are options that come last. The manifest of what is frozen is expected in `tree`/manifest.py.
+    stands for what the build tree is configured from: with others it is made anew; `sdkconfig` are
+    options that come last, and `layout_csv` is the partition table. The manifest of what is frozen
+    is expected in `tree`/manifest.py.
     """
     if board.port == "esp32":
-        return _plan_esp32(
-            board, source, tree, tools, epoch, own_sources, release, settings, sdkconfig
-        )
+        texts = {tree / "partitions.csv": layout_csv, tree / "sdkconfig.local": sdkconfig}
+        return _plan_esp32(board, source, tree, tools, epoch, own_sources, release, settings, texts)
     return _plan_unix(board, source, tree, tools, epoch, own_sources, release)
 
 
@@ -212,7 +213,7 @@ def _plan_esp32(
     own_sources: Mapping[str, str],
     release: str,
     settings: str,
-    sdkconfig: str,
+    texts: Mapping[Path, str],
 ) -> Plan:
     """MicroPython's ESP32 port, out of a copy of its folder: ESP-IDF writes the components it
     downloads, and their lock file, into the folder of the project that it builds."""
@@ -225,14 +226,22 @@ def _plan_esp32(
     library = tree / "library"
     copy = tree / "micropython"
     caches = tree.parents[1] / "ccache", tree.parents[1] / "components"
+    variables: dict[str, Path | str] = {
+        "MICROPY_LIB_DIR": library,
+        "MQBOARD_PARTITIONS": tree / "partitions.csv",
+        "MQBOARD_SDKCONFIG": tree / "sdkconfig.local",
+    }
+    if board.spiram:
+        variables["MQBOARD_SPIRAM"] = board.spiram
+    if C_MODULES_FILE in own:
+        variables["MQBOARD_C_MODULES"] = tree / C_MODULES_FILE
     options = (
         f"--directory={copy / 'ports' / 'esp32'}",
         f"BOARD={board.name}",
         f"BOARD_DIR={folder}",
         f"BUILD={output}",
         f"FROZEN_MANIFEST={tree / 'manifest.py'}",
-        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={library} -DMQBOARD_SDKCONFIG={tree / 'sdkconfig.local'}"
-        + (f" -DMQBOARD_C_MODULES={tree / C_MODULES_FILE}" if C_MODULES_FILE in own else ""),
+        "CMAKE_ARGS=" + " ".join(f"-D{name}={value}" for name, value in variables.items()),
     )
     environment = {
         "LC_ALL": "C.UTF-8",
@@ -248,7 +257,7 @@ def _plan_esp32(
         "CCACHE_DIR": str(caches[0]),
         "IDF_COMPONENT_CACHE_PATH": str(caches[1]),
     }
-    inputs = [options, environment, tools.versions, board.toolchain, settings, sdkconfig]
+    inputs = [options, environment, tools.versions, board.toolchain, settings, *texts.values()]
     if own:  # which files there are; what is new in one of them, make sees by itself
         inputs.append(sorted(own))
     return Plan(
@@ -267,8 +276,7 @@ def _plan_esp32(
         caches=caches,
         inherited=_IDF_ENVIRONMENT,
         flash=output / "firmware.bin",
-        texts={tree / "sdkconfig.local": sdkconfig}
-        | {tree / name: text for name, text in own_sources.items()},
+        texts={**texts} | {tree / name: text for name, text in own_sources.items()},
         layout=(source, board.port, copy),
     )
 

@@ -1,9 +1,10 @@
 """Gathers the options that a board is built with: of ESP-IDF (sdkconfig), or its own C.
 
-A board's own stand in fragments beside its board.toml; `read_local` reads the files that it names
-with `sdkconfig`, and those given to `invoke build --sdkconfig`, which have the last word. ESP-IDF
-takes fragments only into a fresh build tree, so `settings` sums up everything that a tree is
-configured from. On the unix port that is the board's `own_sources`.
+A board's own stand in fragments beside its board.toml; those that follow from its keys are
+`computed`; `read_local` reads the files that it names with `sdkconfig`, and those given to `invoke
+build --sdkconfig`, which have the last word. ESP-IDF takes fragments only into a fresh build tree,
+so `settings` sums up everything that a tree is configured from. On the unix port that is the
+board's `own_sources`.
 """
 
 import re
@@ -14,6 +15,10 @@ from pathlib import Path
 from mqhost.build.board import Board
 from mqhost.build.layers import COMMON, all_files, common
 from mqhost.errors import UsageError
+from mqhost.flash.layout import MIB
+
+_FLASH_SIZE = "CONFIG_ESPTOOLPY_FLASHSIZE"
+_UPSTREAM_FLASH = 4  # MiB: what MicroPython's sdkconfig.base sets
 
 C_MODULES = "modules"  # of what is compiled, the folder of modules in C
 _MAKE = "micropython.mk"  # in the folder of each
@@ -41,6 +46,15 @@ def read_local(board: Board, files: Iterable[Path]) -> tuple[LocalOptions, ...]:
             "Leave it out, or build for an ESP32 board."
         )
     return tuple(LocalOptions(str(file), _lines(file)) for file in files)
+
+
+def computed(board: Board) -> str:
+    """Return the text of a fragment with what follows from the keys of board.toml."""
+    size = board.flash_size // MIB
+    lines = []
+    if size != _UPSTREAM_FLASH:
+        lines += [f"{_FLASH_SIZE}_{_UPSTREAM_FLASH}MB=n", f"{_FLASH_SIZE}_{size}MB=y"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def fragment(local: Iterable[LocalOptions]) -> str:

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 
 from mqhost.errors import ToolError
+from mqhost.flash.chips import CHIPS
 from mqhost.flash.partition import TABLE_OFFSET, is_flash_image
 from mqwire import WireError
 from mqwire.flash import (
@@ -54,7 +55,7 @@ _EXECUTABLE_OFFSET = IMAGE_HEADER_SIZE + 2 * SEGMENT_SIZE + _DESCRIPTION_SIZE + 
 _DROM = 0x3F400000 + IMAGE_HEADER_SIZE + SEGMENT_SIZE
 _IROM = 0x400D0000 + _EXECUTABLE_OFFSET
 
-CHIP_NAMES = {0: "ESP32", 2: "ESP32-S2", 5: "ESP32-C3", 9: "ESP32-S3", 13: "ESP32-C6"}
+CHIP_NAMES = {chip.number: chip.title for chip in CHIPS.values()}
 
 
 class ImageError(ToolError):

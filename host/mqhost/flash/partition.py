@@ -1,9 +1,9 @@
-"""Reads a board's partitions.csv, checks it, and turns it into the partition table's bytes.
+"""Reads a partition table as CSV, checks it, and turns it into the table's bytes.
 
-One CSV per board is the only place that knows the flash layout; everything else asks the table made
-here. Sources: ESP-IDF programming guide, "Partition Tables" (CSV syntax, type and subtype names,
-alignment) and `esp_partition_info_t` in components/bootloader_support (the binary rows, the MD5
-row, the table at 0x8000).
+The CSV is computed (layout.py), or a board's own file; it is the only place that knows the flash
+layout, and everything else asks the table made here. Sources: ESP-IDF programming guide, "Partition
+Tables" (CSV syntax, type and subtype names, alignment) and `esp_partition_info_t` in
+components/bootloader_support (the binary rows, the MD5 row, the table at 0x8000).
 """
 
 import hashlib
@@ -50,7 +50,7 @@ _ROW_SIZE = struct.calcsize(_ROW)
 _ROW_MAGIC = b"\xaa\x50"
 _MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 _MAX_ROWS = 95
-_FLASH_OFFSETS = (0, 0x1000)
+_FLASH_OFFSETS = (0, 0x1000, 0x2000)
 _MAX_LABEL = 16
 
 
@@ -100,14 +100,15 @@ class PartitionTable:
 
     @classmethod
     def load(cls, csv: Path, flash_size: int) -> "PartitionTable":
-        """Read and check `csv` for a flash of `flash_size` bytes.
+        """Read and check the file `csv` for a flash of `flash_size` bytes.
 
         Raises UsageError naming the file, the line and the numbers.
         """
-        try:
-            text = csv.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{csv}: cannot read the partition table: {error}.") from error
+        return cls.parse(read_csv(csv), flash_size, str(csv))
+
+    @classmethod
+    def parse(cls, text: str, flash_size: int, csv: str) -> "PartitionTable":
+        """Read and check the CSV `text`, called `csv` in errors (UsageError)."""
         rows: list[tuple[str, Partition]] = []
         free = TABLE_OFFSET + TABLE_SIZE
         for number, line in enumerate(text.splitlines(), 1):
@@ -141,7 +142,7 @@ class PartitionTable:
                 return partition
         raise UsageError(
             f"The partition table has no partition of type {kind}, subtype {subtype:#x}. "
-            "Add one to the board's partitions.csv."
+            "Add one to the board's own CSV (partitions in board.toml)."
         )
 
     def to_bytes(self) -> bytes:
@@ -166,6 +167,14 @@ class PartitionTable:
         if not partitions:
             raise UsageError("partition table: it is empty.")
         return cls(tuple(partitions))
+
+
+def read_csv(path: Path) -> str:
+    """Return the text of a CSV file; UsageError if it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the partition table: {error}.") from error
 
 
 def is_flash_image(data: bytes | memoryview) -> bool:
@@ -251,7 +260,7 @@ def _check_row(partition: Partition, where: str, flash_size: int) -> None:
         )
 
 
-def _check_together(rows: list[tuple[str, Partition]], csv: Path) -> None:
+def _check_together(rows: list[tuple[str, Partition]], csv: str) -> None:
     """Raise UsageError unless the partitions fit each other and an update has two equal slots."""
     if len(rows) > _MAX_ROWS:
         raise UsageError(f"{csv}: {len(rows)} partitions; a table holds {_MAX_ROWS}.")

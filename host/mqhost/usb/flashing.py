@@ -52,7 +52,7 @@ class Firmware:
         except ValueError as error:
             raise UsageError(f"{folder / 'build.json'} is not JSON. Build again.") from error
         offset = report.get("flash_offset", board.flash_offset)
-        table = PartitionTable.load(board.partitions, board.flash_size)
+        table = board.table
         _check(data, offset, board, table, path)
         return cls(board, table, path, offset, data, report.get("version", "of unknown version"))
 
@@ -116,7 +116,7 @@ def _check(data: bytes, offset: int, board: Board, table: PartitionTable, path: 
         raise UsageError(f"{path} is no flash image for {board.name}: {error}") from error
     if found != table:
         raise UsageError(
-            f"{path} was built with other partitions than {board.partitions} has now. "
+            f"{path} was built with other partitions than {board.layout_file} has now. "
             f"Run invoke build --board {board.name} again."
         )
     slot = table.slots[0]

@@ -167,7 +167,7 @@ def provision(
     check_kind(board, port)
     if "broker" in what.config and not (port or "").startswith(SIM):
         _check_reachable(what.config)
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     image = what.image(table)
     target = open_target(port, baud=baud, progress=progress)
     chip = target.identify(board)
@@ -185,7 +185,7 @@ def write_file(
     board: Board, what: Provision, path: Path, *, firmware: Firmware | None = None
 ) -> str:
     """Write the image into file `path` instead, and say how it gets onto a chip."""
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     piece = what.image(table)
     if firmware:
         before = firmware.data.ljust(piece.address - firmware.offset, b"\xff")

@@ -2,7 +2,6 @@
 
 from ci.chaos import FAULTS, Chaos
 from ci.chaos.world import World, deaf_modules
-from mqhost.flash.partition import PartitionTable
 
 SECONDS = 50  # of the ten minutes of invoke bench; then what goes on comes to its end
 BOARDS = 10
@@ -10,7 +9,7 @@ BOARDS = 10
 
 def test_whatever_is_broken_at_once_all_boards_come_back(tmp_path, sim, firmware, variant):
     deaf = variant("deaf", deaf_modules())
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     with World(tmp_path, firmware.app, firmware.flash, [deaf.app], table, BOARDS) as world:
         report = Chaos(world, seed=11).run(SECONDS)
     told = "\n".join([*report.lines(), *report.lost])

@@ -9,7 +9,6 @@ from littlefs.errors import LittleFSError
 
 from ci.storage import Bench, Stuck
 from mqhost.flash.filesystem import BLOCK, PARAMETERS
-from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import ResetCause
 
 CASES = 200  # of the two thousand that invoke bench runs
@@ -17,7 +16,7 @@ CASES = 200  # of the two thousand that invoke bench runs
 
 @pytest.fixture
 def bench(tmp_path, sim, firmware):
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     return Bench(tmp_path, firmware.app, firmware.flash, table)
 
 

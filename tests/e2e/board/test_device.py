@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from openfiles import open_files
 
-from mqhost.flash.partition import PartitionTable
 from mqhost.sim.chip import EndKind
 from mqhost.sim.device import AccessPoint, Device, DeviceTimeout, ResetCause, State
 from mqhost.sim.filesystem import default_config, provision_flash
@@ -42,7 +41,7 @@ def bare(variant):
 
 @pytest.fixture(scope="session")
 def table(sim):
-    return PartitionTable.load(sim.partitions, sim.flash_size)
+    return sim.table
 
 
 @pytest.fixture
@@ -478,16 +477,14 @@ def test_boards_run_side_by_side(make_device):
 def test_the_cpu_dies_with_its_host(tmp_path, bare, table):
     script = (
         "import sys; from pathlib import Path\n"
-        "from mqhost.flash.partition import PartitionTable; from mqhost.sim.device import Device\n"
-        "table = PartitionTable.load(Path(sys.argv[2]), 4 << 20)\n"
-        "device = Device(Path(sys.argv[1]), table=table).start()\n"
+        "from mqhost.build.board import find; from mqhost.sim.device import Device\n"
+        "device = Device(Path(sys.argv[1]), table=find('sim').table).start()\n"
         "device.wait_console('>>> ', 30); print(device.pid, flush=True); input()\n"
     )
     path = tmp_path / "flash"
     provision_flash(path, bare.flash, table, default_config("x", "127.0.0.1", 1))
-    csv = Path(__file__).resolve().parents[3] / "boards" / "sim" / "partitions.csv"
     host = subprocess.Popen(
-        [sys.executable, "-c", script, path, csv],
+        [sys.executable, "-c", script, path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,14 +5,13 @@ import pytest
 from ci.chaos.world import Image
 from ci.soak import Work, soaking
 from mqhost.errors import ToolError
-from mqhost.flash.partition import PartitionTable
 
 SLACK = 1024  # bytes
 
 
 @pytest.fixture
 def soak(tmp_path, sim, firmware, broker):
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     with soaking(tmp_path, firmware.flash, table, broker.port) as made:
         yield made
 

@@ -18,7 +18,6 @@ from waiting import wait_until
 from mqhost.broker.access import Access
 from mqhost.broker.configure import configure
 from mqhost.broker.report import Wish
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish as BoardWish
 from mqhost.link.connection import tls_context
 from mqhost.link.session import Session
@@ -136,7 +135,7 @@ class MadeBroker:
             secret=lambda question, variable: "",
             **files,
         )
-        table = PartitionTable.load(sim.partitions, sim.flash_size)
+        table = sim.table
         path = self.folder.parent / f"{name}.flash"
         provision_flash(path, firmware.flash, table, what.config, files=what.files)
         device = Device(path, table=table, name=name)

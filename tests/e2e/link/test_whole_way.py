@@ -11,7 +11,6 @@ import pytest
 import mqwire
 from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish
 from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
@@ -145,7 +144,7 @@ def test_the_longest_network_name_and_password_in_bytes_are_joined(
     chip = tmp_path / "chip.flash"
     flash(sim, f"sim:{chip}", folder=firmware.folder)
     write_filesystem(sim, Provision.make(wish, secret=secret), f"sim:{chip}")
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     settings = Settings(server=broker.host, port=broker.port, prefix="e2e/longest")
     device = Device(chip, table=table, networks={ssid: password})
     with device, Session(settings) as session:

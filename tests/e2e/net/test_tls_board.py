@@ -12,7 +12,6 @@ from nameserver import NameServer, address, answer
 from waiting import wait_until
 
 from mqhost.cli.terminal.questions import Questions
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import CA_PATH, CERT_PATH, KEY_PATH, Wish
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -71,7 +70,7 @@ def test_a_provisioned_board_uses_tls(tmp_path, sim, firmware, broker, authority
     what = Provision.make(wish, config=base, ca=authority.ca, secret=questions.secret)
     flash(sim, f"sim:{path}", folder=firmware.folder)
     provision(sim, what, f"sim:{path}")
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     settings = Settings(server=broker.host, port=broker.port, prefix=prefix)
     with Device(path, table=table, name="tls") as device, Session(settings) as session:
         device.wait_for(lambda _: session.births, BOOT, "its birth")

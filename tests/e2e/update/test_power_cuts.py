@@ -6,7 +6,6 @@ from ci import powercuts
 from ci.powercuts import Cut, Story, Sweep
 from ci.wholecuts import Bench
 from mqhost.flash.espimage import ImageInfo
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.settings import Settings
 from mqhost.sim import bootloader
 from mqhost.sim.bootloader import Bootloader
@@ -29,7 +28,7 @@ def test_no_cut_with_a_whole_boot_bricks_a_board(tmp_path, sim, firmware, varian
     settings = Settings(
         server=broker.host, port=broker.port, tls=False, prefix="e2e/cuts", timeout=10
     )
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
+    table = sim.table
     with Bench(tmp_path, firmware.flash, (firmware.app, new.app), settings, table) as bench:
         count = bench.run(6, seed=int(firmware.sha256[:8], 16))
     assert count.cuts == 6

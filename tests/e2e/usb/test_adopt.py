@@ -8,7 +8,6 @@ import pytest
 
 from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.filesystem import list_files
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.boardconfig import Wish
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -38,7 +37,7 @@ adopt.adopt(
 @pytest.fixture
 def chip(tmp_path, sim):
     """Make a new chip's flash file, and its partitions."""
-    return tmp_path / "chip.flash", PartitionTable.load(sim.partitions, sim.flash_size)
+    return tmp_path / "chip.flash", sim.table
 
 
 def what(broker, prefix):

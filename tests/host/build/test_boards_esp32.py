@@ -10,11 +10,13 @@ from fakeidf import REAL
 
 from mqhost.build.board import Board, boards, find
 from mqhost.build.freeze import read_manifest
+from mqhost.build.sdkconfig import computed
 from mqhost.build.source import debian_source
 from mqhost.build.upstream import LIBRARY
 from mqhost.errors import UsageError
-from mqhost.flash.espimage import CHIP_NAMES
-from mqhost.flash.partition import DATA, NVS, PartitionTable
+from mqhost.flash.chips import CHIPS
+from mqhost.flash.layout import SLOTS
+from mqhost.flash.partition import DATA, NVS
 from mqhost.paths import BOARDS
 
 KIB = 1024
@@ -26,7 +28,6 @@ FILES = {
     "board.toml",
     "mpconfigboard.cmake",
     "mpconfigboard.h",
-    "partitions.csv",
     "sdkconfig.board",
 }
 each = pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
@@ -57,12 +58,21 @@ def partitions_fragment() -> set[str]:
     return set(re.findall(r'"(CONFIG_\w+)=', (COMMON / "mqboard.cmake").read_text()))
 
 
+def computed_options() -> set[str]:
+    """Return the options that board.toml's keys can set."""
+    boards = [find("esp32").with_flash(size) for size in SLOTS]
+    return {line.split("=")[0] for board in boards for line in computed(board).splitlines()}
+
+
 def test_the_boards_that_people_have_are_there():
     assert [board.name for board in REAL] == [
         "esp32",
         "esp32-spiram",
+        "esp32c2",
         "esp32c3",
+        "esp32c5",
         "esp32c6",
+        "esp32s2",
         "esp32s3",
     ]
     assert {board.flash_size // KIB // KIB for board in REAL} == {4, 8}
@@ -75,30 +85,30 @@ def test_a_board_is_these_files_and_no_others(board):
 
 @each
 def test_the_chip_is_the_one_the_mcu_names(board):
-    assert CHIP_NAMES[board.chip_id].replace("-", "").lower() == board.mcu
-    assert board.flash_offset == (0x1000 if board.mcu == "esp32" else 0)
+    chip = CHIPS[board.mcu]
+    assert (board.chip_id, board.flash_offset) == (chip.number, chip.flash_offset)
     assert (board.micropython, board.toolchain) == ("v1.28.0", "espressif/idf:v5.5.1")
 
 
 @each
 def test_the_layout_has_equal_slots_and_room_for_files(board):
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     first, second = table.slots
     assert first.size == second.size
     assert first.offset == 0x10000
     assert first.size >= 1536 * KIB
     vfs = table.find("vfs")  # without it the port would make one of whatever is left
     assert vfs.type == DATA
-    assert vfs.size >= 960 * KIB
+    assert vfs.size >= 704 * KIB
     assert vfs.end == board.flash_size
     assert table.find_type(DATA, NVS).size >= 16 * KIB
 
 
 def test_boards_of_4_mib_have_the_layout_of_the_simulated_board():
-    sim = PartitionTable.load(find("sim").partitions, find("sim").flash_size)
+    sim = find("sim").table
     for board in REAL:
-        if board.flash_size == find("sim").flash_size:
-            assert PartitionTable.load(board.partitions, board.flash_size) == sim
+        if board.flash_size == find("sim").flash_size and not board.slot_size:
+            assert board.table == sim
 
 
 @each
@@ -115,18 +125,10 @@ def test_micropythons_side_names_chip_and_fragments(board):
     assert re.search(r"^#define MICROPY_PY_BLUETOOTH \(0\)$", header, re.MULTILINE)
 
 
-@each
-def test_the_upstream_fragments_exist(board):
-    port = debian_source(find("sim").fallback) / "ports" / "esp32"
-    text = (board.folder / "mpconfigboard.cmake").read_text()
-    named = re.findall(r"^    (boards/\S+)$", text, re.MULTILINE)
-    assert named
-    assert [name for name in named if not (port / name).is_file()] == []
-
-
 def test_only_options_that_exist_are_set_and_all_that_are_listed():
     fragments = [COMMON / "sdkconfig.common", *(b.folder / "sdkconfig.board" for b in REAL)]
     used = {name for path in fragments for name in options(path)} | partitions_fragment()
+    used |= computed_options()
     assert used == known_options()
 
 
@@ -154,13 +156,11 @@ def test_what_brings_a_board_back_is_on():
         assert common[f"CONFIG_{name}"] == "y"
 
 
-@each
-def test_the_flash_size_is_the_one_in_the_bootloaders_header(board):
-    mebibytes = board.flash_size // KIB // KIB
-    own = options(board.folder / "sdkconfig.board")
-    if mebibytes != 4:  # what sdkconfig.base sets
-        assert own["CONFIG_ESPTOOLPY_FLASHSIZE_4MB"] == "n"
-        assert own[f"CONFIG_ESPTOOLPY_FLASHSIZE_{mebibytes}MB"] == "y"
+@pytest.mark.parametrize("size", [size // KIB // KIB for size in SLOTS])
+def test_the_flash_size_is_the_one_in_the_bootloaders_header(size):
+    lines = computed(find("esp32").with_flash(size * KIB * KIB)).splitlines()
+    other = ["CONFIG_ESPTOOLPY_FLASHSIZE_4MB=n", f"CONFIG_ESPTOOLPY_FLASHSIZE_{size}MB=y"]
+    assert lines == ([] if size == 4 else other)  # what sdkconfig.base sets
 
 
 @each
@@ -173,7 +173,8 @@ def test_board_json_is_as_upstreams_and_agrees(board):
     assert all(isinstance(item, str) for key in lists for item in record[key])
     assert (record["mcu"], record["product"]) == (board.mcu, board.product)
     assert int(record["deploy_options"]["flash_offset"], 0) == board.flash_offset
-    assert ("External RAM" in record["features"]) == ("psram" in board.features)
+    psram = "psram" in board.features
+    assert ("External RAM" in record["features"]) == psram == bool(board.spiram)
 
 
 @pytest.mark.parametrize("board", ALL, ids=lambda board: board.name)

@@ -67,7 +67,7 @@ def test_the_outputs_fit_together(make):
     offer = Offer.load(result.offer)
     assert offer.matches(app)
     assert (offer.board, offer.mcu, offer.seq) == ("sim", "esp32", REVISION.time)
-    table = PartitionTable.load(BOARD.partitions, BOARD.flash_size)
+    table = BOARD.table
     flash = result.flash.read_bytes()
     assert flash[:TABLE_OFFSET] == b"\xff" * TABLE_OFFSET
     assert PartitionTable.from_bytes(flash[TABLE_OFFSET:]) == table
@@ -228,7 +228,7 @@ def test_an_image_that_does_not_fit_says_the_numbers_and_what_to_do(make, tmp_pa
 
 
 def test_an_image_may_fill_its_slot_to_the_last_byte():
-    slot = PartitionTable.load(BOARD.partitions, BOARD.flash_size).slots[0]
+    slot = BOARD.table.slots[0]
     check_fit(BOARD, slot.size, slot)
     with pytest.raises(BuildError, match="1 B too few"):
         check_fit(BOARD, slot.size + 1, slot)

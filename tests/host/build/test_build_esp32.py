@@ -50,9 +50,9 @@ def test_the_images_are_those_of_the_port(make, tmp_path, board: Board):
     result = make(board)
     app, flash = result.app.read_bytes(), result.flash.read_bytes()
     assert verify(app, board.chip_id).chip_id == board.chip_id
-    assert result.slot_size == (0x280000 if board.name == "esp32s3" else 0x180000)
+    assert result.slot_size == board.table.slots[0].size
     assert flash[0] == 0xE9  # the bootloader: where flash.bin begins is the flash offset
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     assert PartitionTable.from_bytes(flash[TABLE_OFFSET - board.flash_offset :]) == table
     assert flash[table.slots[0].offset - board.flash_offset :] == app
     offer = Offer.load(result.offer)
@@ -78,6 +78,16 @@ def test_idf_is_asked_as_the_port_wants_it(make, tmp_path):
     assert call["environment"]["IDF_TARGET"] == "esp32"
     assert call["environment"]["MICROPY_GIT_TAG"] == "v1.25.0"
     assert call["environment"]["CCACHE_DIR"] == str(tmp_path / "cache" / "ccache")
+
+
+def test_a_larger_flash_is_one_option(make, tmp_path):
+    large = find("esp32s3").with_flash(16 << 20)
+    result = make(large)
+    assert result.slot_size == 4 << 20
+    assert "CONFIG_ESPTOOLPY_FLASHSIZE_16MB=y" in asked(tmp_path)["local"].splitlines()
+    assert asked(tmp_path)["options"]["MQBOARD_SPIRAM"] == "quad"
+    assert Offer.load(result.offer).board == "esp32s3-16mib"  # no update for others
+    assert (tmp_path / "out" / "flash.bin").stat().st_size > TABLE_OFFSET
 
 
 def test_the_source_is_only_read(make, checkout):
@@ -135,8 +145,10 @@ def test_another_chips_image_never_leaves_the_build(make, monkeypatch, tmp_path)
 
 
 def test_another_layout_never_leaves_the_build(make, monkeypatch, tmp_path):
-    monkeypatch.setenv("IDF_FAKE_CSV", str(find("esp32s3").partitions))
-    with pytest.raises(BuildError, match=r"not laid out as .*boards/esp32/partitions.csv says"):
+    other = tmp_path / "other.csv"
+    other.write_text(find("esp32s3").layout_csv)
+    monkeypatch.setenv("IDF_FAKE_CSV", str(other))
+    with pytest.raises(BuildError, match=r"not laid out as .*boards/esp32/board.toml says"):
         make()
     assert not (tmp_path / "out" / "flash.bin").exists()
 

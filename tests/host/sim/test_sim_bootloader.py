@@ -2,17 +2,16 @@
 
 import pytest
 
+from mqhost.build.board import find
 from mqhost.flash.espimage import build_app_image
 from mqhost.flash.otadata import Record
-from mqhost.flash.partition import PartitionTable
-from mqhost.paths import BOARDS
 from mqhost.sim.bootloader import Bootloader, NothingBootable
 from mqhost.sim.esperror import EspError, InvalidArgument, OtaValidateFailed
 from mqhost.sim.flash import Flash, PowerLost
 from mqwire.flash import ABORTED, INVALID, NEW, PENDING_VERIFY, UNDEFINED, VALID
 
 SIZE = 4 * 1024 * 1024
-TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", SIZE)
+TABLE = find("sim").table
 OTA_0, OTA_1 = TABLE.slots
 OTADATA = TABLE.find("otadata")
 

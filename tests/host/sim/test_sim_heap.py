@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mqhost.build.board import find
 from mqhost.cli.tasks.simulator import run_foreground
 from mqhost.errors import UsageError
-from mqhost.flash.partition import PartitionTable
-from mqhost.paths import BOARDS
 from mqhost.sim.device import HEAP, Device, check_heap
 
 
@@ -24,7 +23,7 @@ def test_any_other_is_refused_with_what_is_possible(heap):
 
 
 def test_a_board_does_not_start_with_one(tmp_path):
-    table = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
+    table = find("sim").table
     with pytest.raises(UsageError, match="is no heap"):
         Device(Path(tmp_path / "flash"), table=table, heap="5")
 

@@ -6,8 +6,8 @@ import threading
 import pytest
 from waiting import wait_until
 
+from mqhost.build.board import find
 from mqhost.errors import UsageError
-from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BOARDS
 from mqhost.sim import radio
 from mqhost.sim.bus import Op, Reply, Request
@@ -16,7 +16,7 @@ from mqhost.sim.device import mac_of
 from mqhost.sim.filesystem import default_config, provision_flash
 from mqhost.sim.radio import AccessPoint, Radio
 
-TABLE = PartitionTable.load(BOARDS / "sim" / "partitions.csv", 4 << 20)
+TABLE = find("sim").table
 MODULES = BOARDS / "sim" / "modules"
 KNOWN = ("simnet", "simpassword")
 

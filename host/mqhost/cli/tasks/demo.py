@@ -19,7 +19,6 @@ from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.printing import say
 from mqhost.cli.terminal.tables import Listing
 from mqhost.cli.update.report import OtaLines
-from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings
 from mqhost.paths import BUILD
@@ -41,7 +40,7 @@ def run(console: Console, as_json: bool = False) -> None:
         packages.ensure(purpose, say=lambda line: say(story, line))
     board = boards.find("sim")
     first = _build(story, "Building the firmware of the simulated board.", None)
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     with tempfile.TemporaryDirectory(prefix="mqboard-demo-") as folder, Broker() as broker:
         say(story, f"A broker listens on 127.0.0.1:{broker.port}, for this machine only.")
         flash = Path(folder) / "flash.bin"

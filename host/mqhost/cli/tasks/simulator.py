@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mqhost.build.board import find
 from mqhost.cli.terminal.printing import board_output
-from mqhost.flash.partition import PartitionTable
 from mqhost.paths import BUILD
 from mqhost.sim.device import HEAP, Device, check_heap
 from mqhost.sim.filesystem import default_config, provision_flash
@@ -39,7 +38,7 @@ def run_foreground(
     """
     check_heap(heap)
     board = find("sim")
-    table = PartitionTable.load(board.partitions, board.flash_size)
+    table = board.table
     path = flash or flash_file(prefix)
     image = image or BUILD / board.name / "flash.bin"
     if provision_flash(path, image, table, default_config(prefix, server, port)):
