@@ -45,6 +45,4 @@ def load(folder: Path) -> Firmware:
                 f"{folder} has no {name}: no firmware of a simulated board. Build it there, or "
                 "leave mqboard_firmware out: then it is built as tests need it."
             )
-    sim = boards.find("sim")
-    table = PartitionTable.load(sim.partitions, sim.flash_size)
-    return Firmware(folder / "app.bin", folder / "flash.bin", table)
+    return Firmware(folder / "app.bin", folder / "flash.bin", boards.find("sim").table)
