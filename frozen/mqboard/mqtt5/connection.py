@@ -118,6 +118,7 @@ class Connection5(Session5):
             code, found = await self._ask_server()
             if not code:
                 self._take_grants(found)
+                await self._check_will(found)
                 if afresh == self._starts_clean():
                     return None
                 # mosquitto 2.0 forgets when it restarts what began with a Clean Start.
@@ -208,6 +209,21 @@ class Connection5(Session5):
         if longest and not 0 < self.keepalive <= longest:
             self._before = self.keepalive
             self.keepalive = longest
+
+    async def _check_will(self, found):
+        """Raise Refusal if the broker took a will that it cannot keep. By the standard it has to
+        refuse the CONNECT (MQTT-3.2.2-12, -13): a board without its retained status would be
+        connected, and found by nobody.
+        """
+        will, code = self._will, 0
+        if will and will[3] and not found.get(props.RETAIN_AVAILABLE, 1):
+            code = packet.RETAIN_UNSUPPORTED
+        elif will and will[2] > found.get(props.MAXIMUM_QOS, 2):
+            code = packet.QOS_UNSUPPORTED
+        if code:
+            self._forget_server()
+            await self.writer.send(bytes((packet4.DISCONNECT, 0)))
+            raise Refusal("the broker takes our will, and cannot keep it", code)
 
     # Other servers (4.13).
 

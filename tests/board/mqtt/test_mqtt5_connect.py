@@ -105,6 +105,36 @@ class ConnackTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_broker_that_cannot_keep_the_will_is_left_as_if_it_had_refused_us(self):
+        # MQTT-3.2.2-12, MQTT-3.2.2-13: it had to
+        async def go():
+            will = ("board/mqb/status", b"gone", 1, True)
+            for given, code in (
+                ({props.RETAIN_AVAILABLE: 0}, "(0x9a)"),
+                ({props.MAXIMUM_QOS: 0}, "(0x9b)"),
+            ):
+                peer = Peer5(will=will, answers=connack(given=given))
+                asyncio.create_task(peer.client.run())
+                await until(lambda p=peer: len(p.streams) == 2)
+                self.assertIn(code, peer.log.lines[0])
+                # Nobody is told that it vanished, and 3.1.1, which has no words for it, is no way.
+                first = peer.streams[0].sent
+                self.assertEqual(split(first)[1:], [(0xE0, b"")])
+                self.assertEqual(split(peer.stream.sent)[0][1][:7], b"\0\4MQTT\5")
+                self.assertFalse(peer.client.up.is_set() or peer.client.connects)
+                peer.answers = connack()
+                await peer.client.up.wait()
+            peer = Peer5(
+                will=("w", b"", 0, False),
+                answers=connack(given={props.RETAIN_AVAILABLE: 0, props.MAXIMUM_QOS: 0}),
+            )
+            await peer.start()
+            self.assertTrue(await peer.client.publish("t", b""))
+            self.assertFalse(await peer.client.publish("t", b"", qos=1))
+            self.assertEqual(peer.client.refusal.code, 0x9B)
+
+        run(go())
+
     def test_the_brokers_keep_alive_is_kept(self):
         # MQTT-3.2.2-21
         async def go():
