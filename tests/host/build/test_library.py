@@ -6,6 +6,7 @@ from pathlib import Path
 from fakecheckout import recorded, recorded_release
 from fakeidf import REAL
 
+from mqhost.build.board import boards
 from mqhost.build.freeze import ASYNCIO, MICROPYTHON, OURS, read_manifest
 from mqhost.build.upstream import LIBRARY, has_library, release_folder
 from mqhost.paths import FROZEN, ROOT
@@ -39,6 +40,18 @@ def test_boards_freeze_all_that_micropythons_own_firmware_freezes(checkout):
     # MQTT 5 is for who asks for it (manifest/mqtt5.py); the bridge's target is no board of ours.
     ours = {name for name in ours if not name.startswith(("bridge/", "mqboard/mqtt5/"))} | BRIDGE
     assert {target for target, origin in files.items() if origin == OURS} == ours
+
+
+def test_no_board_has_mqtt_5_that_has_not_asked_for_it(checkout):
+    """Its 21 KB are for whoever includes manifest/mqtt5.py."""
+    manifests = {(board.manifest, board.port) for board in boards()}
+    manifests |= {(MANIFESTS / "esp32_small.py", "esp32"), (MANIFESTS / "client.py", "esp32")}
+    for manifest, port in manifests:
+        names = frozen(manifest, checkout, port)
+        assert "mqboard/mqtt/client.py" in names
+        assert not [name for name in names if name.startswith("mqboard/mqtt5")], manifest
+    asked = frozen(MANIFESTS / "mqtt5.py", checkout)
+    assert "mqboard/mqtt5/client.py" in asked
 
 
 def test_the_bridge_is_left_out_where_every_byte_counts(debian):
