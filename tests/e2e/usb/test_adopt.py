@@ -11,6 +11,7 @@ from mqhost.flash.filesystem import list_files
 from mqhost.link.boardconfig import Wish
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
+from mqhost.sim.broker import HOST, Broker, free_port
 from mqhost.sim.device import Device
 from mqhost.usb import provision
 from mqhost.usb.flashing import flash
@@ -26,9 +27,10 @@ from mqhost.cli import adopt
 from mqhost.link.boardconfig import Wish
 from mqhost.cli.terminal.questions import Questions
 from mqhost.link.settings import Settings
-port, prefix, flash, folder = sys.argv[1:]
+port, prefix, flash, folder, at, psk = sys.argv[1:]
+wish = Wish("simnet", at or None, prefix, psk=psk or None)
 adopt.adopt(
-    adopt.Adoption("sim", flash, Wish("simnet", prefix=prefix), folder=Path(folder)),
+    adopt.Adoption("sim", flash, wish, folder=Path(folder)),
     Settings(port=int(port)), Questions.at_terminal(), Console(),
 )
 """
@@ -81,30 +83,55 @@ def test_a_board_without_a_configuration_is_not_cut_off_from_getting_one(
         device.wait_for(lambda _: session.births, BOOT, "its birth")
 
 
-def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
+def adopted(chip, firmware, port, prefix, at="", psk="", **environment):
+    """Adopt a board with the broker at `port` as the command line does, started by hand when it
+    asks for that; return what was said before, and after."""
     path, table = chip
-    arguments = [str(broker.port), "küche/licht 2", f"sim:{path}", str(firmware.folder)]
+    arguments = [str(port), prefix, f"sim:{path}", str(firmware.folder), at, psk]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | PASSWORD | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+        env=os.environ | PASSWORD | environment | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
     )
     try:
         said = []
         for line in process.stdout:
             said.append(line)
-            if "Waiting for küche/licht 2" in line:
+            if f"Waiting for {prefix}" in line:
                 break
-        assert f"invoke sim --prefix 'küche/licht 2' --flash {path}" in "".join(said), said
+        said = "".join(said)
         with Device(path, table=table, name="guided"):
             rest, _ = process.communicate(timeout=BOOT)
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == 0, rest
+    assert process.returncode == 0, said + rest
     assert "in slot ota_0" in rest and "eval '1+1' → 2" in rest
+    assert "simpassword" not in said + rest
+    return said, rest
+
+
+def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
+    said, rest = adopted(chip, firmware, broker.port, "küche/licht 2")
+    assert f"invoke sim --prefix 'küche/licht 2' --flash {chip[0]}" in said
     assert "küche/licht 2 is yours. Go on with: mqboard --prefix 'küche/licht 2' info" in rest
-    assert "simpassword" not in "".join(said) + rest
+
+
+def test_adopt_brings_a_board_to_a_broker_with_pre_shared_keys(chip, firmware, tmp_path):
+    key = os.urandom(32).hex()
+    (tmp_path / "keys").write_text(f"pump:{key}\n")
+    secure = free_port()
+    lines = [f"psk_file {tmp_path / 'keys'}", f"listener {secure} {HOST}", "psk_hint mqboard"]
+    lines += ["use_identity_as_username true", "log_type all", f"log_dest file {tmp_path / 'log'}"]
+    with Broker(extra=lines) as broker:
+        at = f"{HOST}:{secure}"
+        said, rest = adopted(
+            chip, firmware, broker.port, "adopt/psk", at, "pump", MQBOARD_BROKER_PSK=key
+        )
+    # The board came by its key and no other way, and it answered.
+    log = (tmp_path / "log").read_text().splitlines()
+    (came,) = [line for line in log if "New client connected" in line and "u'pump'" in line]
+    assert " as mqb-" in came and key not in said + rest
