@@ -270,6 +270,7 @@ class Board:
 
     def _files(self):
         if not self.files:
+            gc.collect()  # see `_load_and_answer`
             from mqboard.files.service import Files
 
             add = self.supervisor.add
@@ -284,9 +285,14 @@ class Board:
         gc.collect()
 
     async def _load_and_answer(self, request):
+        name = "mqboard.commands." + request.command
         if request.command == "update":
             self._make_way()
-        module = __import__("mqboard.commands." + request.command, None, None, ("answer",))
+        elif name not in sys.modules:
+            # What is loaded, and stays for a while, lies low then. Amid the garbage of a module it
+            # would leave the memory in pieces.
+            gc.collect()
+        module = __import__(name, None, None, ("answer",))
         await module.answer(self, request)
 
     def _help(self, *about):

@@ -7,6 +7,7 @@ start, and forgotten with its end, so that the memory of what died is free and n
 """
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -78,6 +79,8 @@ class Module:
             pass
 
     def _begin(self):
+        # The one before has left garbage: what this one keeps is not to lie scattered in it.
+        gc.collect()
         start = self._run_scripts() if self.name == _MAIN else self._load()
         running = start(self._board, self._settings)
         if not hasattr(running, "send"):

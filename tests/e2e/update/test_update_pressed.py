@@ -2,6 +2,7 @@
 
 import pytest
 from hog import HOG
+from waiting import wait_until
 
 from mqhost.errors import BoardError, RefusedError, SilentBoardError
 from mqhost.signing.offer import load_image
@@ -21,6 +22,28 @@ async def start(board, settings):
             kept.append(bytearray(256))
         except MemoryError:
             await asyncio.sleep(0.01)
+"""
+
+# Leaves garbage from the bottom of the heap to its top, where there is room for a command's code.
+LITTER = """
+import gc, sys
+def litter(room=40_000):
+    gc.collect()
+    top = 0
+    while True:
+        at = id(bytearray(64))
+        if at < top - 20_000:
+            break
+        top = max(top, at)
+    while id(bytearray(64)) < top - room:
+        pass
+    return top - room
+"""
+KEEPER = b"""
+import asyncio
+
+async def start(board, settings):
+    await asyncio.sleep(1_000_000)
 """
 
 QUICK = {"health_s": 0.5, "confirm_s": 10}
@@ -80,6 +103,32 @@ def test_what_was_used_a_moment_ago_makes_way_for_an_update(make_board):
         assert board.eval(loaded) == "True"
         session.request("update", b"{}")
         assert board.eval(loaded) == "False"
+
+
+def test_what_is_loaded_amid_garbage_leaves_the_memory_in_one_piece(make_board, variant):
+    board = make_board(files={"/keeper.py": KEEPER}, modules={"keeper": {}})
+    board.wait_settled()
+    wait_until(lambda: board.eval("board.modules.all[0].state()") == "'running'")
+    board.eval(LITTER)
+    with board.session() as session:
+        for name, command, body in (
+            ("mqboard.files.service", "ls", b'{"path":"/"}'),
+            ("mqboard.commands.log", "log", b"{}"),
+            ("keeper", "modules", b"restart keeper"),
+        ):
+            full = int(board.eval("litter()"))
+            session.request(command, body)
+            # Without a collection before it, it would have gone on where the garbage ends. (What
+            # is not there any more has been unloaded: once in ten seconds.)
+            assert int(board.eval(f"id(sys.modules.get({name!r}, 0))")) < full, name
+        # Every second one of small things is dropped, then the rest: no obstacle for an update.
+        board.eval(
+            "few = []\nwhile gc.mem_free() > 30_000: few.append(bytearray(100))\n"
+            "for number in range(0, len(few), 2): few[number] = None"
+        )
+        session.request("ls", b'{"path":"/"}')
+    board.eval("few.clear()")
+    assert try_update(board, variant("2.0.0")) is None
 
 
 def test_an_update_that_found_no_room_to_begin_is_nobody_elses_trouble(board, variant):
