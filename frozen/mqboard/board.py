@@ -319,18 +319,21 @@ class Board:
             self.power.ending = True
         try:
             self.log.info("restarting: %s", reason)
-            await self.say_goodbye(reason)
+            from mqboard.leaving import leave  # the last thing that a board does
+
+            await leave(self, reason)
         finally:
             self._reset_now(reason, end=end)
 
     async def say_goodbye(self, reason):
-        """Publish that we are offline, if that can be; a reset must not wait for it."""
+        """Publish that we are offline, if that can be; a reset must not wait for it. Return whether
+        the broker has it."""
         try:
             if self.client.connected:
                 topic = mqwire.status_topic(self.config.prefix)
                 last_word = self.identity.offline(reason, self.clock)
                 goodbye = self.client.publish(topic, last_word, qos=1, retain=True)
-                await asyncio.wait_for(goodbye, _GOODBYE_S)
+                return await asyncio.wait_for(goodbye, _GOODBYE_S)
         except (OSError, MemoryError, asyncio.TimeoutError) as error:
             sys.print_exception(error)
 

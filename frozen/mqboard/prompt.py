@@ -10,6 +10,7 @@ import sys
 import machine
 
 import mqbuild
+from mqboard import leaving
 from mqboard.health import lastwords
 
 _PATIENCE_MS = 3_600_000
@@ -46,11 +47,7 @@ def explain(error):
 def leave(board):
     """Tell the broker that `board` was stopped, as well as that goes in a moment."""
     try:
-        asyncio.run(_leave(board))  # with its other tasks: the loop is the same
+        # With its other tasks: the loop is the same.
+        asyncio.run(leaving.leave(board, "stopped at its console"))
     except (KeyboardInterrupt, Exception) as error:
         sys.print_exception(error)
-
-
-async def _leave(board):
-    await board.say_goodbye("stopped at its console")
-    await board.client.disconnect()
