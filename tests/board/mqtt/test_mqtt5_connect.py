@@ -115,12 +115,12 @@ class ConnackTest(unittest.TestCase):
             ):
                 peer = Peer5(will=will, answers=connack(given=given))
                 asyncio.create_task(peer.client.run())
-                await until(lambda p=peer: len(p.streams) == 2)
+                await until(lambda p=peer: len(p.streams) > 1 and p.streams[1].sent)
                 self.assertIn(code, peer.log.lines[0])
                 # Nobody is told that it vanished, and 3.1.1, which has no words for it, is no way.
                 first = peer.streams[0].sent
                 self.assertEqual(split(first)[1:], [(0xE0, b"")])
-                self.assertEqual(split(peer.stream.sent)[0][1][:7], b"\0\4MQTT\5")
+                self.assertEqual(split(peer.streams[1].sent)[0][1][:7], b"\0\4MQTT\5")
                 self.assertFalse(peer.client.up.is_set() or peer.client.connects)
                 peer.answers = connack()
                 await peer.client.up.wait()
