@@ -98,16 +98,28 @@ def keys(_, next=False, rotate=False, public=False, json=False):
     say(signing.manage_keys(next, rotate, public, as_json=json))
 
 
-@task(help={"json": JSON})
+@task(
+    help={
+        "verify": "check every board: its plan, layout and files, against MicroPython's own",
+        "micropython": "for --verify: a MicroPython checkout, instead of the release if cloned",
+        "board": "only this board",
+        "json": JSON,
+    }
+)
 @edge
-def boards(_, json=False):
-    """List the boards.
+def boards(_, verify=False, micropython=None, board=None, json=False):
+    """List the boards; or check them, without a compiler.
 
     Examples:
       ./invoke boards
-      ./invoke boards --json
+      ./invoke boards --verify
+      ./invoke boards --verify --board esp32s3-16mib --micropython ../micropython
     """
-    tables.show(out, show.board_listing(boards_.boards()), json)
+    chosen = [boards_.find(board)] if board else boards_.boards()
+    if verify:
+        show.verified(out, chosen, micropython, as_json=json)
+    else:
+        tables.show(out, show.board_listing(chosen), json)
 
 
 @task(help={"json": JSON})

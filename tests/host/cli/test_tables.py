@@ -18,6 +18,7 @@ from ci.bench import Figure
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
+from mqhost.build.verify import Finding
 from mqhost.cli import main, many
 from mqhost.cli.files import looking
 from mqhost.cli.fleet import audit as audit_command
@@ -78,6 +79,7 @@ PLAN = Plan((Board(LONG, "esp32", "ab", 0, 0, reason="it was rolled back"),))
 LISTINGS = {
     "build_listing": (lambda: show.build_listing(RESULT), "build"),
     "board_listing": (lambda: show.board_listing(boards.boards()), "boards"),
+    "verify_listing": (lambda: show.verify_listing([Finding(LONG, "chip", "ok", "so")]), "boards"),
     "doctor_listing": (show.doctor_listing, "doctor"),
     "listing": (lambda: bench.listing({LONG: Figure(1, "ms", 3)}), "bench"),
     "_listing": (

@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -18,9 +19,12 @@ from mqhost.build.builders.native import mute
 from mqhost.build.freeze import ORIGINS
 from mqhost.build.plan import Plan
 from mqhost.build.source import DEBIAN
+from mqhost.build.verify import OK, UNCHECKED, WRONG, Finding, verify
+from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import json_text, say
-from mqhost.cli.terminal.tables import Listing
+from mqhost.cli.terminal.tables import Listing, Row
+from mqhost.errors import ToolError
 from mqhost.paths import WORK, cache_dir
 from mqhost.progress import Progress
 
@@ -103,6 +107,32 @@ def board_listing(boards: Iterable[Board]) -> Listing:
         keys = ("board", "product", "mcu", "port", "micropython", "flash_size", "features")
         records.append(dict(zip(keys, facts, strict=True)))
     return Listing(columns, (rows,), records, prose={1, 6})
+
+
+def verified(
+    console: Console, boards: Iterable[Board], micropython: str | None, as_json: bool = False
+) -> None:
+    """Check the boards and print what came of it; ToolError at the end if something is wrong."""
+    findings = [finding for board in boards for finding in verify(board, micropython)]
+    tables.show(console, verify_listing(findings), as_json)
+    count = Counter(finding.state for finding in findings)
+    if count[WRONG]:
+        raise ToolError(f"{count[WRONG]} of {len(findings)} checks found something wrong.")
+    if not as_json:
+        unchecked = f"; {count[UNCHECKED]} could not be made" if count[UNCHECKED] else ""
+        say(console, f"{count[OK]} checks found nothing wrong{unchecked}.")
+
+
+def verify_listing(findings: Sequence[Finding]) -> Listing:
+    """List what checks of boards found, a section for each board."""
+    sections: dict[str, list[Row]] = {}
+    for finding in findings:
+        colour = {OK: "green", WRONG: "red"}.get(finding.state, "yellow")
+        row = (finding.board, finding.check, Text(finding.state, colour), finding.words)
+        sections.setdefault(finding.board, []).append(row)
+    columns = ("board", "what", "", "found")
+    record = [asdict(finding) for finding in findings]
+    return Listing(columns, list(sections.values()), record, prose={3})
 
 
 def doctor_listing() -> Listing:
