@@ -431,7 +431,7 @@ def test_when_a_bridge_was_away_one_of_both_is_responsible(make, hass, bridged):
             for _ in range(3):  # what is pressed in the middle of it may be lost
                 hass.press(DEVICE, "restart")
                 with suppress(AssertionError):
-                    wait_until(lambda: asked(one) + asked(two), 3)
+                    wait_until(lambda: asked(one) + asked(two), 10)
                     break
             hass.wait(lambda: "restarted" in (hass.attributes(DEVICE)["result"] or ""))
             assert asked(one) + asked(two) == 1 and board.boots == 2
