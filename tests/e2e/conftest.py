@@ -32,6 +32,7 @@ from mqhost.sim.filesystem import default_config, provision_flash
 
 BIN = Path(sys.executable).parent
 BOOT = 30.0  # seconds a board may take to be there on a slow, noisy machine
+PATIENCE = 30  # seconds of silence that a command bears
 _numbers = itertools.count()
 
 
@@ -130,7 +131,7 @@ class Board:
 
     def settings(self, **changes):
         values = {"server": self.broker.host, "port": self.broker.port, "tls": False}
-        values |= {"prefix": self.prefix, "timeout": 10}
+        values |= {"prefix": self.prefix, "timeout": PATIENCE}
         # A board that is about to come back, as from an outage, is waited for.
         return Settings(**values | {"patient": True} | changes)
 
@@ -182,7 +183,7 @@ class Board:
     def command(self, *arguments, **options):
         """Start `mqboard --prefix …`; returns the process."""
         argv = [BIN / "mqboard", "--prefix", self.prefix, "--server", self.broker.host]
-        argv += ["--port", str(self.broker.port), "--timeout", "10", *arguments]
+        argv += ["--port", str(self.broker.port), "--timeout", str(PATIENCE), *arguments]
         environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
         return subprocess.Popen(
             [str(word) for word in argv],

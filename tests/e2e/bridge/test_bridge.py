@@ -262,7 +262,7 @@ def test_the_tool_manages_a_target_as_it_does_a_board(start, board, tmp_path):
         assert raised.value.reason == "ENOENT"
         one.kill()
         assert session.wait_status(lambda status: status["state"] == "offline", 20)
-    assert mqboard("eval", "1")[0] == 4
+    assert mqboard("--timeout", "5", "eval", "1")[0] == 4
 
 
 def test_a_board_without_a_bridge_loads_nothing_of_it(shared_board):
