@@ -48,7 +48,9 @@ def one_revision():
 
     commit = found.commit.removesuffix("-dirty")  # builds are those of a commit, whatever is edited
 
-    def revision(version: str | None = None) -> Revision:
+    def revision(version: str | None = None, *of_a_project) -> Revision:
+        if of_a_project:
+            return read_revision(version, *of_a_project)
         return replace(found, version=version or found.version, commit=commit)
 
     with pytest.MonkeyPatch.context() as patch:
