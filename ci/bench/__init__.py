@@ -36,6 +36,7 @@ GROUPS = {
     "mqtt": "mqtt",
     "mqtt5": "mqtt.version5",
     "files": "files",
+    "dev": "dev",
     "power": "power",
     "bridge": "bridge",
     "powercuts": "surviving.powercuts",

@@ -62,6 +62,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.deploy:deploy_command",
         "Bring the application in DIR to the board, and wait until it runs it or is back.",
     ),
+    "dev": (
+        "mqhost.cli.manage.dev:dev_command",
+        "Keep the application in DIR on a board like its folder: what you save runs there at once.",
+    ),
     "df": (
         "mqhost.cli.files.looking:df_command",
         "Say how full the board's filesystems are.",

@@ -50,8 +50,7 @@ class LogLine:
 
 
 class Logs:
-    """The lines of all boards whose prefix matches one of `patterns` while the `with` block runs,
-    for ever.
+    """The lines of all boards whose prefix matches one of `patterns` while the `with` block runs.
 
     Raises UsageError for a pattern that is none, BrokerError when the broker does not let us
     listen.
@@ -61,7 +60,7 @@ class Logs:
         self._connection = connection
         found = {one + _LOG: None for pattern in patterns for one in prefix_filters(pattern)}
         self._subscription = Wide(f"the logs of {', '.join(patterns)}", list(found), self._hear)
-        self._arrived: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[LogLine | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Iterator[LogLine]:
         self._connection.subscribe(self._subscription)
@@ -69,6 +68,7 @@ class Logs:
 
     def __exit__(self, *_: object) -> None:
         self._connection.unsubscribe(self._subscription)
+        self._arrived.put(None)  # whoever waits in another thread need not wait for ever
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take a message, in the network thread."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mqhost.deploy.application import Application
 from mqhost.errors import UsageError
 from mqhost.sim.broker import Broker
 from mqhost.sim.device import HEAP
@@ -45,7 +46,7 @@ class World:
         self,
         prefix: str | None = None,
         *,
-        app: str | Path | None = None,
+        app: str | Path | Application | None = None,
         config: Mapping[str, Any] | None = None,
         modules: Mapping[str, Any] | None = None,
         files: Mapping[str, bytes | str | Path] | None = None,
@@ -70,13 +71,14 @@ class World:
             {"modules": dict(modules or {})},
         )
         wanted = merged(wanted, config or {})
-        application = read_application(self._root / app) if app else None
+        if isinstance(app, (str, Path)):
+            app = read_application(self._root / app)
         content = local_files(files or {}, self._root)
-        if application:
-            content |= files_of(application)
+        if app:
+            content |= files_of(app)
         provision_flash(path, made.flash, made.table, wanted, files=content)
-        if application:
-            note(application, path, made.table)
+        if app:
+            note(app, path, made.table)
         board = SimBoard(wanted, self.broker, path, made.table, heap)
         self.boards.append(board)
         self._cleanup.enter_context(board)

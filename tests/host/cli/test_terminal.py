@@ -196,6 +196,14 @@ def shown_by_deploy(board, terminal, image):
     yield terminal("deploy", str(folder))
 
 
+def shown_by_dev(board, terminal, image):
+    board.facts["app"] = {"id": EVIL, "name": EVIL, "version": f"dev.{EVIL}", "state": "confirmed"}
+    answering(board, json.dumps({"refused": EVIL, "code": EVIL}))
+    folder = Path(image).parent
+    (folder / "main.py").touch()
+    yield terminal("dev", str(folder), "--once")
+
+
 def shown_by_fleet(board, terminal, image):
     board.facts |= {"version": EVIL, "twin": EVIL}
     board.announce()
@@ -361,6 +369,7 @@ SHOWN = {
     "reset": shown_by_reset,
     "rollback": shown_by_rollback,
     "deploy": shown_by_deploy,
+    "dev": shown_by_dev,
     "ota": shown_by_ota,
 }
 # Some know no board; what adopt shows of one goes through the same functions.

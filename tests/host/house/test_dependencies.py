@@ -29,6 +29,7 @@ BUILD = packages(PROJECT["optional-dependencies"]["build"])
 BUILD |= {"requests", "urllib3"}  # in the interface of docker
 FLEET = packages(PROJECT["optional-dependencies"]["fleet"])
 TESTING = packages(PROJECT["optional-dependencies"]["testing"])
+TESTING |= packages(PROJECT["optional-dependencies"]["dev"])
 
 
 def files_of(folder):

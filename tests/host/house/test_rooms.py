@@ -30,7 +30,8 @@ for _room, _over in [
     ("fleet", "sim"),
     ("usb", "fleet"),
     ("testing", "usb"),
-    ("cli", "testing"),
+    ("dev", "testing"),
+    ("cli", "dev"),
 ]:
     BELOW[_room] = BELOW[_over] | {_over}
 BELOW["artifacts"] -= {"build"}

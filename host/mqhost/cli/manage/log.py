@@ -66,14 +66,14 @@ def log_command(
       mqboard --prefix esp32/test log --level mqtt=debug
     """
     if not (wishes or levels):
-        _follow(edge, pattern, lines or 0, min_level, _Printer(edge.console, raw, as_json))
+        _follow(edge, pattern, lines or 0, min_level, Printer(edge.console, raw, as_json))
     elif pattern:
         raise UsageError("Levels are those of one board: give its --prefix, and no PATTERN.")
     else:
         _change(edge, [Wish.parse(text) for text in wishes], as_json)
 
 
-class _Printer:
+class Printer:
     """Prints lines: in colours and cleaned on a terminal, elsewhere byte for byte, or as JSON."""
 
     def __init__(self, console: Console, raw: bool, as_json: bool) -> None:
@@ -98,7 +98,7 @@ class _Printer:
         sys.stdout.flush()
 
 
-def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _Printer) -> None:
+def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: Printer) -> None:
     settings = edge.settings
     is_wide = pattern and {"+", "#"} & set(pattern.split("/"))
     if patterns := (pattern,) if pattern and is_wide else () if pattern else settings.many:
@@ -115,7 +115,7 @@ def _follow(edge: Edge, pattern: str | None, lines: int, level: str, printer: _P
 
 
 def _follow_many(
-    edge: Edge, patterns: tuple[str, ...], lines: int, level: str, printer: _Printer
+    edge: Edge, patterns: tuple[str, ...], lines: int, level: str, printer: Printer
 ) -> None:
     printer.many = True
     with edge.connection() as connection, Logs(connection, *patterns) as logs:
@@ -140,7 +140,7 @@ def _greet(settings: Settings, whom: str, level: str, more: str = "") -> None:
         )
 
 
-def _show(logs: Iterator[LogLine], lines: int, level: str, printer: _Printer) -> None:
+def _show(logs: Iterator[LogLine], lines: int, level: str, printer: Printer) -> None:
     shown = 0
     while not lines or shown < lines:
         line = next(logs)

@@ -1,0 +1,97 @@
+"""Tells that something in a folder has changed, once the editor that did it has finished.
+
+By inotify (watchfiles), where that is installed and the folder's filesystem has it, or else by
+looking every quarter of a second. What has changed is not told: who asks reads the folder anew, so
+that renames, temporary files and what comes in two steps need no rules of their own.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+_STEP_MS = 50  # without another change, until one is told
+_LOOK = 0.25  # seconds between two looks, without inotify
+_UNWATCHED = ("__pycache__",)
+
+Marks = dict[str, tuple[int, int, int]]
+
+
+class Watcher:
+    """Watches `folder` while the `with` block runs. `polling`: by looking at it."""
+
+    def __init__(self, folder: Path, polling: bool = False) -> None:
+        self._folder = folder
+        self._polling = polling
+        self._changed = threading.Event()
+        self._ended = threading.Event()
+        self._seen = marks(folder)  # from here on nothing is missed
+        self._thread = threading.Thread(target=self._run, name="watching", daemon=True)
+
+    def __enter__(self) -> "Watcher":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return True once something has changed since the last time; False after `timeout`."""
+        changed = self._changed.wait(timeout)
+        self._changed.clear()
+        return changed
+
+    def _run(self) -> None:
+        if not self._polling:
+            # It may not be installed; or inotify is not there, or has no room.
+            with suppress(ImportError, OSError):
+                self._listen()
+        self._look()
+
+    def _listen(self) -> None:
+        from watchfiles import watch
+
+        for _ in watch(
+            self._folder,
+            watch_filter=lambda _, path: not _is_unwatched(path),
+            step=_STEP_MS,
+            stop_event=self._ended,
+            rust_timeout=int(_LOOK * 1000),
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        ):
+            self._compare()
+
+    def _look(self) -> None:
+        while not self._ended.wait(_LOOK):
+            self._compare()
+
+    def _compare(self) -> None:
+        """Tell if anything is other than at the last look."""
+        now = marks(self._folder)
+        if now != self._seen:
+            self._seen = now
+            self._changed.set()
+
+
+def marks(folder: Path) -> Marks:
+    """Return what shows whether a file in `folder` or below is another one than before."""
+    found: Marks = {}
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_unwatched(name)]
+        for name in names:
+            if _is_unwatched(name):
+                continue
+            path = os.path.join(root, name)
+            try:
+                state = os.stat(path)
+            except OSError:  # gone meanwhile
+                continue
+            found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return found
+
+
+def _is_unwatched(path: str) -> bool:
+    name = os.path.basename(path)
+    return name in _UNWATCHED or name.startswith(".")
