@@ -323,12 +323,17 @@ class Power:
             kept["clock"] = (clock.source, clock.now() + clock.due_in)
         if proper:
             kept["lease"] = getattr(link, "lease", None) or _lease(link, clock.now())
-        try:
-            self._chip.arm(self._settings["wake_pins"])
-        except Exception as error:  # a chip without that circuit has no such function
-            self._log.error("power.wake_pins cannot end a sleep: %s", error)
         board.blackbox.end()
         board.blackbox.healthy()
+        try:
+            self._chip.arm(self._settings["wake_pins"])
+            self._switch_off(ms, kept)
+        except Exception as error:  # a chip without that circuit has no such function
+            self._log.error("power.wake_pins cannot end a sleep: %s", error)
+            self._chip.disarm()
+            self._switch_off(ms, kept)
+
+    def _switch_off(self, ms, kept):
         # The last thing: each line of the log is written there, too.
         self._chip.memory(record.joined(self._chip.memory()[:_BOX], kept))
         self._chip.sleep(ms)

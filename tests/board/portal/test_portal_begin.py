@@ -15,12 +15,13 @@ class FakeAccessPoint:
 
     def __init__(self):
         self.on = False
+        self.settings = {}
 
     def active(self, on):
         self.on = on
 
     def config(self, **settings):
-        pass
+        self.settings = settings
 
     def ifconfig(self):
         return ("192.168.4.1", "255.255.255.0", "192.168.4.1", "0.0.0.0")
@@ -87,6 +88,37 @@ class PortalTest(unittest.TestCase):
         with self.assertRaises(OSError):
             run(self.one.run(lambda: None))
         self.assertFalse(self.interface.on)
+
+    def test_when_its_time_is_over_it_closes_by_itself(self):
+        opened = []
+
+        class Server:
+            def close(self):
+                opened.append("closed")
+
+        async def start(*arguments):
+            opened.append(self.interface.on)
+            return Server()
+
+        async def serve(*arguments):
+            await asyncio.sleep(1000)
+
+        asyncio.start_server = start
+        real, portal.names.serve = portal.names.serve, serve
+        try:
+            self.one._setup = dict(SETUP, window_s=0.3)
+            run(self.one.run(lambda: None))
+        finally:
+            portal.names.serve = real
+        self.assertEqual(opened, [True, "closed"])
+        self.assertFalse(self.interface.on or self.one.taken)
+
+    def test_without_a_password_it_never_opens(self):
+        for key in ("", "7 chars"):
+            self.one._setup = dict(SETUP, password=key)
+            with self.assertRaises(ValueError):
+                run(self.one.run(lambda: None))
+            self.assertEqual(self.interface.settings, {})
 
     def test_a_form_from_another_network_is_not_even_answered(self):
         body = b"ssid=evil&wifi=12345678&host=evil&prefix=a"

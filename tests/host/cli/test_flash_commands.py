@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mqhost.cli.tasks import flash_commands as usb
 from mqhost.errors import UsageError
+from mqhost.link.boardconfig import Wish
 from mqhost.paths import ROOT
 
 
@@ -21,6 +22,20 @@ def test_the_task_prints_no_password(tmp_path, monkeypatch):
     assert "secret" not in out.getvalue()
     with pytest.raises(UsageError, match="one of the two"):
         usb.run_provision("esp32", "P", WISH, Console(file=out), **options)
+
+
+def test_the_password_of_a_setup_network_is_printed_once_for_the_label(tmp_path):
+    out = io.StringIO()
+    target = tmp_path / "o.bin"
+    options = {"output": str(target), "questions": NOBODY, "setup": True}
+    usb.run_provision("esp32", "", Wish(), Console(file=out, width=200), **options)
+    (label,) = [line for line in out.getvalue().splitlines() if "setup network is" in line]
+    key = label.rpartition(" ")[2]
+    assert len(key) == 14 and key.encode() in target.read_bytes()
+    out = io.StringIO()
+    target.unlink()
+    usb.run_provision("esp32", "", WISH, Console(file=out), **options | {"setup": False})
+    assert "setup network" not in out.getvalue() and b'"setup"' not in target.read_bytes()
 
 
 @pytest.mark.parametrize(
