@@ -18,7 +18,7 @@ def at_modem(make_board):
     terminals = []
 
     def make(world=None, **changes):
-        board = make_board(update=UPDATE, **changes)
+        board = make_board(**{"update": UPDATE} | changes)
         terminal = board.device.networks.modem.at_terminal()
         terminals.append(terminal)
         board.device.modem(**world or {})
@@ -52,32 +52,40 @@ def test_ethernet_alone_is_joined_and_again_when_the_cable_is_back(make_board):
     assert len(device.boots) == 1
 
 
-def test_wifi_stands_in_for_ethernet_until_that_is_back(make_board):
-    board = make_board(
-        ethernet=LAN, network={"order": ["ethernet", "wifi"], "wait_s": 5}, update=UPDATE
-    )
+def test_each_network_stands_in_for_those_before_it_until_they_are_back(at_modem):
+    order = {"order": ["ethernet", "wifi", "modem"], "wait_s": 5}
+    update = UPDATE | {"confirm_s": 30}  # each network has its time in that
+    board = at_modem(ethernet=LAN, modem=MODEM, network=order, update=update)
     device = board.device
+    device.wait_boots(2)
     since = device.wait_console("the network is ethernet")
     board.wait_online()
     device.ethernet(dhcp=False)  # nobody gives it an address any more
     since = device.wait_console("the network is wifi", since=since)
     board.wait_online()
     assert (network(board), device.networks.carrier) == ("wifi", "wifi")
+    device.wifi(False)
+    since = device.wait_console("the network is modem", since=since)
+    board.wait_online()
+    assert (network(board), device.networks.carrier) == ("modem", "modem")
     board.eval(EAGER)
-    with board.command("run", "-", stdin=-1) as process:  # a piece of work
-        process.stdin.write("import time\nprint('begun')\ntime.sleep(2)\nprint('done')\n")
-        process.stdin.close()
-        assert process.stdout.readline() == "begun\n"
-        device.ethernet(dhcp=True)
-        assert process.stdout.readline() == "done\n"
+    said = []
     with board.session() as session:
-        left = session.wait_status(lambda status: status["state"] == "offline", 20)
-        assert left["reason"] == "back to ethernet"
+        session.watch_status(lambda status: said.append((status or {}).get("reason")))
+        with board.command("run", "-", stdin=-1) as process:  # a piece of work
+            process.stdin.write("import time\nprint('begun')\ntime.sleep(2)\nprint('done')\n")
+            process.stdin.close()
+            assert process.stdout.readline() == "begun\n"
+            device.ethernet(dhcp=True)
+            assert process.stdout.readline() == "done\n"
+        wait_until(lambda: "back to ethernet" in said, otherwise=lambda: str(said))
     device.wait_console("the network is ethernet", since=since)
     board.wait_online()
     assert (network(board), device.networks.carrier) == ("ethernet", "ethernet")
+    # The others are switched off once the broker is reached.
+    wait_until(lambda: board.eval("[one.task for one in board.link._all[1:]]") == "[None, None]")
     assert board.eval("board.link._all[1].link.interface.active()") == "False"
-    assert len(device.boots) == 1
+    assert len(device.boots) == 2
 
 
 def test_a_modem_dials_and_again_when_its_connection_drops(at_modem):
