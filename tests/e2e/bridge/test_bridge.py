@@ -1,12 +1,16 @@
 """Tests the bridge: a target that is ordinary MicroPython with mqlink.py, at a simulated board."""
 
+import os
 import socket
 import struct
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import target as targets
 from hostclient import HostClient
+from terminal import Terminal
 from waiting import wait_until
 
 from mqhost.remote.board_files import BoardFiles
@@ -14,6 +18,7 @@ from mqhost.remote.faults import FileError
 from mqhost.sim.wire import Wire
 
 COUNT = 300
+MQBOARD = Path(sys.executable).parent / "mqboard"
 FROM_1900 = 2_208_988_800
 
 
@@ -60,6 +65,12 @@ def start(folder, board, wire):
 def host(board, broker):
     with HostClient(broker.port, f"{board.prefix}/target/#") as client:
         yield client
+
+
+def quiet(folder):
+    """Return the environment of a prompt that keeps its history in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if "MQBOARD" not in name}
+    return environment | {"XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm"}
 
 
 def numbers(payloads):
@@ -244,6 +255,14 @@ def test_the_tool_manages_a_target_as_it_does_a_board(start, board, tmp_path):
 
     assert mqboard("eval", "45+876") == (0, "921\n", "")
     assert mqboard("exec", "for i in range(3): print(i)") == (0, "0\n1\n2\n", "")
+    port = board.broker.port
+    argv = [MQBOARD, "--prefix", f"{board.prefix}/target", "--server", board.broker.host]
+    with Terminal([*argv, "--port", port, "repl"], env=quiet(tmp_path)) as prompt:
+        prompt.expect("\n>>>")
+        prompt.type("lamp = 6\n")
+        prompt.expect("\n>>>", count=2)
+        prompt.type("lamp * 7\n")
+        prompt.expect("\n42\n>>>")
     code, _, err = mqboard("eval", "1/0")
     assert code == 1 and "ZeroDivisionError" in err
     (tmp_path / "small.txt").write_text("hello")
