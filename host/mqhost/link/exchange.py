@@ -34,6 +34,10 @@ from mqwire import auth, names
 _UNSUPPORTED = "Command '{}' not supported"
 
 PART_SIZE = mqwire.MAX_PAYLOAD - mqwire.HEADER_SIZE
+# MQTT keeps no order between QoS 0 and 1 (3.1.1, 4.6), and RabbitMQ 3.10 has a channel for each: a
+# message that comes too early waits so many seconds for those before it, and so many of them do.
+OVERTAKEN = 2.0
+EARLY = 64
 # A command that was tagged for a nonce of before is tagged anew so many times.
 _RETAGS = 3
 
@@ -250,10 +254,12 @@ class Exchange:
     def parts(self, timeout: float, total: float = math.inf) -> Iterator[bytes]:
         """Yield the data of the reply's messages in order, to the last.
 
-        Duplicates are dropped; a gap is a BoardError, and so is a reply that goes on for more than
-        `total` seconds; silence for `timeout` seconds is a SilentBoardError.
+        Duplicates are dropped, and what has overtaken others waits for them; a gap that stays is a
+        BoardError, and so is a reply that goes on for more than `total` seconds; silence for
+        `timeout` seconds is a SilentBoardError.
         """
         expected = 0
+        early: dict[int, Message] = {}
         deadline = time.monotonic() + total
         while True:
             if time.monotonic() > deadline:
@@ -261,19 +267,22 @@ class Exchange:
                     f"The board's reply does not end: it still comes after {total:g} s. "
                     "Restart the board, or try a longer --timeout."
                 )
-            message = self.receive(timeout)
-            if message is None:
+            message = early.pop(expected, None) or self.receive(OVERTAKEN if early else timeout)
+            if message is None and not early:
                 raise self._session.silence(timeout)
+            if message is None or len(early) == EARLY:
+                raise BoardError(
+                    f"Part {expected} of the board's reply was lost on the way (part "
+                    f"{next(iter(early))} came next). Try again."
+                )
             ahead = (message.seq - expected) & mqwire.MAX_SEQ
             if ahead == 1 and message.last and not message.seq:
                 ahead = 0  # the last of all numbers, of a last message: written FF FF, read as 0
             if ahead > mqwire.MAX_SEQ // 2:
                 continue  # seen before
             if ahead:
-                raise BoardError(
-                    f"Part {expected} of the board's reply was lost on the way (part "
-                    f"{message.seq} came next). Try again."
-                )
+                early[message.seq] = message
+                continue
             yield message.data
             if message.last:
                 return

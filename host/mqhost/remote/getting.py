@@ -19,7 +19,7 @@ from mqhost.errors import (
     SilentBoardError,
     ToolError,
 )
-from mqhost.link.exchange import Exchange
+from mqhost.link.exchange import EARLY, OVERTAKEN, Exchange
 from mqhost.link.session import Session
 from mqhost.remote.faults import fault, shown
 from mqhost.remote.patience import PATIENCE, Patience, Presence
@@ -171,12 +171,18 @@ class _Getting:
     def _receive(self, exchange: Exchange, items: list[_Item], presence: Presence) -> None:
         """Take the answers to `items`, which are removed as they come; raises _Lost."""
         expected = 0
+        early: dict[int, bytes] = {}  # what has overtaken others
         data = bytearray()
         while items:
-            seq, body = self._next(exchange, presence)
-            if seq < expected:
-                continue
-            if seq > expected or not body:
+            if expected in early:
+                body = early.pop(expected)
+            else:
+                seq, body = self._next(exchange, presence, bool(early))
+                if seq > expected and len(early) < EARLY:
+                    early[seq] = body
+                if seq != expected:
+                    continue
+            if not body:
                 raise _Lost
             expected += 1
             kind, body = body[0], body[wire.KIND_SIZE :]
@@ -194,9 +200,11 @@ class _Getting:
                 self._fail(item, body)
             data.clear()
 
-    def _next(self, exchange: Exchange, presence: Presence) -> tuple[int, bytes]:
+    def _next(self, exchange: Exchange, presence: Presence, gap: bool) -> tuple[int, bytes]:
+        """Wait for a message, as long as for what was overtaken where there is a `gap`."""
         waited = 0.0
-        while waited < self._session.settings.timeout and not presence.lost():
+        timeout = OVERTAKEN if gap else self._session.settings.timeout
+        while waited < timeout and not presence.lost():
             message = exchange.receive(_POLL)
             if message is not None:
                 return message.seq, message.data

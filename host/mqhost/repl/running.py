@@ -21,7 +21,7 @@ from mqhost.errors import (
     UsageError,
 )
 from mqhost.link.answer import json_object
-from mqhost.link.exchange import Exchange, Message, new_ident
+from mqhost.link.exchange import OVERTAKEN, Exchange, Message, new_ident
 from mqhost.link.roster import is_away
 from mqhost.link.session import Session
 from mqhost.repl import source as sources
@@ -31,9 +31,6 @@ _COMMAND = "exec"
 CREDIT = 128 * 1024  # bytes of output that may be on their way
 _GRANT = CREDIT // 4  # so much is taken until more is granted
 _LOOK = 0.5  # seconds between two looks at how the board is
-# Output is sent at QoS 0 and the last word at QoS 1: MQTT keeps the order of neither to the other
-# (3.1.1, 4.6), and RabbitMQ 3.10 has a channel for each.
-_OVERTAKEN = 1.0
 _AWAY = 120.0  # seconds until a board that went offline must be back; one with a watchdog is sooner
 _LATE_ANSWER = 3.0
 
@@ -162,7 +159,7 @@ class Run:
         expected = 1
         early: Message | None = None  # the last word, which has overtaken output
         while not message.last:
-            arrived = self._exchange.receive(_OVERTAKEN if early else _LOOK)
+            arrived = self._exchange.receive(OVERTAKEN if early else _LOOK)
             if deadline and time.monotonic() > deadline:
                 self._end_it()
                 return

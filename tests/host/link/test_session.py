@@ -138,6 +138,11 @@ def test_duplicates_are_dropped(scripted):
     )
 
 
+def test_what_has_overtaken_others_waits_for_them(scripted):
+    """The last message is sent at QoS 1, and those before it at QoS 0."""
+    assert scripted((2, True, b"c"), (1, False, b"b"), (0, False, b"a")) == b"abc"
+
+
 def test_a_gap_is_an_error(scripted):
     with pytest.raises(BoardError, match="Part 1 .* lost"):
         scripted((0, False, b"a"), (2, True, b"c"))
