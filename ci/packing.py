@@ -9,6 +9,7 @@ is made with is fetched by what needs it first.
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def version() -> str:
     return f"{project_version(ROOT)}+{'.'.join(re.findall('[A-Za-z0-9]+', found))}"
 
 
+@cache  # as it was before there were files of a build
 def revision() -> Revision:
     """Return the revision of this tree, even one that boards would not take."""
     try:

@@ -17,13 +17,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.adopt:adopt_command",
         "Flash a board over USB, give it its configuration, and meet it over MQTT.",
     ),
+    "artifact": (
+        "mqhost.cli.tasks.building:artifact_command",
+        "Download firmware that CI built, check it, and keep it for ota and flash.",
+    ),
     "boards": (
         "mqhost.cli.manage.boards:boards_command",
         "List the boards that the broker knows, online or not, and how they are.",
     ),
+    "broker": (
+        "mqhost.cli.tasks.desk:broker_command",
+        "Run an MQTT broker for this machine in the foreground until Ctrl-C.",
+    ),
     "broker-config": (
         "mqhost.cli.manage.broker_config:broker_config_command",
         "Make a mosquitto configuration with TLS, in which each board has its own topics only.",
+    ),
+    "build": (
+        "mqhost.cli.tasks.building:build_command",
+        "Build a board's firmware into build/<board>/.",
     ),
     "cancel": (
         "mqhost.cli.repl.cancel:cancel_command",
@@ -70,6 +82,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.looking:df_command",
         "Say how full the board's filesystems are.",
     ),
+    "doctor": (
+        "mqhost.cli.tasks.building:doctor_command",
+        "Say what this machine has, what is missing, and what each thing is needed for.",
+    ),
     "edit": (
         "mqhost.cli.files.editing:edit_command",
         "Edit a file of the board with VISUAL or EDITOR, and put it back if it was changed.",
@@ -81,6 +97,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": (
         "mqhost.cli.repl.code:exec_command",
         "Run Python CODE on the board and print what it prints, and nothing else.",
+    ),
+    "flash": (
+        "mqhost.cli.tasks.cable:flash_command",
+        "Write a board's firmware over USB, the first time or after all else failed.",
     ),
     "fleet": (
         "mqhost.cli.fleet.command:fleet_command",
@@ -98,6 +118,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.installing:install_command",
         "Install packages of micropython-lib on the board, and what they need.",
     ),
+    "keys": (
+        "mqhost.cli.tasks.building:keys_command",
+        "Show the keys that firmware is signed with; make the first when there is none.",
+    ),
     "log": (
         "mqhost.cli.manage.log:log_command",
         "Follow the board's log until Ctrl-C; with PATTERN the logs of all boards that match.",
@@ -114,6 +138,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.manage.modules:modules_command",
         "List the modules of a board's configuration, and how they are; or change one.",
     ),
+    "monitor": (
+        "mqhost.cli.tasks.cable:monitor_command",
+        "Show a board's console at a serial port until Ctrl-].",
+    ),
     "mount": (
         "mqhost.cli.repl.mount:mount_command",
         "Let the board import from the folder DIR of this computer: edit, Ctrl-D, run.",
@@ -125,6 +153,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ota": (
         "mqhost.cli.update.ota:ota_command",
         "Push new firmware and wait until the board has confirmed it.",
+    ),
+    "provision": (
+        "mqhost.cli.tasks.cable:provision_command",
+        "Give a board its configuration over USB: network, broker, prefix.",
     ),
     "put": (
         "mqhost.cli.files.carrying:put_command",
@@ -157,6 +189,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": (
         "mqhost.cli.update.sign:sign_command",
         "Sign the offer beside IMAGE, an app.bin that was built without the private key.",
+    ),
+    "sim": (
+        "mqhost.cli.tasks.desk:sim_command",
+        "Run a simulated board in the foreground until Ctrl-C.",
     ),
     "status": (
         "mqhost.cli.manage.info:status_command",

@@ -108,6 +108,13 @@ class Edge:
 
         return Settings.resolve(self._options, warn=to_stderr)
 
+    @property
+    def plain(self) -> "Settings":
+        """The settings for a broker without TLS, as a simulated board is on."""
+        from mqhost.link.settings import Settings
+
+        return Settings.resolve(self._options | {"tls": False}, warn=to_stderr)
+
     def for_many(self, patterns: Sequence[str], group: str | None) -> "Edge":
         """Return the same for the boards at `patterns` and of `group`; without any of these for
         the ones that are meant anyway.

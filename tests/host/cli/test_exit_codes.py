@@ -18,6 +18,7 @@ from mqwire import auth
 
 # Commands that talk to no board.
 LOCAL = {"adopt", "broker-config", "completion", "sign", "fleet serve", "fleet audit"}
+LOCAL |= {"artifact", "broker", "build", "doctor", "flash", "keys", "monitor", "provision", "sim"}
 LOCAL |= {f"fleet user {word}" for word in ("add", "list", "remove", "password", "role", "token")}
 # Of the database of rollouts; its own tests have them.
 LOCAL |= {

@@ -41,8 +41,8 @@ def test_the_password_of_a_setup_network_is_printed_once_for_the_label(tmp_path)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("-m invoke flash --board sim --baud 9600 --erase", "flash: sim is a simulated board"),
-        ("-m invoke monitor --port sim:x", "monitor: sim:x is a simulated board"),
+        ("-m invoke flash --board sim --baud 9600 --erase", "sim is a simulated board"),
+        ("-m invoke monitor --port sim:x", "sim:x is a simulated board"),
         ("-m invoke provision --board esp32 --ssid x", "missing: --server, --prefix"),
         ("-m mqhost.cli --prefix a adopt --board sim --port /dev/x --ssid s", "simulated board"),
         ("-m mqhost.cli adopt --board nope --force", "Known boards: "),

@@ -374,6 +374,8 @@ SHOWN = {
 }
 # Some know no board; what adopt shows of one goes through the same functions.
 ELSEWHERE = {"sign", "completion", "broker-config", "crowd", "adopt"}
+ELSEWHERE |= {"artifact", "broker", "build", "doctor", "flash", "keys", "provision", "sim"}
+ELSEWHERE |= {"monitor"}  # a terminal's program of its own
 
 
 @pytest.mark.parametrize("command", ["eval", "info", "config get", "ls -l", "ls"])

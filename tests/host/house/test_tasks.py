@@ -71,7 +71,7 @@ def test_the_doctor_names_what_things_are_for():
 def test_a_wrong_board_is_one_line_and_exit_2():
     result = invoke("build", "--board", "nope")
     assert result.returncode == 2
-    assert re.fullmatch(r"build: There is no board 'nope'\. Known boards: .*sim.*\n", result.stderr)
+    assert re.fullmatch(r"There is no board 'nope'\. Known boards: .*sim.*\n", result.stderr)
 
 
 def test_the_broker_task_serves_until_ctrl_c():

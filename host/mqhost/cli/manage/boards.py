@@ -32,9 +32,12 @@ _REDRAW_S = 0.2  # what comes within that time is drawn together
 @json_option
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C; with --json a line for each news.")
 @click.option("--forget", is_flag=True, help="Have the broker forget those that are offline.")
+@click.option(
+    "--definitions", is_flag=True, help="List the kinds of boards that firmware can be built for."
+)
 @click.pass_obj
 def boards_command(
-    edge: Edge, pattern: str | None, as_json: bool, watch: bool, forget: bool
+    edge: Edge, pattern: str | None, as_json: bool, watch: bool, forget: bool, definitions: bool
 ) -> None:
     """List the boards that the broker knows, online or not, and how they are.
 
@@ -49,7 +52,16 @@ def boards_command(
       mqboard boards
       mqboard boards 'farm/+' --watch
       mqboard boards 'farm/old-pump' --forget
+      mqboard boards --definitions
     """
+    if definitions:
+        if pattern or watch or forget:
+            raise UsageError("--definitions is of no broker: it goes alone, or with --json.")
+        from mqhost.build.board import boards as defined
+        from mqhost.cli.tasks.show import board_listing
+
+        show(edge.console, board_listing(defined()), as_json)
+        return
     settings = edge.settings
     patterns = (pattern,) if pattern else settings.many or (ALL,)
     if forget and (watch or ALL in patterns):

@@ -1,5 +1,6 @@
-"""Has what the Invoke tasks are made of: what they print, and how they are like commands.
+"""Has the commands that make firmware, flash it and simulate boards, which are Invoke tasks, too.
 
-The options of a `mqboard` command, errors as a sentence and an exit code, the demo, a simulated
-board in the foreground, a chip at a cable. The tasks are in tasks.py and ci/tasks.py.
+In a checkout they have the same options as Invoke tasks (twin.py); errors become a sentence and an
+exit code there as well. The demo is here, and what a build prints. The tasks themselves are in
+tasks.py and ci/tasks.py.
 """

@@ -1,16 +1,17 @@
 """Gives an Invoke task the options of a `mqboard` command, which are written once, there.
 
     ota = Twin("ota")
-    @task(help=ota.help)
+    @task(**ota.texts)
     @ota.options
-    def task(context, **given): exit(ota.run(given))
+    def task(context, **given): ota.run(given)
 
 Knows nothing of Invoke: a task's options are its function's parameters.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import click
@@ -19,18 +20,25 @@ from mqhost.cli.main import cli, main
 
 
 class Twin:
-    """The options of the command `name`, with those for the connection, which stand before it."""
+    """The options of the command `name`, with those that stand before it, for the connection:
+    `before` has the ones that count for it, by default all."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, before: Container[str] | None = None) -> None:
         self._name = name
         self._after = _options(cli.commands[name])
         # One that both have, as --wait, is the command's own.
-        before = _options(cli).items()
-        self._before = {option: found for option, found in before if option not in self._after}
+        self._before = {
+            option: found
+            for option, found in _options(cli).items()
+            if option not in self._after and (before is None or option in before)
+        }
         # The prefix, then its own: Invoke gives the short names to who comes first.
-        first = {"--prefix": self._before["--prefix"]}
+        first = {name: self._before[name] for name in ("--prefix",) if name in self._before}
         self._all = first | self._after | self._before
-        self.help = {_parameter(option): _help(found) for option, found in self._all.items()}
+        self.texts = {
+            "help": {_parameter(option): _help(found) for option, found in self._all.items()},
+            "iterable": [_parameter(name) for name, found in self._all.items() if found.multiple],
+        }
 
     def options(self, body: Callable) -> Callable:
         """Make the options parameters of `body`, which takes them all as keywords."""
@@ -48,9 +56,12 @@ class Twin:
         run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
         return run
 
-    def run(self, given: Mapping[str, Any]) -> int:
-        """Run the command with the options that `given` has; return its exit code."""
-        return main([*_arguments(self._before, given), self._name, *_arguments(self._after, given)])
+    def run(self, given: Mapping[str, Any]) -> None:
+        """Run the command with the options that `given` has; SystemExit with its exit code if that
+        is not 0."""
+        words = [*_arguments(self._before, given), self._name, *_arguments(self._after, given)]
+        if code := main(words):
+            sys.exit(code)
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
@@ -81,6 +92,8 @@ def _arguments(options: Mapping[str, click.Option], given: Mapping[str, Any]) ->
         value = given.get(_parameter(option))
         if found.is_flag:
             words += [option] * bool(value)
+        elif found.multiple:
+            words += [f"{option}={one}" for one in value or ()]
         elif value is not None:
             words.append(f"{option}={value}")
     return words
