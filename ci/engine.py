@@ -60,6 +60,17 @@ def engine(progress: Progress = silent) -> Iterator[Engine]:
         yield Engine(client, _base(client, progress))
 
 
+def unavailable(quick: bool) -> str:
+    """Say why no engine is used in a run that does not name it; empty if one is."""
+    try:
+        connect().close()
+        return ""
+    except EngineError:
+        if os.geteuid() != 0:
+            return "no Docker engine answers, and starting one needs root"
+        return "no Docker engine answers; --only docker starts one" if quick else ""
+
+
 @contextlib.contextmanager
 def _own(progress: Progress) -> Iterator[docker.DockerClient]:
     """Start an engine of our own, with nothing in it, all of it in a temporary folder."""

@@ -20,6 +20,10 @@ enter_idf() {
     if [ -n "${IDF_PYTHON_ENV_PATH:-}" ]; then
         PATH=$IDF_PYTHON_ENV_PATH/bin:$PATH
     fi
+    # What ESP-IDF brings along, for the list of what firmware is made of: it may be in a container.
+    if [ -f "$IDF_PATH/.gitmodules" ]; then
+        cp "$IDF_PATH/.gitmodules" idf.gitmodules
+    fi
     if command -v ccache >/dev/null; then
         export IDF_CCACHE_ENABLE=1
     else

@@ -143,7 +143,7 @@ def run(
 
 def _without_docker(quick: bool) -> str:
     """Say why the group `docker` is left out; empty if it is not."""
-    return import_module("ci.bench.docker").unavailable(quick)
+    return import_module("ci.engine").unavailable(quick)
 
 
 def report(

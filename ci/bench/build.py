@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ci.bench import Figure, median
 from ci.bench.rig import Rig
+from ci.engine import unavailable
+from ci.reproduce import builds
 from mqhost import packages
 from mqhost.build.build import build, plan_build
 from mqhost.build.builders.native import NativeBuilder
@@ -37,6 +39,7 @@ def measure(rig: Rig) -> dict[str, Figure]:
     limit is the bare make.
     rebuild_ratio: that over the same make (same argv and environment, same build tree, the same
     kind of change), run by hand right before; the median of the runs' ratios.
+    reproducible: 1 if the last commit gives the same bytes however it is built.
     """
     packages.ensure("build", say=lambda line: rig.progress(line, 0, 0))
     kept = find_source(rig.definition, None, rig.progress).path
@@ -57,11 +60,22 @@ def measure(rig: Rig) -> dict[str, Figure]:
                 rebuilds.append(_build(rig, source, changed_module(rig)))
     ratio = median(whole / bare for whole, bare in zip(rebuilds, makes, strict=True))
     runs = len(rebuilds)
+    reproduced = reproduce(rig)
     return {
         "cold_s": Figure(median(colds), "s", len(colds)),
         "rebuild_s": Figure(median(rebuilds), "s", runs, median(makes), aim=5),
         "rebuild_ratio": Figure(ratio, "of make", runs, 1.0, aim=2),
+        "reproducible": reproduced,
     }
+
+
+def reproduce(rig: Rig) -> Figure:
+    """Build the last commit in ways as different as this machine has (ci/reproduce.py): 1 if all
+    gave the same bytes; with a container only where there is an engine, or one can be started."""
+    docker = not rig.quick and not unavailable(rig.quick)
+    found = builds("sim", rig.folder / "reproduce", docker=docker, progress=rig.progress)
+    same = len({(one.app, one.flash, one.sbom) for one in found}) == 1
+    return Figure(int(same), "yes or no", len(found), aim=1, at_least=True, part=not docker)
 
 
 @contextlib.contextmanager

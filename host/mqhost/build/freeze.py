@@ -40,12 +40,14 @@ json.dump(files, sys.stdout)
 @dataclass(frozen=True)
 class FrozenFile:
     """A module to freeze: its path on the board ("mqwire/flash.py"), its bytes, the optimisation
-    level its manifest asks for, and which of ORIGINS it comes from."""
+    level its manifest asks for, which of ORIGINS it comes from, and its path below MicroPython's
+    source if it lies there."""
 
     target: str
     content: bytes
     opt: int | None = None
     origin: str = OURS
+    place: str = ""
 
 
 class Module(NamedTuple):
@@ -77,8 +79,8 @@ def read_manifest(
         if not supported:
             raise BuildError(f"{manifest}: {target} is not frozen from a .py file; only those are.")
         if target not in files:
-            origin = _origin(Path(path), source, rest)
-            files[target] = FrozenFile(target, Path(path).read_bytes(), opt, origin)
+            origin, place = _origin(Path(path), source, rest), _place(Path(path), source)
+            files[target] = FrozenFile(target, Path(path).read_bytes(), opt, origin, place)
     return [files[target] for target in sorted(files)]
 
 
@@ -140,6 +142,12 @@ def _origin(path: Path, source: Path, rest: str) -> str:
         return MICROPYTHON
     ours = any(path.resolve().is_relative_to(folder) for folder in (FROZEN, BOARDS))
     return OURS if ours else rest
+
+
+def _place(path: Path, source: Path) -> str:
+    """Return where the file `path` lies below `source`; "" if it does not."""
+    path, source = path.resolve(), source.resolve()
+    return path.relative_to(source).as_posix() if path.is_relative_to(source) else ""
 
 
 def _target(path: Path, folder: Path) -> str:

@@ -89,6 +89,22 @@ def read_revision(
     return Revision(found, commit + (_CHANGED if changed else ""), when)
 
 
+def full_commit(revision: Revision, root: Path = ROOT) -> str:
+    """Return the whole hash of the revision's commit, or what is known of it; "" if nothing is."""
+    commit = revision.commit.removesuffix(_CHANGED)
+    if commit == UNKNOWN:
+        return ""
+    return _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") or commit
+
+
+def remote_of(root: Path) -> str:
+    """Return the address of the repository's remote, without a password; "" if it has none."""
+    address = _git(root, "remote", "get-url", "origin")
+    if not address or ":" not in address:
+        return ""  # another folder of this machine: nobody else's concern
+    return re.sub(r"(?<=//)[^/@]*@", "", address)
+
+
 def check_time(root: Path, commit: str, when: int) -> None:
     """Raise UsageError if the commit is of a time to come: boards that ran it would refuse all
     firmware that is made before then."""

@@ -50,6 +50,8 @@ DEBIAN: Mapping[str, Mapping[str, str]] = {
     }
 }
 
+DEBIAN_ORIGIN = "Debian "  # how the origin of its packages begins
+
 _HELPER = "/usr/lib/apt/apt-helper"
 _TIMEOUT = 300
 _ALTERNATIVE = "Or give a MicroPython checkout: --micropython DIR"
@@ -182,7 +184,7 @@ def _choose(board: Board, micropython: Path | str | None) -> tuple[Path | str, s
 
 def _origin(release: str) -> str:
     """Say for people whose release this is."""
-    return release if release.startswith("v") else f"Debian {release}"
+    return release if release.startswith("v") else f"{DEBIAN_ORIGIN}{release}"
 
 
 def _unpacked(release: str) -> Path:

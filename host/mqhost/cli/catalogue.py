@@ -186,6 +186,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.repl.code:run_command",
         "Run FILE, a Python file of this computer, on the board; print what it prints.",
     ),
+    "sbom": (
+        "mqhost.cli.attest.sbom:sbom_command",
+        "List what firmware is made of: MicroPython, libraries, each module; with licences.",
+    ),
     "sign": (
         "mqhost.cli.update.sign:sign_command",
         "Sign the offer beside IMAGE, an app.bin that was built without the private key.",
@@ -209,6 +213,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tree": (
         "mqhost.cli.files.looking:tree_command",
         "Show the folders of the board, and what is in them, as a tree.",
+    ),
+    "verify": (
+        "mqhost.cli.attest.verify:verify_command",
+        "Say which commit, key and builder made IMAGE, proven by a signature, or fail with code 5.",
     ),
 }
 

@@ -5,7 +5,8 @@ where errors are printed (to stderr) and become exit codes. Whatever is imported
 waits for at every command and at every TAB.
 
 Exit codes: 0 done; 1 the board reported an error; 2 usage; 3 the broker is unreachable or refused
-us; 4 the board is silent or offline; 5 the board refused; 130 Ctrl-C, SIGTERM or SIGHUP.
+us; 4 the board is silent or offline; 5 the board refused, or what was to be verified is not proven;
+130 Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from typing import Any

@@ -50,6 +50,9 @@ _MMU_PAGE = 16  # 2**16 bytes
 _LENGTH = "<I"
 _EXECUTABLE_OFFSET = IMAGE_HEADER_SIZE + 2 * SEGMENT_SIZE + _DESCRIPTION_SIZE + 4
 
+# Where in an app image the SHA-256 of the program stands, as esp_app_desc_t has it.
+PROGRAM_HASH = range(IMAGE_HEADER_SIZE + SEGMENT_SIZE + 144, IMAGE_HEADER_SIZE + SEGMENT_SIZE + 176)
+
 # Where the ESP32 maps flash: constants from _DROM on, code from _IROM on. The cache maps pages of
 # 64 KiB, so an address and its place in the slot must agree modulo 64 KiB.
 _DROM = 0x3F400000 + IMAGE_HEADER_SIZE + SEGMENT_SIZE
@@ -77,6 +80,17 @@ class ImageInfo:
     digest: str
     version: str
     project: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of an app image: its number from 0, where its data stand in the file and how many
+    bytes they are, and the address at which the chip has them."""
+
+    number: int
+    offset: int
+    size: int
+    address: int
 
 
 def build_app_image(
@@ -166,17 +180,31 @@ def verify(data: bytes | memoryview, chip_id: int | None = None) -> ImageInfo:
     return ImageInfo(size, chip, view[size - DIGEST_SIZE : size].hex(), version, project)
 
 
+def segments(data: bytes) -> list[Segment]:
+    """Return the segments of an app image; as many as there are whole ones, none of other bytes."""
+    found: list[Segment] = []
+    position = IMAGE_HEADER_SIZE
+    for number in range(data[1] if len(data) > 1 and data[0] == IMAGE_MAGIC else 0):
+        if position + SEGMENT_SIZE > len(data) or number >= MAX_SEGMENTS:
+            break
+        address, size = struct.unpack_from(_SEGMENT, data, position)
+        position += SEGMENT_SIZE
+        found.append(Segment(number, position, size, address))
+        position += size
+    return found
+
+
 def executable_of(data: bytes | memoryview) -> bytes:
     """Return the executable in an app image made by `build_app_image`; ImageError if none."""
     view = memoryview(data)
-    segments = list(_segments(view))
-    if len(segments) != 2 or len(segments[0]) != _DESCRIPTION_SIZE + 4:
+    parts = list(_segments(view))
+    if len(parts) != 2 or len(parts[0]) != _DESCRIPTION_SIZE + 4:
         raise ImageError(
             "The app image carries no executable for the simulated board. Was it built for another "
             "board? Build one with invoke build --board sim."
         )
-    (length,) = struct.unpack_from(_LENGTH, segments[0], _DESCRIPTION_SIZE)
-    return bytes(segments[1][:length])
+    (length,) = struct.unpack_from(_LENGTH, parts[0], _DESCRIPTION_SIZE)
+    return bytes(parts[1][:length])
 
 
 def _check_sums(image: memoryview) -> None:

@@ -91,7 +91,7 @@ def test_a_file_without_end_is_not_unpacked(read, monkeypatch):
 
 
 def test_too_many_files_are_refused(read):
-    with pytest.raises(BundleError, match="a build makes 5"):
+    with pytest.raises(BundleError, match="a build makes 7"):
         read(pack({f"f{number}": b"" for number in range(101)}))
 
 

@@ -1,6 +1,7 @@
 """Tests the build for real: MicroPython with our frozen modules becomes images, reproducibly."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,8 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from fakecheckout import snapshot
 
+from mqhost.artifacts.opened import open_evidence
+from mqhost.attest.check import check
+from mqhost.attest.sbom import read_parts
+from mqhost.attest.statement import SUBJECTS
 from mqhost.build import build as build_module
 from mqhost.build.board import find
 from mqhost.build.build import BuildResult, build
@@ -26,6 +33,8 @@ from mqhost.signing.keys import build_keys
 from mqhost.signing.offer import Offer
 
 BOARD = find("sim")
+ANOTHER = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu", "USER": "other"}
+ANOTHER |= {"SOURCE_DATE_EPOCH": "1", "CFLAGS": "-O3", "PYTHONHASHSEED": "7", "MAKEFLAGS": "-B"}
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
 
 
@@ -82,7 +91,19 @@ def test_the_outputs_fit_together(make):
         "flash.bin",
         "image.json",
         "image.sig",
+        "provenance.json",
+        "sbom.cdx.json",
     ]
+    verdict = check(open_evidence(result.folder).files, build_keys().public)
+    assert verdict.proven == SUBJECTS and verdict.offer
+    assert verdict.provenance.board == "sim" and verdict.provenance.commit == REVISION.commit
+    bill = result.sbom.read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    _, firmware, parts = read_parts(bill.encode(), "sbom.cdx.json")
+    assert firmware.sha256 == result.sha256
+    named = {part.name: part for part in parts}
+    assert {"MicroPython", "littlefs", "libmbedtls", "mqbuild.py", "tlspsk/tlspsk.c"} <= set(named)
+    assert {module.path for module in result.modules} <= set(named)
     [key] = report["keys"]
     assert offer.key == key
     assert str(config_dir()) not in result.report.read_text()
@@ -188,15 +209,25 @@ def test_a_module_that_does_not_compile_is_named(make, elsewhere, tmp_path, monk
 def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(
     make, elsewhere, tmp_path, monkeypatch
 ):
-    """Another source, which stays as it was, and another cache, where a build has failed."""
+    """Another source, which stays as it was, and another cache, where a build has failed; as if by
+    another user, on another day."""
     here = make()
     copy = elsewhere / "micropython"
     before = snapshot(copy)
     monkeypatch.setenv("MQBOARD_CACHE", str(elsewhere / "cache"))
-    there = make(micropython=copy, output=tmp_path / "there")
+    for name, value in ANOTHER.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    umask = os.umask(0o077)
+    try:
+        there = make(micropython=copy, output=tmp_path / "there")
+    finally:
+        os.umask(umask)
     assert there.app.read_bytes() == here.app.read_bytes()
     assert there.flash.read_bytes() == here.flash.read_bytes()
     assert there.offer.read_bytes() == here.offer.read_bytes()
+    one, other = (read_parts(made.sbom.read_bytes(), "x")[2] for made in (here, there))
+    assert one[1:] == other[1:] and one[0].name == other[0].name == "MicroPython"
     for folder in (tmp_path, elsewhere):
         assert str(folder).encode() not in there.app.read_bytes()
     assert snapshot(copy) == before

@@ -8,7 +8,7 @@ import docker
 import pytest
 import requests
 
-from ci.bench.docker import unavailable
+from ci.engine import unavailable
 from mqhost.build.board import Board, find
 from mqhost.build.builders import docker_image
 from mqhost.build.builders.choose import choose_builder

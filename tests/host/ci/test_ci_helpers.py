@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from proofs import proven_files
 
+from ci import reproduce
 from ci.changes import concerned, matrix
 from ci.summary import size_table
 from mqhost.artifacts.bundle import board_of
@@ -114,3 +117,15 @@ def test_the_name_of_a_bundle_fits_an_artifact(tmp_path):
     name = run("ci.summary", "--name", str(path)).strip()
     assert board_of(name) == "esp32" and not set(name) & set('":<>|*?\r\n\\/')
     assert run("ci.summary", str(path)).startswith("### esp32")
+
+
+def test_two_builds_that_differ_say_where():
+    files = proven_files()
+    one = reproduce.Built("here", files["app.bin"], files["flash.bin"], files["sbom.cdx.json"])
+    assert reproduce.difference([one, one, one]) == ""
+    other = proven_files("2.0")
+    apart = reproduce.difference([one, replace(one, name="elsewhere", app=other["app.bin"])])
+    assert apart.startswith("elsewhere differs from here") and "segment" in apart
+    assert "in its flash" in reproduce.difference([one, replace(one, flash=b"x")])
+    bill = files["sbom.cdx.json"] + b" "
+    assert "in its sbom" in reproduce.difference([one, replace(one, sbom=bill)])

@@ -12,9 +12,12 @@ import yaml
 from invoke import Collection
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
+from proofs import proven_files
 from rsakeys import private_pem, rsa_key
 
 from ci.docs.reference import fresh_tasks
+from mqhost.artifacts.opened import open_evidence
+from mqhost.attest.check import check
 from mqhost.build.board import find
 from mqhost.paths import ROOT
 from mqhost.signing.keys import SigningKey
@@ -75,7 +78,7 @@ def test_every_python_module_that_is_run_exists():
         for _, step in STEPS
         for name in re.findall(r"python3? -m ([\w.]+)", step.get("run", ""))
     }
-    assert modules == {"ci.changes", "ci.summary"}
+    assert modules == {"ci.changes", "ci.reproduce", "ci.summary"}
     assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in modules)
 
 
@@ -151,16 +154,25 @@ def test_the_signing_job_signs_what_names_its_key(tmp_path):
     folder = tmp_path / "firmware" / "firmware-esp32.v1.2.3"
     folder.mkdir(parents=True)
     for name in (public.id, "0" * 16):
-        offer = Offer.make(b"app", board="esp32", mcu="esp32", version="1", seq=1, key=name)
-        (folder / "image.json").write_bytes(offer.to_bytes())
+        files = proven_files(key=None)
+        app = files["app.bin"]
+        offer = Offer.make(app, board="esp32", mcu="esp32", version="1.0", seq=1, key=name)
+        for file, data in (files | {"image.json": offer.to_bytes()}).items():
+            (folder / file).write_bytes(data)
         result = sign_step(tmp_path, pem)
         if name == public.id:
-            assert result.returncode == 0, result.stderr
+            assert result.returncode == 0, result.stderr + result.stdout
+            assert check(open_evidence(folder).files, [public]).offer
+            offer_of_its_key = offer.to_bytes()
             signature = (folder / "image.sig").read_bytes()
             assert public.signed(offer.to_bytes(), signature)
             assert (tmp_path / "GITHUB_OUTPUT").read_text() == "signed=firmware-esp32.v1.2.3\n"
         else:
             assert result.returncode == 1 and public.id in result.stdout
+            (folder / "image.json").write_bytes(offer_of_its_key)
+            (folder / "flash.bin").write_bytes(b"of another build")
+            result = sign_step(tmp_path, pem)
+            assert result.returncode == 1 and "not about this flash.bin" in result.stdout
         assert "PRIVATE" not in result.stdout + result.stderr
 
 

@@ -17,7 +17,8 @@ from mqhost.sim.broker import Broker, free_port
 from mqwire import auth
 
 # Commands that talk to no board.
-LOCAL = {"adopt", "broker-config", "completion", "sign", "fleet serve", "fleet audit"}
+LOCAL = {"adopt", "broker-config", "completion", "sbom", "sign", "verify"}
+LOCAL |= {"fleet serve", "fleet audit"}
 LOCAL |= {"artifact", "broker", "build", "doctor", "flash", "keys", "monitor", "provision", "sim"}
 LOCAL |= {f"fleet user {word}" for word in ("add", "list", "remove", "password", "role", "token")}
 # Of the database of rollouts; its own tests have them.

@@ -10,16 +10,21 @@ from pathlib import Path
 import pytest
 from commandline import ENVIRONMENT
 from invoketasks import arguments_of
+from proofs import KEY, proven_files
 from rich.console import Console
 from rich.text import Text
 
 from ci import bench
 from ci.bench import Figure
+from mqhost.attest.check import check
+from mqhost.attest.sbom import read_parts
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
 from mqhost.build.freeze import Module
 from mqhost.build.verify import Finding
 from mqhost.cli import main, many
+from mqhost.cli.attest import sbom as sbom_command
+from mqhost.cli.attest import verify as verify_command
 from mqhost.cli.files import looking
 from mqhost.cli.fleet import audit as audit_command
 from mqhost.cli.fleet import users as users_command
@@ -60,7 +65,7 @@ LONG = "mqtt.pub1_window8_1k_tls_peer_ratio"
 RESULT = BuildResult(
     **{name: name for name in ("board", "version", "commit", "builder", "micropython")},
     **{name: ROOT / "build" / "sim" / name for name in ("folder", "app", "flash", "offer")},
-    **{name: ROOT / name for name in ("signature", "report", "log")},
+    **{name: ROOT / name for name in ("signature", "report", "sbom", "provenance", "log")},
     **{"sha256": "ab", "signing": "with a key", "slot": "ota_0", "flash_offset": 4096},
     **{"image_size": 1000, "slot_size": 4000, "sdkconfig": (), "seconds": 1, "make_seconds": 1},
     modules=(
@@ -139,6 +144,14 @@ LISTINGS = {
         "mqboard deploy",
     ),
     "levels_listing": (lambda: log_command.levels_listing(LEVELS), "mqboard log"),
+    "verdict_listing": (
+        lambda: verify_command.verdict_listing(check(proven_files(), [KEY.public]), LONG),
+        "mqboard verify",
+    ),
+    "sbom_listing": (
+        lambda: sbom_command.sbom_listing(*read_parts(proven_files()["sbom.cdx.json"], LONG)),
+        "mqboard sbom",
+    ),
     "users_listing": (
         lambda: users_command.users_listing([Account(LONG, "look", "hash", 0)], {}),
         "mqboard fleet user list",

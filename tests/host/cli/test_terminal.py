@@ -373,7 +373,7 @@ SHOWN = {
     "ota": shown_by_ota,
 }
 # Some know no board; what adopt shows of one goes through the same functions.
-ELSEWHERE = {"sign", "completion", "broker-config", "crowd", "adopt"}
+ELSEWHERE = {"sbom", "sign", "verify", "completion", "broker-config", "crowd", "adopt"}
 ELSEWHERE |= {"artifact", "broker", "build", "doctor", "flash", "keys", "provision", "sim"}
 ELSEWHERE |= {"monitor"}  # a terminal's program of its own
 

@@ -17,7 +17,8 @@ HOST = ROOT / "host"
 BELOW = {"": set(), "link": {""}, "flash": {"", "link"}}
 for _room, _over in [
     ("signing", "flash"),
-    ("update", "signing"),
+    ("attest", "signing"),
+    ("update", "attest"),
     ("manage", "update"),
     ("remote", "manage"),
     ("mip", "remote"),

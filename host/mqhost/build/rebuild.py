@@ -1,0 +1,180 @@
+"""Builds a commit again, to see whether an image is what it says: for `mqboard verify --rebuild`.
+
+    provenance → a clone of the checkout at hand, at that commit → its own build → the images
+
+The clone, the build tree and a configuration without keys lie in a temporary folder; of the
+checkout only git's objects are read, of the cache MicroPython's source. The keys that are frozen,
+the version and the options are those that the provenance tells.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mqhost.attest.statement import APP, FLASH, SBOM, Provenance
+from mqhost.errors import BuildError, ProofError, ToolError, UsageError
+from mqhost.paths import CHECKOUT, cache_dir
+from mqhost.progress import Progress, silent
+from mqhost.signing.keys import PUBLIC_KEYS, SIGNING_KEY
+
+_KEPT = ("source", "download")  # of the cache: what is checked whenever it is used
+_TAIL = 15
+# The user's own, and that the checkout may be somebody else's: git asks for that in files only.
+_SETTINGS = """[include]
+path = ~/.config/git/config
+path = ~/.gitconfig
+[safe]
+directory = *
+[advice]
+detachedHead = false
+"""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was built again: the bytes of the files by their names."""
+
+    app: bytes
+    flash: bytes
+    sbom: bytes
+
+
+def rebuild(
+    provenance: Provenance,
+    *,
+    builder: str | None = None,
+    micropython: Path | None = None,
+    root: Path | None = CHECKOUT,
+    progress: Progress = silent,
+) -> Rebuilt:
+    """Build what `provenance` tells of again, from the git repository `root`.
+
+    `builder`: native or docker, by default what it was built with; `micropython`: the checkout it
+    was built with, if it was one. Raises ProofError if it cannot be built again, UsageError if
+    something is to be given for it, BuildError if the build fails.
+    """
+    if root is None:
+        raise UsageError(
+            "Building again needs a checkout of MQBoard, and this mqboard was installed without "
+            "one. Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
+        )
+    if provenance.changed or not provenance.commit:
+        raise ProofError(
+            "It was built from changed files, not from a commit alone: what these were nobody can "
+            "tell, and so it cannot be built again. Commit, and build from that."
+        )
+    if provenance.micropython == "checkout" and micropython is None:
+        raise UsageError(
+            "It was built with a MicroPython checkout of somebody's own. Give the same: "
+            "--micropython DIR"
+        )
+    with tempfile.TemporaryDirectory(prefix="mqb-rebuild-") as temporary:
+        folder = Path(temporary)
+        progress(f"fetching commit {provenance.commit[:8]}", 0, 0)
+        clone = clone_at(root, provenance.commit, folder / "project")
+        _make_cache(folder / "cache")
+        argv = [sys.executable, "-m", "invoke", "build", "--board", provenance.board]
+        argv += ["--version", provenance.version, "--builder", builder or provenance.how]
+        source = str(micropython.resolve()) if micropython else provenance.micropython
+        argv += ["--micropython", source]
+        for number, lines in enumerate(provenance.sdkconfig.values()):
+            options = folder / f"sdkconfig.{number}"
+            options.write_text("".join(f"{line}\n" for line in lines))
+            argv += ["--sdkconfig", str(options)]
+        progress(f"building {provenance.board} {provenance.version}", 0, 0)
+        run_build(argv, clone, _environment(provenance, clone, folder))
+        output = clone / "build" / provenance.board
+        try:
+            return Rebuilt(*((output / name).read_bytes() for name in (APP, FLASH, SBOM)))
+        except FileNotFoundError as error:
+            raise ProofError(
+                f"The build of commit {provenance.commit[:8]} leaves no {Path(error.filename).name}"
+                ": that MQBoard is too old to be built again from here."
+            ) from error
+
+
+def clone_at(root: Path, commit: str, target: Path) -> Path:
+    """Clone `root` at `commit`; nothing is written into it, its work tree included."""
+    settings = target.with_name("gitconfig")
+    settings.write_text(_SETTINGS)
+    git = partial(_git, settings)
+    git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(target))
+    known = ("-C", str(target), "cat-file", "-e", f"{commit}^{{commit}}")
+    if git(*known, fails=False) is None:
+        address = git("-C", str(root), "remote", "get-url", "origin", fails=False)
+        if address:
+            git("-C", str(target), "fetch", "--quiet", address.strip(), commit, fails=False)
+    if git(*known, fails=False) is None:
+        raise ProofError(
+            f"There is no commit {commit[:12]} in {root}, nor where it was cloned from. Fetch it "
+            "(git fetch), or verify where it is."
+        )
+    git("-C", str(target), "checkout", "--quiet", commit)
+    return target
+
+
+def _make_cache(folder: Path) -> None:
+    """Make a cache that has nothing but the sources of the user's own."""
+    folder.mkdir()
+    for name in _KEPT:
+        (cache_dir() / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(cache_dir() / name)
+
+
+def _environment(provenance: Provenance, clone: Path, folder: Path) -> dict[str, str]:
+    """Return the environment: the clone's own code, its keys public ones only, and our caches."""
+    theirs = (SIGNING_KEY, PUBLIC_KEYS)
+    kept = {name: value for name, value in os.environ.items() if name not in theirs}
+    own = {
+        "PYTHONPATH": os.pathsep.join(str(clone / name) for name in ("host", "frozen")),
+        "MQBOARD_CACHE": str(folder / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    keys = {PUBLIC_KEYS: "".join(provenance.keys)} if provenance.keys else {}
+    return kept | own | keys
+
+
+def run_build(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str], umask: int = -1
+) -> None:
+    """Run the build in `folder`; BuildError with how it ended if it fails."""
+    result = subprocess.run(
+        argv,
+        cwd=folder,
+        env=environment,
+        umask=umask,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if result.returncode:
+        tail = "\n".join(result.stdout.rstrip().splitlines()[-_TAIL:])
+        raise BuildError(f"Building again failed. It ends with:\n{tail}")
+
+
+def _git(settings: Path, *arguments: str, fails: bool = True) -> str | None:
+    """Return what git says with these `settings`; if it fails, ToolError, or None where `fails` is
+    False."""
+    own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_CONFIG_GLOBAL": str(settings)}
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            env=os.environ | own,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise ToolError("git is missing: apt-get install git") from error
+    if result.returncode and fails:
+        raise ToolError(f"The commit cannot be fetched; git says: {result.stderr.strip()}")
+    return None if result.returncode else result.stdout

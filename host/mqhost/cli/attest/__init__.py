@@ -1,0 +1,1 @@
+"""Defines the commands about what firmware is made of, and who made it."""
