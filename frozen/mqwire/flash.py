@@ -39,6 +39,12 @@ SEGMENT_SIZE = 8
 DIGEST_SIZE = 32
 MAX_SEGMENTS = 16
 
+# Secure boot's signature, where an image has one: in the first sector behind it, a block that
+# begins with a magic and its version, RSA or ECDSA, with the CRC-32 of what is before that.
+SIGNATURE_MAGIC = 0xE7
+SIGNATURE_VERSIONS = (2, 3)
+SIGNATURE_CRC = 1196
+
 
 def pack_otadata(sequence, state, crc):
     """Return the 32 bytes of an otadata record."""

@@ -6,7 +6,6 @@ from mqhost.build.board import find
 from mqhost.cli.terminal.questions import Questions
 from mqhost.flash.espimage import build_app_image
 from mqhost.flash.filesystem import list_files
-from mqhost.flash.partition import TABLE_OFFSET
 from mqhost.link.boardconfig import Wish
 from mqhost.usb.provision import Provision
 
@@ -20,8 +19,9 @@ def make(wish=WISH, questions=NOBODY, **options):
     return Provision.make(wish, secret=questions.secret, **options)
 
 
-def lay_build(folder, board, **report):
-    """Lay out a build of `board`: a flash image with a bootloader, the table, and an app."""
+def lay_build(folder, board, sign=bytes, **report):
+    """Lay out a build of `board`: a flash image with a bootloader, the table, and an app, which
+    `sign` may change."""
     folder.mkdir(exist_ok=True)
     table = board.table
     app = build_app_image(
@@ -32,8 +32,9 @@ def lay_build(folder, board, **report):
         build_time=0,
         idf_version="i",
     )
+    app = sign(app)
     image = b"boot" * 1000
-    image = image.ljust(TABLE_OFFSET - board.flash_offset, b"\xff") + table.to_bytes()
+    image = image.ljust(table.offset - board.flash_offset, b"\xff") + table.to_bytes()
     image = image.ljust(table.slots[0].offset - board.flash_offset, b"\xff") + app
     (folder / "flash.bin").write_bytes(image)
     (folder / "build.json").write_text(json.dumps({"version": "1.2.3"} | report))

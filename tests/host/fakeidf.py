@@ -57,18 +57,20 @@ for file in manifest.files():
 
 board = Board.load(board_dir)
 csv = os.environ.get("IDF_FAKE_CSV", options["MQBOARD_PARTITIONS"])
-table = PartitionTable.load(Path(csv), 16 << 20)
+table = PartitionTable.parse(Path(csv).read_text(), 16 << 20, csv, board.table.offset)
 chip = int(os.environ.get("IDF_FAKE_CHIP", board.chip_id))
+bootloader = int(os.environ.get("IDF_FAKE_BOOTLOADER", 0x6000))
 size = int(os.environ.get("IDF_FAKE_SIZE", 1_200_000))
 app = build_app_image(b"\\x55" * size, chip_id=chip, project="", version="", build_time=0,
                       idf_version="v5.5.1")
 for name, data in {
-    "bootloader/bootloader.bin": b"\\xe9" + bytes(0x5FFF),
+    "bootloader/bootloader.bin": b"\\xe9" + bytes(bootloader - 1),
     "partition_table/partition-table.bin": table.to_bytes()[:0xC00],
     "micropython.bin": app,
     ".bin_timestamp": b"",
     "sdkconfig": f'CONFIG_IDF_TARGET="{board.mcu}"\\n'
-                 f"CONFIG_BOOTLOADER_OFFSET_IN_FLASH={board.flash_offset:#x}\\n".encode(),
+                 f"CONFIG_BOOTLOADER_OFFSET_IN_FLASH={board.flash_offset:#x}\\n"
+                 f"CONFIG_PARTITION_TABLE_OFFSET={table.offset:#x}\\n".encode(),
 }.items():
     (build / name).parent.mkdir(parents=True, exist_ok=True)
     (build / name).write_bytes(data)

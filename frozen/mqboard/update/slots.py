@@ -61,6 +61,7 @@ def image_hash(partition, store):
     read = _reader(partition, view)
     try:
         image, left = _seal(partition, read)
+        left = _signed_size(read, left, size(partition))
     except WireError:
         return ""
     kept = (store.get(_KEPT + label(partition)) or "").split(" ")
@@ -106,6 +107,21 @@ def _seal(partition, read):
     if not flash.image_header(read(0, flash.IMAGE_HEADER_SIZE))[2]:
         return "", image_size
     return _hex(read(image_size - flash.DIGEST_SIZE, flash.DIGEST_SIZE)), image_size
+
+
+def _signed_size(read, image, limit):
+    """Return the bytes of an app image of `image` bytes with the signature for secure boot behind
+    it; `image` where there is none."""
+    start = (image + flash.SECTOR - 1) // flash.SECTOR * flash.SECTOR
+    if start + flash.SECTOR > limit:
+        return image
+    head = read(start, 2)
+    if head[0] != flash.SIGNATURE_MAGIC or head[1] not in flash.SIGNATURE_VERSIONS:
+        return image
+    crc = binascii.crc32(read(start, _PIECE))
+    crc = binascii.crc32(read(start + _PIECE, flash.SIGNATURE_CRC - _PIECE), crc)
+    wanted = int.from_bytes(read(start + flash.SIGNATURE_CRC, 4), "little")
+    return start + flash.SECTOR if crc & 0xFFFFFFFF == wanted else image
 
 
 def _keep(store, partition, image, sha256):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.build.layers import EXTENDS, FILE, file_of, layers
+from mqhost.build.secure import Secure
 from mqhost.errors import UsageError
 from mqhost.flash.chips import CHIPS
-from mqhost.flash.layout import KIB, MIB, layout_csv
+from mqhost.flash.layout import KIB, MIB, layout_csv, table_offset
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable, read_csv
 from mqhost.paths import BOARDS, ROOT
 
@@ -42,6 +43,7 @@ _OPTIONAL: dict[str, type] = {
     "slot_size": str,
     "filesystem_size": str,
     "spiram": str,
+    "secure": dict,
     "toolchain": str,
     "flash_offset": int,
     "features": list,
@@ -50,7 +52,7 @@ _OPTIONAL: dict[str, type] = {
     EXTENDS: str,
 }
 _LAYOUT = ("partitions", "slot_size", "filesystem_size")
-_WORDS = {str: "a text", int: "a whole number", list: "a list of texts"}
+_WORDS = {str: "a text", int: "a whole number", list: "a list of texts", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Board:
     `flash_size` in bytes; `flash_offset`: the address of flash at which flash.bin begins, which is
     where this chip expects its bootloader; `manifest`: a file; `partitions`: a file with the layout
     of its flash, None where that is computed, of the sizes `slot_size` and `filesystem_size` in
-    bytes if they are not 0; `spiram`: the kind of PSRAM, "" without; `signing`: whether its
+    bytes if they are not 0; `spiram`: the kind of PSRAM, "" without; `secure`: secure boot and
+    flash encryption, which the chip does; `signing`: whether its
     firmware takes only signed updates ("required") or any ("none"); `sdkconfig`: files with options
     of ESP-IDF, besides its sdkconfig.board.
     """
@@ -85,6 +88,7 @@ class Board:
     slot_size: int = 0
     filesystem_size: int = 0
     spiram: str = ""
+    secure: Secure = Secure()
     fallback: str = ""
     toolchain: str = ""
     flash_offset: int = 0
@@ -141,6 +145,7 @@ class Board:
                 f"partitions it is what {own} says. Leave out one or the other."
             )
         _check_spiram(record, file)
+        secure = Secure.read(record.get("secure", {}), record["mcu"], record["port"], file)
         return cls(
             **record
             | sizes
@@ -149,6 +154,7 @@ class Board:
                 "folder": folder,
                 "bases": folders[1:],
                 "partitions": own,
+                "secure": secure,
                 "features": tuple(record.get("features", ())),
             }
         )
@@ -165,7 +171,11 @@ class Board:
             return read_csv(self.partitions)
         try:
             return layout_csv(
-                self.flash_size, slot_size=self.slot_size, filesystem_size=self.filesystem_size
+                self.flash_size,
+                slot_size=self.slot_size,
+                filesystem_size=self.filesystem_size,
+                secured=bool(self.secure),
+                encrypted=bool(self.secure.flash_encryption),
             )
         except UsageError as error:
             raise UsageError(f"{self.layout_file}: {error}") from error
@@ -173,7 +183,8 @@ class Board:
     @cached_property
     def table(self) -> PartitionTable:
         """The partition table, checked; UsageError if it cannot be."""
-        return PartitionTable.parse(self.layout_csv, self.flash_size, str(self.layout_file))
+        offset = table_offset(bool(self.secure))
+        return PartitionTable.parse(self.layout_csv, self.flash_size, str(self.layout_file), offset)
 
     def with_flash(self, flash_size: int) -> "Board":
         """Return this board with a flash of `flash_size` bytes, under a name of its own: boards

@@ -55,6 +55,7 @@ from mqhost.paths import BUILD, ROOT, cache_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SIGNING_KEY, BuildKeys, build_keys
 from mqhost.signing.offer import Offer
+from mqhost.signing.secure_boot import find_key
 from mqhost.update.store import remember
 
 
@@ -93,6 +94,8 @@ def build(
         progress(f"made the development key {keys.made}", 0, 0)
     if keys.public and not keys.signing:
         progress(f"no private key of {keys.name} here: image.sig is left out (mqboard sign)", 0, 0)
+    # Before anything is compiled: without it the build would be for nothing.
+    secure_key = find_key(board.secure.secure_boot) if board.secure.secure_boot else None
     tools = chosen.prepare(board, progress)
     source = find_source(board, micropython, progress)
     check_bytecode(source.path, mpy_cross_program())
@@ -109,7 +112,7 @@ def build(
             raise
         modules = freeze.frozen_modules(files, work.compiled)
         progress("making the images", 0, 0)
-        images = make_images(board, work, table, revision, source)
+        images = make_images(board, work, table, revision, source, secure_key)
         slot = table.slots[0]
         result = BuildResult(
             board=board.name,
@@ -128,6 +131,7 @@ def build(
             log=folder / "build.log",
             sha256=hashlib.sha256(images.app).hexdigest(),
             signing=_signing(board, keys),
+            secure=board.secure.words,
             image_size=len(images.app),
             flash_offset=board.flash_offset,
             slot=slot.label,

@@ -2,7 +2,7 @@
 
 On the unix port both are made here, around the executable. On the ESP32 port the build made them,
 and here they are checked: an image for another chip, or one laid out by another partition table,
-must not leave this machine.
+must not leave this machine. Those of a board with secure boot are signed here.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from mqhost.build.revision import Revision
 from mqhost.build.source import Source
 from mqhost.errors import BuildError
 from mqhost.flash.espimage import build_app_image, verify
-from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
+from mqhost.flash.partition import TABLE_SIZE, Partition, PartitionTable
+from mqhost.signing.secure_boot import SecureBootKey
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,14 @@ class Images:
 
 
 def make_images(
-    board: Board, work: Plan, table: PartitionTable, revision: Revision, source: Source
+    board: Board,
+    work: Plan,
+    table: PartitionTable,
+    revision: Revision,
+    source: Source,
+    secure_key: SecureBootKey | None = None,
 ) -> Images:
-    """Make the images of what `work` compiled.
+    """Make the images of what `work` compiled, signed for the chip with `secure_key`.
 
     Raises BuildError if the app image does not fit its slot, or the flash image is laid out
     otherwise than `table`; ImageError if the app image is damaged or for another chip.
@@ -40,6 +46,9 @@ def make_images(
         verify(compiled, board.chip_id)
         flash = work.flash.read_bytes()
         _check_layout(board, compiled, flash, table)
+        if secure_key:
+            bootloader = (work.flash.parent / "bootloader" / "bootloader.bin").read_bytes()
+            return _signed(board, compiled, bootloader, table, secure_key)
         return Images(compiled, flash)
     app = build_app_image(
         compiled,
@@ -78,14 +87,31 @@ def check_failed_fit(board: Board, work: Plan, table: PartitionTable, since: flo
 def flash_image(app: bytes, table: PartitionTable) -> bytes:
     """Make the flash from address 0 to the end of `app` in the first slot, the gaps erased."""
     start = table.slots[0].offset
-    before = b"\xff" * TABLE_OFFSET + table.to_bytes()
+    before = b"\xff" * table.offset + table.to_bytes()
     return before.ljust(start, b"\xff") + app
+
+
+def _signed(
+    board: Board, app: bytes, bootloader: bytes, table: PartitionTable, key: SecureBootKey
+) -> Images:
+    """Return both images with bootloader and app signed for the chip; BuildError if they do not fit
+    any more: a signature takes a sector, and the app ends at a multiple of 64 KiB before it."""
+    app, bootloader = key.sign(app), key.sign(bootloader)
+    check_fit(board, len(app), table.slots[0])
+    room = table.offset - board.flash_offset
+    if len(bootloader) > room:
+        raise BuildError(
+            f"The signed bootloader is {len(bootloader):,} B; there are {room:,} B before the "
+            "partition table. Leave options out that make it larger (its log)."
+        )
+    before = bootloader.ljust(room, b"\xff") + table.to_bytes()
+    return Images(app, before.ljust(table.slots[0].offset - board.flash_offset, b"\xff") + app)
 
 
 def _check_layout(board: Board, app: bytes, flash: bytes, table: PartitionTable) -> None:
     """Raise BuildError unless table and app image stand in `flash` where the board has them."""
-    at = TABLE_OFFSET - board.flash_offset
-    found = PartitionTable.from_bytes(flash[at : at + TABLE_SIZE])
+    at = table.offset - board.flash_offset
+    found = PartitionTable.from_bytes(flash[at : at + TABLE_SIZE], table.offset)
     start = table.slots[0].offset - board.flash_offset
     if found != table or flash[start:] != app:
         raise BuildError(

@@ -11,8 +11,8 @@ from mqhost.build.sdkconfig import LocalOptions
 @dataclass(frozen=True)
 class BuildResult:
     """What a build made. Sizes are in bytes; `modules` are the frozen ones; `flash_offset` is the
-    address at which `flash` begins; `sdkconfig` are the local options; `seconds` is the whole
-    build, `make_seconds` the part of the builder."""
+    address at which `flash` begins; `secure`: what the chip protects; `sdkconfig` are the local
+    options; `seconds` is the whole build, `make_seconds` the part of the builder."""
 
     board: str
     version: str
@@ -30,6 +30,7 @@ class BuildResult:
     log: Path
     sha256: str
     signing: str
+    secure: str
     image_size: int
     slot: str
     slot_size: int

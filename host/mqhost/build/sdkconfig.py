@@ -54,6 +54,7 @@ def computed(board: Board) -> str:
     lines = []
     if size != _UPSTREAM_FLASH:
         lines += [f"{_FLASH_SIZE}_{_UPSTREAM_FLASH}MB=n", f"{_FLASH_SIZE}_{size}MB=y"]
+    lines += board.secure.options(board.mcu, board.table.offset)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -63,6 +63,8 @@ def verify(board: Board, micropython: Path | str | None = None) -> list[Finding]
         "layout": lambda: _layout(board),
     }
     theirs: dict[str, Callable[[], str]] = {"manifest": lambda: _manifest(board, source.path)}
+    if board.secure:
+        own["secured"] = lambda: board.secure.words
     if board.port == "esp32":
         own |= {
             "chip": lambda: _chip(board),

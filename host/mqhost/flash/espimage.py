@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from mqhost.errors import ToolError
 from mqhost.flash.chips import CHIPS
-from mqhost.flash.partition import TABLE_OFFSET, is_flash_image
+from mqhost.flash.partition import SECURED_TABLE_OFFSET, is_flash_image
 from mqwire import WireError
 from mqwire.flash import (
     DIGEST_SIZE,
@@ -171,7 +171,7 @@ def verify(data: bytes | memoryview, chip_id: int | None = None) -> ImageInfo:
             f"The app image is truncated or damaged: its segments do not end within the "
             f"{len(view):,} B there are. Build or copy it again."
         ) from error
-    if size <= TABLE_OFFSET and is_flash_image(view):
+    if size <= SECURED_TABLE_OFFSET and is_flash_image(view):
         raise ImageError(_what_is(view))  # a chip whose bootloader, also 0xE9, stands at address 0
     if not hashed:
         raise ImageError("The app image has no SHA-256 at its end. Build it with one.")

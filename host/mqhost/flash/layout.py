@@ -2,12 +2,22 @@
 
     0x9000 nvs, otadata, phy_init | 0x10000 ota_0 | ota_1 | vfs, to the end of the flash
 
+The bootloader of a board that is secured is larger, so there all begins 0x6000 or 0x10000 later.
 Boards in the field cannot move their partitions: what is computed here for a size of flash stays as
 it is for good, and a test holds it.
 """
 
+from typing import Any
+
 from mqhost.errors import UsageError
-from mqhost.flash.partition import APP_ALIGNMENT, SECTOR, PartitionTable
+from mqhost.flash.partition import (
+    APP_ALIGNMENT,
+    SECTOR,
+    SECURED_TABLE_OFFSET,
+    TABLE_OFFSET,
+    TABLE_SIZE,
+    PartitionTable,
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -22,14 +32,29 @@ _PHY = SECTOR
 _SMALLEST_FILESYSTEM = 64 * KIB
 
 
-def layout_csv(flash_size: int, *, slot_size: int = 0, filesystem_size: int = 0) -> str:
+def table_offset(secured: bool) -> int:
+    """Return where the partition table is, by whether the board is secured."""
+    return SECURED_TABLE_OFFSET if secured else TABLE_OFFSET
+
+
+def layout_csv(
+    flash_size: int,
+    *,
+    slot_size: int = 0,
+    filesystem_size: int = 0,
+    secured: bool = False,
+    encrypted: bool = False,
+) -> str:
     """Return the CSV for a flash of `flash_size` bytes.
 
-    Without `slot_size` the slots are as large as SLOTS says, or share what `filesystem_size`
-    leaves; without `filesystem_size` the filesystem gets the rest. Raises UsageError with the
-    numbers if that cannot be.
+    `secured`: with secure boot or flash encryption; `encrypted`: with the latter, which takes a
+    partition for the keys of NVS, and encrypts the files. Without `slot_size` the slots are as
+    large as SLOTS says, or share what `filesystem_size` leaves; without `filesystem_size` the
+    filesystem gets the rest. Raises UsageError with the numbers if that cannot be.
     """
-    first = 0x10000
+    start = table_offset(secured) + TABLE_SIZE
+    keys = start + _NVS + _OTADATA + _PHY
+    first = -(-(keys + SECTOR * encrypted) // APP_ALIGNMENT) * APP_ALIGNMENT
     known = ", ".join(f"{size // MIB} MiB" for size in SLOTS)
     if flash_size not in SLOTS:
         raise UsageError(
@@ -53,19 +78,25 @@ def layout_csv(flash_size: int, *, slot_size: int = 0, filesystem_size: int = 0)
             f"into {room:,} B, what {flash_size // MIB} MiB of flash have for them. Make "
             "slot_size or filesystem_size smaller."
         )
+    flag = "encrypted" if encrypted else ""
     rows = [
-        ("nvs", "data", "nvs", 0x9000, _NVS),
-        ("otadata", "data", "ota", 0xD000, _OTADATA),
-        ("phy_init", "data", "phy", 0xF000, _PHY),
-        ("ota_0", "app", "ota_0", first, slot_size),
-        ("ota_1", "app", "ota_1", first + slot_size, slot_size),
-        ("vfs", "data", "fat", first + 2 * slot_size, filesystem_size or left),
+        ("nvs", "data", "nvs", start, _NVS, ""),
+        ("otadata", "data", "ota", start + _NVS, _OTADATA, ""),
+        ("phy_init", "data", "phy", start + _NVS + _OTADATA, _PHY, ""),
+        *([("nvs_keys", "data", "nvs_keys", keys, SECTOR, flag)] if encrypted else []),
+        ("ota_0", "app", "ota_0", first, slot_size, ""),
+        ("ota_1", "app", "ota_1", first + slot_size, slot_size, ""),
+        ("vfs", "data", "fat", first + 2 * slot_size, filesystem_size or left, flag),
     ]
-    lines = [f"{name},{kind},{sub},{at:#x},{size:#x},\n" for name, kind, sub, at, size in rows]
+    lines = [
+        f"{name},{kind},{sub},{at:#x},{size:#x},{flags}\n"
+        for name, kind, sub, at, size, flags in rows
+    ]
     return "# Name,Type,SubType,Offset,Size,Flags\n" + "".join(lines)
 
 
-def layout(flash_size: int, *, slot_size: int = 0, filesystem_size: int = 0) -> PartitionTable:
+def layout(flash_size: int, **options: Any) -> PartitionTable:
     """Return the table of `layout_csv`, checked like one that is a board's own."""
-    text = layout_csv(flash_size, slot_size=slot_size, filesystem_size=filesystem_size)
-    return PartitionTable.parse(text, flash_size, "the computed layout")
+    text = layout_csv(flash_size, **options)
+    offset = table_offset(bool(options.get("secured")))
+    return PartitionTable.parse(text, flash_size, "the computed layout", offset)

@@ -14,6 +14,8 @@ from pathlib import Path
 from mqhost.errors import UsageError
 
 TABLE_OFFSET = 0x8000
+# Where the table of a board with secure boot or flash encryption is: its bootloader is larger.
+SECURED_TABLE_OFFSET = 0xE000
 TABLE_SIZE = 0x1000
 SECTOR = 0x1000
 APP_ALIGNMENT = 0x10000
@@ -94,9 +96,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class PartitionTable:
-    """The partitions of one board, in the order of the CSV."""
+    """The partitions of one board, in the order of the CSV. `offset`: where the table stands."""
 
     partitions: tuple[Partition, ...]
+    offset: int = TABLE_OFFSET
 
     @classmethod
     def load(cls, csv: Path, flash_size: int) -> "PartitionTable":
@@ -107,20 +110,22 @@ class PartitionTable:
         return cls.parse(read_csv(csv), flash_size, str(csv))
 
     @classmethod
-    def parse(cls, text: str, flash_size: int, csv: str) -> "PartitionTable":
+    def parse(
+        cls, text: str, flash_size: int, csv: str, offset: int = TABLE_OFFSET
+    ) -> "PartitionTable":
         """Read and check the CSV `text`, called `csv` in errors (UsageError)."""
         rows: list[tuple[str, Partition]] = []
-        free = TABLE_OFFSET + TABLE_SIZE
+        first = free = offset + TABLE_SIZE
         for number, line in enumerate(text.splitlines(), 1):
             where = f"{csv}, line {number}"
             line = line.partition("#")[0].strip()
             if line:
                 partition = _parse(line, where, free)
-                _check_row(partition, where, flash_size)
+                _check_row(partition, where, first, flash_size)
                 rows.append((where, partition))
                 free = partition.end
         _check_together(rows, csv)
-        return cls(tuple(partition for _, partition in rows))
+        return cls(tuple(partition for _, partition in rows), offset)
 
     @property
     def slots(self) -> tuple[Partition, ...]:
@@ -152,8 +157,9 @@ class PartitionTable:
         return table.ljust(TABLE_SIZE, b"\xff")
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "PartitionTable":
-        """Read a table as it stands in flash; UsageError if it is damaged or missing."""
+    def from_bytes(cls, data: bytes, offset: int = TABLE_OFFSET) -> "PartitionTable":
+        """Read a table as it stands in flash; UsageError if it is damaged or missing. `offset`:
+        where in flash that is."""
         partitions: list[Partition] = []
         for position in range(0, len(data) - _ROW_SIZE + 1, _ROW_SIZE):
             row = bytes(data[position : position + _ROW_SIZE])
@@ -166,7 +172,7 @@ class PartitionTable:
             partitions.append(Partition.from_bytes(row))
         if not partitions:
             raise UsageError("partition table: it is empty.")
-        return cls(tuple(partitions))
+        return cls(tuple(partitions), offset)
 
 
 def read_csv(path: Path) -> str:
@@ -181,7 +187,8 @@ def is_flash_image(data: bytes | memoryview) -> bool:
     """Return whether `data` looks like a flash image: a table stands where one has it, which
     depends on the address at which the chip's bootloader, and so its flash image, begins.
     """
-    places = (TABLE_OFFSET - offset for offset in _FLASH_OFFSETS)
+    tables = (TABLE_OFFSET, SECURED_TABLE_OFFSET)
+    places = (table - offset for table in tables for offset in _FLASH_OFFSETS)
     return any(bytes(data[at : at + len(_ROW_MAGIC)]) == _ROW_MAGIC for at in places)
 
 
@@ -235,7 +242,7 @@ def _number(text: str, what: str, where: str) -> int:
     return number * scale
 
 
-def _check_row(partition: Partition, where: str, flash_size: int) -> None:
+def _check_row(partition: Partition, where: str, first: int, flash_size: int) -> None:
     """Raise UsageError unless the partition is aligned and lies within the flash."""
     alignment = APP_ALIGNMENT if partition.type == APP else SECTOR
     if partition.offset % alignment:
@@ -248,10 +255,10 @@ def _check_row(partition: Partition, where: str, flash_size: int) -> None:
             f"{where}: {partition.label} has size {partition.size:#x}; "
             f"it must be a multiple of {SECTOR:#x}, and not 0."
         )
-    if partition.offset < TABLE_OFFSET + TABLE_SIZE:
+    if partition.offset < first:
         raise UsageError(
             f"{where}: {partition.label} is at {partition.offset:#x}; the bootloader and the "
-            f"partition table end at {TABLE_OFFSET + TABLE_SIZE:#x}."
+            f"partition table end at {first:#x}."
         )
     if partition.end > flash_size:
         raise UsageError(

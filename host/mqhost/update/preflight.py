@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mqhost.errors import RefusedError
+from mqhost.flash.sigblock import signed_by
 from mqhost.signing.offer import Offer
 from mqhost.update.failures import coded, why
 from mqwire import update as wire
@@ -37,6 +38,25 @@ def check_key(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
                 "mqboard sign."
             ),
             wire.BAD_SIGNATURE,
+        )
+
+
+def check_secure_boot(app: bytes, running: bytes | None, prefix: str) -> None:
+    """Raise RefusedError if `running`, the image that the board runs, is signed for secure boot and
+    `app` is not, or with another key: the chip would not start it. None: it is not known here; then
+    the board finds out when all is sent, and goes on with what it runs.
+    """
+    wanted = signed_by(running) if running else ""
+    found = signed_by(app) if wanted else ""
+    if found != wanted:
+        what = f"with key {found[:16]}" if found else "not at all"
+        raise coded(
+            RefusedError(
+                f"{prefix} runs an image that is signed for secure boot, with key {wanted[:16]}; "
+                f"this one is signed {what}. Its chip would not start it. Nothing was sent. Build "
+                "it with [secure] and the board's key (docs/secure-boot.md)."
+            ),
+            wire.IMAGE_INVALID,
         )
 
 

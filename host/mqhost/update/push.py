@@ -16,7 +16,7 @@ from mqhost.progress import Progress, silent
 from mqhost.signing.offer import Offer
 from mqhost.update.confirmation import time_to_confirm, wait_confirmed
 from mqhost.update.failures import rolled_back
-from mqhost.update.preflight import check_failed_before, check_key
+from mqhost.update.preflight import check_failed_before, check_key, check_secure_boot
 from mqhost.update.store import ImageStore
 from mqhost.update.transfer import SETTLE, Transfer, differs
 from mqwire import update as wire
@@ -64,7 +64,7 @@ def push(
 ) -> UpdateResult:
     """Make the board of `session` run `app`, which `offer` describes.
 
-    `force` leaves it to the board whether the image is for it, and its signature one it knows;
+    `force` leaves it to the board whether the image is for it, and its signatures ones it knows;
     `retry_failed` also pushes what it has tried and gone back from. Blocks are sent as differences
     to what the board runs, which `base` must be, or which is in the local store; `full` forbids it.
     `confirm_timeout`: seconds for restart and confirmation; None: as long as the board may take.
@@ -87,11 +87,13 @@ def push(
     old_version = str(before.get("version"))
     if running and before.get("slot_state") in CONFIRMED_STATES:
         return UpdateResult(old_version, offer.version, str(before.get("slot")), already=True)
-    known = None if full else find_base(str(before.get("image")), base)
+    runs = find_base(str(before.get("image")), base)
+    known = None if full else runs
     transfer = Transfer(session, offer, app, before, patience, progress, retry_failed, known)
     if not running:
         if not force:
             check_key(offer, before, session.prefix)
+            check_secure_boot(app, runs, session.prefix)
         if not retry_failed:
             check_failed_before(offer, before, session.prefix)
         try:

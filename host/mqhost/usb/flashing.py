@@ -13,7 +13,8 @@ from pathlib import Path
 from mqhost.build.board import Board
 from mqhost.errors import ToolError, UsageError
 from mqhost.flash.espimage import verify
-from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, PartitionTable
+from mqhost.flash.partition import TABLE_SIZE, PartitionTable
+from mqhost.flash.sigblock import signed_by
 from mqhost.paths import BUILD
 from mqhost.progress import Progress, silent
 from mqhost.usb.flash_tool import BAUD, Esptool
@@ -82,6 +83,17 @@ def check_kind(board: Board, port: str | None) -> None:
         )
 
 
+def check_burn(board: Board, burn: bool) -> None:
+    """Raise UsageError, with what there is to know, if `board` is secured and nobody said that its
+    chip may burn its eFuses."""
+    if board.secure and not burn:
+        steps = "\n".join(f"- {step}" for step in board.secure.steps(board.name))
+        raise UsageError(
+            f"{steps}\nNothing was written. To go on, with a chip that never ran a secured image: "
+            "--burn-efuses"
+        )
+
+
 def flash(
     board: Board,
     port: str | None = None,
@@ -89,15 +101,18 @@ def flash(
     erase: bool = False,
     baud: int | None = None,
     folder: Path | None = None,
+    burn: bool = False,
     progress: Progress = silent,
 ) -> str:
     """Write the board's firmware to the chip at `port`; return what was done, as a sentence.
 
-    Without `erase` the filesystem and what is in it stays; the board starts in its first slot and
-    has forgotten what it kept in NVS.
+    `burn`: a board that is secured may burn the eFuses of its chip when it boots. Without `erase`
+    the filesystem and what is in it stays; the board starts in its first slot and has forgotten
+    what it kept in NVS.
     """
     check_kind(board, port)
     firmware = Firmware.load(board, folder)
+    check_burn(board, burn)
     target = open_target(port, baud=baud, progress=progress)
     chip = target.identify(board)
     target.write([firmware.piece], erase=erase)
@@ -109,9 +124,9 @@ def flash(
 
 def _check(data: bytes, offset: int, board: Board, table: PartitionTable, path: Path) -> None:
     """Raise UsageError unless `data` is a flash image for `board`, with a whole app image in it."""
-    start = TABLE_OFFSET - offset
+    start = table.offset - offset
     try:
-        found = PartitionTable.from_bytes(data[start : start + TABLE_SIZE])
+        found = PartitionTable.from_bytes(data[start : start + TABLE_SIZE], table.offset)
     except UsageError as error:
         raise UsageError(f"{path} is no flash image for {board.name}: {error}") from error
     if found != table:
@@ -123,5 +138,11 @@ def _check(data: bytes, offset: int, board: Board, table: PartitionTable, path: 
     app = memoryview(data)[slot.offset - offset :][: slot.size]
     try:
         verify(app, board.chip_id)
+        signed = signed_by(app)
     except ToolError as error:
         raise UsageError(f"{path} cannot be flashed. {error}") from error
+    if board.secure.secure_boot and not signed:
+        raise UsageError(
+            f"{path} is not signed for secure boot: the chip would burn its eFuses and start "
+            f"nothing any more. Run invoke build --board {board.name} again."
+        )

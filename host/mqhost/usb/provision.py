@@ -19,7 +19,7 @@ from typing import Any
 from mqhost.build.board import Board
 from mqhost.errors import FilesThere, UsageError
 from mqhost.flash.filesystem import list_files, make_filesystem
-from mqhost.flash.partition import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
+from mqhost.flash.partition import TABLE_SIZE, Partition, PartitionTable
 from mqhost.link.boardconfig import (
     BROKER_PASSWORD,
     BROKER_PSK,
@@ -34,7 +34,7 @@ from mqhost.link.boardconfig import (
     unknown,
 )
 from mqhost.progress import Progress, silent
-from mqhost.usb.flashing import Firmware, check_kind, open_target
+from mqhost.usb.flashing import Firmware, check_burn, check_kind, open_target
 from mqhost.usb.serial_port import SIM
 from mqhost.usb.target import Piece, Target
 from mqwire.config import MAX_KEPT
@@ -157,6 +157,7 @@ def provision(
     firmware: Firmware | None = None,
     baud: int | None = None,
     force: bool = False,
+    burn: bool = False,
     progress: Progress = silent,
 ) -> str:
     """Write `what`, together with `firmware` if given, to the chip at `port`; say what was done.
@@ -165,6 +166,9 @@ def provision(
     has files and not `force`.
     """
     check_kind(board, port)
+    _check_encrypted(board, firmware)
+    if firmware:
+        check_burn(board, burn)
     if "broker" in what.config and not (port or "").startswith(SIM):
         _check_reachable(what.config)
     table = board.table
@@ -185,16 +189,28 @@ def write_file(
     board: Board, what: Provision, path: Path, *, firmware: Firmware | None = None
 ) -> str:
     """Write the image into file `path` instead, and say how it gets onto a chip."""
+    _check_encrypted(board, firmware)
     table = board.table
     piece = what.image(table)
     if firmware:
         before = firmware.data.ljust(piece.address - firmware.offset, b"\xff")
         piece = Piece(firmware.offset, before + piece.data, "firmware and filesystem")
     _write_private(path, piece.data)
-    return (
+    steps = board.secure.steps(board.name) if board.secure else []
+    return "".join(f"{step}\n" for step in steps) + (
         f"{path}: {piece.name}, {len(piece.data):,} B. Write it with: esptool write-flash "
         f"{piece.address:#x} {path}\nIt has the passwords in it; only you can read the file."
     )
+
+
+def _check_encrypted(board: Board, firmware: Firmware | None) -> None:
+    """Raise UsageError if files are to be written where all is encrypted by then."""
+    if board.secure.flash_encryption and not firmware:
+        raise UsageError(
+            f"The flash of {board.name} is encrypted from its first boot on, and files are only "
+            "written over USB before: give the firmware with them, --firmware. Later: mqboard "
+            "config set, over MQTT."
+        )
 
 
 def _need(record: dict[str, Any]) -> None:
@@ -230,7 +246,7 @@ def _check_replaceable(
     force: bool,
 ) -> None:
     """Raise UsageError if the chip's partitions are others, or its files are to stay."""
-    vfs = _vfs(target)
+    vfs = _vfs(target, table.offset)
     if not with_firmware and vfs != table.find("vfs"):
         raise UsageError(
             f"{target.where} does not have the partitions of board {board.name}. Write the "
@@ -246,10 +262,10 @@ def _check_replaceable(
     raise FilesThere(f"{target.where} has files already: {', '.join(files[:_SHOWN])}{more}.")
 
 
-def _vfs(target: Target) -> Partition | None:
+def _vfs(target: Target, offset: int) -> Partition | None:
     """Return the vfs partition that the chip has now; None without it, or a readable table."""
     try:
-        table = PartitionTable.from_bytes(target.read(TABLE_OFFSET, TABLE_SIZE))
+        table = PartitionTable.from_bytes(target.read(offset, TABLE_SIZE))
     except UsageError:
         return None
     return next((partition for partition in table.partitions if partition.label == "vfs"), None)

@@ -71,6 +71,30 @@ class SlotsTest(unittest.TestCase):
             self.assertEqual(found, str(binascii.hexlify(whole), "ascii"))
         self.assertEqual(slots.image_hash(FakePartition(3), Store(FakeNvs())), "")
 
+    def test_image_hash_covers_the_signature_for_secure_boot(self):
+        partition = FakePartition(5)
+        partition.data[:] = bytes(image_partition().data) + b"\xff" * (2 * BLOCK)
+        plain = hashlib.sha256(bytes(partition.data[: 2 * BLOCK + 48])).digest()
+        block = bytearray(b"\xe7\x02") + bytes(1194)
+        block += flash.struct.pack("<I", binascii.crc32(block) & 0xFFFFFFFF)
+        signed = None
+        for version, crc, limit in ((2, 0, 5), (3, None, 5), (2, 1, 5), (4, 0, 5), (2, 0, 3)):
+            partition.data[3 * BLOCK :] = b"\xff" * (2 * BLOCK)
+            partition.data[3 * BLOCK : 3 * BLOCK + len(block)] = block
+            partition.data[3 * BLOCK + 1] = version
+            if crc is None:  # that of this version
+                data = partition.data[3 * BLOCK : 3 * BLOCK + 1196]
+                crc = binascii.crc32(bytes(data)) & 0xFFFFFFFF
+                partition.data[3 * BLOCK + 1196 : 3 * BLOCK + 1200] = flash.struct.pack("<I", crc)
+                crc = 0
+            partition.data[3 * BLOCK + 100] ^= crc
+            signed = hashlib.sha256(bytes(partition.data[: 4 * BLOCK])).digest()
+            whole = version in (2, 3) and not crc and limit > 3
+            cut = partition if limit == 5 else image_partition()
+            found = slots.image_hash(cut, Store(FakeNvs()))
+            wanted = signed if whole else plain
+            self.assertEqual(found, str(binascii.hexlify(wanted), "ascii"))
+
     def test_an_image_is_read_once_and_then_known_by_its_end(self):
         store = Store(FakeNvs())
         partition = image_partition()

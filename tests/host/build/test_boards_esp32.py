@@ -1,6 +1,8 @@
 """Tests the ESP32 boards' files: whole, in step with each other, and of options that exist."""
 
+import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from mqhost.build.board import Board, boards, find
 from mqhost.build.freeze import read_manifest
 from mqhost.build.layers import file_of
 from mqhost.build.sdkconfig import computed
+from mqhost.build.secure import DEVELOPMENT, RELEASE, Secure
 from mqhost.build.source import debian_source
 from mqhost.build.upstream import LIBRARY
 from mqhost.errors import UsageError
@@ -63,6 +66,9 @@ def partitions_fragment() -> set[str]:
 def computed_options() -> set[str]:
     """Return the options that board.toml's keys can set."""
     boards = [find("esp32").with_flash(size) for size in SLOTS]
+    for mcu, chip in CHIPS.items():
+        for scheme, mode in itertools.product(chip.secure_boot, (DEVELOPMENT, RELEASE)):
+            boards.append(replace(find(mcu), secure=Secure(scheme, mode)))
     return {line.split("=")[0] for board in boards for line in computed(board).splitlines()}
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from fakecheckout import snapshot
 from fakeidf import REAL, make_idf
+from rsakeys import private_pem
 
 from mqhost.build import build as build_module
 from mqhost.build.board import Board, boards, find
@@ -17,8 +19,10 @@ from mqhost.build.revision import Revision
 from mqhost.errors import BuildError, ToolError, UsageError
 from mqhost.flash.espimage import ImageError, verify
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable
+from mqhost.flash.sigblock import signed_by
 from mqhost.paths import ROOT
 from mqhost.signing.offer import Offer
+from mqhost.signing.secure_boot import KEY
 
 REVISION = Revision("1.2.3", "abcdef12", 1_700_000_000)
 
@@ -88,6 +92,52 @@ def test_a_larger_flash_is_one_option(make, tmp_path):
     assert asked(tmp_path)["options"]["MQBOARD_SPIRAM"] == "quad"
     assert Offer.load(result.offer).board == "esp32s3-16mib"  # no update for others
     assert (tmp_path / "out" / "flash.bin").stat().st_size > TABLE_OFFSET
+
+
+@pytest.fixture
+def vault(tmp_path, monkeypatch) -> Board:
+    """Make a board with secure boot, and a key for it."""
+    folder = tmp_path / "boards" / "vault"
+    folder.mkdir(parents=True)
+    (folder / "board.toml").write_text(
+        'extends = "esp32c6"\n[secure]\nsecure_boot = "ecdsa256"\nflash_encryption = "release"\n'
+    )
+    monkeypatch.setenv(KEY, private_pem(ec.derive_private_key(7, ec.SECP256R1())))
+    return Board.load(folder)
+
+
+def test_a_secured_board_is_signed_for_its_chip(make, tmp_path, vault):
+    result = make(vault)
+    app, flash = result.app.read_bytes(), result.flash.read_bytes()
+    assert Offer.load(result.offer).matches(app)  # what boards check covers the signature, too
+    assert verify(app, vault.chip_id).size < len(app)
+    key = signed_by(app)
+    assert key and signed_by(flash[:0x7000]) == key  # the bootloader, and its sector
+    assert PartitionTable.from_bytes(flash[0xE000:0xF000], 0xE000) == vault.table
+    assert flash[vault.table.slots[0].offset :] == app
+    assert result.secure == "secure boot with ecdsa256 and flash encryption (release)"
+    assert json.loads(result.report.read_text())["secure"] == result.secure
+    assert "CONFIG_PARTITION_TABLE_OFFSET=0xe000" in asked(tmp_path)["local"]
+    # The key is nowhere that the compiler could have seen it.
+    files = [path for path in (tmp_path / "cache" / "build").rglob("*") if path.is_file()]
+    assert files and not any(b"PRIVATE KEY" in path.read_bytes() for path in files)
+
+
+def test_without_its_key_a_secured_board_is_not_even_compiled(make, tmp_path, vault, monkeypatch):
+    monkeypatch.delenv(KEY)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with pytest.raises(UsageError, match="There is no key for secure boot.*secure-boot-ecdsa256"):
+        make(vault)
+    monkeypatch.setenv(KEY, str(ROOT / "boards" / "key.pem"))
+    with pytest.raises(UsageError, match="lies in the git repository"):
+        make(vault)
+    assert not (tmp_path / "cache" / "build").exists()
+
+
+def test_a_bootloader_that_its_signature_makes_too_large_is_told(make, vault, monkeypatch):
+    monkeypatch.setenv("IDF_FAKE_BOOTLOADER", str(0xE000))
+    with pytest.raises(BuildError, match="signed bootloader is 61,440 B; there are 57,344 B"):
+        make(vault)
 
 
 def test_the_source_is_only_read(make, checkout):

@@ -66,7 +66,8 @@ RESULT = BuildResult(
     **{name: name for name in ("board", "version", "commit", "builder", "micropython")},
     **{name: ROOT / "build" / "sim" / name for name in ("folder", "app", "flash", "offer")},
     **{name: ROOT / name for name in ("signature", "report", "sbom", "provenance", "log")},
-    **{"sha256": "ab", "signing": "with a key", "slot": "ota_0", "flash_offset": 4096},
+    **{"sha256": "ab", "signing": "with a key", "secure": "none"},
+    **{"slot": "ota_0", "flash_offset": 4096},
     **{"image_size": 1000, "slot_size": 4000, "sdkconfig": (), "seconds": 1, "make_seconds": 1},
     modules=(
         Module("mqboard/a_module_with_a_long_name_in_a_package.py", 12, "MQBoard"),

@@ -8,10 +8,12 @@ import zlib
 
 import pushing
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from fakeboard import FakeBoard, decode
 from hypothesis import given
 from hypothesis import strategies as st
 from pushing import interrupt, offer_for
+from rsakeys import private_pem
 
 import mqwire
 from mqhost.errors import (
@@ -25,12 +27,14 @@ from mqhost.errors import (
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.signing.offer import block_of
+from mqhost.signing.secure_boot import SecureBootKey
 from mqhost.sim.broker import Broker, free_port
 from mqhost.update import confirmation
 from mqhost.update import transfer as transfer_module
 from mqhost.update.blocks import Encoder, encode
 from mqhost.update.failures import SENTENCES, RolledBack, failure, why
 from mqhost.update.push import push
+from mqhost.update.store import ImageStore
 from mqwire import codes
 from mqwire import update as wire
 
@@ -119,6 +123,22 @@ def test_what_runs_already_is_not_sent(session, board):
     result = push(session, offer_for(board.image), board.image)
     assert (result.already, result.bytes_sent) == (True, 0)
     assert [command for command, _ in board.requests] == ["info"]
+
+
+def test_a_chip_with_secure_boot_is_sent_only_what_it_starts(session, board, tmp_path, monkeypatch):
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path))
+    pem = private_pem(ec.derive_private_key(7, ec.SECP256R1())).encode()
+    key = SecureBootKey("ecdsa256", "here", pem)
+    board.image = key.sign(image(3))
+    app = image(4)
+    for full in (False, True):
+        with pytest.raises(RefusedError, match="signed for secure boot.*Nothing was sent"):
+            push(session, offer_for(app), app, base=None if full else board.image, full=full)
+        ImageStore().put(board.image, offer_for(board.image))  # now it is known without a base
+    assert {command for command, _ in board.requests} == {"info"}
+    signed = key.sign(app)
+    assert push(session, offer_for(signed), signed).new_version == "0.2.0"
+    assert board.image == signed
 
 
 def test_what_runs_already_but_unconfirmed_is_waited_for(session, board):

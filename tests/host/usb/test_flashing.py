@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 from chipbuild import ESP32, SIM, files_on, lay_build, make
+from cryptography.hazmat.primitives.asymmetric import ec
+from rsakeys import private_pem
 
 from mqhost.build.board import find
+from mqhost.build.secure import Secure
 from mqhost.errors import UsageError
+from mqhost.signing.secure_boot import SecureBootKey
 from mqhost.sim.flash import Flash
 from mqhost.usb import provision
 from mqhost.usb.flashing import Firmware, flash, open_target
@@ -43,6 +47,32 @@ def test_another_boards_or_a_damaged_image_is_refused_before_anything_is_asked(b
     lay_build(built, replace(ESP32, chip_id=5))
     with pytest.raises(UsageError, match="for ESP32-C3; this board is ESP32"):
         Firmware.load(ESP32, built)
+
+
+def test_a_secured_board_is_flashed_once_and_only_by_those_who_know(tmp_path, chip):
+    board = replace(ESP32, secure=Secure("ecdsa256", "release"))
+    unsigned = lay_build(tmp_path / "unsigned", board)
+    with pytest.raises(UsageError, match="not signed for secure boot: the chip would burn"):
+        flash(board, chip.port, folder=unsigned, burn=True)
+    pem = private_pem(ec.derive_private_key(7, ec.SECP256R1())).encode()
+    built = lay_build(tmp_path / "built", board, sign=SecureBootKey("ecdsa256", "here", pem).sign)
+    before = bytes(chip.flash)
+    with pytest.raises(UsageError, match="(?s)burns eFuses.*encrypts.*--burn-efuses"):
+        flash(board, chip.port, folder=built)
+    firmware = Firmware.load(board, built)
+    with pytest.raises(UsageError, match="(?s)burns eFuses.*Nothing was written"):
+        provision.provision(board, make(), chip.port, firmware=firmware)
+    with pytest.raises(UsageError, match="give the firmware with them, --firmware"):
+        provision.provision(board, make(), chip.port)
+    with pytest.raises(UsageError, match="give the firmware with them"):
+        provision.write_file(board, make(), tmp_path / "factory.bin")
+    said = provision.write_file(board, make(), tmp_path / "factory.bin", firmware=firmware)
+    assert "burns eFuses" in said and "Write it with: esptool write-flash 0x1000" in said
+    assert bytes(chip.flash) == before
+    provision.provision(board, make(), chip.port, firmware=firmware, burn=True)
+    image = (built / "flash.bin").read_bytes()
+    assert chip.flash[0x1000 : 0x1000 + len(image)] == image
+    assert "/config.json" in files_on(chip.flash, board)
 
 
 def test_simulated_and_real_are_not_mixed_up(tmp_path, built):

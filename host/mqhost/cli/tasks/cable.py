@@ -11,6 +11,12 @@ from mqhost.cli.edge import FILE, Edge
 from mqhost.link.boardconfig import Wish
 
 _port_option = click.option("--port", help="The serial port, or sim:PATH.  [the only serial port]")
+_burn_option = click.option(
+    "--burn-efuses",
+    "burn",
+    is_flag=True,
+    help="Of a secured board: its chip may be bound to its key for good (it says so).",
+)
 _baud_option = click.option("--baud", type=int, help="The speed of the transfer.  [460800]")
 
 
@@ -24,9 +30,12 @@ _baud_option = click.option("--baud", type=int, help="The speed of the transfer.
     is_flag=True,
     help="Erase everything first, with the files and the configuration on the board.",
 )
+@_burn_option
 @_baud_option
 @click.pass_obj
-def flash_command(edge: Edge, board: str, port: str | None, erase: bool, baud: int | None) -> None:
+def flash_command(
+    edge: Edge, board: str, port: str | None, erase: bool, burn: bool, baud: int | None
+) -> None:
     """Write a board's firmware over USB, the first time or after all else failed.
 
     \b
@@ -36,7 +45,7 @@ def flash_command(edge: Edge, board: str, port: str | None, erase: bool, baud: i
     """
     from mqhost.cli.tasks.flash_commands import run_flash
 
-    run_flash(board, port or "", edge.console, erase=erase, baud=baud or 0)
+    run_flash(board, port or "", edge.console, erase=erase, baud=baud or 0, burn=burn)
 
 
 @click.command("provision")
@@ -78,6 +87,7 @@ def flash_command(edge: Edge, board: str, port: str | None, erase: bool, baud: i
 @click.option("--output", type=FILE, help="Write the image into this file instead of onto a chip.")
 @click.option("--firmware", is_flag=True, help="Write the firmware with it.")
 @click.option("--force", is_flag=True, help="Replace the files that are on the board.")
+@_burn_option
 @_baud_option
 @click.pass_obj
 def provision_command(

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mqhost.build import board as boards
+from mqhost.build.board import Board
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import say
 from mqhost.cli.terminal.questions import Questions, replacing
@@ -18,13 +19,27 @@ from mqhost.usb.provision import Provision, provision, write_file
 
 
 def run_flash(
-    board_name: str, port: str, console: Console, *, erase: bool = False, baud: int = 0
+    board_name: str,
+    port: str,
+    console: Console,
+    *,
+    erase: bool = False,
+    baud: int = 0,
+    burn: bool = False,
 ) -> None:
     """Flash the build of a board."""
     board = boards.find(board_name)
     with Display(console, {}) as display:
-        done = flash(board, port or None, erase=erase, baud=baud or None, progress=display.show)
+        done = flash(
+            board,
+            port or None,
+            erase=erase,
+            baud=baud or None,
+            burn=burn,
+            progress=display.show,
+        )
     say(console, done)
+    _tell_first_boot(console, board)
 
 
 def run_provision(
@@ -42,6 +57,7 @@ def run_provision(
     force: bool = False,
     baud: int = 0,
     setup: bool = False,
+    burn: bool = False,
     questions: Questions | None = None,
 ) -> None:
     """Provision a chip, or write the image into the file `output`."""
@@ -68,11 +84,20 @@ def run_provision(
                 firmware=built,
                 force=force,
                 baud=baud or None,
+                burn=burn,
                 progress=display.show,
             )
 
     say(console, replacing(write, force, questions))
+    if firmware:
+        _tell_first_boot(console, board)
     _tell_label(console, what, setup)
+
+
+def _tell_first_boot(console: Console, board: Board) -> None:
+    """Say what a secured board does now."""
+    if board.secure:
+        say(console, "It boots now and burns its eFuses. Keep it on until it is at its broker.")
 
 
 def _tell_label(console: Console, what: Provision, setup: bool) -> None:

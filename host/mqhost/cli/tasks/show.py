@@ -18,6 +18,7 @@ from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
 from mqhost.build.freeze import ORIGINS
 from mqhost.build.plan import Plan
+from mqhost.build.secure import Secure
 from mqhost.build.source import DEBIAN
 from mqhost.build.verify import OK, UNCHECKED, WRONG, Finding, verify
 from mqhost.cli.terminal import tables
@@ -54,6 +55,7 @@ def build_listing(result: BuildResult) -> Listing:
         ("headroom", f"{result.headroom:,} B ({100 - share:.0f} %)"),
         ("MicroPython", result.micropython),
         ("signed", result.signing),
+        *([("secured", result.secure)] if result.secure != Secure().words else []),
         ("built in", f"{result.seconds:.1f} s ({result.builder})"),
         ("files", _short(result)),
     ]
