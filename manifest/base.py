@@ -1,6 +1,6 @@
 # ruff: noqa: F821 (the functions of a manifest come from MicroPython's manifest reader)
 # What every board freezes: asyncio as MicroPython ships it, and what is ours under frozen/, but for
-# the bridge, which bridge.py adds, and MQTT 5, which mqtt5.py does.
+# the bridge, which bridge.py adds, the gateway, which gateway.py does, and MQTT 5: mqtt5.py.
 import os
 
 include("$(MPY_DIR)/extmod/asyncio")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FROZEN = HERE.parents[1] / "frozen"
-for folder in (FROZEN, FROZEN / "bridge", HERE, HERE / "cpython"):
+for folder in (FROZEN, FROZEN / "bridge", FROZEN / "gateway", HERE, HERE / "cpython"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

@@ -113,6 +113,8 @@ class Board:
         fallback=None,
         protocol=None,
         uarts=None,
+        air=None,
+        mac=None,
         **changes,
     ):
         number = next(_numbers)
@@ -126,8 +128,15 @@ class Board:
             config["broker"]["fallback"] = {"host": fallback.host, "port": fallback.port}
         provision_flash(self.path, firmware.flash, self.table, config | changes, files=files)
         self.device = Device(
-            self.path, table=self.table, heap=heap, networks=access_points, name=self.prefix
+            self.path,
+            table=self.table,
+            heap=heap,
+            networks=access_points,
+            mac=mac,
+            name=self.prefix,
         )
+        if air:
+            self.device.join_air(air)
         for uart, terminal in (uarts or {}).items():
             self.device.connect_uart(uart, terminal)
 

@@ -17,6 +17,7 @@ _WIFI_DISCONNECT = const(18)
 _WIFI_STATUS = const(19)
 _WIFI_SCAN = const(20)
 _AP = const(28)
+_WIFI_CHANNEL = const(31)
 
 _STA_IF = const(0)
 _AP_IF = const(1)
@@ -146,12 +147,14 @@ class WLAN:
     def config(self, *names, **settings):
         """One of the settings by its name, or set some."""
         if not self._settings:
-            self._settings = dict(pm=1, txpower=20, reconnects=-1, protocol=7, channel=1)
+            self._settings = dict(pm=1, txpower=20, reconnects=-1, protocol=7)
         if settings:
             if names:
                 raise TypeError("either pos or kw args are allowed")
             if settings.get("security") and not 8 <= len(settings.get("key", "")) <= 63:
                 raise RuntimeError("Wifi Invalid Argument")
+            if "channel" in settings:
+                _bus.call(_WIFI_CHANNEL, settings["channel"])
             self._ssid = settings.pop("ssid", self._ssid)
             self._settings.update(settings)
             return None
@@ -164,6 +167,8 @@ class WLAN:
             return self._ssid
         if name in ("hostname", "dhcp_hostname"):
             return hostname()
+        if name == "channel":
+            return _bus.call(_WIFI_CHANNEL)
         if name not in self._settings:
             raise ValueError("unknown config param")
         return self._settings[name]

@@ -6,6 +6,7 @@ resets, and can be changed in safe mode, too, where no module runs.
 
 import asyncio
 import json
+import sys
 
 from micropython import const
 
@@ -59,6 +60,12 @@ def _facts(board, module):
         facts["since_s"] = board.supervisor.seconds - entry.since
     if entry and not entry.task:
         facts["again_s"] = max(entry.pause - facts["since_s"], 0)
+    code = sys.modules.get(module.name)
+    if module.state() == "running" and hasattr(code, "statistics"):
+        try:
+            facts["statistics"] = code.statistics(board)
+        except Exception as error:
+            facts["statistics"] = repr(error)
     return facts
 
 

@@ -7,8 +7,9 @@ of its request: when Ctrl-C breaks into an exchange, the CPU passes over the sta
 is mixed up. The other end is boards/sim/modules/_bus.py.
 
 The CPU process inherits: the bus (a socket) as file descriptor 3, the flash file, read-only, as 4,
-the mailbox as 5, the terminals of UART 1 and 2, where they are connected, as 6 and 7, and a
-terminal as 0, 1 and 2. Reading flash needs no request; changing it does.
+the mailbox as 5, the terminals of UART 1 and 2, where they are connected, as 6 and 7, its radio's
+end of the air (air.py), where it has joined one, as 8, and a terminal as 0, 1 and 2. Reading flash
+needs no request; changing it does.
 How long reading takes stands behind the mailbox's data, for the CPU to wait.
 """
 
@@ -20,6 +21,7 @@ BUS_FD = 3
 FLASH_FD = 4
 MAILBOX_FD = 5
 UART_FDS = {1: 6, 2: 7}
+AIR_FD = 8
 MAILBOX_SIZE = 8192  # bytes for data
 
 # Operation, number, bytes in the mailbox, two arguments.
@@ -55,7 +57,8 @@ class Op(IntEnum):
     WIFI_ACTIVE = 16  # x: 0 or 1
     WIFI_CONNECT = 17  # x: 1 = with an address; data: SSID NUL password, or none: the same again
     WIFI_DISCONNECT = 18
-    WIFI_STATUS = 19  # answers the port's status number; x: 1 = -dBm of the signal, 0 for none
+    # Answers the port's status number; x: 1 = -dBm of the signal, 0 for none; 2 = whether it is on.
+    WIFI_STATUS = 19
     WIFI_SCAN = 20  # answers data, for each network: -dBm as a byte, SSID, NUL
     UART = 21  # x: number, y: baud; answers whether it is connected
     PIN = 22  # x: number, y: the level that it is set to
@@ -66,6 +69,8 @@ class Op(IntEnum):
     ADC_READ = 27  # x: pin; answers microvolts
     AP = 28  # x: 0 or 1; data: SSID NUL password
     AP_PORT = 29  # x: a port of the board; answers the port of this machine that stands for it
+    AIR = 30  # answers 1 if there is an air for ESP-NOW
+    WIFI_CHANNEL = 31  # x: a channel to tune to, or 0; answers the channel
 
 
 FOREVER = 0xFFFFFFFF

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from mqhost.flash.partition import DATA, NVS, Partition, PartitionTable
+from mqhost.sim.air import Air, Station
 from mqhost.sim.bootloader import Bootloader
 from mqhost.sim.bus import CLOCK, FOREVER, WAKE_PINS, Op, Request, boot_info
 from mqhost.sim.esperror import InvalidArgument
@@ -79,6 +80,7 @@ class Chip:
         self.uarts: dict[int, str] = {}  # number: the path of the terminal at it
         self.on_pin: Callable[[int, int], None] = lambda pin, level: None
         self.millivolts: dict[int, float] = {}  # by the pin: what its ADC reads
+        self.air: Air | None = None
         self._wake_pins = (0, 0)
         self._wake = 0
         self._handlers: dict[Op, Callable[[Request, bytes], int | bytes]] = {
@@ -101,6 +103,10 @@ class Chip:
         self._timeout = 0.0
         self._fed = 0.0
         self.networks.reset()
+
+    def enter_air(self) -> Station | None:
+        """Have the radio enter the air, if there is one."""
+        return self.air.enter(self._mac, lambda: self.networks.channel) if self.air else None
 
     def wake_by(self, pin: int) -> bool:
         """Return whether a level at `pin` ends the deep sleep of the chip; if so it is why."""
@@ -202,6 +208,8 @@ class Chip:
         return 0
 
     def _wifi_status(self, request: Request, data: bytes) -> int:
+        if request.x == 2:
+            return int(self.networks.channel != 0)
         return -self.networks.radio.rssi if request.x else self.networks.radio.status
 
     def _wifi_scan(self, request: Request, data: bytes) -> bytes:
@@ -243,3 +251,11 @@ class Chip:
 
     def _ap_port(self, request: Request, data: bytes) -> int:
         return self.networks.port_of(request.x)
+
+    def _air(self, request: Request, data: bytes) -> int:
+        return int(self.air is not None)
+
+    def _wifi_channel(self, request: Request, data: bytes) -> int:
+        if request.x:
+            self.networks.radio.tuned = request.x
+        return self.networks.radio.channel

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from mqhost.errors import ToolError
 from mqhost.sim.bus import (
+    AIR_FD,
     BUS_FD,
     FLASH_FD,
     MAILBOX_FD,
@@ -71,6 +72,7 @@ class Cpu:
         heap: str,
         read_seconds: float,
         uarts: Mapping[int, str] | None = None,
+        air: int | None = None,
     ):
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             bus, self.bus = socket.socketpair()
@@ -92,6 +94,10 @@ class Cpu:
             for uart, path in (uarts or {}).items():
                 files[UART_FDS[uart]] = os.open(path, os.O_RDWR | os.O_NOCTTY)
                 theirs.callback(os.close, files[UART_FDS[uart]])
+            self._air = None
+            if air is not None:
+                self._air = AIR_FD
+                files[AIR_FD] = air
             for number, file in files.items():
                 files[number] = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
                 theirs.callback(os.close, files[number])
@@ -147,7 +153,7 @@ class Cpu:
         libc = ctypes.CDLL(None, use_errno=True)
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for entry in os.listdir(f"/proc/{self.pid}/fd"):
-                if int(entry) <= MAILBOX_FD:
+                if int(entry) <= MAILBOX_FD or int(entry) == self._air:
                     continue
                 copy = libc.syscall(_PIDFD_GETFD, self.ended, int(entry), 0)
                 if copy >= 0:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mqhost.errors import ToolError, UsageError
 from mqhost.flash.partition import PartitionTable
+from mqhost.sim.air import Air
 from mqhost.sim.chip import CLOCK_START, Chip, End, ResetCause
 from mqhost.sim.console import Console
 from mqhost.sim.flash import Flash
@@ -203,6 +204,11 @@ class Device:
         """Put UART 1 or 2 at the path of a terminal (see `wire.Wire`), from the next boot on."""
         with self._changed:
             self._life.chip.uarts[number] = terminal
+
+    def join_air(self, air: Air) -> None:
+        """Have the radio's ESP-NOW go through `air`, from the next boot on."""
+        with self._changed:
+            self._life.chip.air = air
 
     def watch_pins(self, told: Callable[[int, int], None]) -> None:
         """Have `told(pin, level)` called on the board's thread whenever it sets a pin."""

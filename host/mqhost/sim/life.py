@@ -182,8 +182,13 @@ class Life:
         self.chip.start_cpu(choice.slot, cause)
         flash = self.chip.flash
         uarts = self.chip.uarts
-        cpu = Cpu(self._executable, flash.path, self._heap, flash.read_seconds, uarts)
-        with contextlib.closing(cpu):
+        with contextlib.ExitStack() as cleanup:
+            radio = self.chip.enter_air()
+            if radio and self.chip.air:
+                cleanup.callback(self.chip.air.leave, radio)
+            air = radio.theirs.fileno() if radio else None
+            cpu = Cpu(self._executable, flash.path, self._heap, flash.read_seconds, uarts, air)
+            cleanup.callback(cpu.close)
             with self.changed:
                 self.cpu = cpu
                 self.boots.append(Boot(choice.slot.label, cause, time.monotonic()))

@@ -91,6 +91,11 @@ class Networks:
         self.access_point = None
         self.carrier = ""
 
+    @property
+    def channel(self) -> int:
+        """The channel of the chip's radio; 0 while neither station nor access point is on."""
+        return self.radio.channel if self.radio.active or self.access_point else 0
+
     def up(self, name: str) -> bool:
         """Return whether the network `name` has an address."""
         if name == WIFI:

@@ -24,12 +24,14 @@ CONNECT_SECONDS = 0.04
 @dataclass(frozen=True)
 class AccessPoint:
     """A network: its `password` ("" for an open one), its signal at the board (`rssi`, in dBm),
-    whether a scan does not say its name (`hidden`), and whether it gives addresses (`dhcp`)."""
+    whether a scan does not say its name (`hidden`), whether it gives addresses (`dhcp`), and its
+    `channel`."""
 
     password: str = ""
     rssi: int = -50
     hidden: bool = False
     dhcp: bool = True
+    channel: int = 1
     in_reach: bool = True
 
 
@@ -46,6 +48,7 @@ class Radio:
     def reset(self) -> None:
         """Do what a reset of the CPU does: nothing is active any more."""
         self.active = False
+        self.tuned = 1  # the channel of a station that is on no network
         self._wanted: tuple[str, str] | None = None
         self._configured: tuple[str, str] | None = None
         self._static = False
@@ -73,6 +76,13 @@ class Radio:
         if self.active and self._attempt_over() and self._outcome() in (GOT_IP, CONNECTING):
             return self._networks[self._wanted[0] if self._wanted else ""].rssi
         return 0
+
+    @property
+    def channel(self) -> int:
+        """The channel: that of the access point, if it is on a network."""
+        if self.connected and self._wanted:
+            return self._networks[self._wanted[0]].channel
+        return self.tuned
 
     def set_active(self, active: bool) -> None:
         """Switch the station on or off; off forgets the connection."""

@@ -336,6 +336,21 @@ class CommandTest(unittest.TestCase):
 
         run(go())
 
+    def test_a_module_may_have_statistics(self):
+        async def go():
+            good = GOOD + "def statistics(board):\n    return {'ran': len(board.ran)}\n"
+            bad = GOOD + "def statistics(board):\n    return board.nothing\n"
+            bench = Bench({"a.py": good, "b.py": bad, "c.py": GOOD}).start()
+            for name in ("a", "b", "c"):
+                await bench.until_state(name, "running")
+            a, b, c = (await bench.ask("list"))["modules"]
+            self.assertEqual(a["statistics"], {"ran": 3})
+            self.assertIn("AttributeError", b["statistics"])
+            self.assertTrue("statistics" not in c)
+            self.assertTrue("statistics" not in await bench.ask("disable a"))
+
+        run(go())
+
     def test_in_safe_mode_nothing_starts(self):
         async def go():
             bench = Bench({"a.py": GOOD}, mode="safe")

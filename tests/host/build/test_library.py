@@ -37,8 +37,9 @@ def test_boards_freeze_all_that_micropythons_own_firmware_freezes(checkout):
     assert files["_boot.py"] == OURS
     assert (files["asyncio/core.py"], files["umqtt/simple.py"]) == (ASYNCIO, MICROPYTHON)
     ours = {path.relative_to(FROZEN).as_posix() for path in FROZEN.rglob("*.py")}
-    # MQTT 5 is for who asks for it (manifest/mqtt5.py); the bridge's target is no board of ours.
-    ours = {name for name in ours if not name.startswith(("bridge/", "mqboard/mqtt5/"))} | BRIDGE
+    # MQTT 5 and the gateway are for who asks for them; the bridge's target is no board of ours.
+    apart = ("bridge/", "gateway/", "mqboard/mqtt5/")
+    ours = {name for name in ours if not name.startswith(apart)} | BRIDGE
     assert {target for target, origin in files.items() if origin == OURS} == ours
 
 
@@ -52,6 +53,13 @@ def test_no_board_has_mqtt_5_that_has_not_asked_for_it(checkout):
         assert not [name for name in names if name.startswith("mqboard/mqtt5")], manifest
     asked = frozen(MANIFESTS / "mqtt5.py", checkout)
     assert "mqboard/mqtt5/client.py" in asked
+
+
+def test_the_gateway_is_there_where_a_manifest_includes_it(debian):
+    targets = frozen(MANIFESTS / "gateway.py", debian).keys()
+    folder = FROZEN / "gateway" / "mqgateway"
+    assert targets == {f"mqgateway/{path.name}" for path in folder.glob("*.py")} | {"mqpipe.py"}
+    assert "mqpipe.py" not in frozen(MANIFESTS / "esp32_small.py", debian)
 
 
 def test_the_bridge_is_left_out_where_every_byte_counts(debian):
