@@ -24,6 +24,7 @@ from mqhost.cli.terminal.printing import Output, clean_lines, json_text, say
 from mqhost.cli.terminal.tables import Kept, Listing, Row, show
 from mqhost.fleet.choose import choose
 from mqhost.fleet.many import AT_ONCE, Answer, Boards, ask_all, questions, worst
+from mqhost.fleet.sleepers import Sleepers
 from mqhost.link.connection import Connection
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
@@ -108,7 +109,7 @@ class ForMany(click.Command):
         with (
             attending(connection, boards) as sleepers,
             waiting(Console(stderr=True), "have answered") as progress,
-            edge.first_ctrl_c(calls.make),
+            edge.first_ctrl_c(lambda: calls.make(sleepers)),
         ):
             return ask_all(boards, ask, at_once, progress, likely, sleepers)
 
@@ -169,10 +170,13 @@ class _Calls:
         finally:
             del self._calls[id(call)]
 
-    def make(self) -> None:
+    def make(self, sleepers: Sleepers | None) -> None:
+        """Call them; the `sleepers` that have not woken are not waited for any more."""
         calls = list(self._calls.values())
         for call in calls:
             call()
+        if sleepers:
+            sleepers.interrupt()
         if not calls:
             _thread.interrupt_main()
 

@@ -112,6 +112,7 @@ def ask_all(
     asked = [prefix for prefix, answer in answers.items() if answer is None]
     if sleepers:
         sleepers.woken = todo.put
+        sleepers.dropped = lambda prefix: done.put(KeyboardInterrupt())
 
     def work() -> None:
         while (prefix := todo.get()) is not None:

@@ -19,12 +19,14 @@ from mqhost.link.sleeper import AGAIN_S, Note, longest_sleep, wakes_within
 class Sleepers:
     """The boards of `asleep`, by prefix, waited for over `connection` while the `with` block runs.
 
-    `woken(prefix)` is called once for each that wakes, in the network thread, and is not to wait.
-    `waited` says for how many seconds each was waited for that has woken, `missed` who has not.
+    `woken(prefix)` is called once for each that wakes, in the network thread, and `dropped(prefix)`
+    for each that is not waited for any more, by `interrupt`; neither is to wait. `waited` says for
+    how many seconds each was waited for that has woken, `missed` who has not.
     """
 
     def __init__(self, connection: Connection, asleep: Mapping[str, Presence]) -> None:
         self.woken: Callable[[str], object] = lambda prefix: None
+        self.dropped: Callable[[str], object] = lambda prefix: None
         self.waited: dict[str, float] = {}
         self.missed: list[str] = []
         self._asleep = asleep
@@ -89,6 +91,13 @@ class Sleepers:
             left = len(self._limits)
             self._limits.clear()
         return left
+
+    def interrupt(self) -> None:
+        """Wait for nobody any more, and tell of each: somebody has asked for that."""
+        with self._lock:
+            for prefix in self._limits:
+                self.dropped(prefix)
+            self._limits.clear()
 
     def release(self, prefixes: Iterable[str]) -> None:
         """Take the notes for the boards at `prefixes` away, as far as there are any."""

@@ -1,12 +1,14 @@
 """Tests commands for many boards some of which are asleep: left out, or waited for with --wait."""
 
 import json
+import signal
+import subprocess
 import threading
 import time
 from contextlib import ExitStack
 
 import pytest
-from commandline import command_line, here
+from commandline import ENVIRONMENT, command_line, here
 from fakeboard import FakeBoard
 from waiting import wait_until
 
@@ -76,10 +78,6 @@ def waking(farm, notes):
         thread.join()
 
 
-def requests(board):
-    return [command for command, _ in board.requests]
-
-
 def test_who_is_asleep_is_left_out_and_said_to_be(mqboard, farm, notes):
     for words in (("--prefix", "farm/+", "eval", "6*7"), ("fleet", "eval", "6*7", "farm/+")):
         ended = mqboard(*words)
@@ -132,3 +130,18 @@ def test_one_that_does_not_wake_holds_nobody_up(mqboard, farm, notes, waking, mo
     assert ended.stderr.endswith("3 boards: 2 ok, 0 failed, 0 offline, 1 asleep.\n")
     assert not farm[2].requests
     wait_until(lambda: all(payloads[-1] == b"" for payloads in notes.values()))
+
+
+def test_ctrl_c_ends_the_wait_and_takes_the_notes_away(farm, broker, notes, tmp_path):
+    line = command_line(broker.port, "farm/+", "--wait", "eval", "6*7")
+    process = subprocess.Popen(line, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    try:
+        wait_until(lambda: all(notes.values()))
+        wait_until(lambda: farm[0].requests)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+    finally:
+        process.kill()
+    wait_until(lambda: all(payloads[-1] == b"" for payloads in notes.values()))
+    assert not farm[1].requests and not farm[2].requests
