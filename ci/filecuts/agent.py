@@ -118,6 +118,10 @@ class Board:
         flash.dead = False
         flash.left = -1
         vfs.mount(vfs.VfsLfs2(flash), "/")
+        try:  # noqa: SIM105 (no contextlib on MicroPython)
+            os.remove("/.nothing")  # as the firmware's _boot.py does, which says why
+        except OSError:
+            pass
         self.said = []
         self.router = Router(_PREFIX, self._publish, None, Log())
         self.files = Files(self.router, self._add, Log())
