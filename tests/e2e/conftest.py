@@ -22,7 +22,7 @@ from mqhost.build.build import build
 from mqhost.build.revision import Revision, read_revision
 from mqhost.build.source import planned_source
 from mqhost.cli.main import main
-from mqhost.errors import BoardError
+from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.session import Session
 from mqhost.link.settings import Settings
 from mqhost.remote.board_files import BoardFiles
@@ -179,7 +179,7 @@ class Board:
             file.seek(slot.offset)
             return file.read(slot.size) == b"\xff" * slot.size
 
-    def wait_settled(self, timeout=BOOT):
+    def wait_settled(self, timeout=2 * BOOT):
         """Wait until the board is healthy and keeps its configuration as a good one."""
         with self.session() as session:
 
@@ -188,6 +188,8 @@ class Board:
                     return session.request("eval", b"board.settled").data == b"True"
                 except BoardError as error:  # a boot over TLS takes most of the heap for a while
                     assert "MemoryError" in str(error), error
+                except SilentBoardError:  # it has lost its connection, which comes back
+                    return False
 
             wait_until(settled, timeout, self.device.console.tail)
 

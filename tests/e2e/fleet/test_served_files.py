@@ -8,7 +8,7 @@ from waiting import wait_until
 
 from mqhost.fleet.server.asking import LARGEST_FILE
 
-PREFIX = "served/files"
+PREFIX = "kept/files"  # not among those of other files, whose patterns would find it offline
 ROLES = ("look", "operate")
 
 
