@@ -153,34 +153,39 @@ class Run:
             raise self._session.silence(timeout)
         return message
 
-    def _follow(self, message: Message) -> Iterator[bytes]:
-        self._boot_id = json_object("exec", message.data).get("boot_id")
+    def _follow(self, first: Message) -> Iterator[bytes]:
         deadline = time.monotonic() + self._timeout if self._timeout else None
-        expected = 1
-        early: Message | None = None  # the last word, which has overtaken output
-        while not message.last:
-            arrived = self._exchange.receive(OVERTAKEN if early else _LOOK)
-            if deadline and time.monotonic() > deadline:
-                self._end_it()
-                return
-            if arrived is None:
-                arrived = early or self._look()
-            if arrived is None:
+        expected = 0
+        begun = False  # anything came in its turn
+        early: Message | None = None  # the last word, which has overtaken others
+        arrived: Message | None = first
+        while True:
+            if not arrived:
+                arrived = self._exchange.receive(OVERTAKEN if early else _LOOK)
+                if deadline and time.monotonic() > deadline:
+                    self._end_it()
+                    return
+            message, arrived = arrived or early or self._look(), None
+            if message is None:
                 continue
-            ahead = (arrived.seq - expected) & mqwire.MAX_SEQ
+            ahead = (message.seq - expected) & mqwire.MAX_SEQ
             if ahead > mqwire.MAX_SEQ // 2:
                 continue  # seen before
-            if ahead and arrived.last and not early:
-                early = arrived
+            if ahead and message.last and not early:
+                early = message
                 continue
-            self._lost += ahead
-            expected = (arrived.seq + 1) & mqwire.MAX_SEQ
-            message = arrived
-            if not message.last:
+            self._lost += ahead if begun or not ahead else ahead - 1  # the first is no output
+            expected = (message.seq + 1) & mqwire.MAX_SEQ
+            if message.last:
+                break
+            if begun or message.seq:
                 yield message.data
                 self._grant(len(message.data))
+            else:
+                self._boot_id = json_object("exec", message.data).get("boot_id")
+            begun = True
             if early and early.seq == expected:
-                message = early
+                arrived = early
         self.result = replace(_result(message.data), lost=self._lost)
 
     def _grant(self, taken: int) -> None:

@@ -63,6 +63,17 @@ def test_a_last_word_that_overtakes_output_is_kept_for_it(session, board):
     assert follow(session) == (output, Result())
 
 
+def test_a_last_word_that_overtakes_even_the_first_one_is_kept_for_it(session, board):
+    saying(board, b"a", change=lambda sent: [sent[-1], *sent[:-1]])
+    assert follow(session) == (b"a", Result())
+    saying(board, change=lambda sent: [sent[-1], *sent[:-1]])
+    assert follow(session) == (b"", Result())
+    saying(board, b"a", change=lambda sent: [sent[-1], *sent[1:-1]])  # and that one got lost
+    assert follow(session) == (b"a", Result())
+    saying(board, b"a", change=lambda sent: sent[-1:])
+    assert follow(session) == (b"", Result(lost=1))
+
+
 def test_messages_that_come_twice_count_once(session, board):
     output = b"a" * 1400 + b"b" * 1400
     saying(board, output, change=lambda sent: [*sent[:2], sent[1], *sent[2:3], sent[0], *sent[3:]])
