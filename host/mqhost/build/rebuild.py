@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import mqhost
 from mqhost.attest.statement import APP, FLASH, SBOM, Provenance
+from mqhost.build.evidence import MQBOARD
+from mqhost.build.locate import Traces
+from mqhost.build.revision import full_commit, read_revision, run_git
 from mqhost.errors import BuildError, ProofError, ToolError, UsageError
 from mqhost.paths import CHECKOUT, cache_dir
 from mqhost.progress import Progress, silent
@@ -37,11 +41,12 @@ detachedHead = false
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was built again: the bytes of the files by their names."""
+    """What was built again: the bytes of the files, and by what a place in them can be named."""
 
     app: bytes
     flash: bytes
     sbom: bytes
+    traces: Traces
 
 
 def rebuild(
@@ -49,20 +54,16 @@ def rebuild(
     *,
     builder: str | None = None,
     micropython: Path | None = None,
-    root: Path | None = CHECKOUT,
+    root: Path | None = None,
     progress: Progress = silent,
 ) -> Rebuilt:
-    """Build what `provenance` tells of again, from the git repository `root`.
+    """Build what `provenance` tells of again, from the git repository `root`: by default that of
+    MQBoard, or of the project in the working folder if it was one.
 
     `builder`: native or docker, by default what it was built with; `micropython`: the checkout it
     was built with, if it was one. Raises ProofError if it cannot be built again, UsageError if
     something is to be given for it, BuildError if the build fails.
     """
-    if root is None:
-        raise UsageError(
-            "Building again needs a checkout of MQBoard, and this mqboard was installed without "
-            "one. Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
-        )
     if provenance.changed or not provenance.commit:
         raise ProofError(
             "It was built from changed files, not from a commit alone: what these were nobody can "
@@ -73,12 +74,15 @@ def rebuild(
             "It was built with a MicroPython checkout of somebody's own. Give the same: "
             "--micropython DIR"
         )
+    root, inside = (root, ".") if root else _repository(provenance)
     with tempfile.TemporaryDirectory(prefix="mqb-rebuild-") as temporary:
         folder = Path(temporary)
         progress(f"fetching commit {provenance.commit[:8]}", 0, 0)
         clone = clone_at(root, provenance.commit, folder / "project")
         _make_cache(folder / "cache")
-        argv = [sys.executable, "-m", "invoke", "build", "--board", provenance.board]
+        # Of a project only the project is cloned: MQBoard is the one that runs, of that commit.
+        program = "mqhost.cli" if provenance.project else "invoke"
+        argv = [sys.executable, "-m", program, "build", "--board", provenance.board]
         argv += ["--version", provenance.version, "--builder", builder or provenance.how]
         source = str(micropython.resolve()) if micropython else provenance.micropython
         argv += ["--micropython", source]
@@ -87,15 +91,44 @@ def rebuild(
             options.write_text("".join(f"{line}\n" for line in lines))
             argv += ["--sdkconfig", str(options)]
         progress(f"building {provenance.board} {provenance.version}", 0, 0)
-        run_build(argv, clone, _environment(provenance, clone, folder))
-        output = clone / "build" / provenance.board
+        run_build(argv, clone / inside, _environment(provenance, clone, folder))
+        output = clone / inside / "build" / provenance.board
         try:
-            return Rebuilt(*((output / name).read_bytes() for name in (APP, FLASH, SBOM)))
+            app, flash, sbom = ((output / name).read_bytes() for name in (APP, FLASH, SBOM))
+            makes = sorted((folder / "cache" / "build").glob("*/make"))
+            return Rebuilt(app, flash, sbom, Traces.read(makes[0] if makes else folder))
         except FileNotFoundError as error:
             raise ProofError(
                 f"The build of commit {provenance.commit[:8]} leaves no {Path(error.filename).name}"
                 ": that MQBoard is too old to be built again from here."
             ) from error
+
+
+def _repository(provenance: Provenance) -> tuple[Path, str]:
+    """Return the repository of what was built, and the path of the project in it."""
+    if not provenance.project:
+        if CHECKOUT is None:
+            raise UsageError(
+                "Building again needs a checkout of MQBoard, and this mqboard was installed "
+                "without one. Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
+            )
+        return CHECKOUT, "."
+    here = read_revision()
+    wanted = next((one for one in provenance.dependencies if one.name == MQBOARD), None)
+    commit = wanted.digest.get("gitCommit", "") if wanted else ""
+    if not here.committed or not commit or full_commit(here) != commit:
+        raise ProofError(
+            f"It was built with MQBoard {wanted.notes.get('version') if wanted else 'unknown'} "
+            f"(commit {commit[:12] or 'unknown'}); this is {here.version} ({here.commit}). "
+            "Build it again with that one."
+        )
+    top = run_git(Path.cwd(), "rev-parse", "--show-toplevel")
+    if not top:
+        raise UsageError(
+            f"It was built from a project, and {Path.cwd()} is in no git checkout. Go to the "
+            "project's folder, and verify there."
+        )
+    return Path(top), run_git(Path.cwd(), "rev-parse", "--show-prefix") or "."
 
 
 def clone_at(root: Path, commit: str, target: Path) -> Path:
@@ -130,8 +163,9 @@ def _environment(provenance: Provenance, clone: Path, folder: Path) -> dict[str,
     """Return the environment: the clone's own code, its keys public ones only, and our caches."""
     theirs = (SIGNING_KEY, PUBLIC_KEYS)
     kept = {name: value for name, value in os.environ.items() if name not in theirs}
+    ours = Path(mqhost.__file__).parents[1] if provenance.project else clone / "host"
     own = {
-        "PYTHONPATH": os.pathsep.join(str(clone / name) for name in ("host", "frozen")),
+        "PYTHONPATH": os.pathsep.join(map(str, (ours, ours.parent / "frozen"))),
         "MQBOARD_CACHE": str(folder / "cache"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONDONTWRITEBYTECODE": "1",

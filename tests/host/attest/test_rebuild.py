@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from commandline import here
@@ -11,8 +12,10 @@ from proofs import KEY, bill, provenance_of
 from rsakeys import private_pem, rsa_key
 
 from mqhost.attest.dsse import Envelope
+from mqhost.attest.statement import Dependency
 from mqhost.build import rebuild as rebuilding
 from mqhost.build.rebuild import rebuild
+from mqhost.build.revision import Revision
 from mqhost.errors import BuildError, ProofError, UsageError
 from mqhost.signing.keys import PublicKey
 
@@ -119,9 +122,45 @@ def test_what_cannot_be_built_again_says_why(repository, facts, error, why):
         rebuild(provenance(repository, **facts), root=repository)
 
 
-def test_a_wheel_alone_cannot_build_again(repository):
+def test_a_wheel_alone_cannot_build_again(repository, monkeypatch):
+    monkeypatch.setattr(rebuilding, "CHECKOUT", None)
     with pytest.raises(UsageError, match="a checkout"):
-        rebuild(provenance(repository), root=None)
+        rebuild(provenance(repository))
+
+
+def test_a_project_is_built_again_where_it_is_by_the_same_mqboard(repository, monkeypatch):
+    """In a folder of its repository; what it is built with is what runs here."""
+    (repository / "farm").mkdir()
+    (repository / "farm" / "mqboard.toml").write_text("[project]\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "a project")
+    monkeypatch.chdir(repository / "farm")
+    ours = Revision("1.2", "0123abcd", 5)
+    monkeypatch.setattr(rebuilding, "read_revision", lambda: ours)
+    monkeypatch.setattr(rebuilding, "full_commit", lambda revision: revision.commit)
+    calls = []
+
+    def built(argv, folder, environment):
+        calls.append((argv, folder))
+        assert (folder / "mqboard.toml").is_file() and folder != repository / "farm"
+        (folder / "build" / "esp32").mkdir(parents=True)
+        for name in ("app.bin", "flash.bin", "sbom.cdx.json"):
+            (folder / "build" / "esp32" / name).write_text(name)
+
+    monkeypatch.setattr(rebuilding, "run_build", built)
+    with_ours = Dependency("MQBoard", "git+x", {"gitCommit": "0123abcd"}, {"version": "1.2"})
+    made = provenance(repository, project=True, dependencies=(with_ours,))
+    assert rebuild(made).app == b"app.bin"
+    [(argv, folder)] = calls
+    assert argv[1:4] == ["-m", "mqhost.cli", "build"] and folder.name == "farm"
+    for other in (replace(ours, commit="0123abcd-dirty"), replace(ours, commit="ffff0000")):
+        monkeypatch.setattr(rebuilding, "read_revision", lambda other=other: other)
+        with pytest.raises(ProofError, match=r"MQBoard 1\.2 \(commit 0123abcd\); this is"):
+            rebuild(made)
+    monkeypatch.setattr(rebuilding, "read_revision", lambda: ours)
+    monkeypatch.chdir(repository.parent)
+    with pytest.raises(UsageError, match="in no git checkout"):
+        rebuild(made)
 
 
 def test_a_build_that_fails_shows_how_it_ended(repository):

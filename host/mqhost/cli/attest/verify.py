@@ -148,6 +148,7 @@ def _rebuild(
     # Only a checkout has what these need.
     from mqhost.attest.compare import compare
     from mqhost.attest.sbom import read_parts
+    from mqhost.build.locate import locate
     from mqhost.build.rebuild import rebuild
     from mqhost.cli.tasks.show import progress
 
@@ -163,7 +164,13 @@ def _rebuild(
     for data in (opened.files.get(SBOM), built.sbom):
         with contextlib.suppress(ProofError):
             parts.append(read_parts(data, SBOM)[2] if data else [])
-    difference = compare(opened.files[APP], built.app, *(parts if all(parts) else ()))
+    modules = [part.name for part in parts[-1] if part.kind == "file"] if parts else []
+
+    def name(offset: int) -> str:
+        return locate(built.traces, built.app, offset, modules)
+
+    old, new = parts if len(parts) == 2 and all(parts) else ([], [])
+    difference = compare(opened.files[APP], built.app, old, new, name)
     if difference:
         raise ProofError(
             f"{opened.where}: commit {verdict.provenance.commit[:8]} does not give this {APP} "
