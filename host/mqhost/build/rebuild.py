@@ -22,7 +22,7 @@ from mqhost.build.evidence import MQBOARD
 from mqhost.build.locate import Traces
 from mqhost.build.revision import full_commit, read_revision, run_git
 from mqhost.errors import BuildError, ProofError, ToolError, UsageError
-from mqhost.paths import CHECKOUT, cache_dir
+from mqhost.paths import CHECKOUT, cache_dir, config_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import PUBLIC_KEYS, SIGNING_KEY
 
@@ -80,6 +80,7 @@ def rebuild(
         progress(f"fetching commit {provenance.commit[:8]}", 0, 0)
         clone = clone_at(root, provenance.commit, folder / "project")
         _make_cache(folder / "cache")
+        _make_config(folder / "config" / "mqboard")
         # Of a project only the project is cloned: MQBoard is the one that runs, of that commit.
         program = "mqhost.cli" if provenance.project else "invoke"
         argv = [sys.executable, "-m", program, "build", "--board", provenance.board]
@@ -157,6 +158,14 @@ def _make_cache(folder: Path) -> None:
     for name in _KEPT:
         (cache_dir() / name).mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(cache_dir() / name)
+
+
+def _make_config(folder: Path) -> None:
+    """Make a configuration without keys, but for those of secure boot: a board that wants them is
+    not built without, and they only sign what is thrown away."""
+    folder.mkdir(parents=True)
+    for path in config_dir().glob("secure-boot-*.pem"):
+        (folder / path.name).symlink_to(path)
 
 
 def _environment(provenance: Provenance, clone: Path, folder: Path) -> dict[str, str]:

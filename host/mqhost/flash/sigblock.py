@@ -3,6 +3,7 @@
     image, padded to a sector | a sector with 1 to 3 signature blocks
 
 `signed_by` tells whether there is one and whose; whether it is right, espsecure and the chip check.
+`unsigned` leaves it out: made again it is another one each time, over the same bytes.
 Source: ESP-IDF programming guide, "Secure Boot v2", Signature Block Format.
 """
 
@@ -37,3 +38,8 @@ def signed_by(image: bytes | memoryview) -> str:
             "changed. Build it again."
         )
     return hashlib.sha256(block[_KEYS[version]]).hexdigest()
+
+
+def unsigned(image: bytes) -> bytes:
+    """Return `image` without the sector that its signature is in, if it has one."""
+    return image[:-SECTOR] if signed_by(image) else image

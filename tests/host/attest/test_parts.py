@@ -1,6 +1,9 @@
 """Tests the list of parts: the same bytes each time, valid CycloneDX, licences of the sources."""
 
+import hashlib
 import json
+import struct
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -18,6 +21,8 @@ from mqhost.build.linked import read_linked
 from mqhost.build.plan import Tools, plan
 from mqhost.build.source import Source
 from mqhost.flash.espimage import PROGRAM_HASH, build_app_image, segments
+from mqhost.flash.sigblock import unsigned
+from mqwire.flash import SIGNATURE_CRC, SIGNATURE_MAGIC
 
 FIRMWARE = Part("firmware", "mqboard-x", "1.0", sha256="ab" * 32)
 PARTS = [
@@ -236,3 +241,18 @@ def test_two_images_differ_where_their_bytes_and_their_modules_do():
     assert compare(one, b"\0" + one[1:]).place
     many = [Part("file", f"{number}.py") for number in range(9)]
     assert "and 4 more" in compare(one, other, many, []).sentence()
+
+
+def test_a_signature_for_the_chip_is_no_difference():
+    """It is made with randomness: of two builds it is never the same."""
+
+    def signed(image, noise):
+        padded = image + bytes(-len(image) % 4096)
+        block = struct.pack("<BBxx32s", SIGNATURE_MAGIC, 2, hashlib.sha256(padded).digest())
+        block = block.ljust(SIGNATURE_CRC, noise)
+        return padded + (block + struct.pack("<I", zlib.crc32(block))).ljust(4096, b"\xff")
+
+    one, other = (signed(image(b"code"), noise) for noise in (b"\1", b"\2"))
+    assert one != other and compare(unsigned(one), unsigned(other)) is None
+    assert compare(unsigned(one), unsigned(signed(image(b"evil"), b"\1")))
+    assert unsigned(image(b"code")) == image(b"code")

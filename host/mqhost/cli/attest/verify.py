@@ -151,6 +151,7 @@ def _rebuild(
     from mqhost.build.locate import locate
     from mqhost.build.rebuild import rebuild
     from mqhost.cli.tasks.show import progress
+    from mqhost.flash.sigblock import unsigned
 
     if APP not in opened.files:
         raise UsageError(
@@ -170,7 +171,7 @@ def _rebuild(
         return locate(built.traces, built.app, offset, modules)
 
     old, new = parts if len(parts) == 2 and all(parts) else ([], [])
-    difference = compare(opened.files[APP], built.app, old, new, name)
+    difference = compare(unsigned(opened.files[APP]), unsigned(built.app), old, new, name)
     if difference:
         raise ProofError(
             f"{opened.where}: commit {verdict.provenance.commit[:8]} does not give this {APP} "
