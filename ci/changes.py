@@ -59,7 +59,7 @@ def _boards_of(path: PurePosixPath, known: list[Board]) -> set[str]:
     if path.parts[0] == "boards" and len(path.parts) > 2:
         folder = path.parts[1]
         if (BOARDS / folder / "board.toml").is_file():
-            return everyone & {folder}
+            return {board.name for board in known if BOARDS / folder in board.folders}
     if path.parts[0] == "manifest":
         users = {board.name for board in known if board.manifest == ROOT / path}
         return users or everyone  # a manifest that others include

@@ -55,6 +55,7 @@ def run(module, *arguments):
 
 def test_a_boards_own_files_touch_that_board_only():
     assert names("boards/esp32/board.toml") == ["esp32"]
+    assert names("boards/esp32s3/mpconfigboard.h") == ["esp32s3", "esp32s3-octal"]  # extends it
     assert names("boards/esp32c3/board.json", "boards/esp32/x") == ["esp32", "esp32c3"]
 
 

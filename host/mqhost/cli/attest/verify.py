@@ -13,16 +13,19 @@ from mqhost.attest.check import Verdict, check
 from mqhost.cli.edge import FILE, Edge, json_option
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import ProofError, UsageError
+from mqhost.flash.sigblock import signed_by
 from mqhost.signing.keys import PublicKey, known_keys, parse_public_keys
 
 if TYPE_CHECKING:
     from mqhost.attest.statement import Provenance
 
 _SAME = "the same, byte for byte"
+_SAME_SIGNED = _SAME + ", but for its signature for secure boot, which has chance in it"
 
 
-def verdict_listing(verdict: Verdict, rebuilt: str = "") -> Listing:
-    """List what is proven; `rebuilt`: what building it again gave, if that was done."""
+def verdict_listing(verdict: Verdict, rebuilt: str = "", secure_boot: str = "") -> Listing:
+    """List what is proven; `rebuilt`: what building it again gave, if that was done; `secure_boot`:
+    the key that the image is signed with for its chip."""
     found = verdict.provenance
     changed = ", and files that differ from it" if found.changed else ""
     facts = (
@@ -34,12 +37,16 @@ def verdict_listing(verdict: Verdict, rebuilt: str = "") -> Listing:
         ("from", "; ".join(_named(found))),
         ("these files", ", ".join(verdict.proven)),
         ("not here", ", ".join(verdict.absent)),
+        ("secure boot", secure_boot and f"signed for the chip, with key {secure_boot[:16]}"),
         ("offer", "signed by a trusted key, too" if verdict.offer else ""),
         ("not proven", ", ".join(verdict.rest)),
         ("built again", rebuilt),
     )
     return Listing(
-        ("", ""), ([row for row in facts if row[1]],), _record(verdict, rebuilt), prose={1}
+        ("", ""),
+        ([row for row in facts if row[1]],),
+        _record(verdict, rebuilt) | {"secure_boot": secure_boot},
+        prose={1},
     )
 
 
@@ -122,10 +129,11 @@ def verify_command(
     opened = open_evidence(image)
     verdict = check(opened.files, trusted(pems), opened.where)
     said = ""
+    signed = signed_by(opened.files.get(APP, b""))
     if rebuild:
         _rebuild(opened, verdict, builder, micropython)
-        said = _SAME
-    show(edge.console, verdict_listing(verdict, said), as_json)
+        said = _SAME_SIGNED if signed else _SAME
+    show(edge.console, verdict_listing(verdict, said, signed), as_json)
 
 
 def trusted(pems: Sequence[Path]) -> list[PublicKey]:
