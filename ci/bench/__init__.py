@@ -27,6 +27,7 @@ from mqhost.paths import BUILD
 # Their modules, by name, in the order in which they are measured.
 GROUPS = {
     "build": "build",
+    "new": "new",
     "eval": "eval",
     "repl": "repl",
     "cli": "cli",

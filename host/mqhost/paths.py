@@ -1,14 +1,17 @@
 """Knows where things lie: what firmware is made of, build outputs, and the cache between builds.
 
 A wheel has what firmware is made of inside the package, laid out as in a checkout (ci/packing.py);
-that is only ever read.
+that is only ever read. In a project of the user's own (mqhost.project) people work there.
 """
 
 import os
+import re
 from pathlib import Path
 
+SETTINGS = "mqboard.toml"
 _PACKAGE = Path(__file__).resolve().parent
 _INSIDE = _PACKAGE / "firmware"
+_ROOT_USER = 0
 
 
 def _working_folder() -> Path:
@@ -18,14 +21,44 @@ def _working_folder() -> Path:
         return Path()
 
 
+def find_project(folder: Path) -> Path | None:
+    """Return the folder of the project that `folder` is in, None if it is in none: the nearest
+    whose mqboard.toml has the table [project].
+
+    What another user has put above it, as anybody can in /tmp, is passed over: a build runs code
+    of its project.
+    """
+    for at in (folder, *folder.parents):
+        file = at / SETTINGS
+        if file.is_file() and (at == folder or is_ours(file)) and _has_project(file):
+            return at
+    return None
+
+
+def _has_project(file: Path) -> bool:
+    """Return whether there is a table [project] in a file, by its text: everybody waits for what is
+    imported here, and a parser takes its time."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # whoever needs its settings is told
+        return False
+    return re.search(r"^\s*\[\s*project\s*\]", text, re.MULTILINE) is not None
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file belongs to the user, or to root."""
+    return os.name != "posix" or path.stat().st_uid in (os.geteuid(), _ROOT_USER)
+
+
 CHECKOUT = None if _INSIDE.is_dir() else _PACKAGE.parents[1]
 ROOT = CHECKOUT or _INSIDE
 BOARDS = ROOT / "boards"
 DOCKER = ROOT / "docker"
 FROZEN = ROOT / "frozen"
 MANIFEST = ROOT / "manifest"
+PROJECT = find_project(_working_folder())
 # Where people work: builds leave their outputs there, and its git remote has the artifacts.
-WORK = CHECKOUT or _working_folder()
+WORK = PROJECT or CHECKOUT or _working_folder()
 BUILD = WORK / "build"
 
 

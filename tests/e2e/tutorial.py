@@ -40,6 +40,8 @@ for message in subscribe.simple(given.t, msg_count=given.C, **where) if given.C 
     print(message.payload.decode())
 """
 _SAY = "mqboard eval 'board.log.info(\"look here\")' >/dev/null"
+# Of the machine's environment: what firmware is built from, and where that is kept.
+BUILDING = ("MQBOARD_CACHE", "MQBOARD_SIM_MICROPYTHON")
 PROGRAMS = {"mosquitto_pub": _PUB, "mosquitto_sub": _SUB}
 
 
@@ -70,12 +72,15 @@ def steps_of(page):
     return steps
 
 
-def follow(page, folder, settings, *, replaced=None, following=(), codes=None, at_once=False):
+def follow(
+    page, folder, settings, *, replaced=None, following=(), codes=None, at_once=False, patience=180
+):
     """Follow `page` in `folder`, with the broker and the board of `settings`.
 
     `replaced` are commands that something else is run for. Those in `following` follow the board's
     log, until the end; with `at_once` what they show comes before the next command. `codes` are the
-    exit codes, one after the other, of commands that do not always end with 0.
+    exit codes, one after the other, of commands that do not always end with 0. `patience`: seconds
+    for all of it.
     """
     replaced = replaced or {}
     codes = {line: list(those) for line, those in (codes or {}).items()}
@@ -104,6 +109,7 @@ def follow(page, folder, settings, *, replaced=None, following=(), codes=None, a
         else:
             script.append(f"{line}\ncode=$?; [ $code = {code} ] || {{ echo exit $code; exit 99; }}")
     environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
+    environment |= {key: os.environ[key] for key in BUILDING if key in os.environ}
     environment |= {"MQBOARD_SERVER": settings.server, "MQBOARD_PORT": str(settings.port)}
     environment["PATH"] = os.pathsep.join(
         [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
@@ -121,7 +127,7 @@ def follow(page, folder, settings, *, replaced=None, following=(), codes=None, a
     try:
         wait_until(
             lambda: process.poll() is not None or f"{_MARK}{len(steps)}\n" in output.read_text(),
-            180,
+            patience,
             output.read_text,
         )
         assert process.poll() in (None, 0), output.read_text()

@@ -9,9 +9,10 @@ MicroPython's library a project may have otherwise.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mqhost.build import upstream
 from mqhost.build.freeze import MICROPYTHON, PROJECT, FrozenFile, read_manifest
@@ -26,15 +27,17 @@ _MISSING = re.compile(r"Package '([^']*)' not found")
 
 @dataclass(frozen=True)
 class Additions:
-    """What a project in the folder `root` adds. `version`: where git has none; `inputs`: the files
-    and folders whose newest tells the time where there is no git; `frozen`: files to freeze;
-    `manifest`: names more of them; `c_modules`: folders with modules in C, or of such folders.
+    """What a project in the folder `root` adds, or somebody without one. `version`: where git has
+    none; `inputs`: the files and folders whose newest tells the time where there is no git;
+    `frozen`: files to freeze; `modules`: the settings, by name, of those among them that start;
+    `manifest`: names more files; `c_modules`: folders with modules in C, or of such folders.
     """
 
-    root: Path
-    version: str
+    root: Path | None = None
+    version: str = ""
     inputs: tuple[str, ...] = ()
     frozen: tuple[FrozenFile, ...] = ()
+    modules: Mapping[str, Any] = field(default_factory=dict)
     manifest: Path | None = None
     c_modules: tuple[Path, ...] = ()
 

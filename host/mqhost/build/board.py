@@ -6,6 +6,7 @@ that extends another board (layers.py) says only what is different.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from mqhost.errors import UsageError
 from mqhost.flash.chips import CHIPS
 from mqhost.flash.layout import KIB, MIB, layout_csv, table_offset
 from mqhost.flash.partition import TABLE_OFFSET, PartitionTable, read_csv
-from mqhost.paths import BOARDS, ROOT
+from mqhost.paths import BOARDS, PROJECT, ROOT
 
 PORTS = ("unix", "esp32")
 SIGNING = ("required", "none")
@@ -215,21 +216,40 @@ def _paths(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     return paths
 
 
-def boards(folder: Path = BOARDS) -> list[Board]:
-    """Return all boards under `folder`, by name."""
-    return [Board.load(file.parent) for file in sorted(folder.glob("*/board.toml"))]
+def boards(*folders: Path) -> list[Board]:
+    """Return all boards under `folders`, by name: by default the project's own, then ours."""
+    return [Board.load(folder) for folder in _all(folders or _board_folders())]
 
 
-def find(name: str, folder: Path = BOARDS) -> Board:
-    """Return the board of that name, or with a flash of another size as "esp32s3-16mib"; UsageError
-    naming the known ones if there is none."""
-    if _NAME.fullmatch(name) and (folder / name / "board.toml").is_file():
-        return Board.load(folder / name)
+def find(name: str, *folders: Path) -> Board:
+    """Return the board of that name, or with a flash of another size as "esp32s3-16mib", of those
+    under `folders`, by default the project's and ours; UsageError naming the known ones if there is
+    none."""
+    found = {folder.name: folder for folder in _all(folders or _board_folders())}
+    if name in found and _NAME.fullmatch(name):
+        return Board.load(found[name])
     variant = _VARIANT.fullmatch(name)
-    if variant and (folder / variant[1] / "board.toml").is_file() and _NAME.fullmatch(variant[1]):
-        return Board.load(folder / variant[1]).with_flash(int(variant[2]) * MIB)
-    known = ", ".join(file.parent.name for file in sorted(folder.glob("*/board.toml")))
-    raise UsageError(f"There is no board {name!r}. Known boards: {known or 'none'}.")
+    if variant and variant[1] in found and _NAME.fullmatch(variant[1]):
+        return Board.load(found[variant[1]]).with_flash(int(variant[2]) * MIB)
+    raise UsageError(f"There is no board {name!r}. Known boards: {', '.join(found) or 'none'}.")
+
+
+def _board_folders() -> tuple[Path, ...]:
+    return (PROJECT / "boards", BOARDS) if PROJECT else (BOARDS,)
+
+
+def _all(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders of all boards in `folders`; UsageError if two have one name."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*/board.toml")):
+            if file.parent.name in found:
+                raise UsageError(
+                    f"{found[file.parent.name]} has the name of a board of MQBoard's, and the "
+                    "firmware of one would be taken for that of the other. Rename the folder."
+                )
+            found[file.parent.name] = file.parent
+    return list(found.values())
 
 
 def parse_flash_size(text: str) -> int:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from mqhost.attest.check import PROVENANCE
 from mqhost.attest.statement import SBOM
@@ -141,9 +142,11 @@ def build(
             seconds=round(time.monotonic() - started, 3),
             make_seconds=round(make_seconds, 3),
         )
+        starting = dict(own.modules) if own else {}
+        facts = {"toolchain": chosen.toolchain, "application": starting}
         made = Made(board, revision, source, work, tuple(files), images, keys, tools, local, own)
         evidence = make_evidence(made, chosen, result.seconds)
-        _write_outputs(result, board, revision, images, evidence, keys, tools, chosen.toolchain)
+        _write_outputs(result, board, revision, images, evidence, keys, tools, facts)
     return result
 
 
@@ -212,7 +215,7 @@ def dry_run(
 
 
 def _revision(version: str | None, own: Additions | None) -> Revision:
-    if not own:
+    if not own or not own.root:
         return read_revision(version)
     return read_revision(version, own.root, own.version, own.inputs)
 
@@ -255,7 +258,7 @@ def _frozen_files(
             f"git -C {source.path} submodule update --init {upstream.LIBRARY}"
         ) from error
     if own:
-        variables |= {"MQBOARD_DIR": str(ROOT), "PROJECT_DIR": str(own.root)}
+        variables |= {"MQBOARD_DIR": str(ROOT), "PROJECT_DIR": str(own.root or "")}
         files = additions.merged(files, additions.frozen(own, variables, source))
     return freeze.replaced(files, extra) if extra else sorted(files, key=lambda f: f.target)
 
@@ -302,9 +305,10 @@ def _write_outputs(
     evidence: Evidence,
     keys: BuildKeys,
     tools: Tools,
-    toolchain: str,
+    facts: dict[str, Any],
 ) -> None:
-    """Write the files. The offer comes last: it tells whether app.bin is the one it means."""
+    """Write the files; build.json has `facts`, too. The offer comes last: it tells whether app.bin
+    is the one it means."""
     offer = Offer.make(
         images.app,
         board=board.name,
@@ -323,8 +327,8 @@ def _write_outputs(
             "seq": revision.time,
             "keys": [key.id for key in keys.public],
             "tools": list(tools.versions),
-            "toolchain": toolchain,
         }
+        | facts
     )
     paths = ("folder", "app", "flash", "offer", "signature", "report", "sbom", "provenance", "log")
     for name in (*paths, "signing"):

@@ -74,13 +74,14 @@ def make_evidence(made: Made, builder: Builder, seconds: float) -> Evidence:
     sbom = make_sbom(firmware, made_of, parts.tool_parts(linked), revision.time)
     now = time.time()
     contents = {APP: images.app, FLASH: images.flash, SBOM: sbom}
-    root = (made.own.root if made.own else None) or ROOT
+    project = made.own.root if made.own else None
+    root = project or ROOT
     commit = full_commit(revision, root)
     provenance = Provenance(
         subjects={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
         board=board.name,
         version=revision.version,
-        project=made.own is not None,
+        project=project is not None,
         commit=commit,
         changed=not revision.committed,
         micropython=source.origin.removeprefix(DEBIAN_ORIGIN),
@@ -127,9 +128,9 @@ def _invocation() -> str:
 
 def _sources(made: Made, root: Path, commit: str) -> Iterator[Dependency]:
     """Yield the project that was built, and MQBoard where that is another."""
-    name = "the project" if made.own else MQBOARD
-    yield _repository(name, root, commit, made.revision)
-    if made.own:
+    project = root != ROOT
+    yield _repository("the project" if project else MQBOARD, root, commit, made.revision)
+    if project:
         ours = read_revision()
         yield _repository(MQBOARD, ROOT, full_commit(ours), ours)
 

@@ -69,6 +69,7 @@ def adopt(adoption: Adoption, settings: Settings, questions: Questions, console:
         ca=adoption.ca,
         cert=adoption.cert,
         key=adoption.key,
+        modules=firmware.modules,
         secret=questions.secret,
     )
     settings = replace(settings, prefix=what.config["prefix"])

@@ -150,6 +150,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.changing:mv_command",
         "Move or rename files and folders on the board; several go into the folder TO.",
     ),
+    "new": (
+        "mqhost.cli.project.new:new_command",
+        "Make a project of your own in the new folder NAME: an application, a board, their "
+        "firmware.",
+    ),
     "ota": (
         "mqhost.cli.update.ota:ota_command",
         "Push new firmware and wait until the board has confirmed it.",
@@ -205,6 +210,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": (
         "mqhost.cli.files.syncing:sync_command",
         "Make the board's folder REMOTE like FOLDER: only what differs goes over.",
+    ),
+    "test": (
+        "mqhost.cli.project.test:test_command",
+        "Run the tests of the project, with pytest and what else it is told.",
     ),
     "touch": (
         "mqhost.cli.files.changing:touch_command",

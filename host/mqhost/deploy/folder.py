@@ -9,7 +9,7 @@ import fnmatch
 import json
 import os
 import tomllib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,26 @@ def read_folder(folder: Path) -> Source:
     """Read the application in `folder`; UsageError if it is none, or has what no board takes."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder. Name the one that your application is in.")
-    spec = _read_spec(folder / SPEC)
+    spec = read_spec(folder)
     root = folder.resolve()
-    ignored = (*_IGNORED, *spec.get("ignore", []))
-    paths = sorted(_walk(root, root, ignored))
+    files = read_files(folder, spec)
+    name = spec.get("name") or _as_word(root.name)
+    for word, value in (("name", name), ("version", spec.get("version"))):
+        if value is not None:
+            _check_word(word, value, folder)
+    modules = _modules(folder, spec, files)
+    try:
+        json.dumps(modules)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{folder / SPEC}: modules has what JSON has not: {error}.") from error
+    return Source(root, name, spec.get("version", ""), modules, files)
+
+
+def read_files(folder: Path, spec: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files in `folder` by their paths in it, sorted, but for those that app.toml, which
+    says `spec`, and everybody ignores; UsageError if there are none, or no board takes one."""
+    root = folder.resolve()
+    paths = sorted(_walk(root, root, (*_IGNORED, *spec.get("ignore", []))))
     if not paths:
         raise UsageError(f"{folder} has no files for a board in it.")
     files = {}
@@ -55,16 +71,7 @@ def read_folder(folder: Path) -> Source:
             raise UsageError(f"{path!r} in {folder} cannot go to a board: {error}.") from error
         except OSError as error:
             raise UsageError(f"{folder / path} cannot be read: {error.strerror}.") from error
-    name = spec.get("name") or _as_word(root.name)
-    for word, value in (("name", name), ("version", spec.get("version"))):
-        if value is not None:
-            _check_word(word, value, folder)
-    modules = _modules(folder, spec, files)
-    try:
-        json.dumps(modules)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{folder / SPEC}: modules has what JSON has not: {error}.") from error
-    return Source(root, name, spec.get("version", ""), modules, files)
+    return files
 
 
 def _modules(folder: Path, spec: dict[str, Any], files: Container[str]) -> dict[str, Any]:
@@ -120,8 +127,10 @@ def _check_link(root: Path, link: Path, path: str) -> None:
         raise UsageError(f"{path} is a link to {what}. Put what is meant in its place.")
 
 
-def _read_spec(path: Path) -> dict[str, Any]:
-    """Return what app.toml says, {} if there is none; UsageError for what is not known."""
+def read_spec(folder: Path) -> dict[str, Any]:
+    """Return what app.toml in `folder` says, {} if there is none; UsageError for what is not
+    known."""
+    path = folder / SPEC
     try:
         spec = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

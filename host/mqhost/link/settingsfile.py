@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mqhost.errors import UsageError
-from mqhost.paths import config_dir
+from mqhost.paths import SETTINGS as FILE
+from mqhost.paths import config_dir, is_ours
 
-FILE = "mqboard.toml"
 Values = dict[str, Any]
 Warn = Callable[[str], None]
 
@@ -41,7 +41,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "tls": (bool,),
     "boards": (list,),
 }
-_ROOT = 0  # the user
 _COMMAND_TIMEOUT = 60.0  # seconds: it may ask somebody
 
 
@@ -67,7 +66,9 @@ class SettingsFile:
         except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read: {error}") from error
         tables = {name: _tables(record, name, path, own) for name in _TABLES}
-        flat = {key: value for key, value in record.items() if key not in _TABLES}
+        # What a project is, mqhost.project reads.
+        others = (*_TABLES, *(() if own else ("project",)))
+        flat = {key: value for key, value in record.items() if key not in others}
         return cls(path, own, _checked(flat, FLAT_KEYS, f"{path}:", path, own), **tables)
 
     def told(self) -> str:
@@ -94,7 +95,7 @@ class Files:
         own = config_dir() / FILE
         here, *above = (at / FILE for at in (folder, *folder.parents))
         there = [path for path in (here, *above) if os.path.isfile(path)]
-        strange = [path for path in there if path != here and not _is_ours(path)]
+        strange = [path for path in there if path != here and not is_ours(path)]
         nearest = next((path for path in there if path not in strange), own)
         self.notes = [
             f"{path} is another user's, and not read. It counts in its own folder only."
@@ -171,11 +172,6 @@ def password(values: Mapping[str, Any], environment: Mapping[str, str], where: s
     if "password_command" in values:
         return _output(values["password_command"], f"{where}: password_command")
     return values.get("password")
-
-
-def _is_ours(path: Path) -> bool:
-    """Return whether a file belongs to the user, or to root."""
-    return os.name != "posix" or path.stat().st_uid in (os.geteuid(), _ROOT)
 
 
 def _output(command: str, where: str) -> str:

@@ -76,5 +76,5 @@ def _read(image: Path) -> bytes:
     except FileNotFoundError as error:
         raise UsageError(
             f"{image} is missing: there is no firmware for the simulated board yet. "
-            "Build it: run invoke build --board sim."
+            f"Build it: run invoke build --board {image.parent.name}."
         ) from error

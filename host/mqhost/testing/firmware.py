@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mqhost.build import board as boards
 from mqhost.build.build import build
 from mqhost.errors import UsageError
 from mqhost.flash.partition import PartitionTable
 from mqhost.locks import locked
-from mqhost.paths import BOARDS, cache_dir
+from mqhost.paths import BOARDS, PROJECT, cache_dir
+from mqhost.project.model import added, simulated
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,16 @@ class Firmware:
 
 
 def built(run: str) -> Firmware:
-    """Return the firmware of the board `sim` as its sources are now; it is built the first time
-    that this run of tests, called `run`, asks. Raises ToolError where it cannot be built.
+    """Return the firmware of the board `sim` as its sources are now, in a project that of its own;
+    it is built the first time that this run of tests, called `run`, asks. Raises ToolError where it
+    cannot be built.
     """
-    checkout = hashlib.sha256(str(BOARDS).encode()).hexdigest()[:12]
-    folder = cache_dir() / "testing" / checkout
+    whose = hashlib.sha256(str(PROJECT or BOARDS).encode()).hexdigest()[:12]
+    folder = cache_dir() / "testing" / whose
     stamp = folder / "run"
     with locked(folder / "lock"):
         if not stamp.is_file() or stamp.read_text() != run:
-            build(boards.find("sim"), output=folder / "sim")
+            build(simulated(), output=folder / "sim", own=added())
             stamp.write_text(run)
     return load(folder / "sim")
 
@@ -45,4 +46,4 @@ def load(folder: Path) -> Firmware:
                 f"{folder} has no {name}: no firmware of a simulated board. Build it there, or "
                 "leave mqboard_firmware out: then it is built as tests need it."
             )
-    return Firmware(folder / "app.bin", folder / "flash.bin", boards.find("sim").table)
+    return Firmware(folder / "app.bin", folder / "flash.bin", simulated().table)

@@ -7,8 +7,10 @@ writes its filesystem through the same targets.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mqhost.build.board import Board
 from mqhost.errors import ToolError, UsageError
@@ -25,7 +27,8 @@ from mqhost.usb.target import Piece, Target
 
 @dataclass(frozen=True)
 class Firmware:
-    """A flash image, the address it belongs to, and its version as the build recorded it."""
+    """A flash image, the address it belongs to, and what the build recorded: its version, and the
+    settings, by name, of the modules that start of the application frozen into it."""
 
     board: Board
     table: PartitionTable
@@ -33,6 +36,7 @@ class Firmware:
     offset: int
     data: bytes
     version: str
+    modules: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, board: Board, folder: Path | None = None) -> "Firmware":
@@ -55,7 +59,8 @@ class Firmware:
         offset = report.get("flash_offset", board.flash_offset)
         table = board.table
         _check(data, offset, board, table, path)
-        return cls(board, table, path, offset, data, report.get("version", "of unknown version"))
+        version, modules = report.get("version", "of unknown version"), report.get("application")
+        return cls(board, table, path, offset, data, version, modules or {})
 
     @property
     def piece(self) -> Piece:

@@ -11,9 +11,10 @@ import os
 import secrets
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mqhost.build.board import Board
@@ -66,14 +67,16 @@ class Provision:
         cert: Path | None = None,
         key: Path | None = None,
         setup: bool = False,
+        modules: Mapping[str, Any] = MappingProxyType({}),
         secret: Callable[[str, str], str],
     ) -> "Provision":
         """Make it from a configuration file, from what was wished for, or both.
 
         `secret` is called with a question and the environment variable that may answer it, and
         returns a password. `ca`, `cert` and `key` are PEM files that the board gets. `setup`: it
-        gets a password of its own for its setup network, and then needs nothing else. Raises
-        UsageError: what is missing or wrong, and where.
+        gets a password of its own for its setup network, and then needs nothing else. `modules`:
+        those of its firmware, which start if the configuration names no others. Raises UsageError:
+        what is missing or wrong, and where.
         """
         if bool(cert) != bool(key):
             raise UsageError("A client certificate needs both: --cert and --key.")
@@ -101,6 +104,8 @@ class Provision:
             if not config:
                 _need(record)
             check(record, str(config or "the configuration"))
+        if modules:
+            record.setdefault("modules", dict(modules))
         files = {CONFIG_PATH: json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n"}
         if ca:
             files[CA_PATH] = _certificates(ca)

@@ -37,4 +37,4 @@ def test_the_groups_asked_for_are_measured_and_written():
 def test_an_unknown_group_is_a_usage_error():
     result = bench("--only", "speed")
     assert result.returncode == 2
-    assert "Known groups: build, eval, " in result.stderr
+    assert "Known groups: build, new, eval, " in result.stderr

@@ -171,6 +171,11 @@ def test_what_needs_no_board(mqboard, tmp_path):
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "empty" / "made").is_dir()
     assert "mqboard" in mqboard("completion", "bash").stdout
+    new = mqboard("new", "greenhouse")
+    assert new.returncode == 0, new.stderr
+    root = tmp_path / "empty" / "greenhouse"
+    assert (root / ".github" / "workflows" / "firmware.yml").is_file()
+    assert ".whl\n" in (root / "requirements.txt").read_text(), "what it was installed from"
 
 
 def test_downloaded_firmware_is_signed_and_pushed(mqboard, variant, shared_board, tmp_path):

@@ -12,9 +12,10 @@ from fakeidf import REAL, make_idf
 from rsakeys import private_pem
 
 from mqhost.build import build as build_module
+from mqhost.build.additions import Additions
 from mqhost.build.board import Board, boards, find
 from mqhost.build.build import BuildResult, build, dry_run
-from mqhost.build.freeze import MICROPYTHON
+from mqhost.build.freeze import MICROPYTHON, PROJECT, FrozenFile
 from mqhost.build.revision import Revision
 from mqhost.errors import BuildError, ToolError, UsageError
 from mqhost.flash.espimage import ImageError, verify
@@ -250,3 +251,28 @@ def test_a_dry_run_needs_neither_network_nor_compiler(tmp_path, monkeypatch):
         assert work.steps
         assert work.tree.is_relative_to(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_board_of_a_project_is_built_out_of_its_own_folder_and_that_of_ours(make, tmp_path):
+    folder = tmp_path / "boards" / "shed"
+    folder.mkdir(parents=True)
+    (folder / "board.toml").write_text('extends = "esp32"\nflash_size = "8MiB"\n')
+    (folder / "sdkconfig.board").write_text("# own\n")
+    module = tmp_path / "cmodules" / "tally"
+    module.mkdir(parents=True)
+    (module / "micropython.cmake").write_text("# tally\n")
+    frozen = (FrozenFile("pump.py", b"x = 1\n", origin=PROJECT),)
+    own = Additions(frozen=frozen, modules={"pump": {}}, c_modules=(tmp_path / "cmodules",))
+    result = make(Board.load(folder), own=own)
+    assert result.slot_size > 0x180000, "as its flash is larger"
+    options = asked(tmp_path)["options"]
+    given = Path(options["MICROPY_BOARD_DIR"])
+    assert given.name == "shed" and given.is_relative_to(tmp_path / "cache" / "build")
+    assert (given / "sdkconfig.board").read_text() == "# own\n"
+    assert (given / "mpconfigboard.cmake").is_file() and (given.parent / "common").is_dir()
+    modules = Path(options["MQBOARD_C_MODULES"])
+    named = modules.parent / "modules" / "tally" / "micropython.cmake"
+    assert named.is_file() and "modules/tally/micropython.cmake" in modules.read_text()
+    report = json.loads(result.report.read_text())
+    assert report["board"] == "shed" and report["application"] == {"pump": {}}
+    assert report["origins"]["pump.py"] == PROJECT

@@ -44,7 +44,7 @@ def test_without_only_all_groups_are_chosen(only):
 
 
 def test_an_unknown_group_names_the_known_ones():
-    with pytest.raises(UsageError, match="'evil'.*build, eval, repl, cli, idle, boot, update"):
+    with pytest.raises(UsageError, match="'evil'.*build, new, eval, repl, cli, idle, boot, update"):
         bench.chosen("eval,evil")
 
 

@@ -375,6 +375,7 @@ SHOWN = {
 # Some know no board; what adopt shows of one goes through the same functions.
 ELSEWHERE = {"sbom", "sign", "verify", "completion", "broker-config", "crowd", "adopt"}
 ELSEWHERE |= {"artifact", "broker", "build", "doctor", "flash", "keys", "provision", "sim"}
+ELSEWHERE |= {"new", "test"}
 ELSEWHERE |= {"monitor"}  # a terminal's program of its own
 
 
@@ -471,7 +472,7 @@ def test_the_console_of_a_simulated_board_is_cleaned_on_a_terminal(kind, monkeyp
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", kind(output))
     monkeypatch.setattr(simulator, "Device", Device)
-    monkeypatch.setattr(simulator, "provision_flash", lambda *_: True)
+    monkeypatch.setattr(simulator, "provision_flash", lambda *_, **options: True)
     simulator.run_foreground("a", flash=tmp_path / "flash", say=lambda line: None)
     shown = output.getvalue().decode()
     assert shown == (f"{clean(EVIL)}\n" if kind is Screen else f"{EVIL}\r\n")

@@ -64,7 +64,7 @@ def test_a_file_above_that_another_user_has_put_there_is_not_read(own, tmp_path,
     below.mkdir()
     (tmp_path / "mqboard.toml").write_text('server = "evil"')
     monkeypatch.setattr(os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1)
-    monkeypatch.setattr("mqhost.link.settingsfile._ROOT", -1)
+    monkeypatch.setattr("mqhost.paths._ROOT_USER", -1)
     told = []
     found = Settings.resolve(environment={}, folder=below, warn=told.append)
     assert found.server == "127.0.0.1"

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from chipbuild import ESP32, WISH, files_on, make
+from chipbuild import ESP32, WISH, files_on, lay_build, make
 
 from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
@@ -51,6 +51,17 @@ def test_a_pre_shared_key_is_asked_for_and_stands_in_place_of_certificates():
         UsageError, match=r"broker\.psk\.key cannot be so: it must be 32 to 64 hexa"
     ):
         make(replace(WISH, tls=None, psk="pump"), Questions(None, lambda _: "short", {}))
+
+
+def test_modules_that_the_firmware_has_frozen_start_if_no_others_are_named(tmp_path):
+    frozen = {"pump": {"pin": 4}}
+    assert make(modules=frozen).config["modules"] == frozen
+    assert "modules" not in make().config
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps(make().config | {"modules": {"fan": {}}}))
+    assert make(config=path, modules=frozen).config["modules"] == {"fan": {}}
+    folder = lay_build(tmp_path / "built", ESP32, application=frozen)
+    assert Firmware.load(ESP32, folder).modules == frozen
 
 
 def test_missing_options_are_named():

@@ -23,6 +23,7 @@ from mqhost.deploy.package import pack
 from mqhost.errors import UsageError
 from mqhost.files import replace_file
 from mqhost.link.session import Session
+from mqhost.project.model import deployable
 
 STAGES = {
     deployment.SETTLE: "Waiting until the board has confirmed what it runs",
@@ -78,6 +79,7 @@ def deploy_command(
     All files go up beside the version that runs, only those that differ. Then the board switches at
     once, restarts, and tries it: healthy and reachable, with all its modules, or the one before
     runs again and the tool says why. Interrupted, it goes on where it ended when it is run again.
+    Without DIR it is the application of the project that this folder is in.
 
     \b
     Examples:
@@ -87,6 +89,8 @@ def deploy_command(
       mqboard --prefix esp32/test deploy --list
       mqboard --prefix esp32/test deploy --rollback
     """
+    if not (wants_list or rollback):
+        folder = deployable(folder)
     wishes = [folder is not None, wants_list, rollback]
     if sum(wishes) != 1:
         raise UsageError("Say one of these: the folder DIR to deploy, --list, or --rollback.")

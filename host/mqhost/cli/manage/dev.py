@@ -20,13 +20,14 @@ from mqhost.dev.watching import Watcher
 from mqhost.errors import BrokerError, SilentBoardError, ToolError
 from mqhost.fleet.logs import Logs
 from mqhost.link.session import Session
+from mqhost.project.model import deployable
 
 _NAMED = 3  # files
 _BACK = 1.0  # seconds between two looks whether the board is back
 
 
 @click.command("dev")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="[DIR]", default=Path())
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR", required=False)
 @click.option(
     "--sim", is_flag=True, help="On a simulated board of its own, whatever is configured."
 )
@@ -38,13 +39,14 @@ _BACK = 1.0  # seconds between two looks whether the board is back
     " filesystem does not tell of them.",
 )
 @click.pass_obj
-def dev_command(edge: Edge, folder: Path, sim: bool, once: bool, poll: bool) -> None:
+def dev_command(edge: Edge, folder: Path | None, sim: bool, once: bool, poll: bool) -> None:
     """Keep the application in DIR on a board like its folder: what you save runs there at once.
 
     Only what differs is sent, and only the modules that it concerns start again; the log follows.
     What is no Python is told, with its line, and not sent. Without --prefix the board is a
     simulated one, with a broker, made for this and gone with it. Ctrl-C ends it; a board of yours
-    runs on with what it has.
+    runs on with what it has. Without DIR it is the application of the project that this folder is
+    in, or this folder.
 
     \b
     Examples:
@@ -52,6 +54,7 @@ def dev_command(edge: Edge, folder: Path, sim: bool, once: bool, poll: bool) -> 
       mqboard --prefix esp32/test dev greenhouse
       mqboard --prefix esp32/test dev greenhouse --once
     """
+    folder = deployable(folder) or Path()
     read_folder(folder)  # so that nothing else is begun for one that is none
     settings = edge.settings
     if settings.many:

@@ -18,9 +18,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.command("build")
 @click.option(
     "--board",
-    default="sim",
-    show_default=True,
-    help="The board to build for, as mqboard boards --definitions lists them.",
+    help="The board to build for, as mqboard boards --definitions lists them.  [that of the "
+    "project, or sim]",
 )
 @click.option("--flash-size", help="Build for a module with more flash, as 16MiB, or less.")
 @click.option("--micropython", help="A checkout (v1.25 or newer), or the release, as v1.28.0.")
@@ -38,13 +37,20 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     multiple=True,
     help="A file of ESP-IDF options that replace the board's; may be given repeatedly.",
 )
+@click.option(
+    "--frozen",
+    type=_FOLDER,
+    multiple=True,
+    help="A folder whose Python files are frozen into the firmware; may be given repeatedly.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show the plan: programs, environment, mounts.")
 @json_option
 @click.pass_obj
 def build_command(
     edge: Edge,
-    board: str,
+    board: str | None,
     flash_size: str | None,
+    frozen: tuple[Path, ...],
     verbose: bool,
     dry_run: bool,
     as_json: bool,
@@ -57,13 +63,16 @@ def build_command(
       mqboard build --board sim
       mqboard build --board esp32 --version 1.2.0
       mqboard build --board esp32s3 --flash-size 16MiB
+      mqboard build --board esp32 --frozen app
       mqboard build --board esp32 --dry-run
     """
     from mqhost.build import board as boards
     from mqhost.build import build as building
     from mqhost.cli.tasks.show import build_listing, build_progress, plan_text
+    from mqhost.project.model import added, chosen_board
 
-    definition = boards.find(board)
+    definition = chosen_board(board)
+    wanted["own"] = added(frozen)
     if flash_size:
         definition = definition.with_flash(boards.parse_flash_size(flash_size))
     if dry_run:

@@ -11,13 +11,17 @@ from mqhost.cli.terminal.printing import say
 
 @click.command("sim")
 @click.option(
+    "--board",
+    help="The kind of board: sim, or one that extends it.  [that of the project, or sim]",
+)
+@click.option(
     "--flash",
     type=FILE,
     help="The board's flash file, made when it is not there.  [in build/sim]",
 )
 @click.option("--heap", help="MicroPython's heap, as 128k or 4m.  [192k]")
 @click.pass_obj
-def sim_command(edge: Edge, flash: Path | None, heap: str | None) -> None:
+def sim_command(edge: Edge, board: str | None, flash: Path | None, heap: str | None) -> None:
     """Run a simulated board in the foreground until Ctrl-C.
 
     \b
@@ -33,6 +37,7 @@ def sim_command(edge: Edge, flash: Path | None, heap: str | None) -> None:
         settings.need_prefix(),
         settings.server,
         settings.port,
+        board=board,
         flash=flash,
         heap=heap or HEAP,
         say=partial(say, edge.console),

@@ -65,7 +65,8 @@ def run_provision(
     built = Firmware.load(board) if firmware else None
     questions = questions or Questions.at_terminal()
     files = {"config": _path(config), "ca": _path(ca), "cert": _path(cert), "key": _path(key)}
-    what = Provision.make(wish, **files, setup=setup, secret=questions.secret)
+    modules = built.modules if built else {}
+    what = Provision.make(wish, **files, setup=setup, modules=modules, secret=questions.secret)
     for note in what.notes:
         say(console, note)
     if output:

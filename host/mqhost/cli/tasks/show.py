@@ -16,7 +16,7 @@ from mqhost import packages
 from mqhost.build.board import Board
 from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
-from mqhost.build.freeze import ORIGINS
+from mqhost.build.freeze import ORIGINS, PROJECT
 from mqhost.build.plan import Plan
 from mqhost.build.secure import Secure
 from mqhost.build.source import DEBIAN
@@ -62,6 +62,8 @@ def build_listing(result: BuildResult) -> Listing:
     origins = []
     for origin in ORIGINS:
         modules = [module for module in result.modules if module.origin == origin]
+        if origin == PROJECT and not modules:
+            continue
         rows = [(module.path, f"{module.size:,} B") for module in modules]
         total = sum(module.size for module in modules)
         origins.append([*rows, (f"{len(rows)} from {origin}", f"{total:,} B")])
