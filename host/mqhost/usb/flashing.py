@@ -95,7 +95,7 @@ def check_burn(board: Board, burn: bool) -> None:
         steps = "\n".join(f"- {step}" for step in board.secure.steps(board.name))
         raise UsageError(
             f"{steps}\nNothing was written. To go on, with a chip that never ran a secured image: "
-            "--burn-efuses"
+            "mqboard flash or mqboard provision, with --burn-efuses"
         )
 
 

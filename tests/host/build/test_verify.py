@@ -1,6 +1,7 @@
 """Tests the checks of boards: ours have nothing wrong, each mistake is found, and what could not be
 checked is said. MicroPython's boards are those of a record of v1.28.0 (fakeboards)."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -57,9 +58,11 @@ def test_so_are_those_with_another_flash(name, upstream):
 
 def test_every_chip_is_one_that_micropython_builds_for():
     assert CHIPS.keys() <= set(RECORD["targets"])
-    for chip in CHIPS.values():
-        fragments = {name for kind in chip.spiram.values() for name in kind}
-        assert fragments <= RECORD["fragments"].keys()
+    kinds = [kind for chip in CHIPS.values() for kind in chip.spiram.values()]
+    fragments = {name for kind in kinds for name in kind}
+    assert fragments <= RECORD["fragments"].keys()
+    cmake = (BOARDS / "common" / "mqboard.cmake").read_text()
+    assert set(re.findall(r"boards/sdkconfig\.\w+", cmake)) == fragments
 
 
 def test_without_sources_the_rest_is_said_not_to_be_checked(tmp_path, monkeypatch):
