@@ -15,7 +15,7 @@ from ci.docs import pictures
 from ci.docs import screens as screens_
 from mqhost import packages
 from mqhost.build import board as boards_
-from mqhost.build.source import VARIABLE, find_source
+from mqhost.build.source import CHECKOUT, VARIABLE, find_source
 from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.terminal import printing
@@ -44,10 +44,11 @@ def test(_, micropython=None):
     # They start hundreds of programs in Python: each would compile all that it imports.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     if micropython:
-        # Absolute: the tests build in folders of their own.
         with show.progress() as progress:
             source = find_source(boards_.find("sim"), micropython, progress)
-        environment[VARIABLE] = str(source.path)
+        # A folder is absolute, as the tests build in others: by its name it is a release.
+        own = source.origin == CHECKOUT
+        environment[VARIABLE] = str(source.path) if own else micropython
     argv = [sys.executable, "-m", "pytest", *extra]
     sys.exit(subprocess.run(argv, cwd=ROOT, env=environment).returncode)
 

@@ -6,6 +6,8 @@ from ci.bench import Figure, median
 from ci.bench.rig import Rig
 from mqhost.link.session import Session
 
+# By MicroPython's release: on 1.28 the same modules are loaded, and 4.4 KB more stay in use.
+_AIMS = {"1.25.0": 78_128, "1.28.0": 82_512}
 _SETTLE_SECONDS = 60
 _BOOT_SECONDS = 10  # after which a board has settled, as a rule
 _UNLOAD_SECONDS = 12  # after a command, until what it had loaded is gone again
@@ -27,9 +29,11 @@ def measure(rig: Rig) -> dict[str, Figure]:
             time.sleep(0.5)
         wait_settled(board.session)
         time.sleep(_UNLOAD_SECONDS)
-        samples = [board.session.request_json("info")["heap_used"] for _ in range(runs)]
+        facts = [board.session.request_json("info") for _ in range(runs)]
+    samples = [one["heap_used"] for one in facts]
+    release = facts[0]["micropython"]
     return {
-        "heap_bytes": Figure(median(samples), "B", runs, aim=78_128),
+        "heap_bytes": Figure(median(samples), "B", runs, aim=_AIMS.get(release)),
         "frozen_bytes": Figure(rig.firmware().frozen_bytes, "B", 1),
     }
 

@@ -33,6 +33,7 @@ from mqhost.progress import Progress, silent
 OLDEST = (1, 25)
 # Says which sources boards with a fall-back are built from: a folder, or the name of a release.
 VARIABLE = "MQBOARD_SIM_MICROPYTHON"
+CHECKOUT = "checkout"  # the origin of a folder that was given
 
 _POOL = "pool/main/m/micropython/"
 # The files of Debian's source packages, by package version, with their SHA-256.
@@ -81,7 +82,7 @@ def find_source(
     if why:
         progress(f"MicroPython: {name}{why}", 0, 0)
     if isinstance(chosen, Path):
-        return Source(chosen.resolve(), check_checkout(chosen), "checkout")
+        return Source(chosen.resolve(), check_checkout(chosen), CHECKOUT)
     path = release_source(chosen, progress)
     return Source(path, check_checkout(path), name)
 

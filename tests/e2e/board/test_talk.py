@@ -58,6 +58,7 @@ def test_info_names_what_runs(shared_board, firmware):
     assert code == 0
     assert facts["board"] == "sim"
     assert facts["version"] == firmware.version
+    assert firmware.micropython.startswith(facts["micropython"] + " (")
     assert facts["image"] == firmware.sha256
     assert (facts["slot"], facts["slot_state"]) == ("ota_0", "valid")
     assert (facts["mode"], facts["reset_cause"]) == ("normal", "power-on")

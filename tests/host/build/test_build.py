@@ -84,6 +84,8 @@ def test_the_outputs_fit_together(make):
     report = json.loads(result.report.read_text())
     assert report["sha256"] == result.sha256 == offer.sha256
     assert report["headroom"] == table.slots[0].size - len(app)
+    source = find_source(BOARD)
+    assert report["micropython"] == f"{source.version} ({source.origin})"
     assert sorted(path.name for path in result.folder.iterdir()) == [
         "app.bin",
         "build.json",

@@ -12,6 +12,8 @@ from invoke import Collection, Context
 
 from ci import tasks
 from ci.docs.reference import fresh_tasks
+from mqhost.build.board import find
+from mqhost.build.source import VARIABLE
 from mqhost.paths import ROOT
 from mqhost.sim.broker import free_port
 
@@ -41,21 +43,43 @@ def test_every_option_has_a_help_text():
     assert re.search(r"--board=\S+ +\S", invoke("--help", "build").stdout)
 
 
-def test_programs_of_the_tests_keep_what_python_compiled(monkeypatch):
-    """There are hundreds, and some environments forbid it."""
+@pytest.fixture
+def environment_of(monkeypatch):
+    """Give environment_of(**options) -> that of the program which runs the tests."""
     environments = []
 
     def run(argv, *, env, **_):
         environments.append(env)
         return subprocess.CompletedProcess(argv, 7)
 
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    def call(**options):
+        with pytest.raises(SystemExit, match="7"):
+            tasks.test(Context(), **options)
+        return environments.pop()
+
     monkeypatch.setattr(tasks.packages, "ensure", lambda *_, **__: None)
     monkeypatch.setattr(tasks.subprocess, "run", run)
-    with pytest.raises(SystemExit, match="7"):
-        tasks.test(Context())
-    (environment,) = environments
+    return call
+
+
+def test_programs_of_the_tests_keep_what_python_compiled(environment_of, monkeypatch):
+    """There are hundreds, and some environments forbid it."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    environment = environment_of()
     assert "PYTHONDONTWRITEBYTECODE" not in environment and environment["PATH"]
+
+
+def test_the_tests_run_on_the_micropython_that_is_asked_for(environment_of, monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert VARIABLE not in environment_of()
+    header = tmp_path / "mine" / "py" / "mpconfig.h"
+    header.parent.mkdir(parents=True)
+    parts = (("MAJOR", 1), ("MINOR", 29), ("MICRO", 0))
+    header.write_text("".join(f"#define MICROPY_VERSION_{part} {n}\n" for part, n in parts))
+    monkeypatch.chdir(tmp_path)
+    assert environment_of(micropython="mine")[VARIABLE] == str(tmp_path / "mine")
+    release = find("sim").fallback
+    assert environment_of(micropython=release)[VARIABLE] == release
 
 
 def test_the_boards_are_listed():
