@@ -30,6 +30,7 @@ APP, FLASH, OFFER, SIGNATURE, REPORT, SBOM, PROVENANCE = NAMES = (
     "provenance.json",
 )
 _LARGEST = 64 * 1024 * 1024  # bytes of one file; the largest flash is 32 MiB
+_LONGEST = 16 * 1024 * 1024  # of one that is text
 _MOST_FILES = 100
 _NAME = re.compile(r"firmware-([a-z0-9][a-z0-9_-]*)\.v([A-Za-z0-9][A-Za-z0-9.+_-]*?)(?:\.zip)?")
 
@@ -113,6 +114,11 @@ def read_bundle(
     return Bundle(offer, files)
 
 
+def limit_of(name: str) -> int:
+    """Return how many bytes a build's file of that name has at most."""
+    return _LARGEST if name in (APP, FLASH) else _LONGEST
+
+
 def read_zip(path: Path) -> dict[str, bytes]:
     """Return the files of a build in the archive; BundleError if it could do harm or is damaged."""
     files: dict[str, bytes] = {}
@@ -160,10 +166,11 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo, seen: Mapping[str, bytes]) 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Return an entry's bytes; BundleError if they are more than a build could have made."""
+    limit = limit_of(entry.filename)
     with archive.open(entry) as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
+        data = file.read(limit + 1)
+    if len(data) > limit:
         raise BundleError(
-            f"{path.name}: {entry.filename} has more than {_LARGEST:,} B. Nothing was kept."
+            f"{path.name}: {entry.filename} has more than {limit:,} B. Nothing was kept."
         )
     return data

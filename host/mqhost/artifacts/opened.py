@@ -11,12 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mqhost.artifacts.bundle import APP, FLASH, NAMES, BundleError, read_zip
+from mqhost.artifacts.bundle import NAMES, BundleError, limit_of, read_zip
 from mqhost.errors import ProofError, UsageError
 
-_MIB = 1024 * 1024
-_LIMITS = {APP: 64 * _MIB, FLASH: 64 * _MIB}  # the largest flash is 32 MiB
-_LIMIT = 16 * _MIB  # of what is text
 _ZIP = b"PK\x03\x04"
 
 
@@ -34,17 +31,21 @@ def open_evidence(path: Path) -> Opened:
     Raises UsageError if there is nothing of that name, ProofError if it cannot be trusted.
     """
     try:
-        if path.is_dir():
-            return Opened(str(path), _folder(path))
-        if _read(path, len(_ZIP), cut=True) == _ZIP:
-            return Opened(path.name, _limited(path.name, read_zip(path)))
+        return _opened(path)
     except (BundleError, zipfile.BadZipFile) as error:
         raise ProofError(str(error)) from error
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror or error}. Name an app.bin, the folder that "
-            "it is in, or a bundle's zip file."
+            f"{error.filename or path} cannot be read: {error.strerror or error}. Name an app.bin, "
+            "the folder that it is in, or a bundle's zip file."
         ) from error
+
+
+def _opened(path: Path) -> Opened:
+    if path.is_dir():
+        return Opened(str(path), _folder(path))
+    if _read(path, len(_ZIP), cut=True) == _ZIP:
+        return Opened(path.name, read_zip(path))
     if path.suffix == ".zip":
         raise ProofError(f"{path} is no zip file: it is damaged, or something else.")
     if path.name not in NAMES:
@@ -60,13 +61,7 @@ def _folder(folder: Path) -> dict[str, bytes]:
     files = {}
     for name in NAMES:
         if os.path.lexists(folder / name):
-            files[name] = _read(folder / name, _LIMITS.get(name, _LIMIT))
-    return files
-
-
-def _limited(where: str, files: dict[str, bytes]) -> dict[str, bytes]:
-    for name, data in files.items():
-        _check_size(f"{where}: {name}", len(data), _LIMITS.get(name, _LIMIT))
+            files[name] = _read(folder / name, limit_of(name))
     return files
 
 
@@ -78,10 +73,6 @@ def _read(path: Path, limit: int, cut: bool = False) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ProofError(f"{path} is no plain file: it is not what a build wrote.")
         data = file.read(limit if cut else limit + 1)
-    _check_size(str(path), len(data), limit)
+    if len(data) > limit:
+        raise ProofError(f"{path} has more than {limit:,} B, which no build writes.")
     return data
-
-
-def _check_size(where: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise ProofError(f"{where} has more than {limit:,} B, which no build writes.")

@@ -226,6 +226,7 @@ def _plan_esp32(
     library = tree / "library"
     copy = tree / "micropython"
     caches = tree.parents[1] / "ccache", tree.parents[1] / "components"
+    maps = [(tree, "build"), (source, "micropython"), *((path, "boards") for path in boards)]
     variables: dict[str, Path | str] = {
         "MICROPY_LIB_DIR": library,
         "MQBOARD_PARTITIONS": tree / "partitions.csv",
@@ -249,7 +250,9 @@ def _plan_esp32(
         "IDF_TARGET": board.mcu,  # ESP-IDF stops if somebody's shell names another one
         # Else asked of git, whose answer depends on who asks and how the source was cloned.
         "MICROPY_GIT_TAG": release,
-        "CFLAGS_EXTRA": f"-ffile-prefix-map={tree}=build",
+        # The image has the hash of the program, debugging information and all: of each folder that
+        # something is included from, no path may be in it.
+        "CFLAGS_EXTRA": " ".join(f"-ffile-prefix-map={path}={name}" for path, name in maps),
         "PYTHONPYCACHEPREFIX": str(tree / "pycache"),
         "GIT_CEILING_DIRECTORIES": str(tree),
         "GIT_OPTIONAL_LOCKS": "0",

@@ -13,7 +13,7 @@ from fakebuild import bundle_files, pack
 from proofs import KEY, OTHER, bill, proven_files
 from rsakeys import private_pem, rsa_key
 
-from mqhost.artifacts import opened
+from mqhost.artifacts import bundle
 from mqhost.attest.check import PROVENANCE
 
 
@@ -114,12 +114,13 @@ def test_what_no_build_writes_is_not_opened(mqboard, tmp_path):
     assert mqboard("verify", folder).returncode in (2, 5)
     (folder / PROVENANCE).rmdir()
     (folder / PROVENANCE).symlink_to(tmp_path / "gone")
-    assert mqboard("verify", folder).returncode == 2
+    for place in (folder, folder / "app.bin"):
+        assert mqboard("verify", place).returncode == 2
 
 
 def test_huge_files_are_not_read(mqboard, tmp_path, monkeypatch):
     files = proven_files()
-    monkeypatch.setattr(opened, "_LIMIT", 200_000)
+    monkeypatch.setattr(bundle, "_LONGEST", 200_000)
     folder = write(tmp_path / "out", files)
     with (folder / PROVENANCE).open("r+b") as file:
         file.truncate(1 << 40)  # on disk it is almost nothing

