@@ -4,6 +4,7 @@ import ast
 import fnmatch
 import hashlib
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +39,14 @@ class Checker:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(_PAUSE)
-        files = {path: data for path, data in source.files.items() if not _is_editors(path)}
+        files = {path: data for path, data in source.files.items() if not is_editors(path)}
+        self.check(files)
+        return replace(source, files=files)
+
+    def check(self, files: Mapping[str, bytes]) -> None:
+        """Raise UsageError for the first of `files` of the folder that is no Python."""
         for path, data in files.items():
             self._check(path, data)
-        return replace(source, files=files)
 
     def _check(self, path: str, data: bytes) -> None:
         name = hashlib.sha256(path.encode() + b"\n" + data).hexdigest()
@@ -69,5 +74,6 @@ def _parse(place: Path, data: bytes) -> None:
         raise UsageError(f"{place}: {error}. Nothing was sent.") from error
 
 
-def _is_editors(path: str) -> bool:
+def is_editors(path: str) -> bool:
+    """Return whether a file is one that an editor leaves for itself."""
     return any(fnmatch.fnmatchcase(path.rpartition("/")[2], shape) for shape in _EDITORS)

@@ -1,4 +1,4 @@
-"""Tells that something in a folder has changed, once the editor that did it has finished.
+"""Tells that something in folders has changed, once the editor that did it has finished.
 
 By inotify (watchfiles), where that is installed and the folder's filesystem has it, or else by
 looking every quarter of a second. What has changed is not told: who asks reads the folder anew, so
@@ -7,6 +7,7 @@ that renames, temporary files and what comes in two steps need no rules of their
 
 import os
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +19,16 @@ Marks = dict[str, tuple[int, int, int]]
 
 
 class Watcher:
-    """Watches `folder` while the `with` block runs. `polling`: by looking at it."""
+    """Watches folders and files while the `with` block runs; those that are not there now are left
+    out. `polling`: by looking at them.
+    """
 
-    def __init__(self, folder: Path, polling: bool = False) -> None:
-        self._folder = folder
+    def __init__(self, *places: Path, polling: bool = False) -> None:
+        self._places = [place for place in places if place.exists()]
         self._polling = polling
         self._changed = threading.Event()
         self._ended = threading.Event()
-        self._seen = marks(folder)  # from here on nothing is missed
+        self._seen = marks(*self._places)  # from here on nothing is missed
         self._thread = threading.Thread(target=self._run, name="watching", daemon=True)
 
     def __enter__(self) -> "Watcher":
@@ -53,7 +56,7 @@ class Watcher:
         from watchfiles import watch
 
         for _ in watch(
-            self._folder,
+            *self._places,
             watch_filter=lambda _, path: not _is_unwatched(path),
             step=_STEP_MS,
             stop_event=self._ended,
@@ -69,27 +72,29 @@ class Watcher:
 
     def _compare(self) -> None:
         """Tell if anything is other than at the last look."""
-        now = marks(self._folder)
+        now = marks(*self._places)
         if now != self._seen:
             self._seen = now
             self._changed.set()
 
 
-def marks(folder: Path) -> Marks:
-    """Return what shows whether a file in `folder` or below is another one than before."""
+def marks(*places: Path) -> Marks:
+    """Return what shows whether a file of `places` or below is another one than before."""
     found: Marks = {}
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_unwatched(name)]
-        for name in names:
-            if _is_unwatched(name):
-                continue
-            path = os.path.join(root, name)
-            try:
-                state = os.stat(path)
-            except OSError:  # gone meanwhile
-                continue
+    for path in _files(places):
+        with suppress(OSError):  # gone meanwhile
+            state = os.stat(path)
             found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
     return found
+
+
+def _files(places: Iterable[Path]) -> Iterator[str]:
+    for place in places:
+        if place.is_file():
+            yield str(place)
+        for root, folders, names in os.walk(place):
+            folders[:] = [name for name in folders if not _is_unwatched(name)]
+            yield from (os.path.join(root, name) for name in names if not _is_unwatched(name))
 
 
 def _is_unwatched(path: str) -> bool:

@@ -104,10 +104,14 @@ class Project:
             c_modules=tuple(self._place("c_modules", name) for name in self.c_modules),
         )
 
+    def freezes(self, folder: Path) -> bool:
+        """Return whether the firmware has `folder` frozen."""
+        return any(folder.resolve() == (self.root / name).resolve() for name in self.frozen)
+
     def check_deployable(self, folder: Path) -> None:
         """Raise UsageError if the firmware has `folder` frozen: what goes to a board by files would
         never run there."""
-        if any(folder.resolve() == (self.root / name).resolve() for name in self.frozen):
+        if self.freezes(folder):
             raise UsageError(
                 f"{folder} is frozen into the firmware, as {self.root / FILE} says, and a board "
                 "runs what is frozen before what it has by files. Bring it with mqboard build and "

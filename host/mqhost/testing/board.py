@@ -30,7 +30,7 @@ from mqhost.update.push import push
 # Seconds that anything may take on a slow, busy machine, unless a test knows better. What works
 # takes a small part of it.
 PATIENCE = 30.0
-_PING = 2.0  # seconds for a command that does nothing
+_PING = 5.0  # seconds for a command that does nothing
 _TAIL = 15  # lines
 
 
@@ -53,7 +53,13 @@ class SimBoard:
         self.prefix: str = config["prefix"]
         self.broker = broker
         self.device = Device(flash, table=table, heap=heap, name=self.prefix)
-        settings = Settings(server=broker.host, port=broker.port, tls=False, prefix=self.prefix)
+        settings = Settings(
+            server=broker.host,
+            port=broker.port,
+            tls=False,
+            prefix=self.prefix,
+            timeout=PATIENCE,
+        )
         self.session = Session(settings)
         self._messages = Messages(settings)
         self._line, self._read = "", 0  # of the log that was found last, and up to where that is

@@ -184,7 +184,7 @@ def test_firmware_is_built_once_in_a_run(monkeypatch, tmp_path):
 
     builds = []
 
-    def build(board, output):
+    def build(board, output, own):
         builds.append(board.name)
         output.mkdir(parents=True, exist_ok=True)
         for name in ("app.bin", "flash.bin"):

@@ -56,7 +56,7 @@ class Running:
         """Wait until all `texts` were printed since the last time."""
         wait_until(
             lambda: all(text in self.said[self._from :] for text in texts) or self._ended(),
-            60,
+            180,  # a build may wait for another one
             lambda: f"{texts}:\n{self.said}",
         )
         new = self.said[self._from :]
@@ -78,7 +78,7 @@ class Running:
 
 def test_what_is_saved_runs(board, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    running = Running(board.command("dev", folder))
+    running = Running(board.command("--timeout", "10", "dev", folder))
     try:
         running.wait("lamp one 4", "other runs", "confirmed; ")
         code, out, err = board.mqboard("dev", folder, "--once")
@@ -117,15 +117,38 @@ def test_what_is_saved_runs(board, folder, tmp_path, monkeypatch):
         running.wait("removed lib/more.py")
         (folder / "app.toml").write_text(SPEC.replace("4", "5"))
         running.wait("lamp three 5", "confirmed; ")
+        (folder / "lib" / "rules.py").write_text(RULES.replace("one", "four"))
+        running.wait("lamp four 5", "lamp is running;")
         code = running.end()
-        assert code == 130 and "Traceback" not in running.said.rpartition("lamp three 5")[2]
+        assert code == 130 and "Traceback" not in running.said.rpartition("lamp four 5")[2]
     finally:
         running.process.kill()
     assert board.eval("board.modules.find('lamp').state()") == "'running'"
-    assert board.said("dev", folder, "--once") == ""  # it goes on with what is there
+    # What lies there is not what its manifest says any more, and is no hindrance.
+    (folder / "lib" / "rules.py").write_text(RULES.replace("one", "five"))
+    assert board.said("dev", folder, "--once") == ""
+    assert "runs house" in board.said("deploy", folder)
+    assert board.eval("__import__('rules').words()") == "'five'"
 
 
 def test_without_a_board_there_is_a_simulated_one(board, folder):
     code, out, err = board.mqboard("dev", folder, "--sim", "--once")
     assert code == 0 and "A simulated board runs it." in err
     assert "dev/board runs what is in the folder" in err
+
+
+def test_what_a_project_freezes_is_built_and_pushed(board, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "mqboard.toml").write_text('[project]\nname = "house"\nfrozen = ["app"]\n')
+    (tmp_path / "app" / "app.toml").write_text("[modules.other]\n")
+    (tmp_path / "app" / "other.py").write_text(OTHER)
+    running = Running(board.command("dev", "--sim", cwd=tmp_path))
+    try:
+        running.wait("dev/board runs what is in the folder.")
+        (tmp_path / "app" / "other.py").write_text(OTHER + "if (\n")
+        running.wait("app/other.py, line 5: ", "Nothing was sent.")
+        (tmp_path / "app" / "other.py").write_text(OTHER.replace("other runs", "it is new"))
+        running.wait("it is new", "confirmed; ")
+        assert running.end() == 130
+    finally:
+        running.process.kill()

@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("polling", [False, True])
 def test_a_change_is_noticed(folder, polling):
-    with Watcher(folder, polling) as watcher:
+    with Watcher(folder, polling=polling) as watcher:
         assert not watcher.wait(0)
         (folder / "lib" / "rules.py").write_text("LIMIT = 2\n")
         assert watcher.wait(20)

@@ -5,14 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import click
 
 import mqwire
 from mqhost.cli.edge import Edge, to_stderr
-from mqhost.cli.manage.deploy import STAGES
+from mqhost.cli.manage import deploy
 from mqhost.cli.manage.log import Printer
 from mqhost.cli.terminal.printing import clean, counted
+from mqhost.cli.update import report
 from mqhost.deploy.folder import read_folder
 from mqhost.dev.applying import Development, Done
 from mqhost.dev.claim import claimed
@@ -20,10 +22,18 @@ from mqhost.dev.watching import Watcher
 from mqhost.errors import BrokerError, SilentBoardError, ToolError
 from mqhost.fleet.logs import Logs
 from mqhost.link.session import Session
-from mqhost.project.model import deployable
+from mqhost.progress import Progress
+from mqhost.project.model import Project, here
 
 _NAMED = 3  # files
+_STAGES = deploy.STAGES | report.STAGES
 _BACK = 1.0  # seconds between two looks whether the board is back
+
+
+class Refreshing(Protocol):
+    """Brings what differs to a board, and says what that was."""
+
+    def refresh(self) -> Done: ...
 
 
 @click.command("dev")
@@ -46,7 +56,8 @@ def dev_command(edge: Edge, folder: Path | None, sim: bool, once: bool, poll: bo
     What is no Python is told, with its line, and not sent. Without --prefix the board is a
     simulated one, with a broker, made for this and gone with it. Ctrl-C ends it; a board of yours
     runs on with what it has. Without DIR it is the application of the project that this folder is
-    in, or this folder.
+    in, or this folder; one that the project freezes is built into firmware, and pushed as
+    differences.
 
     \b
     Examples:
@@ -54,27 +65,42 @@ def dev_command(edge: Edge, folder: Path | None, sim: bool, once: bool, poll: bo
       mqboard --prefix esp32/test dev greenhouse
       mqboard --prefix esp32/test dev greenhouse --once
     """
-    folder = deployable(folder) or Path()
-    read_folder(folder)  # so that nothing else is begun for one that is none
+    project = here()
+    folder = folder or (project.application if project else Path())
+    frozen = project if project and project.freezes(folder) else None
+    if not frozen:
+        read_folder(folder)  # so that nothing else is begun for one that is none
     settings = edge.settings
     if settings.many:
         settings.need_prefix()
     teller = _Teller()
     with ExitStack() as stack:
         if sim or not settings.prefix:
-            session = stack.enter_context(_simulated(folder))
+            session = stack.enter_context(_simulated(folder, frozen))
         else:
             stack.enter_context(claimed(settings.where, settings.prefix, folder))
-            session = stack.enter_context(edge.session())
+            with _hinting():
+                session = stack.enter_context(edge.session())
         if not once:
             stack.enter_context(_following(edge, session))
-        development = Development(session, folder, teller.stage)
-        with Watcher(folder, poll) as watcher:
+        development, watched = _developing(session, folder, frozen, teller.stage)
+        with Watcher(*watched, polling=poll) as watcher:
             _keep(development, session, watcher, teller, once)
 
 
+def _developing(
+    session: Session, folder: Path, frozen: Project | None, progress: Progress
+) -> tuple[Refreshing, list[Path]]:
+    """Return what brings changes to the board, and where they are looked for."""
+    if not frozen:
+        return Development(session, folder, progress), [folder]
+    from mqhost.dev.freezing import Frozen, places  # what builds firmware is not always installed
+
+    return Frozen(session, frozen, progress), list(places(frozen))
+
+
 def _keep(
-    development: Development, session: Session, watcher: Watcher, teller: "_Teller", once: bool
+    development: Refreshing, session: Session, watcher: Watcher, teller: "_Teller", once: bool
 ) -> None:
     """Bring each change to the board, until Ctrl-C."""
     met = False
@@ -83,8 +109,11 @@ def _keep(
             teller.done(session.prefix, development.refresh(), met)
             met = True
         except (BrokerError, SilentBoardError) as error:
-            if once or not met:
+            if once:
                 raise
+            if not met:
+                with _hinting():
+                    raise
             to_stderr(f"{error} It is waited for.")
             _wait_back(session)
             continue
@@ -97,6 +126,15 @@ def _keep(
         watcher.wait()
 
 
+@contextmanager
+def _hinting() -> Iterator[None]:
+    """Say, where there is no board, how to do without one."""
+    try:
+        yield
+    except (BrokerError, SilentBoardError) as error:
+        raise type(error)(f"{error} To do without a board: mqboard dev --sim") from error
+
+
 def _wait_back(session: Session) -> None:
     """Wait until the board's status says that it is there. The first look may find the old one."""
     time.sleep(_BACK)
@@ -105,10 +143,11 @@ def _wait_back(session: Session) -> None:
 
 
 @contextmanager
-def _simulated(folder: Path) -> Iterator[Session]:
+def _simulated(folder: Path, frozen: Project | None) -> Iterator[Session]:
     from mqhost.dev.desk import simulated  # what builds firmware is not installed everywhere
 
-    with simulated(folder, lambda stage, *_: to_stderr(f"{stage} …")) as board:
+    modules = frozen.additions().modules if frozen else None
+    with simulated(folder, modules, lambda stage, *_: to_stderr(f"{stage} …")) as board:
         settings = board.session.settings
         to_stderr(
             f"A simulated board runs it. From elsewhere: mqboard --server {settings.server} "
@@ -137,9 +176,9 @@ class _Teller:
     _stage = ""
 
     def stage(self, stage: str, done: int, total: int) -> None:
-        """Say that a stage of a deployment has begun."""
-        if stage != self._stage and stage in STAGES:
-            to_stderr(f"{STAGES[stage]} …")
+        """Say that a stage of a deployment or an update has begun."""
+        if stage != self._stage and stage in _STAGES:
+            to_stderr(f"{_STAGES[stage]} …")
         self._stage = stage
 
     def done(self, prefix: str, done: Done, met: bool) -> None:
