@@ -112,7 +112,7 @@ class Node(Pipe):
         if gateway:
             radio.add(gateway, self._radio_key)
         self.boot = os.urandom(4)
-        if state and state[0] == _VERSION:
+        if state and state[0] == _VERSION and len(state) % 4 == 0 and len(state) >= _STATE_SIZE:
             self._restore(state)
 
     def state(self):
@@ -250,7 +250,8 @@ class Node(Pipe):
         for channel in [first] + [each for each in self._channels if each != first]:
             self._radio.tune(channel)
             self.transmit(SEARCH, self._nonce)
-            if await within(self._here, self._channel_ms):
+            # It may come just as the time is over.
+            if await within(self._here, self._channel_ms) or self._here.is_set():
                 self._channel_ms = _CHANNEL_MS
                 return
         self._channel_ms = min(2 * self._channel_ms, _CHANNEL_MAX_MS)

@@ -45,7 +45,10 @@ class Gateway:
             mac, frame = await self.radio.receive()
             node = self._nodes.get(mac)
             if node:
-                node.hear(frame)
+                try:
+                    node.hear(frame)
+                except Exception as error:  # for want of memory, or the radio is switched off
+                    self.note("a frame was not taken: %s", repr(error))
             else:
                 self.strangers += 1
                 self.note("a stranger speaks ESP-NOW: %s", ":".join(["%02x" % b for b in mac]))

@@ -654,6 +654,100 @@ class TestSleepAndRestarts(unittest.TestCase):
 
         run(go)
 
+    def test_what_is_no_state_of_ours_is_not_taken(self):
+        async def go():
+            async with World() as world:
+                for state in (b"", b"\x01", b"\x01" * 27, b"\x01" * 29, b"\x02" * 28, b"no" * 50):
+                    node = await world.node(state=state)
+                    await node.publish("~/n", b"1")
+                    self.assertEqual(len(node.state()) % 4, 0)
+                    await world.sleep(node)
+                self.assertEqual(len(world.client.broker), 6)
+
+        run(go)
+
+    def test_a_radio_that_is_switched_off_ends_nothing(self):
+        async def go():
+            async with World() as world:
+                radio = world.gateway.radio
+                channel, asked = radio.channel, []
+
+                def off():
+                    asked.append(1)
+                    raise OSError("Wifi Not Started")
+
+                radio.channel = off
+                node = await world.node()
+                publishing = asyncio.create_task(node.publish("~/n", b"1"))
+                await until(lambda: asked)
+                radio.channel = channel
+                self.assertEqual(await publishing, mqnode.PUBLISHED)
+                self.assertIn("Wifi Not Started", world.log.lines[0])
+
+        run(go)
+
+
+class EspNow:
+    """Has what mqpipe.Radio needs of espnow.ESPNow."""
+
+    def __init__(self):
+        self.calls = []
+        self.fails = False
+
+    def __getattr__(self, name):
+        def call(*arguments, **options):
+            self.calls.append((name,) + arguments)
+            if self.fails:
+                raise OSError(-12391, "ESP_ERR_ESPNOW_NO_MEM")
+
+        return call
+
+
+class Wlan:
+    """Has what it needs of network.WLAN."""
+
+    def __init__(self):
+        self.on = True
+        self.settings = {"channel": 1, "pm": 1}
+
+    def active(self, on=None):
+        if on is not None:
+            self.on = on
+        return self.on
+
+    def config(self, name=None, **settings):
+        self.settings.update(settings)
+        return self.settings.get(name)
+
+
+class TestRadio(unittest.TestCase):
+    def test_it_stays_awake_and_begins_anew_with_all_its_addresses(self):
+        espnow, wlan = EspNow(), Wlan()
+        radio = mqpipe.Radio(espnow, wlan)
+        radio.add(PUMP, b"k" * 16)
+        radio.add(PUMP)
+        radio.add(GATEWAY)
+        calls = [("config",), ("active", True), ("add_peer", PUMP, b"k" * 16)]
+        calls += [("del_peer", PUMP), ("add_peer", PUMP), ("add_peer", GATEWAY)]
+        self.assertEqual(espnow.calls, calls)
+        radio.stay_awake()
+        self.assertEqual((wlan.settings["pm"], espnow.calls), (0, calls))
+        radio.tune(6)
+        self.assertEqual(radio.channel(), 6)
+        wlan.on = False
+        espnow.calls = []
+        radio.stay_awake()
+        self.assertTrue(wlan.on)
+        self.assertEqual(espnow.calls[:2], [("active", False), ("active", True)])
+        self.assertEqual(sorted(espnow.calls[2:]), [("add_peer", GATEWAY), ("add_peer", PUMP)])
+        espnow.calls = []
+        radio.send(PUMP, b"x")
+        espnow.fails = True
+        radio.send(PUMP, b"y")
+        radio.send(PUMP, b"y")
+        self.assertEqual(espnow.calls[0], ("send", PUMP, b"x", False))
+        self.assertEqual(radio.refused, 2)
+
 
 class TestStrangers(unittest.TestCase):
     def test_who_is_not_named_is_ignored(self):
