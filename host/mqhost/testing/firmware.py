@@ -3,8 +3,10 @@ and compiles what has changed since.
 """
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mqhost.build.build import build
 from mqhost.errors import UsageError
@@ -16,11 +18,14 @@ from mqhost.project.model import added, simulated
 
 @dataclass(frozen=True)
 class Firmware:
-    """Firmware of a simulated board: the app image `app`, the flash image `flash`, its `table`."""
+    """Firmware of a simulated board: the app image `app`, the flash image `flash`, its `table`; the
+    settings, by name, of the `modules` that start of what a project froze into it.
+    """
 
     app: Path
     flash: Path
     table: PartitionTable
+    modules: dict[str, Any] = field(default_factory=dict)
 
 
 def built(run: str) -> Firmware:
@@ -46,4 +51,9 @@ def load(folder: Path) -> Firmware:
                 f"{folder} has no {name}: no firmware of a simulated board. Build it there, or "
                 "leave mqboard_firmware out: then it is built as tests need it."
             )
-    return Firmware(folder / "app.bin", folder / "flash.bin", simulated().table)
+    try:
+        report = json.loads((folder / "build.json").read_bytes())
+    except (OSError, ValueError):  # only the images were kept
+        report = {}
+    modules = dict(report.get("application", {}))
+    return Firmware(folder / "app.bin", folder / "flash.bin", simulated().table, modules)

@@ -68,7 +68,7 @@ class World:
         path = self._folder / f"{number}.flash"
         wanted = merged(
             default_config(name, self.broker.host, self.broker.port, health_s=_HEALTH_S),
-            {"modules": dict(modules or {})},
+            {"modules": merged(made.modules, modules or {})},
         )
         wanted = merged(wanted, config or {})
         if isinstance(app, (str, Path)):

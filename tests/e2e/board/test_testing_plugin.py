@@ -63,9 +63,14 @@ def test_the_page_is_right_word_for_word(tmp_path, firmware):
     )
 
 
-def test_a_board_is_made_as_it_is_told(run, tmp_path):
+def test_a_board_is_made_as_it_is_told(run, tmp_path, firmware):
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "fan.py").write_text(_FAN)
+    (tmp_path / "release").mkdir()
+    for name in ("app.bin", "flash.bin", "image.json"):
+        (tmp_path / "release" / name).symlink_to(firmware.folder / name)
+    # As if a project had frozen it.
+    (tmp_path / "release" / "build.json").write_text('{"application": {"sysinfo": {}}}')
     told = run(
         """
 import pytest
@@ -94,6 +99,11 @@ def test_it(mqboard_boards, tmp_path):
         board.eval("1 / 0")
 
 
+@pytest.mark.mqboard(firmware="release")
+def test_what_is_frozen_starts(mqboard_board):
+    assert mqboard_board.modules == {"fan": "running", "sysinfo": "running"}
+
+
 @pytest.mark.mqboard(colour="red")
 def test_wrong_word(mqboard_board):
     pass
@@ -104,7 +114,7 @@ def test_missing_file(mqboard_board):
     pass
 """
     )
-    assert "1 passed, 2 errors" in told, told
+    assert "2 passed, 2 errors" in told, told
     assert "colour is nothing that a board of a test can be given" in told
     assert "gone.py cannot be read" in told
     assert "Traceback" not in told and "During handling" not in told
