@@ -257,12 +257,16 @@ def test_a_command_that_raises_what_ends_programs_ends_only_itself(board, name, 
     assert len(board.device.boots) == 1
 
 
-def test_a_command_that_takes_the_event_loop_away_is_survived(board):
+def test_a_command_that_takes_the_event_loop_away_is_survived(make_board):
+    board = make_board(watchdog={"timeout_s": 8})
+    board.wait_online()
     birth = boot_by(board, "import asyncio; asyncio.new_event_loop()")
     assert birth["slot"] == "ota_0"
     record = last_crash(board)
-    assert record["kind"] == "exception"
-    assert record["traceback"].endswith("RuntimeError: the board's event loop has ended\n")
+    if record["kind"] == "exception":
+        assert record["traceback"].endswith("RuntimeError: the board's event loop has ended\n")
+    else:  # in 1.28 it does not end while its main task has not: it turns, and nobody is left in it
+        assert (record["kind"], birth["reset_cause"]) == ("watchdog", "watchdog")
 
 
 def test_a_heap_that_stays_full_is_emptied_by_a_reset(board):
