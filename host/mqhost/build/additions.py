@@ -30,7 +30,8 @@ class Additions:
     """What a project in the folder `root` adds, or somebody without one. `version`: where git has
     none; `inputs`: the files and folders whose newest tells the time where there is no git;
     `frozen`: files to freeze; `modules`: the settings, by name, of those among them that start;
-    `manifest`: names more files; `c_modules`: folders with modules in C, or of such folders.
+    `manifest`: names more files; `c_modules`: folders with modules in C, or of such folders;
+    `besides`: whether some of it was only named with the build, so that no commit has it all.
     """
 
     root: Path | None = None
@@ -40,6 +41,7 @@ class Additions:
     modules: Mapping[str, Any] = field(default_factory=dict)
     manifest: Path | None = None
     c_modules: tuple[Path, ...] = ()
+    besides: bool = False
 
 
 def frozen(own: Additions, variables: Mapping[str, str], source: Source) -> list[FrozenFile]:

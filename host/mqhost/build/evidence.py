@@ -83,7 +83,7 @@ def make_evidence(made: Made, builder: Builder, seconds: float) -> Evidence:
         version=revision.version,
         project=project is not None,
         commit=commit,
-        changed=not revision.committed,
+        changed=not revision.committed or bool(made.own and made.own.besides),
         micropython=source.origin.removeprefix(DEBIAN_ORIGIN),
         builder=builder_id(),
         how=builder.name,

@@ -22,7 +22,7 @@ from mqhost.build.evidence import MQBOARD
 from mqhost.build.locate import Traces
 from mqhost.build.revision import full_commit, read_revision, run_git
 from mqhost.errors import BuildError, ProofError, ToolError, UsageError
-from mqhost.paths import CHECKOUT, cache_dir, config_dir
+from mqhost.paths import CHECKOUT, PROJECT, cache_dir, config_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import PUBLIC_KEYS, SIGNING_KEY
 
@@ -123,13 +123,13 @@ def _repository(provenance: Provenance) -> tuple[Path, str]:
             f"(commit {commit[:12] or 'unknown'}); this is {here.version} ({here.commit}). "
             "Build it again with that one."
         )
-    top = run_git(Path.cwd(), "rev-parse", "--show-toplevel")
-    if not top:
+    top = run_git(PROJECT, "rev-parse", "--show-toplevel") if PROJECT else ""
+    if not PROJECT or not top:
         raise UsageError(
-            f"It was built from a project, and {Path.cwd()} is in no git checkout. Go to the "
-            "project's folder, and verify there."
+            f"It was built from a project, and {Path.cwd()} is in none that is a git checkout. Go "
+            "to the project's folder, and verify there."
         )
-    return Path(top), run_git(Path.cwd(), "rev-parse", "--show-prefix") or "."
+    return Path(top), run_git(PROJECT, "rev-parse", "--show-prefix") or "."
 
 
 def clone_at(root: Path, commit: str, target: Path) -> Path:

@@ -102,6 +102,7 @@ class Project:
             modules=modules_of(folders),
             manifest=manifest if manifest.is_file() else None,
             c_modules=tuple(self._place("c_modules", name) for name in self.c_modules),
+            besides=bool(frozen),
         )
 
     def freezes(self, folder: Path) -> bool:
@@ -135,7 +136,9 @@ def added(frozen: Iterable[Path] = ()) -> Additions | None:
     folders, project = tuple(frozen), here()
     if project:
         return project.additions(folders)
-    return Additions(frozen=read_frozen(folders), modules=modules_of(folders)) if folders else None
+    if not folders:
+        return None
+    return Additions(frozen=read_frozen(folders), modules=modules_of(folders), besides=True)
 
 
 def chosen_board(name: str | None = None) -> Board:

@@ -134,7 +134,7 @@ def test_a_project_is_built_again_where_it_is_by_the_same_mqboard(repository, mo
     (repository / "farm" / "mqboard.toml").write_text("[project]\n")
     git(repository, "add", ".")
     git(repository, "commit", "--quiet", "-m", "a project")
-    monkeypatch.chdir(repository / "farm")
+    monkeypatch.setattr(rebuilding, "PROJECT", repository / "farm")
     ours = Revision("1.2", "0123abcd", 5)
     monkeypatch.setattr(rebuilding, "read_revision", lambda: ours)
     monkeypatch.setattr(rebuilding, "full_commit", lambda revision: revision.commit)
@@ -158,9 +158,10 @@ def test_a_project_is_built_again_where_it_is_by_the_same_mqboard(repository, mo
         with pytest.raises(ProofError, match=r"MQBoard 1\.2 \(commit 0123abcd\); this is"):
             rebuild(made)
     monkeypatch.setattr(rebuilding, "read_revision", lambda: ours)
-    monkeypatch.chdir(repository.parent)
-    with pytest.raises(UsageError, match="in no git checkout"):
-        rebuild(made)
+    for nowhere in (None, repository.parent):
+        monkeypatch.setattr(rebuilding, "PROJECT", nowhere)
+        with pytest.raises(UsageError, match="in none that is a git checkout"):
+            rebuild(made)
 
 
 def test_a_build_that_fails_shows_how_it_ended(repository):

@@ -11,6 +11,8 @@ from fakecheckout import snapshot
 from fakeidf import REAL, make_idf
 from rsakeys import private_pem
 
+from mqhost.attest.dsse import Envelope
+from mqhost.attest.statement import Provenance
 from mqhost.build import build as build_module
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board, boards, find
@@ -262,7 +264,8 @@ def test_a_board_of_a_project_is_built_out_of_its_own_folder_and_that_of_ours(ma
     module.mkdir(parents=True)
     (module / "micropython.cmake").write_text("# tally\n")
     frozen = (FrozenFile("pump.py", b"x = 1\n", origin=PROJECT),)
-    own = Additions(frozen=frozen, modules={"pump": {}}, c_modules=(tmp_path / "cmodules",))
+    more = {"c_modules": (tmp_path / "cmodules",), "besides": True}
+    own = Additions(frozen=frozen, modules={"pump": {}}, **more)
     result = make(Board.load(folder), own=own)
     assert result.slot_size > 0x180000, "as its flash is larger"
     options = asked(tmp_path)["options"]
@@ -276,3 +279,5 @@ def test_a_board_of_a_project_is_built_out_of_its_own_folder_and_that_of_ours(ma
     report = json.loads(result.report.read_text())
     assert report["board"] == "shed" and report["application"] == {"pump": {}}
     assert report["origins"]["pump.py"] == PROJECT
+    told = Envelope.from_bytes(result.provenance.read_bytes(), "x").payload
+    assert Provenance.from_bytes(told, "x").changed, "no commit has what was only named here"

@@ -143,6 +143,15 @@ def test_an_application_is_frozen_by_the_names_that_it_has_on_a_board(tmp_path):
     assert modules_of([app]) == {"pump": {"pin": 4}}
 
 
+def test_what_is_frozen_besides_makes_a_build_of_no_commit_alone(root, monkeypatch):
+    (root / "app").mkdir()
+    (root / "app" / "pump.py").write_text("x = 1\n")
+    assert not Project.load(root).additions().besides
+    assert Project.load(root).additions((root / "app",)).besides
+    monkeypatch.setattr(model, "here", lambda: None)
+    assert model.added((root / "app",)).besides and model.added() is None
+
+
 def test_what_cannot_be_frozen_is_named(tmp_path):
     fill(tmp_path / "page", pump_py="").joinpath("index.html").touch()
     with pytest.raises(
