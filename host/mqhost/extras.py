@@ -11,6 +11,8 @@ EXTRAS = {
         "argon2", "asgi_csrf", "fastapi", "itsdangerous", "jinja2", "prometheus_client", "psycopg",
         "pydantic", "python_multipart", "sqlalchemy", "starlette", "uvicorn", "wsproto",
     ),
+    "testing": ("pytest",),
+    "dev": ("watchfiles",),
 }  # fmt: skip
 
 

@@ -57,6 +57,8 @@ DOCKER = ROOT / "docker"
 FROZEN = ROOT / "frozen"
 MANIFEST = ROOT / "manifest"
 PROJECT = find_project(_working_folder())
+# How people call what builds, flashes and simulates: what a checkout has as tasks are commands.
+TASK = "invoke" if CHECKOUT else "mqboard"
 # Where people work: builds leave their outputs there, and its git remote has the artifacts.
 WORK = PROJECT or CHECKOUT or _working_folder()
 BUILD = WORK / "build"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import standalone
+import wheels
 from waiting import wait_until
 
 from mqhost.build import board as boards
@@ -89,6 +90,12 @@ def alone(sim, firmware, tmp_path_factory):
     """Make a folder with ordinary MicroPython and the MQTT client, and nothing else of ours."""
     source = planned_source(sim).path
     return standalone.prepare(firmware.app, source, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """Make wheel and sdist of a release."""
+    return wheels.make_release(tmp_path_factory.mktemp("release"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from mqhost.artifacts import bundle, github_access
 from mqhost.artifacts.github import BYTES, JSON, GitHub, GitHubError, Gone, NotFound
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
-from mqhost.paths import BUILD, cache_dir
+from mqhost.paths import BUILD, TASK, cache_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing import sign as signing
 from mqhost.signing.offer import Offer
@@ -82,7 +82,7 @@ def fetch(
     on with.
     """
     if not _BOARD.fullmatch(board):
-        raise UsageError(f"{board!r} is no board's name. invoke boards lists them.")
+        raise UsageError(f"{board!r} is no board's name. mqboard boards --definitions lists them.")
     repository = github_access.find_repository(repository)
     token = github_access.find_token()
     folder = output or BUILD / board
@@ -158,7 +158,7 @@ def _check_own(run: dict[str, Any], repository: str) -> None:
     if name.lower() != repository.lower():
         raise UsageError(
             f"Run {run.get('id')} built code of {name}, not of {repository}: its firmware could "
-            "contain anything. Read the change, then build it yourself (invoke build)."
+            f"contain anything. Read the change, then build it yourself ({TASK} build)."
         )
 
 
@@ -232,7 +232,7 @@ def _expired(board: str, origin: str) -> str:
     return (
         f"The firmware for board {board!r} in {origin} is not kept any more: GitHub deletes "
         "artifacts after a while. Take a release (--run TAG), run the workflow again, or build it "
-        "(invoke build)."
+        f"({TASK} build)."
     )
 
 

@@ -25,6 +25,7 @@ from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.boardconfig import Wish, is_loopback
 from mqhost.link.session import Session, Status
 from mqhost.link.settings import Settings, command_line
+from mqhost.paths import TASK
 from mqhost.usb.serial_port import SIM, find_port
 
 BIRTH_TIMEOUT = 90.0  # seconds: Wi-Fi, DHCP and DNS at their slowest
@@ -124,7 +125,7 @@ def _meet(
     """Wait for a birth message that is new, and let the board evaluate something."""
     if port.startswith(SIM):
         path = port.removeprefix(SIM)
-        say(f"Now start it: invoke sim --prefix {quote(session.prefix)} --flash {quote(path)}")
+        say(f"Now start it: {command_line(session.prefix, f'sim --flash {quote(path)}')}")
     say(f"Waiting for {session.prefix} to announce itself, up to {adoption.birth_timeout:g} s.")
     birth = session.wait_status(
         lambda status: session.births > births and status.get("state") == mqwire.ONLINE,
@@ -144,7 +145,7 @@ def _meet(
 
 def _silence(session: Session, adoption: Adoption, port: str) -> str:
     """Make the error for a board that did not come."""
-    console = "where invoke sim runs" if port.startswith(SIM) else f"invoke monitor --port {port}"
+    console = "where it runs" if port.startswith(SIM) else f"{TASK} monitor --port {port}"
     return (
         f"{session.prefix} did not announce itself within {adoption.birth_timeout:g} s. It is "
         f"flashed; its console tells more: {console}. The usual reasons: a wrong Wi-Fi password, a "

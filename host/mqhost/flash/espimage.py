@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from mqhost.errors import ToolError
 from mqhost.flash.chips import CHIPS
 from mqhost.flash.partition import SECURED_TABLE_OFFSET, is_flash_image
+from mqhost.paths import TASK
 from mqwire import WireError
 from mqwire.flash import (
     DIGEST_SIZE,
@@ -201,7 +202,7 @@ def executable_of(data: bytes | memoryview) -> bytes:
     if len(parts) != 2 or len(parts[0]) != _DESCRIPTION_SIZE + 4:
         raise ImageError(
             "The app image carries no executable for the simulated board. Was it built for another "
-            "board? Build one with invoke build --board sim."
+            f"board? Build one with {TASK} build --board sim."
         )
     (length,) = struct.unpack_from(_LENGTH, parts[0], _DESCRIPTION_SIZE)
     return bytes(parts[1][:length])

@@ -28,6 +28,7 @@ from mqhost.errors import (
     UsageError,
 )
 from mqhost.link.connection import Connection, Route, Subscription
+from mqhost.paths import TASK
 from mqwire import auth, names
 
 # What every board since the first MQBoard's says to a command that it does not know.
@@ -330,7 +331,7 @@ class Exchange:
         facts += f", protocol {status.get('protocol', 'unknown')!s:.20}"
         return UnsupportedError(
             f"{text} by the firmware of {self._session.prefix} (version {facts}), which is older "
-            "than this tool, or another. Update it with mqboard ota, or over USB: invoke flash."
+            f"than this tool, or another. Update it with mqboard ota, or over USB: {TASK} flash."
         )
 
     def _take_refusal(self, wanted: str) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from paho.mqtt.client import WebsocketConnectionError
 
 from mqhost.link.settings import FILE, Settings
+from mqhost.paths import TASK
 
 _NOT_YET, _EXPIRED = 9, 10
 _OTHER_NAME, _OTHER_ADDRESS = 62, 64
@@ -46,12 +47,12 @@ def reason(error: OSError | UnicodeError | ValueError, settings: Settings) -> st
             )
         return (
             f"No broker is configured, and none runs here ({where}). Say where yours is: --server "
-            f'HOST, MQBOARD_SERVER, or server = "HOST" in {FILE}. To try things out, invoke broker '
+            f'HOST, MQBOARD_SERVER, or server = "HOST" in {FILE}. To try things out, {TASK} broker '
             "starts one here."
         )
     if isinstance(error, ConnectionRefusedError):
         return (
-            f"Nothing listens on {where}. Is the broker running (invoke broker starts one here), "
+            f"Nothing listens on {where}. Is the broker running ({TASK} broker starts one here), "
             "and are --server and --port right?"
         )
     if isinstance(error, TimeoutError):

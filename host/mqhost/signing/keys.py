@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
-from mqhost.paths import config_dir
+from mqhost.paths import TASK, config_dir
 from mqwire.update import EXPONENT, KEY_NAME_SIZE, SIGNATURE_SIZE
 
 if TYPE_CHECKING:  # slow to load: where it is needed, it is imported
@@ -132,7 +132,7 @@ def find_signing_key() -> SigningKey:
     if key is None and not (config_dir() / CURRENT).exists():
         raise UsageError(
             f"There is no signing key: {SIGNING_KEY} is not set, and {config_dir() / CURRENT} does "
-            "not exist. invoke keys makes a development key."
+            f"not exist. {TASK} keys makes a development key."
         )
     return key or load_signing_key(config_dir() / CURRENT)
 
@@ -180,7 +180,7 @@ def rotate() -> Path:
     with locked(folder / "lock"):
         if not (folder / NEXT).exists() or not (folder / CURRENT).exists():
             raise UsageError(
-                "There is no next key. Make one (invoke keys --next), build, update all boards so "
+                f"There is no next key. Make one ({TASK} keys --next), build, update all boards so "
                 "that they know it, and then rotate."
             )
         old = load_signing_key(folder / CURRENT)
@@ -241,7 +241,7 @@ def parse_public_keys(pem: str, where: str) -> list[PublicKey]:
     from cryptography.hazmat.primitives import serialization
 
     if "PRIVATE KEY" in pem:
-        raise UsageError(f"{where} holds a private key. Public ones belong there: invoke keys.")
+        raise UsageError(f"{where} holds a private key. Public ones belong there: {TASK} keys.")
     found = []
     for part in pem.split(_BEGIN)[1:]:
         try:
@@ -315,7 +315,7 @@ def _public(key: Any, where: str) -> PublicKey:
 
 
 def _how_to_make() -> str:
-    return f"Make one: openssl genrsa -out KEY {_BITS}, or invoke keys."
+    return f"Make one: openssl genrsa -out KEY {_BITS}, or {TASK} keys."
 
 
 @contextlib.contextmanager

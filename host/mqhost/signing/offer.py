@@ -15,6 +15,7 @@ from typing import Any
 
 from mqhost.errors import UsageError
 from mqhost.flash.partition import is_flash_image
+from mqhost.paths import TASK
 from mqwire import MAX_NAME, WireError, names
 from mqwire.update import (
     BLOCK_SIZE,
@@ -25,7 +26,7 @@ from mqwire.update import (
     SIGNATURE_SIZE,
 )
 
-_ADVICE = "Build it again (invoke build)."
+_ADVICE = f"Build it again ({TASK} build)."
 _HEX = set("0123456789abcdef")
 
 
@@ -135,7 +136,7 @@ class Offer:
         except FileNotFoundError as error:
             raise UsageError(
                 f"{path} is missing. It is the description that the build writes beside app.bin: "
-                "copy it there too, or build again (invoke build)."
+                f"copy it there too, or build again ({TASK} build)."
             ) from error
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
@@ -189,7 +190,7 @@ def load_image(path: Path) -> tuple[Offer, bytes]:
         app = path.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(
-            f"{path} is missing. Build it (invoke build --board NAME) or name another one."
+            f"{path} is missing. Build it ({TASK} build --board NAME) or name another one."
         ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error

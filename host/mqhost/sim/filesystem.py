@@ -9,6 +9,7 @@ from pathlib import Path
 from mqhost.errors import UsageError
 from mqhost.flash.filesystem import make_filesystem
 from mqhost.flash.partition import PartitionTable
+from mqhost.paths import TASK
 from mqhost.sim.flash import Flash
 
 FLASH_SIZE = 4 * 1024 * 1024
@@ -76,5 +77,5 @@ def _read(image: Path) -> bytes:
     except FileNotFoundError as error:
         raise UsageError(
             f"{image} is missing: there is no firmware for the simulated board yet. "
-            f"Build it: run invoke build --board {image.parent.name}."
+            f"Build it: run {TASK} build --board {image.parent.name}."
         ) from error

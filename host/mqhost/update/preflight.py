@@ -8,6 +8,7 @@ from typing import Any
 
 from mqhost.errors import RefusedError
 from mqhost.flash.sigblock import signed_by
+from mqhost.paths import TASK
 from mqhost.signing.offer import Offer
 from mqhost.update.failures import coded, why
 from mqwire import update as wire
@@ -26,7 +27,7 @@ def check_key(offer: Offer, info: Mapping[str, Any], prefix: str) -> None:
         raise coded(
             RefusedError(
                 f"The image {needed}; {prefix} takes only what is signed with {names}. Nothing "
-                "was sent. Build it where one of these keys is (invoke keys shows yours)."
+                f"was sent. Build it where one of these keys is ({TASK} keys shows yours)."
             ),
             wire.UNKNOWN_KEY,
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mqhost.errors import UsageError
 from mqhost.locks import locked
-from mqhost.paths import cache_dir
+from mqhost.paths import TASK, cache_dir
 from mqhost.signing.offer import Offer
 
 LIMIT = 512 * 1024 * 1024  # bytes; some 350 images of an ESP32 with 4 MiB
@@ -87,8 +87,8 @@ class ImageStore:
             raise UsageError(f"{text!r} can be one of {short}. Give more digits.")
         if not names or self.get(names[0]) is None:
             raise UsageError(
-                f"No image {text!r} is kept in {self.folder}. Build it (invoke build) or download "
-                "it (invoke artifact)."
+                f"No image {text!r} is kept in {self.folder}. Build it ({TASK} build) or download "
+                f"it ({TASK} artifact)."
             )
         return self.folder / names[0] / APP
 

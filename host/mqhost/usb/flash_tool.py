@@ -99,7 +99,7 @@ class Esptool:
         if chip.lower().replace("-", "") != board.mcu:
             raise UsageError(
                 f"The chip at {self.where} is an {chip}; board {board.name} is made for "
-                f"{board.mcu}. Nothing was written. invoke boards lists the boards."
+                f"{board.mcu}. Nothing was written. mqboard boards --definitions lists the boards."
             )
         size = _FLASH_SIZE.search(output)
         if size and int(size[1]) * _UNITS[size[2]] < board.flash_size:

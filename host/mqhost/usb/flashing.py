@@ -17,7 +17,7 @@ from mqhost.errors import ToolError, UsageError
 from mqhost.flash.espimage import verify
 from mqhost.flash.partition import TABLE_SIZE, PartitionTable
 from mqhost.flash.sigblock import signed_by
-from mqhost.paths import BUILD
+from mqhost.paths import BUILD, TASK
 from mqhost.progress import Progress, silent
 from mqhost.usb.flash_tool import BAUD, Esptool
 from mqhost.usb.serial_port import SIM, find_port
@@ -52,7 +52,7 @@ class Firmware:
         except FileNotFoundError as error:
             raise UsageError(
                 f"{error.filename} is missing: board {board.name} is not built. "
-                f"Run invoke build --board {board.name}."
+                f"Run {TASK} build --board {board.name}."
             ) from error
         except ValueError as error:
             raise UsageError(f"{folder / 'build.json'} is not JSON. Build again.") from error
@@ -137,7 +137,7 @@ def _check(data: bytes, offset: int, board: Board, table: PartitionTable, path: 
     if found != table:
         raise UsageError(
             f"{path} was built with other partitions than {board.layout_file} has now. "
-            f"Run invoke build --board {board.name} again."
+            f"Run {TASK} build --board {board.name} again."
         )
     slot = table.slots[0]
     app = memoryview(data)[slot.offset - offset :][: slot.size]

@@ -26,7 +26,7 @@ def monitor(port: str | None = None, baud: int | None = None) -> int:
         path = port.removeprefix(SIM)
         raise UsageError(
             f"{port} is a simulated board: its console is where it runs. "
-            f"Start it with: invoke sim --flash {path or 'PATH'} --prefix …"
+            f"Start it with: mqboard --prefix … sim --flash {path or 'PATH'}"
         )
     device = find_port(port)
     if "://" not in device:

@@ -34,6 +34,7 @@ from mqhost.link.boardconfig import (
     load,
     unknown,
 )
+from mqhost.paths import TASK
 from mqhost.progress import Progress, silent
 from mqhost.usb.flashing import Firmware, check_burn, check_kind, open_target
 from mqhost.usb.serial_port import SIM
@@ -255,7 +256,7 @@ def _check_replaceable(
     if not with_firmware and vfs != table.find("vfs"):
         raise UsageError(
             f"{target.where} does not have the partitions of board {board.name}. Write the "
-            f"firmware with it: --firmware, or first: invoke flash --board {board.name}."
+            f"firmware with it: --firmware, or first: {TASK} flash --board {board.name}."
         )
     if vfs is None or force:
         return

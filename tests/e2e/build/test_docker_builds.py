@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from waiting import wait_until
+from wheels import VERSION, wheelhouse
 
 from ci.engine import engine as running_engine
 from mqhost.build import board as boards
@@ -24,13 +26,14 @@ from mqhost.build.builders.docker_image import Recipe, ensure_image, remove_all
 from mqhost.build.plan import Plan, Step
 from mqhost.build.source import find_source
 from mqhost.errors import BuildError
-from mqhost.paths import FROZEN, ROOT
+from mqhost.paths import DOCKER, FROZEN, ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "host"))
 from fakeidf import make_idf  # noqa: E402
 
 COMPILED = re.compile(r"^CC ", re.MULTILINE)
 DEADLINE = 30.0
+HOST_IMAGE = "mqboard/host:test"
 MODULE = "mqboard/identity.py"
 MINIMAL = "ARG BASE=scratch\nFROM ${BASE}\nRUN echo made > /made\n"
 
@@ -227,6 +230,36 @@ def test_a_killed_build_leaves_no_container(run, engine, minimal, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     wait_gone(engine)
+
+
+def test_the_host_tool_has_an_image_in_which_nobody_is_root(engine, release, tmp_path):
+    shutil.copy(release.wheel, tmp_path)
+    for wheel in wheelhouse().glob("*.whl"):
+        shutil.copy(wheel, tmp_path)
+    made = engine.client.api.build(
+        path=str(tmp_path),
+        dockerfile=str(DOCKER / "host.Dockerfile"),
+        tag=HOST_IMAGE,
+        buildargs={"BASE": engine.base, "EXTRAS": "", "PIP_NO_INDEX": "1"},
+        labels={LABEL: "image"},
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    said = "".join(str(event.get("stream") or event.get("error") or "") for event in made)
+    assert "Successfully tagged" in said, said[-3000:]
+
+    def inside(*command, **options):
+        return engine.client.containers.run(HOST_IMAGE, command, remove=True, **options).decode()
+
+    try:
+        assert inside("--version") == f"mqboard {VERSION}\n"
+        script = "id -un; pwd; touch here /opt/x; mqboard boards --definitions; command -v pip"
+        words = inside("-c", f"{script}; true", entrypoint="sh").splitlines()
+        assert words[:2] == ["mqboard", "/work"] and any("esp32s3" in word for word in words)
+        assert not [word for word in words if word.endswith("/bin/pip")]
+    finally:
+        engine.client.images.remove(HOST_IMAGE, force=True)
 
 
 def test_an_image_is_made_once_and_again_when_its_dockerfile_changed(engine, minimal):

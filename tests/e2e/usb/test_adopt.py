@@ -116,7 +116,7 @@ def adopted(chip, firmware, port, prefix, at="", psk="", **environment):
 
 def test_adopt_guides_to_a_board_that_answers(chip, firmware, broker):
     said, rest = adopted(chip, firmware, broker.port, "küche/licht 2")
-    assert f"invoke sim --prefix 'küche/licht 2' --flash {chip[0]}" in said
+    assert f"mqboard --prefix 'küche/licht 2' sim --flash {chip[0]}" in said
     assert "küche/licht 2 is yours. Go on with: mqboard --prefix 'küche/licht 2' info" in rest
 
 

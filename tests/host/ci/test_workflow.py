@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mqhost.paths import ROOT
 from mqhost.signing.keys import SigningKey
 from mqhost.signing.offer import Offer
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 STEPS = [
     (f"{path.name}: {job}", step)
@@ -76,10 +78,11 @@ def test_every_python_module_that_is_run_exists():
     modules = {
         name
         for _, step in STEPS
-        for name in re.findall(r"python3? -m ([\w.]+)", step.get("run", ""))
+        for name in re.findall(r"python3?\"? -m (?!venv)([\w.]+)", step.get("run", ""))
     }
-    assert modules == {"ci.changes", "ci.reproduce", "ci.summary"}
-    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in modules)
+    assert modules == {"build", "ci.changes", "ci.release", "ci.reproduce", "ci.summary"}
+    ours = modules - {"build"}
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in ours)
 
 
 def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it():
@@ -87,7 +90,8 @@ def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it():
         uses = re.findall(r"uses: *(.+)", path.read_text())
         assert uses
         for text in uses:
-            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", text), text
+            whose = r"(actions/[\w-]+|pypa/gh-action-pypi-publish)"
+            assert re.fullmatch(whose + r"@[0-9a-f]{40} # v\d+\.\d+\.\d+", text), text
 
 
 def test_one_action_has_one_version():
@@ -106,7 +110,52 @@ def test_nothing_is_permitted_but_what_a_job_needs():
             assert writes <= {
                 "sign": {"id-token", "attestations"},
                 "release": {"contents"},
+                "attest": {"id-token", "attestations"},
+                "pypi": {"id-token"},
+                "image": {"packages", "id-token", "attestations"},
             }.get(name, set())
+
+
+def test_no_job_that_builds_may_publish():
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items():
+            if "actions/checkout" in str(job):
+                assert job["permissions"] == {"contents": "read"}, name
+
+
+def test_what_is_published_was_built_and_attested_before():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    assert jobs["pypi"]["environment"] == "pypi"
+    for name in ("pypi", "image"):
+        assert set(jobs[name]["needs"]) == {"package", "attest"}
+    tested = PROJECT["optional-dependencies"]["test"]
+    (builder,) = (item for item in tested if item.startswith("build="))
+    assert builder in str(jobs["package"])
+
+
+@pytest.mark.parametrize(
+    ("tag", "names"), [("v1.2.3", ["1.2.3", "latest"]), ("v1.2.3rc1", ["1.2.3rc1"])]
+)
+def test_the_image_is_pushed_under_its_version_and_only_a_release_is_the_latest(
+    tmp_path, tag, names
+):
+    """By the very step, with a docker that only notes what it is told."""
+    [script] = [step["run"] for _, step in STEPS if step.get("name") == "Push it"]
+    told = tmp_path / "told"
+    (tmp_path / "docker").write_text(
+        f'#!/bin/sh\necho "$@" >>{told}\n[ "$1" != login ] || read token\n'
+        '[ "$1" != inspect ] || echo ghcr.io/x@sha256:ab\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TAG": tag, "TOKEN": "t", "WHO": "w"}
+    environment |= {"IMAGE": "ghcr.io/Owner/Name", "GITHUB_OUTPUT": str(tmp_path / "output")}
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    subprocess.run(argv, env=environment, check=True)
+    lines = told.read_text().splitlines()
+    assert [line for line in lines if line.startswith("push ")] == [
+        f"push --quiet ghcr.io/owner/name:{name}" for name in names
+    ]
+    assert (tmp_path / "output").read_text() == "name=ghcr.io/owner/name\ndigest=sha256:ab\n"
 
 
 def test_secrets_are_only_where_the_environment_is_protected():

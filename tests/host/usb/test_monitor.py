@@ -56,7 +56,7 @@ def test_the_monitor_shows_the_console_until_its_exit_key():
 
 
 def test_the_monitor_says_where_a_simulated_boards_console_is():
-    with pytest.raises(UsageError, match="invoke sim --flash x"):
+    with pytest.raises(UsageError, match="mqboard --prefix … sim --flash x"):
         monitor("sim:x")
     with pytest.raises(UsageError, match="There is no port /nowhere"):
         monitor("/nowhere")

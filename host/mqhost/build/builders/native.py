@@ -24,6 +24,7 @@ from mqhost.build.board import Board
 from mqhost.build.plan import Plan, Step, Tools
 from mqhost.build.toolchain import check_idf
 from mqhost.errors import BuildError
+from mqhost.paths import TASK
 from mqhost.progress import Progress, silent
 
 _TAIL_LINES = 15
@@ -186,7 +187,7 @@ def _run(
             start_new_session=True,
         )
     except OSError as error:
-        raise BuildError(f"{argv[0]} cannot be run: {error.strerror}. invoke doctor") from error
+        raise BuildError(f"{argv[0]} cannot be run: {error.strerror}. {TASK} doctor") from error
     try:
         assert process.stdout is not None
         for line in process.stdout:

@@ -12,7 +12,7 @@ import click
 from mqhost.cli.edge import FILE, Edge, json_option, to_stderr
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.errors import UsageError
-from mqhost.paths import BOARDS
+from mqhost.paths import BOARDS, TASK
 
 if TYPE_CHECKING:
     from mqhost.fleet.crowd.crowd import Crowd, Plan
@@ -101,7 +101,7 @@ def crowd_command(edge: Edge, **options: Any) -> None:
     plan = _plan(options)
     keys = tuple(known_keys()) if options["signed"] else ()
     if options["signed"] and not keys:
-        raise UsageError("--signed: this machine knows no key. invoke keys makes one.")
+        raise UsageError(f"--signed: this machine knows no key. {TASK} keys makes one.")
     times = {f"{name}_s": options[name] for name in ("restart", "health", "away")}
     block_s = options["block_ms"] / 1000
     crowd = Crowd(

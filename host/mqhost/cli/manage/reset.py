@@ -8,6 +8,7 @@ from mqhost.cli.terminal.questions import Questions
 from mqhost.errors import UsageError
 from mqhost.link.settings import command_line
 from mqhost.manage.restart import AS_IS, BOOTLOADER, NORMAL, SAFE, WAIT, enter_bootloader, restart
+from mqhost.paths import TASK
 
 
 @click.command("reset")
@@ -46,7 +47,7 @@ def reset_command(edge: Edge, yes: bool, wait: float, as_json: bool, **wishes: b
             if as_json:
                 say(edge.console, json_text({"mode": mode}))
             else:
-                say(edge.console, f"{prefix} waits for firmware over USB (invoke flash).")
+                say(edge.console, f"{prefix} waits for firmware over USB ({TASK} flash).")
             return
         back = restart(session, mode, wait)
     status = back.status

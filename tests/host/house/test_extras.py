@@ -1,0 +1,44 @@
+"""Tests what is said where an extra was not installed, and that all it brings is known."""
+
+import re
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from mqhost.cli import main as command
+from mqhost.extras import EXTRAS, explained
+from mqhost.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements):
+    return {re.split(r"[=\[<>~]", item)[0].lower() for item in requirements}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_an_extra_brings_is_known(extra):
+    plain = names(PROJECT["dependencies"]) | {"mqboard"}  # with another extra
+    wanted = names(PROJECT["optional-dependencies"][extra]) - plain
+    known = packages_distributions()
+    found = {
+        distribution.lower().replace("_", "-")
+        for module in EXTRAS[extra]
+        for distribution in known[module]
+    }
+    # What nobody but another package of the extra imports needs no sentence.
+    assert wanted - {"anyio"} <= found, "mqhost/extras.py does not know them"
+
+
+def test_what_no_extra_brings_is_an_error_of_ours():
+    assert explained(ModuleNotFoundError("No module named 'x'", name="x")) is None
+
+
+def test_a_command_says_what_to_install(monkeypatch, capsys):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'esptool'", name="esptool.cmds")
+
+    monkeypatch.setattr(command.cli, "main", missing)
+    assert command.main(["flash"]) == 2
+    assert "pipx install --force 'mqboard[build]'" in capsys.readouterr().err
