@@ -21,14 +21,16 @@ def _working_folder() -> Path:
         return Path()
 
 
-def find_project(folder: Path) -> Path | None:
+def find_project(folder: Path, checkout: Path | None = None) -> Path | None:
     """Return the folder of the project that `folder` is in, None if it is in none: the nearest
     whose mqboard.toml has the table [project].
 
     What another user has put above it, as anybody can in /tmp, is passed over: a build runs code
-    of its project.
+    of its project. So is a project around MQBoard's own `checkout`, for who works in that.
     """
     for at in (folder, *folder.parents):
+        if checkout and checkout.parent == at and folder.is_relative_to(checkout):
+            return None
         file = at / SETTINGS
         if file.is_file() and (at == folder or is_ours(file)) and _has_project(file):
             return at
@@ -56,9 +58,9 @@ BOARDS = ROOT / "boards"
 DOCKER = ROOT / "docker"
 FROZEN = ROOT / "frozen"
 MANIFEST = ROOT / "manifest"
-PROJECT = find_project(_working_folder())
+PROJECT = find_project(_working_folder(), CHECKOUT)
 # How people call what builds, flashes and simulates: what a checkout has as tasks are commands.
-TASK = "invoke" if CHECKOUT else "mqboard"
+TASK = "invoke" if CHECKOUT and not PROJECT else "mqboard"
 # Where people work: builds leave their outputs there, and its git remote has the artifacts.
 WORK = PROJECT or CHECKOUT or _working_folder()
 BUILD = WORK / "build"

@@ -12,7 +12,14 @@ from mqhost.link.settingsfile import SettingsFile
 from mqhost.paths import find_project
 from mqhost.project import model
 from mqhost.project.freezing import modules_of, read_frozen
-from mqhost.project.model import Project, need_project
+from mqhost.project.model import (
+    Project,
+    added,
+    chosen_board,
+    deployable,
+    need_project,
+    simulated,
+)
 
 
 def write(root: Path, text: str) -> Path:
@@ -43,6 +50,17 @@ def test_a_project_above_that_another_user_has_put_there_is_passed_over(root, mo
     monkeypatch.setattr("mqhost.paths._ROOT_USER", -1)
     assert find_project(root / "app") is None
     assert find_project(root) == root
+
+
+def test_who_works_in_a_checkout_of_mqboard_is_in_no_project_around_it(root):
+    checkout = root / "mqboard"
+    inner = checkout / "trial" / "app"
+    inner.mkdir(parents=True)
+    assert find_project(checkout, checkout) is None
+    assert find_project(inner, checkout) is None
+    assert find_project(root, checkout) == root
+    write(checkout / "trial", "[project]\n")
+    assert find_project(inner, checkout) == checkout / "trial"
 
 
 def test_what_is_not_said_is_usual(root):
@@ -113,6 +131,46 @@ def test_what_needs_a_project_says_so(monkeypatch):
     monkeypatch.setattr(model, "PROJECT", None)
     with pytest.raises(UsageError, match="^mqboard test works in a project.* mqboard new NAME"):
         need_project("mqboard test")
+
+
+def test_boards_are_those_of_the_project_where_nobody_names_one(root, monkeypatch):
+    assert (chosen_board().name, simulated().name) == ("sim", "sim")
+    monkeypatch.setattr(boards, "PROJECT", root)
+    monkeypatch.setattr(model, "PROJECT", root)
+    for name, base in (("shed", "sim"), ("roof", "esp32")):
+        (root / "boards" / name).mkdir(parents=True)
+        (root / "boards" / name / "board.toml").write_text(f'extends = "{base}"\n')
+    for name, desk in (("shed", "shed"), ("roof", "sim")):
+        write(root, f'[project]\nboard = "{name}"\n')
+        assert (chosen_board().name, simulated().name) == (name, desk)
+    assert chosen_board("esp32").name == "esp32" and simulated("shed").name == "shed"
+    with pytest.raises(UsageError, match="roof is a board with a chip of its own"):
+        simulated("roof")
+
+
+def test_an_application_goes_by_files_unless_the_firmware_has_it(root, monkeypatch):
+    assert deployable() is None and deployable(root / "app") == root / "app"
+    monkeypatch.setattr(model, "PROJECT", root)
+    (root / "app").mkdir()
+    assert deployable() == root / "app" and Project.load(root).has_application
+    write(root, '[project]\nfrozen = ["app"]\n')
+    assert not Project.load(root).has_application
+    with pytest.raises(
+        UsageError, match=r"app is frozen into the firmware, as .*mqboard\.toml says"
+    ):
+        deployable()
+    assert deployable(root / "other") == root / "other"
+
+
+def test_folders_are_frozen_without_a_project_too(root, monkeypatch):
+    monkeypatch.setattr(model, "PROJECT", None)
+    fill(root / "app", pump_py="1", app_toml="[modules.pump]\npin = 4\n")
+    found = added([root / "app"])
+    assert (found.root, [file.target for file in found.frozen]) == (None, ["pump.py"])
+    assert found.modules == {"pump": {"pin": 4}}
+    assert added() is None
+    monkeypatch.setattr(model, "PROJECT", root)
+    assert added([root / "app"]).root == root and added().frozen == ()
 
 
 def test_settings_stand_in_the_same_file(root, tmp_path):
