@@ -148,7 +148,7 @@ def test_a_flash_is_provisioned_once(tmp_path):
 def test_a_missing_or_too_large_flash_image_is_named(tmp_path):
     path, config = tmp_path / "flash", default_config("a/b", "broker", 1883)
     with pytest.raises(UsageError, match=r"flash\.bin is missing.*invoke build --board sim"):
-        provision_flash(path, tmp_path / "flash.bin", TABLE, config)
+        provision_flash(path, tmp_path / "sim" / "flash.bin", TABLE, config)
     with pytest.raises(UsageError, match="reaches into the filesystem"):
         provision_flash(path, bytes(0x310001), TABLE, config)
     assert not path.exists()
