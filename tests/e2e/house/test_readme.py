@@ -1,7 +1,8 @@
 """Follows README.md word for word in a copy of the tree, as a newcomer would.
 
 Every command line in its console blocks is run, in order, with a port and a cache of the test's
-choosing; the lines under a command must be what it prints.
+choosing; the lines under a command must be what it prints. Each section begins in the checkout, and
+what stays in the foreground ends with it.
 """
 
 import os
@@ -20,6 +21,8 @@ from mqhost.sim.broker import free_port
 
 # Commands that stay in the foreground, and what shows that they are ready ("": nothing).
 FOREGROUND = {
+    "mqboard broker": "MQTT broker on",
+    "mqboard sim": "mode, reset cause",
     "./invoke broker": "MQTT broker on",
     "./invoke sim --prefix esp32/test": "mode, reset cause",
     "mqboard --prefix esp32/test log": "",
@@ -34,20 +37,22 @@ STAND_IN = {
 
 @dataclass
 class Step:
-    """A command line and what the README shows under it."""
+    """A command line, the section it is in, and what the README shows under it."""
 
     line: str
+    section: str
     shown: list[str] = field(default_factory=list)
 
 
 def steps_of(text):
     steps = []
-    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                steps.append(Step(line[2:]))
-            else:
-                steps[-1].shown.append(line)
+    for section in re.split(r"^## ", text, flags=re.MULTILINE):
+        for block in re.findall(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                if line.startswith("$ "):
+                    steps.append(Step(line[2:], section))
+                else:
+                    steps[-1].shown.append(line)
     return steps
 
 
@@ -64,10 +69,10 @@ def clone(tmp_path_factory):
     return folder
 
 
-def start(line, folder, environment, log):
+def start(line, folder, environment, log, venv):
     """Start a command in a shell of its own session; its output goes to `log`."""
-    if (folder / ".venv/bin/activate").exists():
-        line = f"source .venv/bin/activate && {line}"
+    if (venv / "bin/activate").exists() and not line.startswith("source "):
+        line = f"source {venv}/bin/activate && {line}"
     return subprocess.Popen(
         ["bash", "-c", line],
         cwd=folder,
@@ -102,18 +107,28 @@ def test_every_command_of_the_readme_works(clone, tmp_path):
     environment = {key: value for key, value in os.environ.items() if "MQBOARD" not in key}
     environment.pop("VIRTUAL_ENV", None)
     environment |= {"MQBOARD_PORT": str(free_port()), "COLUMNS": "120"}
+    section, folder = "", clone
+    printed = {}
     with ExitStack() as running:
         for number, step in enumerate(steps):
+            if step.section != section:
+                running.close()
+                section, folder = step.section, clone
+            if step.line.startswith("cd "):
+                folder = folder / step.line[3:]
+                continue
             path = tmp_path / f"{number}.txt"
             with path.open("w") as log:
-                process = start(STAND_IN.get(step.line, step.line), clone, environment, log)
+                line = STAND_IN.get(step.line, step.line)
+                process = start(line, folder, environment, log, clone / ".venv")
             running.callback(stop, process)
+            printed[step.line] = path
             if step.line in FOREGROUND:
                 wait_for(path, FOREGROUND[step.line])
                 continue
             assert process.wait(300) == 0, f"{step.line}\n{path.read_text()}"
             for line in step.shown:
                 assert line in path.read_text().splitlines(), step.line
-        printed = {step.line: tmp_path / f"{number}.txt" for number, step in enumerate(steps)}
-        wait_for(printed["mqboard --prefix esp32/test log"], "update to 0.2.0 is in place")
+            if step.line.startswith("invoke ota"):
+                wait_for(printed["mqboard --prefix esp32/test log"], "update to 0.2.0 is in place")
     assert "Nothing is left running" in printed["./invoke demo"].read_text()
