@@ -393,7 +393,7 @@ def test_without_what_it_needs_it_is_said_how_to_get_that(monkeypatch):
     for name in ("mqhost.fleet.store.store", "sqlalchemy"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "sqlalchemy", None)
-    with pytest.raises(UsageError, match=r"WHEEL\[fleet\]"):
+    with pytest.raises(UsageError, match=r"mqboard\[fleet\]"):
         open_store("/nowhere")
 
 
