@@ -288,8 +288,8 @@ def _connect(port: int, tls: bool) -> socket.socket:
 def run_foreground(port: int, say: Callable[[str], None]) -> None:
     """Run a broker on loopback `port` until Ctrl-C; `say` gets its log. BrokerError if it dies."""
     with Broker(port, log=say) as broker:
-        say(f"MQTT broker on {broker.host}:{broker.port}, this machine only. Ctrl-C stops it.")
-        try:
+        try:  # from the first word on: who reads it may stop it at once
+            say(f"MQTT broker on {broker.host}:{broker.port}, this machine only. Ctrl-C stops it.")
             status = broker.wait()
         except KeyboardInterrupt:
             say("Broker stopped.")
