@@ -209,7 +209,7 @@ def test_a_killed_build_leaves_no_container(run, engine, minimal, tmp_path):
     """Not even we get to clean up: the container ends with its input."""
     run("true")
     script = (
-        "import sys; sys.path[:0] = ['tests', 'tests/e2e/build']\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/e2e', 'tests/e2e/build']\n"
         "from pathlib import Path\n"
         "from mqhost.build.builders.docker_engine import connect\n"
         "from mqhost.build.builders.docker import DockerBuilder\n"
