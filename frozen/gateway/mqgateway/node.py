@@ -38,8 +38,12 @@ from mqpipe import (
 )
 
 from mqboard.mqtt.packet import matches
+from mqwire import WireError, names
 
 _FILTERS = const(16)  # of one node
+_TOPIC = const(255)  # bytes of a topic, or of a filter
+_LEVELS = const(100)  # of one; mosquitto hangs up at 202
+_AT_ONCE = const(4)  # messages of a node that are in work; one that waits for answers has one
 _DELIVER_HEAD = const(4)
 OVERHEAD = 64  # bytes that a message takes beside its own
 
@@ -64,6 +68,7 @@ class Node(Pipe):
         self._number = None  # of the message at the head of the queue, once it was sent
         self._window = None  # until then it listens
         self._sender = None
+        self._doing = 0  # messages of it that are in work
 
     # Frames.
 
@@ -116,9 +121,12 @@ class Node(Pipe):
 
     def on_message(self, number, data):
         """Have a message of the node done, beside what else comes."""
-        self._gateway.spawn(self._do, number, data)
+        if self._doing >= _AT_ONCE:  # it does not wait for answers
+            return self.answer(number, FULL, b"too many messages are in work")
+        self._gateway.spawn(self._do, self.boot, number, data)
+        self._doing += 1
 
-    async def _do(self, number, data):
+    async def _do(self, boot, number, data):
         try:
             status, text = await self._perform(data)
         except (ValueError, IndexError):
@@ -127,7 +135,10 @@ class Node(Pipe):
         except Exception as error:
             self.refused += 1
             status, text = REFUSED, (str(error) or repr(error)).encode()[:200]
-        self.answer(number, status, text)
+        finally:
+            self._doing -= 1
+        if boot == self.boot:  # otherwise the number is that of another message meanwhile
+            self.answer(number, status, text)
 
     async def _perform(self, data):
         if data[0] == PUBLISH:
@@ -151,6 +162,14 @@ class Node(Pipe):
         raise ValueError("malformed")
 
     def _full(self, topic):
+        """Return the full topic or filter. One that a broker would hang up at is refused: the board
+        would lose its own connection by it, for a filter at each attempt anew."""
+        try:
+            names.check_text(topic, _TOPIC)
+        except WireError as error:
+            raise Denied("a topic of node %s: %s" % (self.facts.name, error))
+        if topic.count("/") > _LEVELS:
+            raise Denied("a topic of node %s has too many levels" % self.facts.name)
         return self.facts.prefix + topic[2:] if topic.startswith("~/") else topic
 
     async def _publish(self, topic, payload, qos, retain):

@@ -826,6 +826,70 @@ class TestStrangers(unittest.TestCase):
 
         run(go)
 
+    def test_what_a_broker_would_hang_up_at_is_refused(self):
+        # It would hang up at the board, and for a filter after each reconnect anew.
+        async def go():
+            async with World({"publish": ["#"], "subscribe": ["#"]}) as world:
+                node = await world.node()
+                deep = "/" * 150
+                for topic in ("~/a\x01", "~/a\0", "\x7f", "~/a\ufffe", "~/" + deep, deep):
+                    self.assertIn("a topic of node pump", await refused(node.publish(topic)))
+                    handler = Seen()
+                    text = await refused(node.subscribe(topic, handler))
+                    self.assertIn("a topic of node pump", text)
+                for topic in ("~/" + "x" * 300, "x" * 4000):
+                    self.assertIn("is the most", await refused(node.subscribe(topic, Seen())))
+                self.assertEqual(world.client.broker, [])
+                self.assertEqual(world.client.subscribed, [])
+
+        run(go)
+
+    def begin(self, world, boot):
+        """Begin a session by hand, as an attacker's node does; return what it is told."""
+        said = []
+        world.pump.transmit = lambda kind, body: said.append((kind, body))
+        world.pump._begin(boot, b"12345678")
+        return said
+
+    def piece(self, world, number, index=0, count=1):
+        message = mqpipe.with_topic(bytes((mqpipe.PUBLISH, 0)), "~/n", b"%d" % number)
+        head = mqpipe.struct.pack(">IBBB", number, index, count, 1)
+        world.pump.take(mqpipe.PIECE, head + message)
+
+    def test_who_does_not_wait_for_answers_has_few_messages_in_work(self):
+        async def go():
+            async with World() as world:
+                said = self.begin(world, b"boot")
+                world.client.up.clear()  # the connection is slow
+                for number in range(1, 101):
+                    self.piece(world, number)
+                    await asyncio.sleep(0)
+                self.assertEqual(len(world.gateway._tasks), 4)
+                self.assertEqual(said[-1][0], mqpipe.DONE)
+                self.assertEqual(said[-1][1][4], mqpipe.FULL)
+                world.client.up.set()
+                await until(lambda: not world.gateway._tasks)
+                self.piece(world, 101)
+                await until(lambda: world.client.broker[-1][1] == b"101")
+
+        run(go)
+
+    def test_a_message_is_not_answered_for_that_of_an_earlier_boot(self):
+        async def go():
+            async with World() as world:
+                said = self.begin(world, b"old.")
+                world.client.up.clear()
+                self.piece(world, 1)
+                await asyncio.sleep(0)
+                said = self.begin(world, b"new.")
+                self.piece(world, 1, 0, 2)  # the first half of another one
+                world.client.up.set()
+                await until(lambda: not world.gateway._tasks)
+                self.assertEqual(len(world.client.broker), 1)
+                self.assertEqual([kind for kind, _ in said], [mqpipe.HAVE])
+
+        run(go)
+
     def test_frames_of_nonsense_do_nothing(self):
         async def go():
             async with World() as world:
