@@ -32,6 +32,8 @@ APP, FLASH, OFFER, SIGNATURE, REPORT, SBOM, PROVENANCE = NAMES = (
 _LARGEST = 64 * 1024 * 1024  # bytes of one file; the largest flash is 32 MiB
 _LONGEST = 16 * 1024 * 1024  # of one that is text
 _MOST_FILES = 100
+# LZMA takes as much memory as the archive wants, gigabytes of it.
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAME = re.compile(r"firmware-([a-z0-9][a-z0-9_-]*)\.v([A-Za-z0-9][A-Za-z0-9.+_-]*?)(?:\.zip)?")
 
 # Told the bytes of image.json and of image.sig (None without one); raises ToolError to refuse.
@@ -156,6 +158,8 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo, seen: Mapping[str, bytes]) 
         if kind not in (0, stat.S_IFREG)
         else "is encrypted"
         if entry.flag_bits & 1
+        else "is packed in a way that no build does"
+        if entry.compress_type not in _PACKED
         else ""
     )
     if wrong:

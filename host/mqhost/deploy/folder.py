@@ -19,6 +19,7 @@ from mqwire import WireError, app
 
 SPEC = "app.toml"
 _KEYS = {"name": str, "version": str, "ignore": list, "modules": dict}
+_MOST = 32 * 1024 * 1024  # bytes of all files; the largest flash has as many
 # What is never an application's: what begins with a dot, what tools leave, and its tests.
 _IGNORED = (".*", "__pycache__", "*.pyc", "*~", SPEC, "mqboard.toml", "tests")
 
@@ -59,14 +60,25 @@ def read_files(folder: Path, spec: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the files in `folder` by their paths in it, sorted, but for those that app.toml, which
     says `spec`, and everybody ignores; UsageError if there are none, or no board takes one."""
     root = folder.resolve()
-    paths = sorted(_walk(root, root, (*_IGNORED, *spec.get("ignore", []))))
+    try:
+        paths = sorted(_walk(root, root, (*_IGNORED, *spec.get("ignore", []))))
+    except OSError as error:  # a folder in it that is closed to us, or gone meanwhile
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from error
     if not paths:
         raise UsageError(f"{folder} has no files for a board in it.")
-    files = {}
+    files: dict[str, bytes] = {}
+    room = _MOST
     for path in paths:
         try:
             app.check_path(path)
-            files[path] = (root / path).read_bytes()
+            with (root / path).open("rb") as file:
+                files[path] = file.read(room + 1)
+            room -= len(files[path])
+            if room < 0:
+                raise UsageError(
+                    f"With {path} the files in {folder} have more than {_MOST:,} B, for which no "
+                    f"board has room. Ignore what is not for boards in {folder / SPEC}."
+                )
         except WireError as error:
             raise UsageError(f"{path!r} in {folder} cannot go to a board: {error}.") from error
         except OSError as error:

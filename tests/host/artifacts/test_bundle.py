@@ -90,6 +90,17 @@ def test_a_file_without_end_is_not_unpacked(read, monkeypatch):
         read(bomb)
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_what_is_packed_in_another_way_is_refused(read, kind):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", kind) as archive:
+        archive.writestr("app.bin", b"x" * 1000)
+    data = bytearray(buffer.getvalue())
+    data[50:60] = bytes(10)  # damaged, too, at which LZMA has an error of its own
+    with pytest.raises(BundleError, match="is packed in a way that no build does"):
+        read(bytes(data))
+
+
 def test_too_many_files_are_refused(read):
     with pytest.raises(BundleError, match="a build makes 7"):
         read(pack({f"f{number}": b"" for number in range(101)}))

@@ -62,6 +62,28 @@ def test_app_toml_says_name_version_modules_and_what_is_left_out(folder):
     assert (source.name, source.version, list(source.files)) == ("pumps", "1.2", ["pump.py"])
 
 
+def test_a_folder_in_it_that_goes_while_it_is_read_is_said(folder, monkeypatch):
+    scandir = os.scandir
+
+    def gone(path):
+        if os.path.basename(path) == "lib":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    with pytest.raises(UsageError, match="lib cannot be read: No such file"):
+        read_folder(folder)
+
+
+def test_more_than_any_board_has_room_for_is_not_read(folder):
+    with (folder / "film.bin").open("wb") as file:
+        file.truncate(1 << 40)  # a hole
+    with pytest.raises(UsageError, match="With film.bin .* no board has room"):
+        read_folder(folder)
+    spec(folder, 'ignore = ["film.bin"]\n[modules.pump]\n')
+    assert "pump.py" in read_folder(folder).files
+
+
 def test_what_tools_leave_is_left_out(folder):
     for name in (".git/config", ".env", "__pycache__/pump.cpython-311.pyc", "tests/test_pump.py"):
         (folder / name).parent.mkdir(exist_ok=True)
