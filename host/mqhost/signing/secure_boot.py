@@ -29,6 +29,7 @@ SCHEMES = (RSA, ECDSA)
 _COMMAND = (sys.executable, "-P", "-m", "espsecure")
 _RSA_BITS = 3072
 _CURVE = "secp256r1"
+_LONG = 150  # characters; the shortest key in base64 has more
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,9 @@ def find_key(scheme: str) -> SecureBootKey:
     value = os.environ.get(KEY, "").strip()
     if "-----BEGIN" in value:
         return _checked(value.encode(), scheme, KEY)
+    if "\n" in value or len(value) > _LONG and not os.path.exists(os.path.expanduser(value)):
+        # Not to be printed: it may be a key in another spelling.
+        raise UsageError(f"{KEY} is neither a PEM text nor the path of a file with one.")
     path = Path(value).expanduser() if value else config_dir() / f"secure-boot-{scheme}.pem"
     if not value and not path.exists():
         raise UsageError(

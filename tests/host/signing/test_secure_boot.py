@@ -1,5 +1,6 @@
 """Tests secure boot's signatures with the real espsecure, and where its key may be and may not."""
 
+import base64
 import subprocess
 import sys
 
@@ -69,6 +70,17 @@ def test_what_is_signed_is_what_espsecure_and_the_chip_take(config, tmp_path, sc
 def test_what_is_not_signed_is_nobodys():
     for data in (b"", APP, bytes(2 * SECTOR), b"\xe7\x02" * SECTOR):
         assert signed_by(data) == ""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_key_in_another_spelling_is_not_printed(monkeypatch, scheme):
+    pem = PEMS[scheme]
+    inner = pem.strip().splitlines()[1:-1]
+    for value in (base64.b64encode(pem.encode()).decode(), "".join(inner), "\n".join(inner)):
+        monkeypatch.setenv(KEY, value)
+        with pytest.raises(UsageError, match="neither a PEM text nor the path") as caught:
+            find_key(scheme)
+        assert value[:20] not in str(caught.value)
 
 
 def test_the_key_may_stand_in_the_environment(monkeypatch, tmp_path):

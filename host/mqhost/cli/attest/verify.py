@@ -118,7 +118,7 @@ def verify_command(
     IMAGE is an app.bin or flash.bin, the folder that it is in, or a bundle's zip file. What proves
     it is provenance.json beside it, signed by one of the keys of this machine (invoke keys), of
     MQBOARD_PUBLIC_KEYS, or of --key. Nothing is asked of a network. With --rebuild the commit is
-    built anew in a temporary folder, and must give the same bytes.
+    built anew in a temporary folder, by its own code, and must give the same bytes.
 
     \b
     Examples:
