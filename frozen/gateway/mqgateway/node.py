@@ -38,7 +38,7 @@ from mqpipe import (
 )
 
 from mqboard.mqtt.packet import matches
-from mqwire import WireError, names
+from mqwire import WireError
 
 _FILTERS = const(16)  # of one node
 _TOPIC = const(255)  # bytes of a topic, or of a filter
@@ -164,6 +164,8 @@ class Node(Pipe):
     def _full(self, topic):
         """Return the full topic or filter. One that a broker would hang up at is refused: the board
         would lose its own connection by it, for a filter at each attempt anew."""
+        from mqwire import names  # seldom needed on other boards
+
         try:
             names.check_text(topic, _TOPIC)
         except WireError as error:
