@@ -45,6 +45,7 @@ _TOPIC = const(255)  # bytes of a topic, or of a filter
 _LEVELS = const(100)  # of one; mosquitto hangs up at 202
 _AT_ONCE = const(4)  # messages of a node that are in work; one that waits for answers has one
 _DELIVER_HEAD = const(4)
+_TEXT = const(200)  # bytes of why something is refused
 OVERHEAD = 64  # bytes that a message takes beside its own
 
 
@@ -134,7 +135,7 @@ class Node(Pipe):
             status, text = REFUSED, b"malformed"
         except Exception as error:
             self.refused += 1
-            status, text = REFUSED, (str(error) or repr(error)).encode()[:200]
+            status, text = REFUSED, _cut((str(error) or repr(error)).encode())
         finally:
             self._doing -= 1
         if boot == self.boot:  # otherwise the number is that of another message meanwhile
@@ -267,3 +268,11 @@ class Node(Pipe):
                 self.delivered += 1
         finally:
             self._sender = None
+
+
+def _cut(text):
+    """Return as much of a text in UTF-8 as a frame has room for, in whole characters."""
+    end = _TEXT
+    while end < len(text) and text[end] & 0xC0 == 0x80:
+        end -= 1
+    return text[:end]

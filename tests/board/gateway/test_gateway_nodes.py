@@ -307,6 +307,9 @@ class TestPublishing(unittest.TestCase):
                     self.assertIn("may not publish", await refused(node.publish(topic)))
                 self.assertEqual(world.client.broker, [])
                 self.assertEqual(world.pump.refused, 4)
+                for before in ("", "x"):  # what is said is cut, between two characters
+                    text = await refused(node.publish(before + "\u00fc" * 120))
+                    self.assertTrue(text.endswith("\u00fc"))
 
         run(go)
 
