@@ -44,7 +44,8 @@ def open_evidence(path: Path) -> Opened:
 def _opened(path: Path) -> Opened:
     if path.is_dir():
         return Opened(str(path), _folder(path))
-    if _read(path, len(_ZIP), cut=True) == _ZIP:
+    begins = _read(path, len(_ZIP), cut=True)
+    if begins == _ZIP and path.name not in NAMES:  # an app.bin is one, whatever is packed in it
         return Opened(path.name, read_zip(path))
     if path.suffix == ".zip":
         raise ProofError(f"{path} is no zip file: it is damaged, or something else.")

@@ -37,6 +37,15 @@ def write(folder, files):
     return folder
 
 
+@pytest.mark.parametrize("name", ["app.bin", "flash.bin"])
+def test_an_image_that_is_an_archive_is_not_taken_for_what_it_holds(mqboard, tmp_path, name):
+    files = proven_files()
+    folder = write(tmp_path / "out", files)
+    (folder / name).write_bytes(pack(files))
+    ended = mqboard("verify", folder / name)
+    assert ended.returncode == 5 and f"{name} is not the one that was built" in ended.stderr
+
+
 def test_a_folder_an_image_and_a_bundle_say_the_same(mqboard, tmp_path):
     files = proven_files()
     folder = write(tmp_path / "out", files)
