@@ -260,6 +260,8 @@ class Node(Pipe):
         """Take the answer to a search."""
         if body[:4] != self._nonce or self._fixed and mac != self.gateway:
             return
+        if not 0 < body[4] <= 14:
+            raise ValueError("no channel")  # who has no key hears strangers
         self._nonce = None
         self.channel = body[4]
         self._radio.tune(self.channel)  # it may have been heard on the one beside its own
@@ -311,7 +313,7 @@ class Node(Pipe):
                 self.failed += 1
             self.delivered += 1
             self.answer(number, OK)
-            self._more = data[2]
+            self._more = data[2] if len(data) > 2 else 0
             self._got.set()
 
     async def _handle(self, data):

@@ -785,6 +785,34 @@ class TestStrangers(unittest.TestCase):
 
         run(go)
 
+    def test_what_a_stranger_says_to_a_node_without_key_does_not_end_its_hearing(self):
+        async def go():
+            async with World() as world:
+                node = await world.node()
+                seen = Seen()
+                await node.subscribe("~/in", seen)
+                node._nonce = b"1234"
+                for channel in (0, 99):
+                    body = b"1234" + bytes((channel,))
+                    kind = mqpipe.HERE | mqpipe.FROM_GATEWAY
+                    frame = mqpipe.seal(None, kind, node.boot, b"12345678", body)
+                    node._radio.put(STRANGER, frame)
+                await until(lambda: not node._radio.frames)
+                self.assertEqual((node.channel, node.gateway), (1, GATEWAY))
+                head = mqpipe.struct.pack(">IBBB", node.number + 1, 0, 1, 1)
+                kind = mqpipe.PIECE | mqpipe.FROM_GATEWAY
+                frame = mqpipe.seal(None, kind, node.boot, node.token, head)  # an empty message
+                node._radio.put(GATEWAY, frame)
+                await node.fetch()
+                await until(lambda: node.failed)
+                world.pump.sent = node.number  # the stranger has used a number up
+                world.client.say("farm/nodes/pump/in", b"1")
+                while not seen.all:
+                    await node.fetch()
+                self.assertEqual(seen.numbers(), [1])
+
+        run(go)
+
     def test_a_node_does_not_take_a_strangers_gateway(self):
         async def go():
             async with World() as world:  # it has no key
