@@ -13,7 +13,7 @@ from mqhost.deploy.folder import read_files, read_spec
 from mqhost.dev.applying import Done
 from mqhost.dev.checking import Checker, is_editors
 from mqhost.dev.watching import marks
-from mqhost.errors import UsageError
+from mqhost.errors import BuildError, UsageError
 from mqhost.link.session import Session
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
@@ -47,12 +47,18 @@ class Frozen:
         if seen == self._seen:
             return Done()
         board = self._board()
-        result = build(
-            board,
-            output=_output(self._project, board),
-            own=self._project.additions(),
-            progress=self._progress,
-        )
+        try:
+            result = build(
+                board,
+                output=_output(self._project, board),
+                own=self._project.additions(),
+                progress=self._progress,
+            )
+        except OSError as error:  # a file may have gone while it was read
+            raise BuildError(
+                f"{error.filename or 'A file'} cannot be read: {error.strerror}. Nothing was sent; "
+                "it is built again when something is saved."
+            ) from error
         done = push(self._session, *load_image(result.app), progress=self._progress)
         self._seen = seen
         if done.already:
