@@ -39,12 +39,13 @@ def find_project(folder: Path, checkout: Path | None = None) -> Path | None:
 
 def _has_project(file: Path) -> bool:
     """Return whether there is a table [project] in a file, by its text: everybody waits for what is
-    imported here, and a parser takes its time."""
+    imported here, and a parser takes its time. A header without its end counts: who reads the
+    project says so, and nothing is built in its place."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:  # whoever needs its settings is told
         return False
-    return re.search(r"^\s*\[\s*project\s*\]", text, re.MULTILINE) is not None
+    return re.search(r"^\s*\[\s*project(?![\w-])", text, re.MULTILINE) is not None
 
 
 def is_ours(path: Path) -> bool:

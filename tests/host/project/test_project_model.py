@@ -44,6 +44,14 @@ def test_a_project_is_found_from_every_folder_in_it(root, tmp_path):
     assert find_project(root / "app") == root / "app"
 
 
+def test_a_header_without_its_end_is_told_instead_of_building_something_else(tmp_path):
+    root = write(tmp_path / "shed", '[project\nname = "shed"\n')
+    assert find_project(root) == root
+    with pytest.raises(UsageError, match=r"mqboard\.toml.*line 1"):
+        Project.load(root)
+    assert find_project(write(tmp_path / "other", "[project-x]\n[projects]\n")) is None
+
+
 def test_a_project_above_that_another_user_has_put_there_is_passed_over(root, monkeypatch):
     (root / "app").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: os.stat(root).st_uid + 1)
