@@ -137,8 +137,9 @@ def explained(error: BuildError, source: Source) -> BuildError:
     there = sorted({path.parent.name for path in library.rglob("manifest.py")})
     return BuildError(
         f"{error}\n{source.origin} comes with these packages of micropython-lib only: "
-        f"{', '.join(there) or 'none'}. Take a MicroPython checkout with its submodule "
-        f"{upstream.LIBRARY}: --micropython DIR"
+        f"{', '.join(there) or 'none'}. MicroPython's release has all of them: --micropython "
+        f"{next(iter(upstream.RELEASES))}; or name a checkout that has its submodule "
+        f"{upstream.LIBRARY}."
     )
 
 
