@@ -64,7 +64,12 @@ def rebuild(
     was built with, if it was one. Raises ProofError if it cannot be built again, UsageError if
     something is to be given for it, BuildError if the build fails.
     """
-    if provenance.changed or not provenance.commit:
+    if not provenance.commit:
+        raise ProofError(
+            "It was built from a folder without a commit: what was in it nobody can tell, so it "
+            "cannot be built again. Make it a git repository, commit, and build from that."
+        )
+    if provenance.changed:
         raise ProofError(
             "It was built from changed files, not from a commit alone: what these were nobody can "
             "tell, and so it cannot be built again. Commit, and build from that."

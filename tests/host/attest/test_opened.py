@@ -160,6 +160,12 @@ def test_a_bundle_that_can_be_read_in_two_ways_is_refused(mqboard, tmp_path):
         assert ended.returncode == 5 and ended.stderr.strip(), name
 
 
+def test_what_was_built_without_a_commit_differs_from_none(mqboard, tmp_path):
+    folder = write(tmp_path / "out", proven_files(commit="", changed=True))
+    shown = mqboard("verify", folder).stdout
+    assert "none, it was no git checkout" in shown and "differ from it" not in shown
+
+
 def test_the_parts_are_listed(mqboard, tmp_path):
     files = proven_files()
     folder = write(tmp_path / "out", files)
@@ -185,6 +191,8 @@ def test_sbom_wants_an_image_or_a_board(mqboard):
     for words in ((), ("a", "--board", "b")):
         ended = mqboard("sbom", *words)
         assert ended.returncode == 2 and "Name an IMAGE" in ended.stderr
+    ended = mqboard("sbom", "--board", "nosuch-board")
+    assert ended.returncode == 2 and "build --board nosuch-board" in ended.stderr
 
 
 def test_sign_signs_the_provenance_too(mqboard, tmp_path, monkeypatch):

@@ -113,7 +113,7 @@ def test_a_commit_that_is_only_where_it_was_cloned_from_is_fetched(repository, t
     ("facts", "error", "why"),
     [
         ({"changed": True}, ProofError, "changed files"),
-        ({"commit": ""}, ProofError, "changed files"),
+        ({"commit": "", "changed": True}, ProofError, "without a commit"),
         ({"micropython": "checkout"}, UsageError, "--micropython DIR"),
     ],
 )

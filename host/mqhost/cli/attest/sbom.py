@@ -12,7 +12,7 @@ from mqhost.attest.sbom import Part, read_parts
 from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import ProofError, UsageError
-from mqhost.paths import BUILD
+from mqhost.paths import BUILD, TASK
 
 _COLUMNS = ("part", "version", "licence", "from", "looked up as")
 
@@ -48,7 +48,13 @@ def sbom_command(edge: Edge, image: Path | None, board: str | None, as_json: boo
     """
     if (image is None) == (board is None):
         raise UsageError("Name an IMAGE, as build/esp32/app.bin, or a board: --board esp32")
-    opened = open_evidence(image if image is not None else BUILD / str(board))
+    if image is None:
+        image = BUILD / str(board)
+        if not image.exists():
+            raise UsageError(
+                f"{image} is missing: board {board} is not built. Run {TASK} build --board {board}."
+            )
+    opened = open_evidence(image)
     show(edge.console, sbom_listing(*of_image(opened)), as_json)
 
 
@@ -58,7 +64,7 @@ def of_image(opened: Opened) -> tuple[dict[str, Any], Part, list[Part]]:
     if data is None:
         raise UsageError(
             f"{opened.where} has no {SBOM}: it is of a build from before there were any, or that "
-            "was not copied along. Build it again (invoke build)."
+            f"was not copied along. Build it again ({TASK} build)."
         )
     record, firmware, parts = read_parts(data, f"{opened.where}: {SBOM}")
     app = opened.files.get(APP)

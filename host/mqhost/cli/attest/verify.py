@@ -27,7 +27,8 @@ def verdict_listing(verdict: Verdict, rebuilt: str = "", secure_boot: str = "") 
     """List what is proven; `rebuilt`: what building it again gave, if that was done; `secure_boot`:
     the key that the image is signed with for its chip."""
     found = verdict.provenance
-    changed = ", and files that differ from it" if found.changed else ""
+    # Where there is no commit everything counts as changed: there is nothing to differ from.
+    changed = ", and files that differ from it" if found.changed and found.commit else ""
     facts = (
         ("verified", f"{found.board} {found.version}"),
         ("commit", (found.commit or "none, it was no git checkout") + changed),
