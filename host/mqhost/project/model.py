@@ -19,6 +19,7 @@ from typing import Any
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board, find
 from mqhost.errors import UsageError
+from mqhost.link.settingsfile import Files
 from mqhost.paths import PROJECT
 from mqhost.paths import SETTINGS as FILE
 from mqhost.project.freezing import modules_of, read_frozen
@@ -143,9 +144,13 @@ def added(frozen: Iterable[Path] = ()) -> Additions | None:
 
 def chosen_board(name: str | None = None) -> Board:
     """Return the board of that name, by default the project's, or without a project the simulated
-    one; UsageError if there is none."""
+    one; UsageError if there is none, or if the mqboard.toml here is wrong: its [project] may be
+    misspelt."""
     project = here()
-    return project.find_board(name) if project else find(name or "sim")
+    if project:
+        return project.find_board(name)
+    Files(Path.cwd())
+    return find(name or "sim")
 
 
 def simulated(name: str | None = None) -> Board:

@@ -44,6 +44,13 @@ def test_a_project_is_found_from_every_folder_in_it(root, tmp_path):
     assert find_project(root / "app") == root / "app"
 
 
+def test_a_misspelt_table_is_told_instead_of_building_something_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path / "shed", '[projekt]\nname = "shed"\n'))
+    monkeypatch.setattr(model, "PROJECT", None)
+    with pytest.raises(UsageError, match=r"mqboard\.toml: .*projekt"):
+        chosen_board()
+
+
 def test_a_header_without_its_end_is_told_instead_of_building_something_else(tmp_path):
     root = write(tmp_path / "shed", '[project\nname = "shed"\n')
     assert find_project(root) == root
