@@ -127,8 +127,8 @@ class FakeBoard:
             (message.topic, message.payload, message.retain)
         )
         client.connect_async("127.0.0.1", self.port, 10)  # and again, until a broker is there
+        self._client = client  # before commands come, which are lost on one without power
         client.loop_start()
-        self._client = client
 
     def power_off(self, will=True):
         """Vanish; the broker publishes the will."""
