@@ -97,6 +97,20 @@ def test_a_board_is_asked(served, board):
     assert record["facts"]["at"] > 1.6e9
 
 
+def test_a_board_is_asked_again_as_soon_as_its_status_is_another_one(served, board):
+    served.board(board.prefix)
+
+    def slot():
+        asked = {"prefix": board.prefix}
+        return served.http.get("/api/board/info", params=asked).json()["slot"]
+
+    assert slot() == "ota_0"
+    board.facts |= {"slot": "ota_1", "version": "0.7.8"}  # an update takes less than two seconds
+    board.announce()
+    wait_until(lambda: served.fleet.live.get(board.prefix).status["version"] == "0.7.8")
+    assert slot() == "ota_1"
+
+
 def test_code_runs_and_is_audited(served, board):
     served.board(board.prefix)
     where = {"prefix": board.prefix}

@@ -39,7 +39,8 @@ class Asking:
         self._connection = connection
         self._live = live
         self._room = threading.Semaphore(AT_ONCE)
-        self._infos: dict[str, tuple[float, dict[str, Any]]] = {}
+        # By prefix: when it was asked, what its status was then, what it said.
+        self._infos: dict[str, tuple[float, Any, dict[str, Any]]] = {}
 
     def need(self, prefix: str, online: bool = False) -> Presence:
         """Return a board. Raises NoBoard, and AbsentBoardError if it has to be online."""
@@ -60,12 +61,15 @@ class Asking:
             return question(session)
 
     def info(self, prefix: str) -> dict[str, Any]:
-        """Ask a board for its facts, which are also kept in `live`."""
-        asked_at, said = self._infos.get(prefix, (0.0, {}))
-        if said and time.monotonic() - asked_at < _FRESH:
+        """Ask a board for its facts, which are also kept in `live`; not again at once, unless its
+        status is another one since: it may have been updated.
+        """
+        status = self.need(prefix, online=True).status
+        asked_at, then, said = self._infos.get(prefix, (0.0, None, {}))
+        if said and then == status and time.monotonic() - asked_at < _FRESH:
             return said
         said = self.ask(prefix, lambda session: session.request_json("info"))
-        self._infos[prefix] = (time.monotonic(), said)
+        self._infos[prefix] = (time.monotonic(), status, said)
         self._live.note(prefix, said)
         return said
 
