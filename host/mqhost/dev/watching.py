@@ -39,10 +39,11 @@ class Watcher:
         self._ended.set()
         self._thread.join()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float) -> bool:
         """Return True once something has changed since the last time; False after `timeout`."""
         changed = self._changed.wait(timeout)
-        self._changed.clear()
+        if changed:  # what comes behind a wait in vain is for the next one
+            self._changed.clear()
         return changed
 
     def _run(self) -> None:

@@ -39,7 +39,7 @@ _VENDOR = b"\x24\x0a\xc4"
 _PATIENCE = 30.0
 # How often `wait_for` looks, apart from when it is told: a condition may look at the flash.
 _LOOK_SECONDS = 0.05
-_JOIN_SECONDS = 60.0
+_END_SECONDS = 0.2
 
 
 class DeviceTimeout(ToolError):
@@ -101,10 +101,12 @@ class Device:
     def join(self) -> None:
         """Wait until the board has ended by itself, for which something must have broken.
 
-        Ctrl-C may come at any time: a wait for a condition would break in it, which has a lock.
+        Ctrl-C may come at any time. A wait for a condition would break in it, which has a lock; one
+        that comes just before a long wait ends that only when it is over; and Python 3.11 takes a
+        thread for ended when its join is interrupted.
         """
-        while self._thread and self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+        while self._thread and self.state is not State.STOPPED:
+            time.sleep(_END_SECONDS)
         if self._life.error:
             raise self._life.error
 

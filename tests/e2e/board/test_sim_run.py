@@ -19,6 +19,16 @@ from mqhost.cli.tasks.simulator import run_foreground
 server, port = sys.argv[1], int(sys.argv[2])
 run_foreground("e2e/run", server, port, flash=Path(sys.argv[3]), image=Path(sys.argv[4]))
 """
+# A signal may come to any thread; the main one, which waits, is then not woken by it.
+ELSEWHERE = """
+import signal, sys, threading
+
+def end():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=end, daemon=True).start()
+"""
 WAIT = 30.0
 
 
@@ -27,10 +37,11 @@ def foreground(firmware, broker, tmp_path):
     """Start the board as a process; it is killed at the end if it still runs."""
     started = []
 
-    def start():
+    def start(script=SCRIPT):
         arguments = [broker.host, str(broker.port), tmp_path / "board.flash", firmware.flash]
         process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments],
+            [sys.executable, "-c", script, *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,6 +77,13 @@ def test_it_runs_until_ctrl_c_and_keeps_its_flash(foreground, tmp_path):
         assert out.endswith("Stopped.\n")
         assert "Traceback" not in err
     assert [file.name for file in tmp_path.iterdir()] == ["board.flash"]
+
+
+def test_a_ctrl_c_that_another_thread_gets_ends_it_too(foreground):
+    process = foreground(ELSEWHERE + SCRIPT)
+    read_until(process, "boot: ota_0")
+    out, err = process.communicate("now\n", timeout=WAIT)
+    assert (process.returncode, err) == (0, "") and out.endswith("Stopped.\n")
 
 
 def test_without_a_build_it_says_what_to_do(tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from mqhost.project.model import Project, here
 _NAMED = 3  # files
 _STAGES = deploy.STAGES | report.STAGES
 _BACK = 1.0  # seconds between two looks whether the board is back
+_LOOK = 1.0  # seconds
 
 
 class Refreshing(Protocol):
@@ -123,7 +124,9 @@ def _keep(
             to_stderr(str(error))
         if once:
             return
-        watcher.wait()
+        # Piece by piece: a Ctrl-C that comes just before a wait is heard when that is over.
+        while not watcher.wait(_LOOK):
+            pass
 
 
 @contextmanager

@@ -80,9 +80,11 @@ def run_foreground(
         output.write(data)
         output.flush()
 
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        Device(path, table=table, heap=heap, console=show, name=prefix) as device,
-    ):
-        device.join()
+    device = Device(path, table=table, heap=heap, console=show, name=prefix)
+    with contextlib.suppress(KeyboardInterrupt):
+        try:  # from its start on: Ctrl-C may come in the middle of that
+            device.start()
+            device.join()
+        finally:
+            device.stop()
     say("Stopped.")
