@@ -460,13 +460,13 @@ def test_the_console_of_a_simulated_board_is_cleaned_on_a_terminal(kind, monkeyp
         def __init__(self, *_, console, **__):
             console(f"{EVIL}\r\n".encode())
 
+        def start(self):
+            pass
+
         def join(self):
             raise KeyboardInterrupt
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
+        def stop(self):
             pass
 
     output = io.BytesIO()

@@ -80,8 +80,8 @@ def run_foreground(
         output.write(data)
         output.flush()
 
-    device = Device(path, table=table, heap=heap, console=show, name=prefix)
     with contextlib.suppress(KeyboardInterrupt):
+        device = Device(path, table=table, heap=heap, console=show, name=prefix)
         try:  # from its start on: Ctrl-C may come in the middle of that
             device.start()
             device.join()
