@@ -22,7 +22,7 @@ from mqhost import packages
 from mqhost.build import board as boards
 from mqhost.build.builders.docker_engine import LABEL, EngineError, connect
 from mqhost.build.builders.docker_image import Recipe
-from mqhost.build.source import mirrors
+from mqhost.build.sources.source import mirrors
 from mqhost.errors import ToolError
 from mqhost.locks import locked
 from mqhost.paths import cache_dir

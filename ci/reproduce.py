@@ -22,9 +22,9 @@ from ci.engine import engine
 from mqhost.attest.compare import compare
 from mqhost.attest.sbom import read_parts
 from mqhost.build.board import find
-from mqhost.build.rebuild import clone_at, run_build
+from mqhost.build.evidence.rebuild import clone_at, run_build
 from mqhost.build.revision import run_git
-from mqhost.build.source import find_source
+from mqhost.build.sources.source import find_source
 from mqhost.errors import BuildError, ToolError
 from mqhost.paths import ROOT
 from mqhost.progress import Progress, silent

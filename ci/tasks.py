@@ -15,7 +15,7 @@ from ci.docs import pictures
 from ci.docs import screens as screens_
 from mqhost import packages
 from mqhost.build import board as boards_
-from mqhost.build.source import CHECKOUT, VARIABLE, find_source
+from mqhost.build.sources.source import CHECKOUT, VARIABLE, find_source
 from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.terminal import printing

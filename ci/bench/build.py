@@ -21,7 +21,7 @@ from mqhost.build.build import build, plan_build
 from mqhost.build.builders.native import NativeBuilder
 from mqhost.build.plan import Plan
 from mqhost.build.revision import read_revision
-from mqhost.build.source import Source, find_source
+from mqhost.build.sources.source import Source, find_source
 from mqhost.errors import ToolError
 from mqhost.paths import FROZEN
 

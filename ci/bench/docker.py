@@ -13,7 +13,7 @@ from ci.bench.rig import Rig
 from ci.engine import Engine, engine
 from mqhost.build.build import build
 from mqhost.build.builders.docker_image import Recipe, ensure_image
-from mqhost.build.source import Source, find_source
+from mqhost.build.sources.source import Source, find_source
 
 _VERSION = "bench.1"
 

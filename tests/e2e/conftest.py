@@ -21,7 +21,7 @@ from mqhost.build import board as boards
 from mqhost.build import build as build_module
 from mqhost.build.build import build
 from mqhost.build.revision import Revision, read_revision
-from mqhost.build.source import planned_source
+from mqhost.build.sources.source import planned_source
 from mqhost.cli.main import main
 from mqhost.errors import BoardError, SilentBoardError
 from mqhost.link.session import Session

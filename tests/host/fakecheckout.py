@@ -9,8 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from mqhost.build.staging import lay_out
-from mqhost.build.upstream import LIBRARY
+from mqhost.build.sources.staging import lay_out
+from mqhost.build.sources.upstream import LIBRARY
 
 _RECORD = Path(__file__).with_name("micropython_frozen.txt")
 

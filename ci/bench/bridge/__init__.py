@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 from ci.bench import Figure, median
 from ci.bench.raw import extract
 from ci.bench.rig import PREFIX, Rig
-from mqhost.build.source import planned_source
+from mqhost.build.sources.source import planned_source
 from mqhost.errors import ToolError
 from mqhost.paths import FROZEN
 from mqhost.sim.device import HEAP

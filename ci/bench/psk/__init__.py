@@ -13,7 +13,7 @@ from ci.bench.raw import extract
 from ci.bench.rig import Rig
 from mqhost.broker.authority import Authority
 from mqhost.broker.passwords import make_key
-from mqhost.build.source import planned_source
+from mqhost.build.sources.source import planned_source
 from mqhost.paths import FROZEN
 from mqhost.sim.broker import HOST, Broker, free_port
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mqhost.build import upstream
 from mqhost.build.freeze import MICROPYTHON, PROJECT, FrozenFile, read_manifest
 from mqhost.build.sdkconfig import C_MODULES, text_of
-from mqhost.build.source import Source
+from mqhost.build.sources import upstream
+from mqhost.build.sources.source import Source
 from mqhost.errors import BuildError, UsageError
 
 # How MicroPython finds a module in C, by port.

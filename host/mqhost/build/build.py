@@ -20,7 +20,7 @@ from typing import Any
 
 from mqhost.attest.check import PROVENANCE
 from mqhost.attest.statement import SBOM
-from mqhost.build import additions, freeze, upstream
+from mqhost.build import additions, freeze
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board
 from mqhost.build.builders.choose import choose_builder
@@ -32,7 +32,7 @@ from mqhost.build.builders.native import (
     mpy_cross_version,
     mute,
 )
-from mqhost.build.evidence import Evidence, Made, make_evidence
+from mqhost.build.evidence.writing import Evidence, Made, make_evidence
 from mqhost.build.images import Images, check_failed_fit, make_images
 from mqhost.build.plan import C_MODULES_FILE, Plan, Tools, plan, refuse_spaces
 from mqhost.build.result import BuildResult
@@ -46,8 +46,9 @@ from mqhost.build.sdkconfig import (
     read_local,
     settings,
 )
-from mqhost.build.source import Source, find_source, planned_source
-from mqhost.build.staging import lay_out
+from mqhost.build.sources import upstream
+from mqhost.build.sources.source import Source, find_source, planned_source
+from mqhost.build.sources.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
 from mqhost.errors import BuildError
 from mqhost.files import replace_file

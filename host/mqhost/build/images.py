@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mqhost.build.board import Board
 from mqhost.build.plan import Plan
 from mqhost.build.revision import Revision
-from mqhost.build.source import Source
+from mqhost.build.sources.source import Source
 from mqhost.errors import BuildError
 from mqhost.flash.espimage import build_app_image, verify
 from mqhost.flash.partition import TABLE_SIZE, Partition, PartitionTable

@@ -24,7 +24,7 @@ from mqhost.build.builders.docker import DockerBuilder
 from mqhost.build.builders.docker_engine import LABEL, EngineError
 from mqhost.build.builders.docker_image import Recipe, ensure_image, remove_all
 from mqhost.build.plan import Plan, Step
-from mqhost.build.source import find_source
+from mqhost.build.sources.source import find_source
 from mqhost.errors import BuildError
 from mqhost.paths import DOCKER, FROZEN, ROOT
 

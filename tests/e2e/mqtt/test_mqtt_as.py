@@ -22,7 +22,7 @@ from peer import Peer
 from waiting import wait_until
 
 from ci.faultproxy import FaultProxy
-from mqhost.build.source import planned_source
+from mqhost.build.sources.source import planned_source
 from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT
 from mqhost.sim.broker import Broker, free_port

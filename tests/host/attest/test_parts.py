@@ -14,12 +14,12 @@ from mqhost.attest import licences
 from mqhost.attest.compare import compare
 from mqhost.attest.licences import NOASSERTION
 from mqhost.attest.sbom import Part, make_sbom, read_parts
-from mqhost.build import parts
 from mqhost.build.board import find
+from mqhost.build.evidence import parts
+from mqhost.build.evidence.linked import read_linked
 from mqhost.build.freeze import OURS, PROJECT, FrozenFile
-from mqhost.build.linked import read_linked
 from mqhost.build.plan import Tools, plan
-from mqhost.build.source import Source
+from mqhost.build.sources.source import Source
 from mqhost.flash.espimage import PROGRAM_HASH, build_app_image, segments
 from mqhost.flash.sigblock import unsigned
 from mqwire.flash import SIGNATURE_CRC, SIGNATURE_MAGIC

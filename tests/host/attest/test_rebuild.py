@@ -13,8 +13,8 @@ from rsakeys import private_pem, rsa_key
 
 from mqhost.attest.dsse import Envelope
 from mqhost.attest.statement import Dependency
-from mqhost.build import rebuild as rebuilding
-from mqhost.build.rebuild import rebuild
+from mqhost.build.evidence import rebuild as rebuilding
+from mqhost.build.evidence.rebuild import rebuild
 from mqhost.build.revision import Revision
 from mqhost.errors import BuildError, ProofError, UsageError
 from mqhost.signing.keys import PublicKey

@@ -6,7 +6,7 @@ import pytest
 from fakecheckout import make_checkout
 
 from mqhost.build.board import find
-from mqhost.build.source import debian_source
+from mqhost.build.sources.source import debian_source
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from mqhost.build.board import Board, find
 from mqhost.build.build import dry_run
 from mqhost.build.freeze import MICROPYTHON, OURS, PROJECT, FrozenFile
 from mqhost.build.sdkconfig import composed, own_sources
-from mqhost.build.source import Source
+from mqhost.build.sources.source import Source
 from mqhost.errors import BuildError, UsageError
 from mqhost.paths import ROOT
 

@@ -14,8 +14,8 @@ from mqhost.build.freeze import read_manifest
 from mqhost.build.layers import file_of
 from mqhost.build.sdkconfig import computed
 from mqhost.build.secure import DEVELOPMENT, RELEASE, Secure
-from mqhost.build.source import debian_source
-from mqhost.build.upstream import LIBRARY
+from mqhost.build.sources.source import debian_source
+from mqhost.build.sources.upstream import LIBRARY
 from mqhost.errors import UsageError
 from mqhost.flash.chips import CHIPS
 from mqhost.flash.layout import SLOTS

@@ -23,7 +23,7 @@ from mqhost.build.build import BuildResult, build
 from mqhost.build.freeze import MICROPYTHON, ORIGINS, OURS, PROJECT
 from mqhost.build.images import check_fit
 from mqhost.build.revision import Revision
-from mqhost.build.source import find_source
+from mqhost.build.sources.source import find_source
 from mqhost.cli.tasks.show import build_listing
 from mqhost.errors import BuildError, UsageError
 from mqhost.flash.espimage import executable_of, verify

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqhost.build.freeze import FrozenFile, build_module, read_manifest, replaced, stage
-from mqhost.build.source import debian_source
+from mqhost.build.sources.source import debian_source
 from mqhost.errors import BuildError
 from mqhost.paths import ROOT
 

@@ -8,7 +8,7 @@ from fakeidf import REAL
 
 from mqhost.build.board import boards
 from mqhost.build.freeze import ASYNCIO, MICROPYTHON, OURS, read_manifest
-from mqhost.build.upstream import LIBRARY, has_library, release_folder
+from mqhost.build.sources.upstream import LIBRARY, has_library, release_folder
 from mqhost.paths import FROZEN, ROOT
 
 MANIFESTS = ROOT / "manifest"

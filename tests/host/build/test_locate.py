@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from mqhost.attest.compare import compare
-from mqhost.build.locate import Traces, locate
+from mqhost.build.evidence.locate import Traces, locate
 from mqhost.flash import elf
 from mqhost.flash.espimage import build_app_image
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mqhost.build import source, upstream
 from mqhost.build.board import boards, find
-from mqhost.build.integrity import record
+from mqhost.build.sources import source, upstream
+from mqhost.build.sources.integrity import record
 from mqhost.errors import ToolError, UsageError
 
 RELEASE = "1.25.0+ds-1"

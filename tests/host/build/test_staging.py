@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakecheckout import snapshot
 
-from mqhost.build.staging import lay_out
+from mqhost.build.sources.staging import lay_out
 
 
 @pytest.fixture

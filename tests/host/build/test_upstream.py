@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from gitrepo import git
 
-from mqhost.build import source, upstream
 from mqhost.build.board import find
-from mqhost.build.integrity import record
+from mqhost.build.sources import source, upstream
+from mqhost.build.sources.integrity import record
 from mqhost.errors import ToolError, UsageError
 
 BOARD = replace(find("esp32"), micropython="v1.28.0")

@@ -12,7 +12,7 @@ from fakeboards import RECORD, make_boards
 from rich.console import Console
 
 from mqhost.build.board import Board, boards, find
-from mqhost.build.verify import OK, UNCHECKED, WRONG, Finding, verify
+from mqhost.build.checking.verify import OK, UNCHECKED, WRONG, Finding, verify
 from mqhost.cli.tasks import show
 from mqhost.errors import ToolError
 from mqhost.flash.chips import CHIPS

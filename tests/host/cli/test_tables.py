@@ -20,8 +20,8 @@ from mqhost.attest.check import check
 from mqhost.attest.sbom import read_parts
 from mqhost.build import board as boards
 from mqhost.build.build import BuildResult, dry_run
+from mqhost.build.checking.verify import Finding
 from mqhost.build.freeze import Module
-from mqhost.build.verify import Finding
 from mqhost.cli import main, many
 from mqhost.cli.attest import sbom as sbom_command
 from mqhost.cli.attest import verify as verify_command

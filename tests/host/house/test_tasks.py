@@ -13,7 +13,7 @@ from invoke import Collection, Context
 from ci import tasks
 from ci.docs.reference import fresh_tasks
 from mqhost.build.board import find
-from mqhost.build.source import VARIABLE
+from mqhost.build.sources.source import VARIABLE
 from mqhost.paths import ROOT
 from mqhost.sim.broker import free_port
 

@@ -157,8 +157,8 @@ def _rebuild(
     # Only a checkout has what these need.
     from mqhost.attest.compare import compare
     from mqhost.attest.sbom import read_parts
-    from mqhost.build.locate import locate
-    from mqhost.build.rebuild import rebuild
+    from mqhost.build.evidence.locate import locate
+    from mqhost.build.evidence.rebuild import rebuild
     from mqhost.cli.tasks.show import progress
     from mqhost.flash.sigblock import unsigned
 

@@ -16,11 +16,11 @@ from mqhost import packages
 from mqhost.build.board import Board
 from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
+from mqhost.build.checking.verify import OK, UNCHECKED, WRONG, Finding, verify
 from mqhost.build.freeze import ORIGINS, PROJECT
 from mqhost.build.plan import Plan
 from mqhost.build.secure import Secure
-from mqhost.build.source import DEBIAN
-from mqhost.build.verify import OK, UNCHECKED, WRONG, Finding, verify
+from mqhost.build.sources.source import DEBIAN
 from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import json_text, say

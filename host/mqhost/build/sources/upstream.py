@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from mqhost.build.integrity import intact, record
+from mqhost.build.sources.integrity import intact, record
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
 from mqhost.paths import cache_dir

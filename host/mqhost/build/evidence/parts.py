@@ -16,14 +16,14 @@ from mqhost.attest.licences import NOASSERTION
 from mqhost.attest.sbom import FILE, FIRMWARE, FRAMEWORK, LIBRARY, Part
 from mqhost.build.additions import Additions, c_sources
 from mqhost.build.board import Board
+from mqhost.build.evidence.linked import Linked
 from mqhost.build.freeze import OURS, PROJECT, FrozenFile
-from mqhost.build.linked import Linked
 from mqhost.build.plan import Plan
 from mqhost.build.revision import Revision, run_git
 from mqhost.build.sdkconfig import C_MODULES, COMMON, own_sources
-from mqhost.build.source import DEBIAN_ORIGIN, Source
-from mqhost.build.upstream import LIBRARY as PYTHON_LIBRARY
-from mqhost.build.upstream import RELEASES
+from mqhost.build.sources.source import DEBIAN_ORIGIN, Source
+from mqhost.build.sources.upstream import LIBRARY as PYTHON_LIBRARY
+from mqhost.build.sources.upstream import RELEASES
 from mqhost.paths import BOARDS
 
 _APPLICATION = "application"

@@ -12,14 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mqhost.build import upstream, upstream_board
 from mqhost.build.board import Board
 from mqhost.build.build import dry_run
-from mqhost.build.freeze import read_manifest
-from mqhost.build.layers import common, file_of
-from mqhost.build.sdkconfig import computed, fragment, read_local
-from mqhost.build.source import planned_source
-from mqhost.build.upstream_board import (
+from mqhost.build.checking import upstream_board
+from mqhost.build.checking.upstream_board import (
     UpstreamBoard,
     defines,
     fragments,
@@ -27,6 +23,11 @@ from mqhost.build.upstream_board import (
     read_record,
     read_text,
 )
+from mqhost.build.freeze import read_manifest
+from mqhost.build.layers import common, file_of
+from mqhost.build.sdkconfig import computed, fragment, read_local
+from mqhost.build.sources import upstream
+from mqhost.build.sources.source import planned_source
 from mqhost.errors import ToolError, UsageError
 from mqhost.flash.chips import CHIPS
 from mqhost.flash.layout import KIB

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqhost import packages
-from mqhost.build import upstream
 from mqhost.build.board import Board
-from mqhost.build.integrity import intact, record
+from mqhost.build.sources import upstream
+from mqhost.build.sources.integrity import intact, record
 from mqhost.errors import ToolError, UsageError
 from mqhost.locks import locked
 from mqhost.paths import cache_dir

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import mqhost
 from mqhost.attest.statement import APP, FLASH, SBOM, Provenance
-from mqhost.build.evidence import MQBOARD
-from mqhost.build.locate import Traces
+from mqhost.build.evidence.locate import Traces
+from mqhost.build.evidence.writing import MQBOARD
 from mqhost.build.revision import full_commit, read_revision, run_git
 from mqhost.errors import BuildError, ProofError, ToolError, UsageError
 from mqhost.paths import CHECKOUT, PROJECT, cache_dir, config_dir

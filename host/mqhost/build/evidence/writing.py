@@ -20,18 +20,18 @@ from pathlib import Path
 from mqhost.attest.dsse import Envelope
 from mqhost.attest.sbom import make_sbom
 from mqhost.attest.statement import APP, FLASH, SBOM, Dependency, Provenance
-from mqhost.build import parts
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board
 from mqhost.build.builders.native import Builder, mpy_cross_program
+from mqhost.build.evidence import parts
+from mqhost.build.evidence.linked import read_linked
 from mqhost.build.freeze import FrozenFile
 from mqhost.build.images import Images
-from mqhost.build.linked import read_linked
 from mqhost.build.plan import Plan, Tools
 from mqhost.build.revision import Revision, full_commit, read_revision, remote_of, run_git
 from mqhost.build.sdkconfig import LocalOptions
-from mqhost.build.source import DEBIAN, DEBIAN_ORIGIN, Source
-from mqhost.build.upstream import REPOSITORY
+from mqhost.build.sources.source import DEBIAN, DEBIAN_ORIGIN, Source
+from mqhost.build.sources.upstream import REPOSITORY
 from mqhost.paths import ROOT
 from mqhost.signing.keys import BuildKeys
 
