@@ -1,5 +1,7 @@
 """Says how to get what an optional part of MQBoard needs, where it was installed without that."""
 
+from importlib.util import find_spec
+
 from mqhost.errors import UsageError
 
 # What can be imported with each extra of pyproject.toml, and comes with nothing else.
@@ -25,6 +27,16 @@ def explained(error: ModuleNotFoundError) -> UsageError | None:
         return None
     return UsageError(
         f"That needs {module}, which comes with the extra {extra}, and this mqboard was installed "
-        f"without it. Install it again: pipx install --force 'mqboard[{extra}]' (docs/packaging.md "
+        f"without it. Install it again: {command(extra)} (docs/packaging.md "
         "has other ways, and what is in which extra)."
     )
+
+
+def installed(extra: str) -> bool:
+    """Return whether all that an extra brings is there."""
+    return all(find_spec(module) for module in EXTRAS[extra])
+
+
+def command(extras: str) -> str:
+    """Return the command that installs mqboard with `extras`, as "build,fleet"."""
+    return f"pipx install --force 'mqboard[{extras}]'"

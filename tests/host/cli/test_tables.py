@@ -38,7 +38,7 @@ from mqhost.cli.manage import info as info_command
 from mqhost.cli.manage import log as log_command
 from mqhost.cli.manage import modules as modules_command
 from mqhost.cli.repl import cancel as cancel_command
-from mqhost.cli.tasks import demo, show
+from mqhost.cli.tasks import demo, doctor, show
 from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.tables import Listing
 from mqhost.deploy.kept import Kept
@@ -86,7 +86,7 @@ LISTINGS = {
     "build_listing": (lambda: show.build_listing(RESULT), "build"),
     "board_listing": (lambda: show.board_listing(boards.boards()), "boards"),
     "verify_listing": (lambda: show.verify_listing([Finding(LONG, "chip", "ok", "so")]), "boards"),
-    "doctor_listing": (show.doctor_listing, "doctor"),
+    "doctor_listing": (doctor.doctor_listing, "doctor"),
     "listing": (lambda: bench.listing({LONG: Figure(1, "ms", 3)}), "bench"),
     "_listing": (
         lambda: demo._listing(RESULT, RESULT, UpdateResult("1", "2", "ota_1"), "ota_0"),

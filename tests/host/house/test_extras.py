@@ -1,6 +1,9 @@
 """Tests what is said where an extra was not installed, and that all it brings is known."""
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions
 
@@ -49,3 +52,15 @@ def test_a_command_says_what_to_install(error, monkeypatch, capsys):
     monkeypatch.setattr(command.cli, "main", missing)
     assert command.main(["flash"]) == 2
     assert "pipx install --force 'mqboard[build]'" in capsys.readouterr().err
+
+
+def test_the_doctor_needs_no_extra_and_tells_which_are_missing():
+    names = [name for modules in EXTRAS.values() for name in modules]
+    code = f"import sys; sys.modules |= dict.fromkeys({names}); from mqhost.cli.main import main; "
+    argv = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))", "doctor"]
+    told = subprocess.run([*argv, "--json"], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    there = {one["name"]: one["there"] for one in json.loads(told.stdout)}
+    assert [there[f"mqboard[{extra}]"] for extra in EXTRAS] == [False] * len(EXTRAS)
+    said = subprocess.run(argv, capture_output=True, text=True).stdout
+    assert f"mqboard[{','.join(EXTRAS)}]" in said

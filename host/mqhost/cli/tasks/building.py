@@ -146,7 +146,7 @@ def doctor_command(edge: Edge, as_json: bool) -> None:
     Examples:
       mqboard doctor
     """
-    from mqhost.cli.tasks.show import doctor_advice, doctor_listing
+    from mqhost.cli.tasks.doctor import doctor_advice, doctor_listing
 
     show(edge.console, doctor_listing(), as_json)
     if not as_json:

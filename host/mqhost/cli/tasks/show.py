@@ -1,7 +1,6 @@
 """Shows what the Invoke tasks print: tables, and the progress of a build."""
 
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mqhost import packages
 from mqhost.build.board import Board
 from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
@@ -20,13 +18,12 @@ from mqhost.build.checking.verify import OK, UNCHECKED, WRONG, Finding, verify
 from mqhost.build.freeze import ORIGINS, PROJECT
 from mqhost.build.plan import Plan
 from mqhost.build.secure import Secure
-from mqhost.build.sources.source import DEBIAN
 from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, Row
 from mqhost.errors import ToolError
-from mqhost.paths import WORK, cache_dir
+from mqhost.paths import WORK
 from mqhost.progress import Progress
 
 
@@ -137,47 +134,6 @@ def verify_listing(findings: Sequence[Finding]) -> Listing:
     columns = ("board", "what", "", "found")
     record = [asdict(finding) for finding in findings]
     return Listing(columns, list(sections.values()), record, prose={3})
-
-
-def doctor_listing() -> Listing:
-    """List what this machine has and lacks, and what each thing is needed for."""
-    python = ".".join(map(str, sys.version_info[:3]))
-    things = [(f"Python {python}", True, "", "everything; 3.11 or newer")]
-    for package in packages.PACKAGES:
-        things.append((package.name, package.present, "missing", package.reason))
-    use = "building in a container, as for the ESP32 boards"
-    things.append(("Docker engine", _engine_answers(), "none answers", use))
-    for release in DEBIAN:
-        fetched = (cache_dir() / "source" / f"micropython-{release}").is_dir()
-        use = "the simulated board's firmware"
-        things.append((f"MicroPython {release}", fetched, "downloaded by the first build", use))
-    rows = [
-        (name, Text("yes", "green") if there else Text(word, "red" * (word == "missing")), use)
-        for name, there, word, use in things
-    ]
-    record = [{"name": name, "there": there, "needed_for": use} for name, there, _, use in things]
-    return Listing(("what", "there?", "needed for"), (rows,), record, prose={1, 2})
-
-
-def _engine_answers() -> bool:
-    """Return whether there is a container engine that lets us use it."""
-    # Slow to load: only where it is wanted.
-    from mqhost.build.builders.docker_engine import EngineError, connect
-
-    try:
-        connect().close()
-    except EngineError:
-        return False
-    return True
-
-
-def doctor_advice() -> str:
-    """Say what comes after the table: nothing is missing, or the command that gets what is."""
-    lacking = packages.missing()
-    if not lacking:
-        return "Nothing is missing."
-    command = packages.install_command(lacking)
-    return f"As root, what is missing is installed when it is needed, or now with: {command}"
 
 
 def _short(result: BuildResult) -> str:
