@@ -153,8 +153,8 @@ class WLAN:
                 raise TypeError("either pos or kw args are allowed")
             if settings.get("security") and not 8 <= len(settings.get("key", "")) <= 63:
                 raise RuntimeError("Wifi Invalid Argument")
-            if "channel" in settings:
-                _bus.call(_WIFI_CHANNEL, settings["channel"])
+            if "channel" in settings and _bus.call(_WIFI_CHANNEL, settings["channel"]) < 0:
+                raise OSError("Wifi Internal State Error")  # it connects
             self._ssid = settings.pop("ssid", self._ssid)
             self._settings.update(settings)
             return None

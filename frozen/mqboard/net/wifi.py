@@ -14,6 +14,8 @@ from mqboard.clock import jitter, ticks_diff, ticks_ms, worth_a_line
 _ATTEMPT_MS = const(15_000)
 _SURE_MS = const(5_000)  # then a status is not one of the attempt before
 _REJOIN_MS = const(4_000)  # with the address of before a sleep
+_AIMED_MS = const(6_000)  # on the channel of before a sleep
+_MISSES = const(3)  # in a row; then the channel of last time is not what this network wants
 _POLL_S = 0.05
 _PAUSE_S = const(2)  # after the first round in vain; doubles
 _PAUSE_MAX_S = const(30)
@@ -64,7 +66,10 @@ class Joining:
         link = self._link
         for network in self.in_order():
             ssid = network["ssid"]
+            aimed = self._aim(network)
             why = await self.attempt(network)
+            if why and aimed:
+                why = await self.attempt(network)  # on any channel
             if not why:
                 link.log.info("on network %s as %s, %s dBm", ssid, link.address(), link.rssi())
                 return network
@@ -111,6 +116,9 @@ class Joining:
         """Try one network; return why it has no address for us, "" if it has."""
         wlan = self._wlan
         static = static or network["static"]
+        aim = self._aim(network)
+        if aim:
+            limit_ms = min(limit_ms, _AIMED_MS)
         try:
             wlan.active(True)
             wlan.disconnect()
@@ -119,15 +127,28 @@ class Joining:
             elif any([other["static"] for other in self._link.known]):
                 wlan.ipconfig(dhcp4=True)
             wlan.connect(network["ssid"], network["password"])
+            if aim:
+                begin_at(wlan, aim[1])
         except Exception as error:  # whatever is wrong with it, or with the radio: the next, please
             return str(error) or repr(error)
         started = ticks_ms()
         while not wlan.isconnected():
             passed = ticks_diff(ticks_ms(), started)
             if passed >= limit_ms or passed >= _SURE_MS and self._hopeless():
+                if aim:
+                    aim[1], aim[2] = 0, aim[2] + 1
                 return self._reason()
             await asyncio.sleep(_POLL_S)
+        if aim:
+            aim[2] = 0
         return ""
+
+    def _aim(self, network):
+        """Return [SSID, channel, misses in a row] of before a sleep, if it is to be tried there."""
+        aim = getattr(self._link, "aim", None)
+        if aim and aim[0] == network["ssid"] and aim[1] and aim[2] < _MISSES:
+            return aim
+        return None
 
     def _hopeless(self):
         """Return whether others wait for their turn, and this network has said no."""
@@ -147,6 +168,20 @@ class Joining:
         if self._link.rssi() is None:
             return "no answer; is the password right?"
         return "it gives us no IPv4 address (DHCP), and IPv6 alone is not enough"
+
+
+def begin_at(wlan, channel):
+    """Have `wlan`, which has begun to connect, look for its network at `channel` first.
+
+    WLAN.connect() with a name clears the channel that config() has set, without one it does not;
+    and config() sets none while it connects (network_wlan.c of MicroPython 1.28).
+    """
+    wlan.disconnect()
+    try:
+        wlan.config(channel=channel)
+    except Exception:  # refused, or not allowed in this country: at all of them, as ever
+        pass
+    wlan.connect()
 
 
 def set_address(interface, static):

@@ -90,6 +90,8 @@ class Power:
         lease = woke.get("lease")
         if lease and 0 <= now - lease[1] < _LEASE_S:
             board.link.lease = lease
+        if woke.get("aim"):
+            board.link.aim = list(woke["aim"])
 
     def _is_as_settled(self, woke):
         """Return whether this boot is as the one that settled: nothing is on trial, and the
@@ -323,6 +325,7 @@ class Power:
             kept["clock"] = (clock.source, clock.now() + clock.due_in)
         if proper:
             kept["lease"] = getattr(link, "lease", None) or _lease(link, clock.now())
+        kept["aim"] = _aim(link) or (self.woke or {}).get("aim")
         board.blackbox.end()
         board.blackbox.healthy()
         try:
@@ -337,6 +340,19 @@ class Power:
         # The last thing: each line of the log is written there, too.
         self._chip.memory(record.joined(self._chip.memory()[:_BOX], kept))
         self._chip.sleep(ms)
+
+
+def _aim(link):
+    """Return [SSID, channel, misses in a row] of the Wi-Fi network that we are on, or None."""
+    network = getattr(link, "joined", None)
+    if not network or "ssid" not in network or not link.connected():
+        return None
+    ssid, aim = network["ssid"], getattr(link, "aim", None)
+    misses = aim[2] if aim and aim[0] == ssid else 0
+    try:
+        return [ssid, link.interface.config("channel"), misses]
+    except Exception:  # the network has gone meanwhile
+        return None
 
 
 def _lease(link, now):

@@ -70,7 +70,7 @@ class Op(IntEnum):
     AP = 28  # x: 0 or 1; data: SSID NUL password
     AP_PORT = 29  # x: a port of the board; answers the port of this machine that stands for it
     AIR = 30  # answers 1 if there is an air for ESP-NOW
-    WIFI_CHANNEL = 31  # x: a channel to tune to, or 0; answers the channel
+    WIFI_CHANNEL = 31  # x: a channel to tune to, or 0; answers the channel, -1: not now
 
 
 FOREVER = 0xFFFFFFFF

@@ -256,6 +256,6 @@ class Chip:
         return int(self.air is not None)
 
     def _wifi_channel(self, request: Request, data: bytes) -> int:
-        if request.x:
-            self.networks.radio.tuned = request.x
+        if request.x and not self.networks.radio.tune(request.x):
+            return -1
         return self.networks.radio.channel

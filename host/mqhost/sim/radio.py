@@ -6,6 +6,7 @@ an attempt is worked out when somebody asks.
 """
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ AUTH_FAIL = 202
 
 # Association and an address from DHCP; a real one takes from half a second to some seconds.
 CONNECT_SECONDS = 0.04
+# It looks at the channels one after the other, from the one that it is told; a real one for 0.12 s.
+SCAN_SECONDS = 0.01
+_CHANNELS = 13
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,24 @@ class AccessPoint:
 
 
 class Radio:
-    """A station among `networks`, a dict of SSID to access point, or to its password."""
+    """A station among `networks`, a dict of SSID to access point, or to its password.
+
+    `attempts` has the last ones to connect: SSID, and the channel at which it began to look.
+    """
 
     def __init__(self, networks: Mapping[str, str | AccessPoint]):
         self._networks = {
             ssid: AccessPoint(each) if isinstance(each, str) else each
             for ssid, each in networks.items()
         }
+        self.attempts: deque[tuple[str, int]] = deque(maxlen=100)
         self.reset()
 
     def reset(self) -> None:
         """Do what a reset of the CPU does: nothing is active any more."""
         self.active = False
         self.tuned = 1  # the channel of a station that is on no network
+        self.first = 1  # the channel that an attempt begins at
         self._wanted: tuple[str, str] | None = None
         self._configured: tuple[str, str] | None = None
         self._static = False
@@ -96,6 +105,8 @@ class Radio:
         `static`: the station has an address and asks for none.
         """
         self._settle()
+        if network:
+            self.first = 1
         self._configured = network or self._configured
         self._wanted = self._configured or ("", "")
         self._static = static
@@ -105,6 +116,14 @@ class Radio:
         """Leave the network and stop trying."""
         self._wanted = None
         self._reason = 0
+
+    def tune(self, channel: int) -> bool:
+        """Go to `channel`, and look for networks from there on; return whether that is possible:
+        while it connects it is not."""
+        if self._wanted and not self.connected:
+            return False
+        self.tuned = self.first = channel
+        return True
 
     def change(self, ssid: str | None = None, **changes: str | int | bool) -> None:
         """Change access points (all without `ssid`): `changes` are of AccessPoint. An SSID that is
@@ -128,7 +147,11 @@ class Radio:
         return [("" if each.hidden else ssid, each.rssi) for ssid, each in reached]
 
     def _begin(self) -> None:
-        self._attempt_ends = time.monotonic() + CONNECT_SECONDS
+        ssid = self._wanted[0] if self._wanted else ""
+        self.attempts.append((ssid, self.first))
+        found = self._networks.get(ssid)
+        channels = (found.channel - self.first) % _CHANNELS if found else 0
+        self._attempt_ends = time.monotonic() + CONNECT_SECONDS + channels * SCAN_SECONDS
 
     def _attempt_over(self) -> bool:
         return self._wanted is not None and time.monotonic() >= self._attempt_ends

@@ -30,6 +30,7 @@ class FakeInterface:
         self.fail = None
         self.server = "10.0.0.1"
         self.state = 201
+        self.refused = self.deaf = None  # channels: not taken, and taken but without an answer
         self.signals = []  # what a scan finds: (SSID, dBm)
 
     def active(self, on=None):
@@ -64,9 +65,18 @@ class FakeInterface:
     def disconnect(self):
         self.up = False
 
-    def connect(self, ssid, password):
-        self.calls.append(ssid)
-        self.up = self.on and self.reachable.get(ssid) == password
+    def config(self, channel):
+        self.calls.append(channel)
+        if channel == self.refused:
+            raise OSError("Wifi Internal State Error")
+
+    def connect(self, ssid=None, password=None):
+        if ssid is not None:
+            self.calls.append(ssid)
+            self.last = ssid, password
+        ssid, password = self.last
+        aimed = self.calls[-1] == self.deaf
+        self.up = self.on and self.reachable.get(ssid) == password and not aimed
 
 
 async def with_link(one, body):
@@ -258,6 +268,25 @@ class LinkTest(unittest.TestCase):
             else:
                 self.assertEqual(run(tries.run()), WIFI[0])
             self.assertEqual(one.lease, kept)
+
+    def test_a_network_is_looked_for_on_its_last_channel_first(self):
+        self.hurry()
+        for aim, refused, deaf, tried, later in (
+            (["one", 11, 1], None, None, ["one", 11], ["one", 11, 0]),
+            (["one", 11, 1], 11, None, ["one", 11], ["one", 11, 0]),
+            (["one", 11, 1], None, 11, ["one", 11, "one"], ["one", 0, 2]),
+            (["one", 11, 3], None, None, ["one"], ["one", 11, 3]),  # here it never helps
+            (["two", 11, 0], None, None, ["one"], ["two", 11, 0]),
+            (None, None, None, ["one"], None),
+        ):
+            one, tries = self.make(WIFI[:1])
+            one.aim = aim
+            self.interface.reachable = {"one": "1"}
+            self.interface.refused, self.interface.deaf = refused, deaf
+            self.interface.up, self.interface.calls = False, []
+            self.assertEqual(run(tries.run()), WIFI[0])
+            self.assertEqual([call for call in self.interface.calls if call != "on"], tried)
+            self.assertEqual(one.aim, later)
 
     def test_an_outage_of_days_takes_few_lines(self):
         _, tries = self.make()

@@ -10,6 +10,7 @@ from waiting import wait_until
 import mqwire
 from mqhost.link.connection import Subscription
 from mqhost.sim.device import DeviceTimeout, ResetCause, State
+from mqhost.sim.radio import AccessPoint
 from mqwire import waiting
 
 _METER = b"""
@@ -196,6 +197,21 @@ def test_a_pin_ends_the_sleep(make_sleeper):
             boot = board.device.wait_boots(boots + 1, WAKES)
             assert boot.reset_cause is ResetCause.DEEPSLEEP
         wait_asleep(board, session, lambda new: new["boot_id"] != status["boot_id"])
+
+
+def test_it_looks_for_its_network_where_that_was_when_it_fell_asleep(make_sleeper):
+    networks = {"simnet": AccessPoint("simpassword", channel=11)}
+    board = make_sleeper(access_points=networks)
+    attempts = board.device.networks.radio.attempts
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        wait_until(lambda: attempts[-1] == ("simnet", 11), WAKES)
+        board.device.wifi(True, channel=3)  # it goes elsewhere, and is found all the same
+        wait_until(lambda: attempts[-1] == ("simnet", 3), WAKES)
+        readings = listen(board, session, "reading")
+        wait_until(lambda: len(readings) >= 2, WAKES)
+    assert {channel for _, channel in attempts} == {1, 11, 3}
 
 
 def test_its_configuration_can_be_changed_at_a_wake(make_sleeper):

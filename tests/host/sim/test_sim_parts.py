@@ -99,6 +99,21 @@ def test_a_network_that_gives_no_addresses_takes_who_has_one():
     assert settled(station) == radio.GOT_IP
 
 
+def test_it_looks_at_all_channels_from_the_one_on_that_it_is_told():
+    station = Radio({"net": AccessPoint(channel=11), "other": ""})
+    station.set_active(True)
+    station.connect(("net", ""))
+    assert not station.tune(11)  # now it connects
+    station.disconnect()
+    assert station.tune(11)
+    station.connect(None)  # with a name it would forget the channel
+    assert settled(station) == radio.GOT_IP and station.tune(12)
+    station.connect(None)
+    assert settled(station) == radio.GOT_IP and station.channel == 11
+    station.connect(("other", ""))
+    assert list(station.attempts) == [("net", 1), ("net", 11), ("net", 12), ("other", 1)]
+
+
 def test_only_the_connection_over_the_network_that_goes_breaks():
     station = Radio({"one": "", "two": ""})
     station.set_active(True)
