@@ -77,6 +77,7 @@ class Project:
     @property
     def has_application(self) -> bool:
         """Whether that folder is there, and not frozen."""
+        self._check_application()
         frozen = [(self.root / name).resolve() for name in self.frozen]
         return self.application.is_dir() and self.application.resolve() not in frozen
 
@@ -90,6 +91,7 @@ class Project:
 
     def additions(self, frozen: tuple[Path, ...] = ()) -> Additions:
         """Return what the project adds to firmware; `frozen` are folders besides those it names."""
+        self._check_application()
         folders = [self._place("frozen", name) for name in self.frozen] + list(frozen)
         manifest = self.root / self.manifest
         if self.manifest != Project.manifest and not manifest.is_file():
@@ -119,6 +121,10 @@ class Project:
                 "runs what is frozen before what it has by files. Bring it with mqboard build and "
                 "mqboard ota, or take it out of frozen."
             )
+
+    def _check_application(self) -> None:
+        if self.app != Project.app:  # what nobody has named need not be there
+            self._place("app", self.app)
 
     def _place(self, key: str, name: str) -> Path:
         folder = self.root / name

@@ -15,6 +15,7 @@ from rsakeys import private_pem, rsa_key
 
 from mqhost.artifacts import bundle
 from mqhost.attest.check import PROVENANCE
+from mqhost.cli.attest import sbom
 
 
 @pytest.fixture(autouse=True)
@@ -187,10 +188,14 @@ def test_the_parts_of_another_image_are_not_shown(mqboard, tmp_path):
     assert ended.returncode == 2 and "has no sbom.cdx.json" in ended.stderr
 
 
-def test_sbom_wants_an_image_or_a_board(mqboard):
-    for words in ((), ("a", "--board", "b")):
-        ended = mqboard("sbom", *words)
-        assert ended.returncode == 2 and "Name an IMAGE" in ended.stderr
+def test_sbom_wants_an_image_or_a_board(mqboard, tmp_path, monkeypatch):
+    ended = mqboard("sbom", "a", "--board", "b")
+    assert ended.returncode == 2 and "Name an IMAGE" in ended.stderr
+    monkeypatch.setattr(sbom, "BUILD", tmp_path)
+    ended = mqboard("sbom")  # that of the project, or without one
+    assert ended.returncode == 2 and "build --board sim" in ended.stderr
+    write(tmp_path / "sim", proven_files())
+    assert "main.py" in mqboard("sbom").stdout
     ended = mqboard("sbom", "--board", "nosuch-board")
     assert ended.returncode == 2 and "build --board nosuch-board" in ended.stderr
 

@@ -143,7 +143,8 @@ def check(ended, words, situation, code):
     code = SPECIAL.get((words, situation), code)
     assert ended.returncode == code, (ended.stdout, ended.stderr)
     assert "Traceback (most" not in ended.stderr
-    assert bool(ended.stderr.strip()) == (bool(code) or words == "crowd")  # which tells how it goes
+    if words != "crowd":  # which tells there how it goes, once its boards are up
+        assert bool(ended.stderr.strip()) == bool(code)
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -109,6 +109,7 @@ def test_a_wrong_key_is_named_with_its_file(root, line, words):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ('app = "nope"', "app: there is no folder .*/shed/nope"),
         ('frozen = ["nope"]', "frozen: there is no folder .*/shed/nope"),
         ('c_modules = ["nope"]', "c_modules: there is no folder .*/shed/nope"),
         ('manifest = "nope.py"', "manifest: there is no .*/shed/nope.py"),

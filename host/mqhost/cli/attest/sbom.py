@@ -13,6 +13,7 @@ from mqhost.cli.edge import Edge, json_option
 from mqhost.cli.terminal.tables import Listing, show
 from mqhost.errors import ProofError, UsageError
 from mqhost.paths import BUILD, TASK
+from mqhost.project.model import chosen_board
 
 _COLUMNS = ("part", "version", "licence", "from", "looked up as")
 
@@ -31,7 +32,7 @@ def _row(part: Part) -> tuple[str, ...]:
 
 @click.command("sbom")
 @click.argument("image", type=click.Path(path_type=Path), required=False)
-@click.option("--board", help="The board whose last build is meant, in build/<board>.")
+@click.option("--board", help="The board whose last build is meant.  [the project's, or sim]")
 @json_option
 @click.pass_obj
 def sbom_command(edge: Edge, image: Path | None, board: str | None, as_json: bool) -> None:
@@ -46,10 +47,11 @@ def sbom_command(edge: Edge, image: Path | None, board: str | None, as_json: boo
       mqboard sbom build/esp32/app.bin
       mqboard sbom --board esp32 --json > sbom.json
     """
-    if (image is None) == (board is None):
-        raise UsageError("Name an IMAGE, as build/esp32/app.bin, or a board: --board esp32")
+    if image and board:
+        raise UsageError("Name an IMAGE, as build/esp32/app.bin, or a board, and not both.")
     if image is None:
-        image = BUILD / str(board)
+        board = board or chosen_board().name
+        image = BUILD / board
         if not image.exists():
             raise UsageError(
                 f"{image} is missing: board {board} is not built. Run {TASK} build --board {board}."
