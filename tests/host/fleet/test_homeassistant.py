@@ -147,6 +147,16 @@ def test_nonsense_of_a_board_is_not_shown(make, hass, bridged):
 
 def test_install_updates_the_board_with_progress(make, hass, bridged):
     board = make()
+
+    def progress():
+        shown = [one["update_percentage"] for one in hass.history[DEVICE] if one["in_progress"]]
+        return [number for number in shown if number is not None]
+
+    def on_block(number, payload):  # how far it is is told as often as there is time: now
+        wait_until(progress)
+        return [payload]
+
+    board.on_block = on_block
     with bridged() as bridge:
         shown(hass)
         hass.press(DEVICE, "firmware")
@@ -156,9 +166,8 @@ def test_install_updates_the_board_with_progress(make, hass, bridged):
         assert not hass.offers_update(DEVICE)
         assert board.image == APP
         hass.wait(lambda: "0.1.0 → 0.2.0, confirmed" in (hass.attributes(DEVICE)["result"] or ""))
-        progress = [one["update_percentage"] for one in hass.history[DEVICE] if one["in_progress"]]
-        numbers = [number for number in progress if number is not None]
-        assert len(numbers) > 3 and numbers == sorted(numbers)
+        numbers = progress()
+        assert numbers[0] < 80 and numbers == sorted(numbers)  # which is when all is sent
         assert hass.update(DEVICE)["update_percentage"] is None
         assert [command for command, _ in board.requests].count("update") == 1
         assert sum("install, asked for" in line for line in bridge.notes) == 2
