@@ -18,7 +18,7 @@ import paho.mqtt.client as paho
 
 from ci.chaos.watch import Watch
 from ci.chaos.world import Image
-from ci.faultproxy import FaultProxy
+from ci.proxies.faultproxy import FaultProxy
 from mqhost.errors import BoardError, ToolError
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session

@@ -7,11 +7,11 @@ import httpx
 from argon2 import PasswordHasher
 from waiting import wait_until
 
-from mqhost.fleet.server.access import Access
-from mqhost.fleet.server.attempts import Attempts
+from mqhost.fleet.server.door.access import Access
+from mqhost.fleet.server.door.attempts import Attempts
+from mqhost.fleet.server.door.users import Users
 from mqhost.fleet.server.fleet import Fleet, Options
 from mqhost.fleet.server.serve import Server
-from mqhost.fleet.server.users import Users
 from mqhost.fleet.store.accounts import Accounts
 from mqhost.fleet.store.store import Store
 from mqhost.link.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 from ci.bench import Figure, median
 from ci.bench.mqtt.lab import certify
 from ci.bench.rig import Rig
-from ci.delayproxy import DelayProxy
+from ci.proxies.delayproxy import DelayProxy
 from mqhost.sim.broker import Broker
 from mqhost.sim.device import Device, State
 from mqhost.sim.filesystem import default_config, provision_flash

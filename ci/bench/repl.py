@@ -8,7 +8,7 @@ from pathlib import Path
 from ci.bench import Figure, median
 from ci.bench.raw import client, extract
 from ci.bench.rig import PREFIX, Rig
-from ci.delayproxy import DelayProxy
+from ci.proxies.delayproxy import DelayProxy
 from mqhost.link.connection import Subscription
 from mqhost.link.session import Session
 from mqhost.repl import start

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci.chaos.watch import Watch
-from ci.faultproxy import HOST, FaultProxy
+from ci.proxies.faultproxy import HOST, FaultProxy
 from mqhost.errors import ToolError
 from mqhost.flash.espimage import build_app_image, executable_of
 from mqhost.flash.partition import PartitionTable

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mqhost.fleet.server.app import MODULES, make_api
-from mqhost.fleet.server.auth import role_of
+from mqhost.fleet.server.door.auth import role_of
 
 _MARK = "## All paths\n"
 _TAGS = (

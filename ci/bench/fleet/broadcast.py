@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ci.bench import Figure
 from ci.bench.rig import NEXT_VERSION, Rig
-from ci.lossyproxy import LossyProxy, Message, at_qos_0, of_blocks
+from ci.proxies.lossyproxy import LossyProxy, Message, at_qos_0, of_blocks
 from mqhost.errors import ToolError
 from mqhost.fleet.cast.broadcast import Broadcast
 from mqhost.fleet.cast.listener import INSTALLED

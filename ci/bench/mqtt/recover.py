@@ -22,7 +22,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 
 from ci.bench.mqtt.lab import Lab
-from ci.faultproxy import FaultProxy
+from ci.proxies.faultproxy import FaultProxy
 from mqhost.sim.broker import Broker
 
 _AGENT = Path(__file__).with_name("agent.py")

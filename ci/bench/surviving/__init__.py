@@ -3,7 +3,7 @@
 import sys
 
 from ci.bench import Figure
-from ci.powercuts import Count
+from ci.cuts.powercuts import Count
 
 
 def counted(count: Count, quick: bool) -> dict[str, Figure]:

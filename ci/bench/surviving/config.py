@@ -3,7 +3,7 @@
 from ci.bench import Figure
 from ci.bench.rig import Rig
 from ci.bench.surviving import counted
-from ci.configcuts import sweep
+from ci.cuts.configcuts import sweep
 
 _QUICK = 250
 

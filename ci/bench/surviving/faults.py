@@ -4,7 +4,7 @@ import sys
 
 from ci.bench import Figure
 from ci.bench.rig import Rig
-from ci.faults import attack
+from ci.cuts.faults import attack
 
 _CASES, _CASES_QUICK = 10_000, 500
 

@@ -8,8 +8,8 @@ import sys
 
 from ci.bench import Figure
 from ci.bench.rig import NEXT_VERSION, PREFIX, Rig
-from ci.powercuts import Count, sweep
-from ci.wholecuts import Bench
+from ci.cuts.powercuts import Count, sweep
+from ci.cuts.wholecuts import Bench
 from mqhost.errors import UsageError
 from mqhost.link.settings import Settings
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ci.faultproxy import FaultProxy, cut_at_random
+from ci.proxies.faultproxy import FaultProxy, cut_at_random
 from mqhost.link.session import Session
 from mqhost.remote.board_files import BoardFiles
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from waiting import wait_until
 
-from ci.lossyproxy import LossyProxy, at_qos_0, of_blocks
+from ci.proxies.lossyproxy import LossyProxy, at_qos_0, of_blocks
 from mqhost.fleet.cast.listener import INSTALLED
 from mqhost.fleet.cast.pusher import Cast
 from mqhost.fleet.rollout.states import Board

@@ -12,7 +12,7 @@ from amqtt_broker import AmqttBroker
 from certificates import Authority
 from standalone import Standalone
 
-from ci.faultproxy import FaultProxy, cut_at_random
+from ci.proxies.faultproxy import FaultProxy, cut_at_random
 from mqhost.sim.broker import Broker
 
 CLOSED = "allow_anonymous false"

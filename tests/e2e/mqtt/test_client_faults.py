@@ -12,7 +12,7 @@ from hostclient import HostClient
 from peer import Peer
 from standalone import Raised, Standalone
 
-from ci.faultproxy import NONE, FaultProxy, Faults
+from ci.proxies.faultproxy import NONE, FaultProxy, Faults
 from mqhost.sim.broker import Broker, free_port
 
 KEEPALIVE = 4

@@ -11,7 +11,7 @@ from hostclient import HostClient
 from standalone import Standalone
 from strictbroker import StrictBroker
 
-from ci.faultproxy import NONE, FaultProxy, Faults, cut_at_random
+from ci.proxies.faultproxy import NONE, FaultProxy, Faults, cut_at_random
 from mqhost.sim.broker import Broker
 
 COUNT = 1000

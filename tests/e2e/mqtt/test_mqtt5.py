@@ -12,7 +12,7 @@ from hostclient5 import HostClient5
 from standalone import Standalone
 from strictbroker import StrictBroker
 
-from ci.faultproxy import FaultProxy, cut_at_random
+from ci.proxies.faultproxy import FaultProxy, cut_at_random
 from mqhost.sim.broker import Broker
 
 SESSION_EXPIRY = 0x11

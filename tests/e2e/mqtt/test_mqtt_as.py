@@ -21,7 +21,7 @@ from nameserver import NameServer, address, answer
 from peer import Peer
 from waiting import wait_until
 
-from ci.faultproxy import FaultProxy
+from ci.proxies.faultproxy import FaultProxy
 from mqhost.build.sources.source import planned_source
 from mqhost.flash.espimage import executable_of
 from mqhost.paths import ROOT

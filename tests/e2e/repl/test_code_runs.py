@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ci.faultproxy import FaultProxy
+from ci.proxies.faultproxy import FaultProxy
 from mqhost.errors import BoardError
 from mqhost.link.session import Session
 from mqhost.repl import complete, start, under_way

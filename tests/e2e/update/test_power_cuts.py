@@ -2,9 +2,9 @@
 
 import pytest
 
-from ci import powercuts
-from ci.powercuts import Cut, Story, Sweep
-from ci.wholecuts import Bench
+from ci.cuts import powercuts
+from ci.cuts.powercuts import Cut, Story, Sweep
+from ci.cuts.wholecuts import Bench
 from mqhost.flash.espimage import ImageInfo
 from mqhost.link.settings import Settings
 from mqhost.sim import bootloader

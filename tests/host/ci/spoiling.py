@@ -1,7 +1,7 @@
 """Spoils a module of a desk board, and says what a sweep of it then finds."""
 
+from ci.cuts.powercuts import Cut
 from ci.desk import modules
-from ci.powercuts import Cut
 
 
 def spoil(desk, monkeypatch, name, change):

@@ -3,8 +3,8 @@
 import pytest
 from spoiling import lost, spoil
 
-from ci import configcuts
-from ci.configcuts import Story, Sweep, sweep
+from ci.cuts import configcuts
+from ci.cuts.configcuts import Story, Sweep, sweep
 
 
 @pytest.fixture

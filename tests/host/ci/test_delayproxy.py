@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from ci.delayproxy import HOST, DelayProxy
+from ci.proxies.delayproxy import HOST, DelayProxy
 
 _SECONDS = 0.2
 

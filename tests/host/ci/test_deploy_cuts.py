@@ -3,9 +3,9 @@
 import pytest
 from spoiling import lost, spoil
 
-from ci import deploycuts
-from ci.deploycuts import Story, Sweep, sweep
-from ci.powercuts import Bricked
+from ci.cuts import deploycuts
+from ci.cuts.deploycuts import Story, Sweep, sweep
+from ci.cuts.powercuts import Bricked
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ci.deploycuts import App, Deploy, files_of, put
+from ci.cuts.deploycuts import App, Deploy, files_of, put
+from ci.cuts.powercuts import Image, settled
 from ci.desk import CONFIG, PREFIX, Life, filesystem
-from ci.powercuts import Image, settled
 from mqhost.link.exchange import split
 from mqhost.signing.keys import SigningKey
 from mqhost.sim.chip import ResetCause

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from ci.configcuts import DEAD, NEW, OLD, Change, file_of, kept_of
+from ci.cuts.configcuts import DEAD, NEW, OLD, Change, file_of, kept_of
+from ci.cuts.powercuts import Image, settled
 from ci.desk import CONFIG, PREFIX, Life
-from ci.powercuts import Image, settled
 from mqhost.sim.bus import Op
 from mqhost.sim.esperror import NvsNotEnoughSpace
 from mqwire import codes, command_topic, header, secrets

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from ci.cuts.powercuts import Image
 from ci.desk import CONFIG
-from ci.powercuts import Image
 from mqhost.sim.chip import ResetCause
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ci.configcuts import Change
+from ci.cuts.configcuts import Change
+from ci.cuts.powercuts import Image, settled
 from ci.desk import CONFIG
-from ci.powercuts import Image, settled
 from mqhost.sim.chip import ResetCause
 from mqwire.config import MAX_KEPT
 

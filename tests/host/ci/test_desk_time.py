@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from ci.cuts.powercuts import Image, settled
 from ci.desk import Life
-from ci.powercuts import Image, settled
 
 
 @pytest.fixture

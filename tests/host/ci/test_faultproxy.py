@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ci.faultproxy import HOST, FaultProxy
+from ci.proxies.faultproxy import HOST, FaultProxy
 
 
 class Ends:

@@ -3,7 +3,7 @@
 import pytest
 from waiting import wait_until
 
-from ci.lossyproxy import LossyProxy, at_qos_0, of_blocks
+from ci.proxies.lossyproxy import LossyProxy, at_qos_0, of_blocks
 from mqhost.link.connection import Connection, Subscription
 from mqhost.link.settings import Settings
 

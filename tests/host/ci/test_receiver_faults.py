@@ -2,9 +2,9 @@
 
 import functools
 
-from ci import faults
+from ci.cuts import faults
+from ci.cuts.faults import Attack
 from ci.desk import Life
-from ci.faults import Attack
 from mqwire import update as wire
 
 CASES = 400

@@ -12,7 +12,7 @@ from pushing import offer_for
 from waiting import wait_until
 
 import mqwire
-from ci.lossyproxy import LossyProxy, of_blocks
+from ci.proxies.lossyproxy import LossyProxy, of_blocks
 from mqhost.fleet.cast.listener import INSTALLED
 from mqhost.fleet.cast.mend import pack_sum
 from mqhost.fleet.cast.pusher import Cast

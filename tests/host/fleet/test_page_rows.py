@@ -7,7 +7,7 @@ from mqhost.fleet.page.rows import Row, Wish, view
 from mqhost.fleet.page.templating import asset, environment, size, span, url
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.server.groups import Groups
-from mqhost.fleet.server.live import Facts
+from mqhost.fleet.server.hearing.live import Facts
 
 
 def board(prefix, online=True, since=1000.0, remarks=(), **status):

@@ -3,8 +3,8 @@
 import pytest
 
 from mqhost.errors import UsageError
-from mqhost.fleet.server.filework import check_goes
 from mqhost.fleet.server.secretfiles import as_text, is_configuration, may_be_secret, normal
+from mqhost.fleet.server.working.filework import check_goes
 
 
 @pytest.mark.parametrize(

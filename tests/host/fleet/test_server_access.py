@@ -8,9 +8,9 @@ from fakeboard import FakeBoard
 from serving import Served
 
 from mqhost.errors import UsageError
-from mqhost.fleet.server.access import Access
-from mqhost.fleet.server.attempts import Attempts
-from mqhost.fleet.server.users import Users
+from mqhost.fleet.server.door.access import Access
+from mqhost.fleet.server.door.attempts import Attempts
+from mqhost.fleet.server.door.users import Users
 from mqhost.fleet.store.accounts import SESSION, Accounts
 
 PASSWORD = "a long password"
@@ -187,7 +187,7 @@ def test_an_address_that_tries_many_names_has_to_wait():
 
 
 def test_many_names_do_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr("mqhost.fleet.server.attempts._MOST", 50)
+    monkeypatch.setattr("mqhost.fleet.server.door.attempts._MOST", 50)
     attempts = Attempts(lambda: 0.0)
     for number in range(1000):
         attempts.wrong(f"user{number}", f"address{number}")

@@ -13,8 +13,8 @@ from waiting import wait_until
 
 from ci.docs.api import api_page
 from mqhost.fleet.server.app import MODULES, make_api
-from mqhost.fleet.server.auth import role_of
-from mqhost.fleet.server.users import ROLES
+from mqhost.fleet.server.door.auth import role_of
+from mqhost.fleet.server.door.users import ROLES
 from mqhost.paths import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text()

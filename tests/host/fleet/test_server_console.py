@@ -142,10 +142,10 @@ def test_nobody_follows_logs_by_a_pattern(served):
 
 
 def test_a_slow_reader_is_told_how_many_lines_are_missing(served, board, monkeypatch):
-    monkeypatch.setattr("mqhost.fleet.server.loglines._MOST", 2)
+    monkeypatch.setattr("mqhost.fleet.server.hearing.loglines._MOST", 2)
     import asyncio
 
-    from mqhost.fleet.server.loglines import Following
+    from mqhost.fleet.server.hearing.loglines import Following
 
     async def follow():
         following = Following(served.fleet.connection, board.prefix)

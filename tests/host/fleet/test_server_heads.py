@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from serving import Served
 
-from mqhost.fleet.server import heads
+from mqhost.fleet.server.door import heads
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Half: "
 WHOLE = HALF + b"no\r\n\r\n"

@@ -15,8 +15,8 @@ from waiting import wait_until
 
 import mqwire
 from mqhost.errors import BrokerError
-from mqhost.fleet.server.ingest import Ingest
-from mqhost.fleet.server.metrics import _few
+from mqhost.fleet.server.hearing.ingest import Ingest
+from mqhost.fleet.server.hearing.metrics import _few
 from mqhost.fleet.store.database import Database
 from mqhost.fleet.store.history import CRASH, History
 from mqhost.fleet.store.records import StoreError
@@ -30,7 +30,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 @pytest.fixture(scope="module")
 def one(broker, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mqhost.fleet.server.ingest._FLUSH", 0.05)
+        patch.setattr("mqhost.fleet.server.hearing.ingest._FLUSH", 0.05)
         with Served(broker, tmp_path_factory.mktemp("state") / "fleet.db") as running:
             wait_until(lambda: running.fleet.ingest.listening)
             yield running
@@ -222,8 +222,8 @@ def test_without_shared_subscriptions_each_takes_those_of_its_boards(prefix, tmp
 
 
 def test_what_the_database_cannot_take_waits_and_is_bounded(broker, prefix, tmp_path, monkeypatch):
-    monkeypatch.setattr("mqhost.fleet.server.ingest._MOST", 50)
-    monkeypatch.setattr("mqhost.fleet.server.ingest._FLUSH", 0.05)
+    monkeypatch.setattr("mqhost.fleet.server.hearing.ingest._MOST", 50)
+    monkeypatch.setattr("mqhost.fleet.server.hearing.ingest._FLUSH", 0.05)
     away = threading.Event()
     with Taking(broker, tmp_path / "a.db", "away") as taking:
         write = taking.write

@@ -12,7 +12,7 @@ from serving import Served
 from waiting import wait_until
 
 from mqhost.errors import ToolError, UsageError
-from mqhost.fleet.server.uploads import checked
+from mqhost.fleet.server.working.uploads import checked
 from mqhost.signing.keys import build_keys
 
 APP = bytes(range(256)) * 40

@@ -6,8 +6,8 @@ import json
 import pytest
 from commandline import command_line, here
 
+from ci.cuts.powercuts import Image, Push, settled
 from ci.desk import CONFIG, PREFIX, Life
-from ci.powercuts import Image, Push, settled
 from mqhost.errors import RefusedError
 from mqhost.manage.rollback import roll_back
 from mqhost.update.failures import RolledBack

@@ -11,7 +11,7 @@ from mqhost.cli.fleet.homeassistant import shown_besides
 from mqhost.cli.fleet.rollout.database import database_option
 from mqhost.cli.terminal.printing import say
 from mqhost.errors import UsageError
-from mqhost.fleet.server.access import HOST, PORT, Access
+from mqhost.fleet.server.door.access import HOST, PORT, Access
 from mqhost.fleet.store.opening import open_store
 from mqhost.fleet.store.records import Entry, StoreError
 

@@ -17,10 +17,10 @@ from mqhost.fleet.rollout.control import person
 from mqhost.fleet.store.opening import open_store
 
 if TYPE_CHECKING:
-    from mqhost.fleet.server.users import Users
+    from mqhost.fleet.server.door.users import Users
     from mqhost.fleet.store.accounts import Account
 
-_ROLES = ("look", "operate", "update")  # of server.users, whose import takes its time
+_ROLES = ("look", "operate", "update")  # of server.door.users, whose import takes its time
 _VARIABLE = "MQBOARD_USER_PASSWORD"
 _COLUMNS = ("user", "role", "password", "since", "tokens")
 
@@ -42,7 +42,7 @@ def user_command() -> None:
 def _users(edge: Edge, database: str | None, what: str, result: str = "") -> "Iterator[Users]":
     """Give the users; what was done, if anything, is noted in the audit."""
     with open_store(database or edge.settings.database or None) as store:
-        from mqhost.fleet.server.users import Users
+        from mqhost.fleet.server.door.users import Users
         from mqhost.fleet.store.accounts import Accounts
         from mqhost.fleet.store.records import Entry
 
@@ -67,7 +67,7 @@ def add_command(edge: Edge, database: str | None, name: str, role: str, no_passw
       mqboard fleet user add anna --role update
       mqboard fleet user add ci --role update --no-password
     """
-    from mqhost.fleet.server.users import check_name
+    from mqhost.fleet.server.door.users import check_name
 
     check_name(name)
     password = None if no_password else _password(name)

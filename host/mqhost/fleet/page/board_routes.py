@@ -18,10 +18,10 @@ from mqhost.fleet.page.rows import Row
 from mqhost.fleet.server.api.common import Prefix, TheFleet, quick, waiting
 from mqhost.fleet.server.api.streams import event, still_in
 from mqhost.fleet.server.asking import NoBoard
-from mqhost.fleet.server.auth import Looking
-from mqhost.fleet.server.guard import HEADERS
-from mqhost.fleet.server.jobs import seen
-from mqhost.fleet.server.users import OPERATE, UPDATE
+from mqhost.fleet.server.door.auth import Looking
+from mqhost.fleet.server.door.guard import HEADERS
+from mqhost.fleet.server.door.users import OPERATE, UPDATE
+from mqhost.fleet.server.working.jobs import seen
 from mqhost.manage.configuration import flatten
 from mqhost.manage.crash import Crash
 

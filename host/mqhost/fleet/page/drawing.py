@@ -9,9 +9,9 @@ from starlette.responses import HTMLResponse
 
 from mqhost.errors import ToolError
 from mqhost.fleet.page.templating import environment
-from mqhost.fleet.server.auth import SECRET
+from mqhost.fleet.server.door.auth import SECRET
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import User
 
 
 @cache

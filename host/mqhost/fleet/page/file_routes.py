@@ -12,10 +12,10 @@ from mqhost.fleet.page.drawing import part, sentence
 from mqhost.fleet.server.api.common import Prefix, TheFleet, waiting
 from mqhost.fleet.server.api.files import read
 from mqhost.fleet.server.asking import LARGEST_FILE
-from mqhost.fleet.server.auth import Forbidden, Looking
-from mqhost.fleet.server.filework import NOTHING
+from mqhost.fleet.server.door.auth import Forbidden, Looking
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.secretfiles import as_text, is_configuration, normal
-from mqhost.fleet.server.users import User
+from mqhost.fleet.server.working.filework import NOTHING
 
 router = APIRouter()
 _SHOWN = 256 * 1024  # characters of a text that a page has

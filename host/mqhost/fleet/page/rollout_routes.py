@@ -12,9 +12,9 @@ from mqhost.fleet.page.drawing import asks_for_part, page, part
 from mqhost.fleet.page.picture import BADGES, BOARD_BADGES, Picture
 from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
 from mqhost.fleet.server.api.streams import event, still_in
-from mqhost.fleet.server.auth import Looking
+from mqhost.fleet.server.door.auth import Looking
+from mqhost.fleet.server.door.users import UPDATE
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import UPDATE
 
 router = APIRouter()
 _LOOK = 1.0  # seconds: other processes drive rollouts, too, and tell only the database

@@ -19,10 +19,10 @@ from mqhost.fleet.page.drawing import asks_for_part, macros, page, part, templat
 from mqhost.fleet.page.rows import MOST, Row, View, Wish, view
 from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
 from mqhost.fleet.server.api.streams import event, still_in
-from mqhost.fleet.server.auth import Looking
 from mqhost.fleet.server.changes import BOARD
+from mqhost.fleet.server.door.auth import Looking
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.jobs import seen
+from mqhost.fleet.server.working.jobs import seen
 
 router = APIRouter(include_in_schema=False)
 router.include_router(board_routes.router)

@@ -12,7 +12,7 @@ from zlib import crc32
 import mqwire
 from mqhost.errors import UsageError
 from mqhost.fleet.presence import Presence
-from mqhost.fleet.server.live import Facts, matching
+from mqhost.fleet.server.hearing.live import Facts, matching
 from mqhost.fleet.where import Where
 
 MOST = 1000  # rows at once, unless more are wished for

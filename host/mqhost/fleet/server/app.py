@@ -33,11 +33,11 @@ from mqhost.fleet.server.api import (
     watching,
 )
 from mqhost.fleet.server.asking import LARGEST_FILE, NoBoard
-from mqhost.fleet.server.auth import Forbidden, LoginNeeded
+from mqhost.fleet.server.door.auth import Forbidden, LoginNeeded
+from mqhost.fleet.server.door.guard import Guard
+from mqhost.fleet.server.door.toolarge import TooLarge
+from mqhost.fleet.server.door.users import SESSION_SECONDS
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.guard import Guard
-from mqhost.fleet.server.toolarge import TooLarge
-from mqhost.fleet.server.users import SESSION_SECONDS
 from mqhost.fleet.store.records import StoreError
 
 PAGE = "mqhost.fleet.page"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from mqhost.errors import AbsentBoardError, UsageError
 from mqhost.fleet.presence import Presence
-from mqhost.fleet.server.live import Live
+from mqhost.fleet.server.hearing.live import Live
 from mqhost.link.connection import Connection
 from mqhost.link.roster import offline_text
 from mqhost.link.session import Session

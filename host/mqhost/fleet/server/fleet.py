@@ -11,18 +11,18 @@ from typing import Any
 
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.rollout.running import broker_name
-from mqhost.fleet.server.access import Access
 from mqhost.fleet.server.asking import Asking
-from mqhost.fleet.server.attempts import Attempts
-from mqhost.fleet.server.auth import Doorkeeper
 from mqhost.fleet.server.changes import BROKER, Changes
-from mqhost.fleet.server.driving import Driving
+from mqhost.fleet.server.door.access import Access
+from mqhost.fleet.server.door.attempts import Attempts
+from mqhost.fleet.server.door.auth import Doorkeeper
+from mqhost.fleet.server.door.users import User, Users
 from mqhost.fleet.server.groups import Groups
-from mqhost.fleet.server.ingest import Ingest
-from mqhost.fleet.server.jobs import Jobs
-from mqhost.fleet.server.live import Live
-from mqhost.fleet.server.sampler import EVERY, RATE, Sampler
-from mqhost.fleet.server.users import User, Users
+from mqhost.fleet.server.hearing.ingest import Ingest
+from mqhost.fleet.server.hearing.live import Live
+from mqhost.fleet.server.hearing.sampler import EVERY, RATE, Sampler
+from mqhost.fleet.server.working.driving import Driving
+from mqhost.fleet.server.working.jobs import Jobs
 from mqhost.fleet.store.accounts import Accounts
 from mqhost.fleet.store.history import CRASH, History, Sample
 from mqhost.fleet.store.records import Entry, StoreError

@@ -10,8 +10,8 @@ import uvicorn
 
 from mqhost.errors import UsageError
 from mqhost.fleet.server.app import create_app
+from mqhost.fleet.server.door.heads import TimedHeads
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.heads import TimedHeads
 
 _MOST = 1000  # connections
 _GRACE = 3  # seconds that requests under way have at the end

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from mqhost.errors import UsageError
-from mqhost.fleet.server import work
 from mqhost.fleet.server.api.common import (
     LARGEST_NUMBER,
     Prefix,
@@ -17,7 +16,8 @@ from mqhost.fleet.server.api.common import (
     told,
     waiting,
 )
-from mqhost.fleet.server.auth import Looking, Operating, Updating
+from mqhost.fleet.server.door.auth import Looking, Operating, Updating
+from mqhost.fleet.server.working import work
 from mqhost.link.boardconfig import unknown
 from mqhost.manage.configuration import flatten
 from mqwire import MAX_BODY

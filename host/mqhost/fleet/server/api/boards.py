@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse
 
 from mqhost.fleet.server.api.common import TheFleet
-from mqhost.fleet.server.auth import Looking
+from mqhost.fleet.server.door.auth import Looking
 
 router = APIRouter(tags=["boards"])
 _LONGEST = 2000  # characters of a condition

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 
 from mqhost.fleet.presence import Presence
 from mqhost.fleet.server.asking import AT_ONCE
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.jobs import Job, Work
-from mqhost.fleet.server.users import User
+from mqhost.fleet.server.working.jobs import Job, Work
 from mqwire import MAX_PREFIX
 
 P = ParamSpec("P")

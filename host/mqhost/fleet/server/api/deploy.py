@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse
 from mqhost.deploy.application import Application
 from mqhost.deploy.package import LARGEST, unpack
 from mqhost.errors import RefusedError, UsageError
-from mqhost.fleet.server import work
 from mqhost.fleet.server.api.common import TheFleet, quick
-from mqhost.fleet.server.auth import Updating
+from mqhost.fleet.server.door.auth import Updating
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import User
+from mqhost.fleet.server.working import work
 from mqhost.link.roster import offline_text
 
 router = APIRouter(tags=["applications"])

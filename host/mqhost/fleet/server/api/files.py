@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from mqhost.fleet.server import filework
 from mqhost.fleet.server.api.common import Prefix, TheFleet, begin, quick, told, waiting
 from mqhost.fleet.server.asking import LARGEST_FILE
-from mqhost.fleet.server.auth import Forbidden, Looking, Operating
+from mqhost.fleet.server.door.auth import Forbidden, Looking, Operating
+from mqhost.fleet.server.door.users import OPERATE, User
 from mqhost.fleet.server.fleet import Fleet
 from mqhost.fleet.server.secretfiles import may_be_secret
-from mqhost.fleet.server.users import OPERATE, User
+from mqhost.fleet.server.working import filework
 
 router = APIRouter(tags=["files"])
 _LONGEST = 1000  # characters

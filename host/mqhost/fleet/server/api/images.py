@@ -7,8 +7,8 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
 from mqhost.fleet.server.api.common import TheFleet, quick
-from mqhost.fleet.server.auth import Looking, Updating
-from mqhost.fleet.server.uploads import MOST, checked
+from mqhost.fleet.server.door.auth import Looking, Updating
+from mqhost.fleet.server.working.uploads import MOST, checked
 from mqhost.signing.offer import Offer
 
 router = APIRouter(prefix="/api/images", tags=["images"])

@@ -7,9 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from mqhost.fleet.server.api.common import TheFleet
-from mqhost.fleet.server.auth import Forbidden, Looking, Operating
-from mqhost.fleet.server.jobs import code_word, is_code
-from mqhost.fleet.server.users import UPDATE
+from mqhost.fleet.server.door.auth import Forbidden, Looking, Operating
+from mqhost.fleet.server.door.users import UPDATE
+from mqhost.fleet.server.working.jobs import code_word, is_code
 
 _UPDATING = ("update ", "deploy ")  # what only those may cancel who may update
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mqhost.fleet.server.api.common import TheFleet, quick
-from mqhost.fleet.server.auth import SECRET, Looking, address_of
+from mqhost.fleet.server.door.auth import SECRET, Looking, address_of
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import User
 
 router = APIRouter(tags=["server"])
 _LONGEST = 4096

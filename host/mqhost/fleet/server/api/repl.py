@@ -13,10 +13,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from mqhost.errors import ToolError
 from mqhost.fleet.server.api.common import quick
-from mqhost.fleet.server.auth import Forbidden, LoginNeeded, current
-from mqhost.fleet.server.console import Console
+from mqhost.fleet.server.door.auth import Forbidden, LoginNeeded, current
+from mqhost.fleet.server.door.users import OPERATE, User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import OPERATE, User
+from mqhost.fleet.server.working.console import Console
 from mqhost.link.session import Session
 
 router = APIRouter()

@@ -14,9 +14,9 @@ from mqhost.fleet.rollout.overview import Overview
 from mqhost.fleet.rollout.plan import make_plan
 from mqhost.fleet.rollout.states import Rollout
 from mqhost.fleet.server.api.common import RolloutNumber, TheFleet, quick
-from mqhost.fleet.server.auth import Looking, Updating
+from mqhost.fleet.server.door.auth import Looking, Updating
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.users import User
 
 router = APIRouter(prefix="/api/rollouts", tags=["rollouts"])
 _MOST = 1000  # rollouts that are listed

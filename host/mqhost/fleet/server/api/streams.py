@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from mqhost.fleet.server.api.common import KnownBoard, TheFleet, quick
-from mqhost.fleet.server.auth import Forbidden, LoginNeeded, Looking, current
 from mqhost.fleet.server.changes import BOARD, BROKER, JOB, ROLLOUT, Key
+from mqhost.fleet.server.door.auth import Forbidden, LoginNeeded, Looking, current
+from mqhost.fleet.server.door.users import User
 from mqhost.fleet.server.fleet import Fleet
-from mqhost.fleet.server.loglines import Following
-from mqhost.fleet.server.users import User
+from mqhost.fleet.server.hearing.loglines import Following
 
 router = APIRouter(tags=["events"])
 _LOOK = 5.0  # seconds until it is looked again whether somebody may still listen

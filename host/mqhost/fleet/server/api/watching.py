@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from mqhost.fleet.server import metrics
 from mqhost.fleet.server.api.common import LARGEST_NUMBER, KnownBoard, TheFleet, quick
-from mqhost.fleet.server.auth import Looking
-from mqhost.fleet.server.jobs import seen
+from mqhost.fleet.server.door.auth import Looking
+from mqhost.fleet.server.hearing import metrics
+from mqhost.fleet.server.working.jobs import seen
 
 router = APIRouter(tags=["history"])
 _LONGEST = 24 * 90  # hours

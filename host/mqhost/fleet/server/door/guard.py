@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mqhost.fleet.server.access import Access
+from mqhost.fleet.server.door.access import Access
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 HEADERS = {

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from mqhost.errors import BrokerError
-from mqhost.fleet.server.loglines import text_of
+from mqhost.fleet.server.hearing.loglines import text_of
 from mqhost.fleet.store.history import CRASH, History, Line, Sample
 from mqhost.fleet.store.records import StoreError
 from mqhost.link.answer import board_json

@@ -1,7 +1,8 @@
 """Tells stories to a desk board, cuts its power, and looks what is left.
 
-For the sweeps of what a board tries: a configuration (ci.configcuts), an application
-(ci.deploycuts). Each says how a story is told, what may be true at its end, and what comes next.
+For the sweeps of what a board tries: a configuration (ci.cuts.configcuts), an application
+(ci.cuts.deploycuts). Each says how a story is told, what may be true at its end, and what comes
+next.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ci.cuts.powercuts import TEARS, Bricked, Count, Cut, make, settled
 from ci.desk import Desk, Life
-from ci.powercuts import TEARS, Bricked, Count, Cut, make, settled
 from mqhost.progress import Progress, silent
 from mqhost.sim.bootloader import NothingBootable
 from mqhost.sim.flash import PowerLost

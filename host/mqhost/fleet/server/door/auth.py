@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from mqhost.fleet.server.access import Access
-from mqhost.fleet.server.users import LOCAL, LOOK, OPERATE, UPDATE, User, Users
+from mqhost.fleet.server.door.access import Access
+from mqhost.fleet.server.door.users import LOCAL, LOOK, OPERATE, UPDATE, User, Users
 
 _BEARER = "bearer "
 # What a proxy adds: without users nobody but this machine may come in.

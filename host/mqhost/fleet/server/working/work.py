@@ -9,7 +9,7 @@ from typing import Any
 from mqhost.deploy.application import Application
 from mqhost.deploy.deployment import deploy
 from mqhost.errors import UsageError
-from mqhost.fleet.server.jobs import Done, Work
+from mqhost.fleet.server.working.jobs import Done, Work
 from mqhost.fleet.shared import lay_over
 from mqhost.link.boardconfig import check
 from mqhost.link.session import Session

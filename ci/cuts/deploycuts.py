@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci.cuts.desksweep import DeskSweep, in_time
+from ci.cuts.powercuts import Bricked, Count, Image, nearly_full, settled
 from ci.desk import PREFIX, Desk, Life, open_desk
-from ci.desksweep import DeskSweep, in_time
-from ci.powercuts import Bricked, Count, Image, nearly_full, settled
 from mqhost.link.exchange import split
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SigningKey

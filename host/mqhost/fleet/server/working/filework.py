@@ -6,8 +6,8 @@ Who edits a file has seen it: what somebody else has made of it meanwhile is not
 import hashlib
 
 from mqhost.errors import RefusedError, UsageError
-from mqhost.fleet.server.jobs import Done, Work
 from mqhost.fleet.server.secretfiles import normal
+from mqhost.fleet.server.working.jobs import Done, Work
 from mqhost.link.session import Session
 from mqhost.progress import Progress
 from mqhost.remote.board_files import BoardFiles

@@ -1,8 +1,8 @@
 """Cuts power in whole boots: the simulated board, real MicroPython, updated over a real broker.
 
-What ci/powercuts.py does thousands of times with a board on the desk, some dozen times with all of
-it real. One board goes back and forth between two images; each time power goes at a flash operation
-chosen by chance, comes back, and the update is sent again.
+What ci/cuts/powercuts.py does thousands of times with a board on the desk, some dozen times with
+all of it real. One board goes back and forth between two images; each time power goes at a flash
+operation chosen by chance, comes back, and the update is sent again.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import random
 import threading
 from pathlib import Path
 
-from ci.powercuts import Count
+from ci.cuts.powercuts import Count
 from mqhost.errors import ToolError
 from mqhost.flash.partition import PartitionTable
 from mqhost.link.session import Session

@@ -16,7 +16,7 @@ from typing import Any
 
 from mqhost.errors import RefusedError, ToolError, UsageError
 from mqhost.fleet.server.changes import JOB, Changes
-from mqhost.fleet.server.users import OPERATE, User
+from mqhost.fleet.server.door.users import OPERATE, User
 from mqhost.fleet.store.records import Entry, StoreError
 from mqhost.fleet.store.underway import Begun, UnderWay
 from mqhost.link.connection import Connection

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci.cuts.powercuts import Image, Push, settled
 from ci.desk import PREFIX, Desk, Life, open_desk
-from ci.powercuts import Image, Push, settled
 from mqhost.progress import Progress, silent
 from mqhost.signing.offer import block_of
 from mqhost.update.blocks import Encoder, deflate

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mqhost.deploy.package import LARGEST as LARGEST_PACKAGE
 from mqhost.fleet.server.asking import LARGEST_FILE
-from mqhost.fleet.server.uploads import MOST
+from mqhost.fleet.server.working.uploads import MOST
 
 _TOO_LARGE = 413
 _TEXT = (

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci.cuts.desksweep import DeskSweep, in_time
+from ci.cuts.powercuts import Bricked, Count, Image, nearly_full, settled
 from ci.desk import CONFIG, PREFIX, Desk, Life, open_desk
-from ci.desksweep import DeskSweep, in_time
-from ci.powercuts import Bricked, Count, Image, nearly_full, settled
 from mqhost.flash.partition import DATA, NVS
 from mqhost.progress import Progress, silent
 from mqhost.sim.nvs import BLOB, Nvs

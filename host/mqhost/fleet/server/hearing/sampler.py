@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from mqhost.errors import ToolError
 from mqhost.fleet.server.asking import Asking
-from mqhost.fleet.server.ingest import number
-from mqhost.fleet.server.live import Facts, Live
+from mqhost.fleet.server.hearing.ingest import number
+from mqhost.fleet.server.hearing.live import Facts, Live
 from mqhost.fleet.store.history import History, Sample
 from mqhost.fleet.store.records import StoreError
 from mqhost.fleet.store.servers import Servers

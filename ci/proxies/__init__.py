@@ -1,0 +1,1 @@
+"""Stands between clients and a broker for tests and figures: late, lossy, or faulty."""

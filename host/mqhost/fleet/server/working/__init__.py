@@ -1,0 +1,1 @@
+"""Does what people and scripts ask for: jobs, rollouts, prompts, images that they bring."""
