@@ -7,6 +7,7 @@ refused, as nobody could say any more what the board's management does. What com
 MicroPython's library a project may have otherwise.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -71,9 +72,8 @@ def c_sources(
     found: dict[str, Path] = {}
     modules = {name.split("/")[-2]: Path(name).parent for name in there if _is_mark(name)}
     for folder in folders:
-        marks = set(_MARKS.values())
-        single = any((folder / mark).is_file() for mark in marks)
-        own = [folder] if single else [path.parent for path in _marked(folder, marks)]
+        single = _is_module(folder)
+        own = [folder] if single else [path.parent for path in _marked(folder)]
         if not own:
             raise UsageError(
                 f"{folder} has no module in C: neither it nor a folder in it has a "
@@ -96,6 +96,20 @@ def c_sources(
             if path.is_file() and not path.name.startswith("."):
                 found[path.relative_to(top).as_posix()] = path
     return {f"{C_MODULES}/{name}": text_of(path) for name, path in found.items()}
+
+
+def told(error: BuildError, folders: Iterable[Path], tree: Path) -> BuildError:
+    """Return the error of a compiler with the names of the project's files, of which it has seen
+    copies in `tree`. `folders`: as for c_sources.
+    """
+    text = str(error)
+    for folder in folders:
+        names = [folder.name] if _is_module(folder) else sorted(os.listdir(folder))
+        top = folder.parent if _is_module(folder) else folder
+        for name in names:
+            copy = rf"{re.escape(str(tree))}/(?:\w+/)?{C_MODULES}/{re.escape(name)}\b"
+            text = re.sub(copy, str(top / name).replace("\\", r"\\"), text)
+    return BuildError(text)
 
 
 def cmake_text(sources: Mapping[str, str]) -> str:
@@ -147,7 +161,11 @@ def _is_mark(name: str) -> bool:
     return name.rpartition("/")[2] in _MARKS.values()
 
 
-def _marked(folder: Path, marks: Iterable[str]) -> list[Path]:
-    """Return one file of `marks` of each folder in `folder` that has some."""
-    found = {path.parent: path for mark in marks for path in folder.glob(f"*/{mark}")}
+def _is_module(folder: Path) -> bool:
+    return any((folder / mark).is_file() for mark in _MARKS.values())
+
+
+def _marked(folder: Path) -> list[Path]:
+    """Return one of the files that make a module of each folder in `folder` that is one."""
+    found = {path.parent: path for mark in _MARKS.values() for path in folder.glob(f"*/{mark}")}
     return [found[parent] for parent in sorted(found)]

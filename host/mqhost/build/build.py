@@ -109,9 +109,9 @@ def build(
         since = time.time()
         try:
             make_seconds = _compile(work, files, chosen, folder / "build.log", progress, echo)
-        except BuildError:
+        except BuildError as error:
             check_failed_fit(board, work, table, since)
-            raise
+            raise additions.told(error, own.c_modules if own else (), tree) from error
         modules = freeze.frozen_modules(files, work.compiled)
         progress("making the images", 0, 0)
         images = make_images(board, work, table, revision, source, secure_key)

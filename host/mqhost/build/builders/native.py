@@ -3,7 +3,8 @@
 docker.py has the one that runs it in a container, choose.py says which is chosen.
 
 Everything the programs say goes into a log file as it comes; the progress callback hears how many
-files are compiled; a failure is a BuildError with the last lines and the log's path.
+files are compiled; a failure is a BuildError with what the compiler found wrong, or else the last
+lines, and with the log's path.
 """
 
 import os
@@ -29,6 +30,9 @@ from mqhost.progress import Progress, silent
 
 _TAIL_LINES = 15
 _INHERITED = ("PATH", "HOME", "TMPDIR")
+_ERROR_LINES = 20
+# As compilers, linkers and CMake say it; what belongs to it is set in below.
+_ERROR = re.compile(r": (?:fatal )?error: |: undefined reference to |^CMake Error")
 _COMPILES = re.compile(r'^(?:echo ")?CC ', re.MULTILINE)
 _COUNTED = re.compile(r"\[(\d+)/(\d+)\] ")  # as ninja counts; the bootloader's are the fewer
 
@@ -105,6 +109,8 @@ class Listener:
         self._step = Step("", ())
         self._done = self._total = 0
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._errors: list[str] = []
+        self._is_error = False  # the line before, or the one that it belongs to
 
     def __enter__(self) -> "Listener":
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +129,7 @@ class Listener:
         self._step = step
         self._done = 0
         self._tail.clear()
+        self._errors.clear()
         self._file.write(f"$ {shlex.join(step.argv)}\n")
         self._progress(step.title, 0, self._total)
 
@@ -131,6 +138,9 @@ class Listener:
         line = line.rstrip("\r\n")
         self._file.write(line + "\n")
         self._tail.append(line)
+        self._is_error = bool(_ERROR.search(line)) or self._is_error and line.startswith(" ")
+        if self._is_error and len(self._errors) < _ERROR_LINES:
+            self._errors.append(line)
         self._echo(line)
         counted = _COUNTED.match(line)
         if counted and int(counted[2]) >= self._total:
@@ -141,9 +151,11 @@ class Listener:
     def end(self, status: int) -> None:
         """Take that the step's program ended with `status`; BuildError if that is a failure."""
         if status:
-            lines = "\n".join(self._tail)
             failed = f"The build failed ({self._step.argv[0]}, status {status})."
-            raise BuildError(f"{failed} {self._log} ends with:\n{lines}")
+            # What ran beside what failed has the last word: make waits for it.
+            how = "has" if self._errors else "ends with"
+            lines = "\n".join(self._errors or self._tail)
+            raise BuildError(f"{failed} {self._log} {how}:\n{lines}")
 
 
 def mpy_cross_program() -> str:
