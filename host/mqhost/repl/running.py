@@ -27,6 +27,7 @@ from mqhost.link.session import Session
 from mqhost.repl import source as sources
 from mqhost.repl.underway import under_way
 
+INTERRUPTED = "KeyboardInterrupt"
 _COMMAND = "exec"
 CREDIT = 128 * 1024  # bytes of output that may be on their way
 _GRANT = CREDIT // 4  # so much is taken until more is granted
@@ -49,6 +50,16 @@ class Result:
     cancelled: bool = False
     dropped: int = 0
     lost: int = 0
+
+    @property
+    def interrupted(self) -> str:
+        """The traceback as a prompt shows it whose user has pressed Ctrl-C: code that awaits is
+        ended otherwise, and what had not begun has none.
+        """
+        lines = (self.error or INTERRUPTED).split("\n")
+        if lines[-1].startswith("CancelledError"):
+            lines[-1] = INTERRUPTED
+        return "\n".join(lines).rstrip(": ")
 
 
 def start(

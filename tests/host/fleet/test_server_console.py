@@ -10,7 +10,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import mqwire
+from mqhost.fleet.server.working import console
 from mqhost.fleet.store.accounts import Accounts
+from mqhost.repl.running import Result
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,28 @@ def test_an_error_of_the_code_is_shown_and_the_next_one_runs(served, board):
         assert hear(socket, "done") == {"done": 1, "ok": False}
         say(socket, run="2+2", id=2)
         assert hear(socket, "done") == {"done": 2, "ok": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (None, "KeyboardInterrupt"),  # it had not begun
+        ("Traceback\nKeyboardInterrupt: ", "Traceback\nKeyboardInterrupt"),
+        ("Traceback\nCancelledError: ", "Traceback\nKeyboardInterrupt"),  # where it awaits
+    ],
+)
+def test_code_that_ctrl_c_has_ended_says_so(served, board, monkeypatch, error, shown):
+    class Run:
+        result = Result(error=error, cancelled=True)
+
+        def __iter__(self):
+            return iter(())
+
+    monkeypatch.setattr(console, "start", lambda session, source: Run())
+    with prompt(served, board.prefix) as socket:
+        say(socket, run="forever()", id=1)
+        assert hear(socket, "out")["out"].strip() == shown
+        assert hear(socket, "done") == {"done": 1, "ok": False}
 
 
 def test_what_was_typed_is_audited(served, board):

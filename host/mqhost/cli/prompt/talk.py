@@ -14,10 +14,10 @@ from mqhost.link.session import Session
 from mqhost.paths import state_dir
 from mqhost.repl import Result, Run, start, typed
 from mqhost.repl.names import Names
+from mqhost.repl.running import INTERRUPTED
 from mqhost.repl.underway import cancel_words
 
 _RECONNECT = 2.0  # seconds
-_INTERRUPTED = "KeyboardInterrupt"
 _HINT = "The board was told to stop, and has not yet. Ctrl-C once more gives the prompt back."
 
 
@@ -71,7 +71,7 @@ class Talk:
             with self._keyboard.lent():
                 text = self._prompt.read(self._keyboard.begin_prompt)
         except Cleared:
-            self._screen.note(_INTERRUPTED)
+            self._screen.note(INTERRUPTED)
             return None
         except EOFError:
             return self._begin_anew()
@@ -137,7 +137,7 @@ class Talk:
         self._screen.losses(result)
         error = result.error or ""
         if result.cancelled and self._keyboard.presses:
-            error = _as_interrupted(error)
+            error = result.interrupted
         elif result.cancelled:
             error += "\nIt was ended from elsewhere: mqboard cancel."
         if error:
@@ -178,14 +178,6 @@ def _greeting(prefix: str, facts: dict[str, Any]) -> str:
         lines.append("It is in safe mode: no module runs. mqboard reset --normal leaves it.")
     lines.append("Ctrl-C interrupts what runs, Ctrl-D leaves, TAB completes.")
     return "\n".join(lines)
-
-
-def _as_interrupted(error: str) -> str:
-    """Return the traceback of code that Ctrl-C has ended: what awaits is ended otherwise."""
-    lines = error.split("\n")
-    if lines[-1].startswith("CancelledError"):
-        lines[-1] = _INTERRUPTED + ": "
-    return "\n".join(lines).rstrip(": ") if error else _INTERRUPTED
 
 
 def _forget(run: Run) -> None:

@@ -93,10 +93,11 @@ def _ended(result: Result | None) -> Ended:
     if result is None:
         return Ended(True)
     lines = []
-    if result.error:
-        lines.append(result.error)
+    error = result.interrupted if result.cancelled else result.error
+    if error:
+        lines.append(error)
     if result.exit is not None:
         lines.append(f"SystemExit: {result.exit}")
     if result.dropped:
         lines.append(f"Output is missing: {result.dropped:,} B, which nobody took in time.")
-    return Ended(not result.error and result.exit is None, "\n".join(lines))
+    return Ended(not error and result.exit is None, "\n".join(lines))
