@@ -68,7 +68,8 @@ class Joining:
             ssid = network["ssid"]
             aimed = self._aim(network)
             why = await self.attempt(network)
-            if why and aimed:
+            if why and aimed and len(link.known) < 2:
+                link.switch_off()
                 why = await self.attempt(network)  # on any channel
             if not why:
                 link.log.info("on network %s as %s, %s dBm", ssid, link.address(), link.rssi())
@@ -92,12 +93,13 @@ class Joining:
         return None
 
     def in_order(self):
-        """Return the networks in the order in which to try them: the strongest first, those that
-        are hidden or not there last, as they stand in the configuration.
+        """Return the networks in the order in which to try them: that of before a sleep first, or
+        the strongest; those that are hidden or not there last, as they stand in the configuration.
         """
-        networks = self._link.known
-        if len(networks) < 2:
-            return networks  # no scan: nothing else runs for its two seconds
+        networks, shunned = self._link.known, self._link.shunned
+        aimed = [one for one in networks if self._aim(one) and one is not shunned]
+        if len(networks) < 2 or aimed:  # no scan: nothing else runs for its two seconds
+            return aimed + [one for one in networks if one not in aimed]
         signals = {}
         try:
             self._wlan.active(True)
@@ -109,16 +111,23 @@ class Joining:
         order = []
         for index, network in enumerate(networks):
             signal = signals.get(network["ssid"].encode(), _WEAKEST)
-            order.append((network is self._link.shunned, -signal, index))
+            order.append((network is shunned, -signal, index))
         return [networks[index] for _, _, index in sorted(order)]
 
     async def attempt(self, network, static=None, limit_ms=_ATTEMPT_MS):
         """Try one network; return why it has no address for us, "" if it has."""
+        aim = self._aim(network)
+        if not aim:
+            return await self._try(network, static, limit_ms, 0)
+        why = await self._try(network, static, min(limit_ms, _AIMED_MS), aim[1])
+        aim[2] = aim[2] + 1 if why else 0
+        if why:
+            aim[1] = 0  # for now: it is another one, or none helps
+        return why
+
+    async def _try(self, network, static, limit_ms, channel):
         wlan = self._wlan
         static = static or network["static"]
-        aim = self._aim(network)
-        if aim:
-            limit_ms = min(limit_ms, _AIMED_MS)
         try:
             wlan.active(True)
             wlan.disconnect()
@@ -127,20 +136,16 @@ class Joining:
             elif any([other["static"] for other in self._link.known]):
                 wlan.ipconfig(dhcp4=True)
             wlan.connect(network["ssid"], network["password"])
-            if aim:
-                begin_at(wlan, aim[1])
+            if channel:
+                begin_at(wlan, channel)
         except Exception as error:  # whatever is wrong with it, or with the radio: the next, please
             return str(error) or repr(error)
         started = ticks_ms()
         while not wlan.isconnected():
             passed = ticks_diff(ticks_ms(), started)
             if passed >= limit_ms or passed >= _SURE_MS and self._hopeless():
-                if aim:
-                    aim[1], aim[2] = 0, aim[2] + 1
                 return self._reason()
             await asyncio.sleep(_POLL_S)
-        if aim:
-            aim[2] = 0
         return ""
 
     def _aim(self, network):

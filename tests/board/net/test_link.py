@@ -285,8 +285,42 @@ class LinkTest(unittest.TestCase):
             self.interface.refused, self.interface.deaf = refused, deaf
             self.interface.up, self.interface.calls = False, []
             self.assertEqual(run(tries.run()), WIFI[0])
-            self.assertEqual([call for call in self.interface.calls if call != "on"], tried)
+            calls = [call for call in self.interface.calls if call not in ("on", "off")]
+            self.assertEqual(calls, tried)
             self.assertEqual(one.aim, later)
+
+    def test_that_network_comes_before_stronger_ones_unless_nothing_gets_through(self):
+        self.hurry()
+        self.interface.signals = [("one", -40), ("two", -80)]
+        self.interface.reachable = {"one": "1", "two": "2"}
+        for deaf, shunned, tried in (
+            (None, None, ["two", 6]),
+            (6, None, ["two", 6, "one"]),
+            (None, WIFI[1], ["scan", "one"]),
+        ):
+            one, tries = self.make()
+            one.aim, one.shunned = ["two", 6, 0], shunned
+            self.interface.deaf = deaf
+            self.interface.up, self.interface.calls = False, []
+            self.assertTrue(run(tries.run()))
+            calls = [call for call in self.interface.calls if call not in ("on", "off")]
+            self.assertEqual(calls, tried)
+
+    def test_a_radio_that_cannot_be_aimed_joins_all_the_same(self):
+        self.hurry()
+        one, tries = self.make(WIFI[:1])
+        one.aim = ["one", 11, 0]
+        self.interface.reachable = {"one": "1"}
+        connect = self.interface.connect
+
+        def named(*network):
+            if not network:
+                raise OSError("Wifi Internal Error")
+            connect(*network)
+
+        self.interface.connect = named
+        self.assertEqual(run(tries.run()), WIFI[0])
+        self.assertEqual(one.aim, ["one", 0, 1])
 
     def test_an_outage_of_days_takes_few_lines(self):
         _, tries = self.make()
