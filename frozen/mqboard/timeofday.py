@@ -26,6 +26,8 @@ class Clock:
     seconds since 1970, and so is the time here.
     """
 
+    pause_max = 3600  # seconds, of the pauses after an NTP server that does not answer
+
     def __init__(self, built, last=0):
         self.built = built
         self.source = "last known"  # who told the time

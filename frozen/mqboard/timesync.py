@@ -14,7 +14,7 @@ from mqboard.log import Logger
 _EVERY_S = const(6 * 3600)
 _JITTER_S = const(600)  # a fleet that came back together need not ask together for ever
 _PAUSE_S = const(60)
-_PAUSE_MAX_S = const(3600)
+_AGAIN_S = const(3600)
 # Keeping the time takes 3 of the 126 entries in a page of NVS. With five pages that take turns,
 # each is erased after 50 days, and flash is good for 100,000 of that. Boots may be more frequent.
 _KEEP_AFTER_S = const(3600)
@@ -45,7 +45,7 @@ async def doubt(clock, server, link):
     """Have `clock` set again: a certificate is not valid by it. But that may really be over, and
     nobody is asked again within the hour after he told the time.
     """
-    if server and (not clock.trusted or clock.due_in < _EVERY_S - _PAUSE_MAX_S):
+    if server and (not clock.trusted or clock.due_in < _EVERY_S - _AGAIN_S):
         clock.due_in = _EVERY_S + jitter(_JITTER_S)
         await _set(clock, server, link, -1)
     if (not clock.trusted or clock.unproved >= 0) and not clock.gone_back:
@@ -78,9 +78,9 @@ async def _set(clock, server, link, connects):
         if not right:
             clock.set(now, "ntp", connects)
     except (OSError, ValueError) as error:
-        if clock.pause < _PAUSE_MAX_S:  # it is known by now
+        if clock.pause < clock.pause_max:  # it is known by now
             log.warning("no time from %s: %s", server, error)
-        clock.pause = clock.due_in = min(2 * clock.pause or _PAUSE_S, _PAUSE_MAX_S)
+        clock.pause = clock.due_in = min(2 * clock.pause or _PAUSE_S, clock.pause_max)
         return
     clock.pause = 0
     if not right:

@@ -22,6 +22,7 @@ class Clock:
         self.trusted = self.busy = False
         self.source = "build time"
         self.due_in = self.pause = 0
+        self.pause_max = HOUR
         self.unproved = -1
         self.gone_back = False
         self.built = NOW - 100 * DAY
@@ -110,6 +111,16 @@ class TimesyncTest(unittest.TestCase):
         self.synchronize(board)
         self.assertTrue(board.clock.due_in >= 6 * HOUR)
         self.assertEqual(board.clock.pause, 0)
+
+    def test_a_board_that_sleeps_asks_a_mute_server_as_rarely_as_one_that_answers(self):
+        board = Board(Clock())
+        board.clock.pause_max = 6 * HOUR
+        board.clock.pause = 4 * HOUR
+        self.answer = None
+        for told in (1, 0):
+            self.log.lines.clear()
+            self.synchronize(board)
+            self.assertEqual((board.clock.due_in, len(self.log.lines)), (6 * HOUR, told))
 
     def test_a_time_that_cannot_be_is_as_good_as_no_answer(self):
         clock = Clock()

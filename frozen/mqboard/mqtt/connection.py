@@ -105,7 +105,9 @@ class Connection(Session):
                 task.cancel()
             self._tasks.clear()
             for subscription in self._subscriptions.values():
-                subscription.inbox = None  # run again, it needs a new task
+                if subscription.inbox:
+                    subscription.inbox.close()
+                    subscription.inbox = None  # run again, it needs a new task
 
     # One connection.
 

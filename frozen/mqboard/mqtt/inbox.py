@@ -5,9 +5,11 @@ import asyncio
 
 class Inbox:
     """Holds up to `limit` messages; when it is full the oldest is dropped, and counted by the
-    client in `overflowed`."""
+    client in `overflowed`. Those that wait, and the one that is being handled, it counts in
+    `unhandled`."""
 
     wants = False  # messages go with their properties
+    _handed = 0  # 1: the last one that was taken is being handled
 
     def __init__(self, client, limit):
         self._client = client
@@ -23,15 +25,23 @@ class Inbox:
         if len(self._items) >= self._limit:
             self._items.pop(0)
             self._client.overflowed += 1
+        else:
+            self._client.unhandled += 1
         self._items.append(item)
         self._news.set()
 
     async def get(self):
-        """Wait for the next message and return it; None when there will be no more."""
+        """Wait for the next message and return it; None when there will be no more. The one before
+        it has been handled."""
+        self._client.unhandled -= self._handed
+        self._handed = 0
         while self._open and not self._items:
             self._news.clear()
             await self._news.wait()
-        return self._items.pop(0) if self._items else None
+        if not self._items:
+            return None
+        self._handed = 1
+        return self._items.pop(0)
 
     def finish(self):
         """Take no more messages; those that wait are still handed out."""
@@ -40,8 +50,15 @@ class Inbox:
 
     def stop(self):
         """Take no more messages, and drop those that wait."""
+        self._client.unhandled -= len(self._items)
         self._items.clear()
         self.finish()
+
+    def close(self):
+        """Do the same when nothing is handled any more."""
+        self.stop()
+        self._client.unhandled -= self._handed
+        self._handed = 0
 
     async def serve(self, handler):
         """Await `handler` for one message after the other."""
@@ -72,7 +89,7 @@ class Messages:
         return self
 
     async def __aexit__(self, *_):
-        self._inbox.stop()
+        self._inbox.close()
         await self._client.unsubscribe(self._filter)
 
     def _put(self, topic, payload, *rest):

@@ -69,6 +69,7 @@ class Session:
         self.unmatched = None  # handler of messages that no subscription matches
         self.oversized = 0  # messages larger than the buffer that nobody takes as a stream
         self.overflowed = 0  # messages a coroutine handler was too slow for
+        self.unhandled = 0  # messages that were taken, and wait for such a handler
         self.failed = 0  # messages whose handler raised: acknowledged all the same
 
     def forget_connection(self):

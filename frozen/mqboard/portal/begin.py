@@ -58,18 +58,22 @@ def _prepared():
 
 async def watch(board):
     """Open it on a board that runs, when its pin is low at the start or nothing was reached for
-    `setup.after_s`; once until the broker is reached again."""
-    setup = board.config.setup
+    `setup.after_s`, sleeps included; once until the broker is reached again."""
+    setup, power = board.config.setup, board.power
     wanted = _pressed(setup["pin"])
     while True:
         # Not while the client is connected: a broker that says nothing is no reason.
         silent = setup["after_s"] and not board.client.connected
-        silent = silent and board.reach.silent_ms >= setup["after_s"] * 1000
+        if silent:
+            silent_ms = board.reach.silent_ms + (power.apart_ms if power else 0)
+            silent = silent_ms >= setup["after_s"] * 1000 and not (power and power.opened)
         store = Store(NVS(NAMESPACE))
         if (wanted or silent) and not _on_trial(board) and not board.busy():
             # What it goes back to must be there.
             good = parse(store.get("config", MAX_KEPT), dict)
             if good:
+                if power and not wanted:
+                    power.note_opened()
                 await _open(board, _make(setup, good, store, ""), wanted)
                 wanted = False
             while not board.client.connected:

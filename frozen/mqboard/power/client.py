@@ -2,8 +2,9 @@
 
 What a broker keeps for us includes commands, if we were subscribed to them when the link broke. Who
 sent them has given up long ago. So before it connects for the first time, and after a connection
-that just broke, it has the broker forget the session: it connects with a clean one, leaves, and
-connects again. A sleep begins without a subscription to commands: there the session is kept.
+that just broke while it listened to them, it has the broker forget the session: it connects with a
+clean one, leaves, and connects again. A sleep begins without a subscription to commands: there the
+session is kept, and so it is over a connection that broke, or could not be made, in a quiet wake.
 
 What arrives while it says goodbye would be lost with the memory of whoever takes it. So it is not
 taken, and not acknowledged: the broker sends it again at the next wake.
@@ -17,14 +18,16 @@ from mqboard.mqtt import Client, packet
 
 _FLAGS = const(7)  # where they stand in the body of a CONNECT (MQTT 3.1.1, 3.1.2.3)
 _CLEAN = const(2)
-_LEAVE_S = const(1)
+_LEAVE_S = const(4)  # a modem's line may take a second each way
 
 
 class SleepersClient(Client):
-    """A mqboard.mqtt.Client. `stale`: the broker may have commands of before for us; `only`: the
-    one topic whose messages are still taken, None: all.
+    """A mqboard.mqtt.Client. `listens`: the broker has, or may have, a subscription to commands;
+    `stale`: it may have commands of before for us; `only`: the one topic whose messages are still
+    taken, None: all.
     """
 
+    listens = False
     stale = True
     only = None
     _muted = None  # the log, while we leave
@@ -40,7 +43,8 @@ class SleepersClient(Client):
         try:
             return await super()._live()
         finally:
-            self.stale = True
+            if self.listens:
+                self.stale = True
 
     async def _connect(self):
         if self.stale:

@@ -19,7 +19,7 @@ from micropython import const
 import mqwire
 from mqboard.clock import ticks_diff, ticks_ms
 from mqboard.log import Logger
-from mqboard.power import record
+from mqboard.power import lasting, record
 from mqboard.power.limits import Limits
 from mqwire import waiting
 from mqwire.config import LOG_LEVELS, MAX_KEPT
@@ -29,13 +29,11 @@ _LOOK_ATTENDED_S = 0.1
 _LINGER_MS = const(10_000)  # after a command, for the next
 _OFFER_MS = const(60_000)  # for a note, from the last sign of whoever left it
 _VAIN_MS = const(10_000)  # for one that was waited for before
-_GOODBYE_S = const(8)
+_GOODBYE_S = const(12)
 _LEAST_MS = const(1_000)  # of sleep
-_LEASE_S = const(3600)  # an address is used again without asking; many leases are of an hour
 _TALK_S = const(86400)  # so often a board with an empty battery, or a wrong idea of it, says so
 _CATCH_S = const(10)  # after power-on, for whoever is at the console of one with an empty battery
 _FULLER_V = 0.1  # above the floor, until a battery is not empty any more
-_ASK_S = const(6 * 3600)  # for the time, at the latest (mqboard.timesync)
 _BOX = const(92)  # bytes of the black box without its lines (health.lastwords)
 
 
@@ -62,6 +60,7 @@ class Power:
         self.volts = None
         self.empty = False
         self.woke = woke
+        self._apart = (0, False)
         self.ending = False  # a restart is due: the board does not sleep any more
         self._take_up(woke or {})
         self._limits = self._find_limits()
@@ -82,16 +81,8 @@ class Power:
             return  # of other firmware, or of none
         board.settled = bool(woke.get("settled")) and self._is_as_settled(woke)
         board.client.stale = not woke.get("session")
-        clock, now = board.clock, board.clock.now()
-        told = woke.get("clock")
-        if told:
-            clock.trusted, clock.source = True, told[0]
-            clock.due_in = min(max(0, told[1] - now), _ASK_S)
-        lease = woke.get("lease")
-        if lease and 0 <= now - lease[1] < _LEASE_S:
-            board.link.lease = lease
-        if woke.get("aim"):
-            board.link.aim = list(woke["aim"])
+        self._apart = woke.get("apart") or (0, False)
+        lasting.take_up(board, woke)
 
     def _is_as_settled(self, woke):
         """Return whether this boot is as the one that settled: nothing is on trial, and the
@@ -135,6 +126,29 @@ class Power:
         if isinstance(told, int) and 0 <= now - told < _TALK_S:
             self._log.warning("battery at %.2f V, floor_v %.2f: back to sleep", self.volts, floor)
             self._sleep(int(self._settings["period_s"] * 1000), bool(woke.get("session")), told)
+
+    # For the setup network (mqboard.portal.begin).
+
+    @property
+    def apart_ms(self):
+        """How long the board was out of reach before this wake, its sleeps included."""
+        return 0 if self._board.client.connects else self._apart[0] * 1000
+
+    @property
+    def opened(self):
+        """Whether the setup network was open since then, if not in this boot."""
+        return bool(self._apart[1]) and not self._board.client.connects
+
+    def note_opened(self):
+        """Note that it was: it is open once."""
+        self._apart = (self._apart[0], True)
+
+    def _apart_then(self, ms):
+        """Return the same as of the end of the sleep that begins now, and takes `ms`."""
+        if self._board.client.connects:
+            return 0, False
+        passed = ticks_diff(ticks_ms(), self._began) + ms
+        return self._apart[0] + passed // 1000, self._apart[1]
 
     # For modules.
 
@@ -208,6 +222,8 @@ class Power:
         board, limits = self._board, self._limits
         if self.ending or board.identity.trying() or self._is_pending():
             return False
+        if lasting.is_open(board):  # the setup network, which has a limit of its own
+            return False
         up_ms = ticks_diff(ticks_ms(), self._began)
         if limits.over(up_ms):
             return True
@@ -235,6 +251,8 @@ class Power:
             return False
         if board.config.ntp and board.clock.due_in <= 0 or board.clock.busy:
             return False
+        if board.client.unhandled:  # they are acknowledged: nobody else has them
+            return False
         finished = self._finished
         left = [m for m in self._modules() if m.task not in finished and m.state() == "running"]
         return len(left) <= finished.count("")
@@ -243,15 +261,20 @@ class Power:
         """Take commands, or no more of them."""
         self._attending = not self.quiet
         board = self._board
+        client = board.client
         if self._attending:
+            client.listens = True
             await board.listen(self.on_command)
             return
         prefix, repl = board.config.prefix, board.config.repl
         topics = [mqwire.command_filter(prefix), mqwire.status_topic(prefix)]
         if repl and repl["json"]:
             topics.append(prefix + "/repl/in")
+        connection = client.connects
         for topic in topics:  # what Board.listen has subscribed to
-            await board.client.unsubscribe(topic)
+            await client.unsubscribe(topic)
+        # Otherwise the broker may still have them.
+        client.listens = not (client.connected and client.connects == connection)
 
     async def _leave(self):
         """Say goodbye and sleep; come back if somebody calls in the middle of it."""
@@ -265,6 +288,8 @@ class Power:
                 if board.client.up.is_set():
                     goodbye = self._say_goodbye(ms, self._limits.over(up_ms))
                     proper = await asyncio.wait_for(goodbye, _GOODBYE_S)
+                    if proper is False:
+                        self._log.warning("the broker did not hang up in time")
             except (OSError, MemoryError, asyncio.TimeoutError) as error:
                 self._log.warning("no goodbye: %r", error)
             if proper is None or self.ending:
@@ -311,25 +336,22 @@ class Power:
 
     def _sleep(self, ms, proper, empty):
         board = self._board
-        clock, link = board.clock, board.link
         kept = {
             "boot": board.identity.image[:16],
             "settled": board.settled,
-            "session": proper,
+            "session": not (board.client.stale or board.client.listens),
             "kept": board.config.kept,
             "vain": self._vain,
             "empty": empty,
-            "limits": self._limits.kept(board.client.connects, clock.now()),
+            "limits": self._limits.kept(board.client.connects, board.clock.now()),
         }
-        if clock.trusted:
-            kept["clock"] = (clock.source, clock.now() + clock.due_in)
-        if proper:
-            kept["lease"] = getattr(link, "lease", None) or _lease(link, clock.now())
-        kept["aim"] = _aim(link) or (self.woke or {}).get("aim")
+        kept["apart"] = self._apart_then(ms)
+        lasting.keep(board, kept, proper)
         board.blackbox.end()
         board.blackbox.healthy()
         try:
-            self._chip.arm(self._settings["wake_pins"])
+            # An empty battery only sleeps.
+            self._chip.arm(() if self.empty else self._settings["wake_pins"])
             self._switch_off(ms, kept)
         except Exception as error:  # a chip without that circuit has no such function
             self._log.error("power.wake_pins cannot end a sleep: %s", error)
@@ -340,24 +362,3 @@ class Power:
         # The last thing: each line of the log is written there, too.
         self._chip.memory(record.joined(self._chip.memory()[:_BOX], kept))
         self._chip.sleep(ms)
-
-
-def _aim(link):
-    """Return [SSID, channel, misses in a row] of the Wi-Fi network that we are on, or None."""
-    network = getattr(link, "joined", None)
-    if not network or "ssid" not in network or not link.connected():
-        return None
-    ssid, aim = network["ssid"], getattr(link, "aim", None)
-    misses = aim[2] if aim and aim[0] == ssid else 0
-    try:
-        return [ssid, link.interface.config("channel"), misses]
-    except Exception:  # the network has gone meanwhile
-        return None
-
-
-def _lease(link, now):
-    """Return the address that a Wi-Fi network has given us, and since when, None if none has."""
-    network = getattr(link, "joined", None)  # none is kept where there are several ways
-    if not network or "ssid" not in network or network["static"] or not link.connected():
-        return None
-    return (network["ssid"],) + tuple(link.interface.ifconfig()), now

@@ -154,10 +154,19 @@ class FakeMachine:
         return FakeMachine.PWRON_RESET
 
 
+class FakePower:
+    """The power.Power of a board that was out of reach for `apart_ms` before it woke."""
+
+    def __init__(self, apart_ms, opened):
+        self.apart_ms = apart_ms
+        self.opened = opened
+
+
 class FakeBoard:
     """A board without a broker for `silent_ms`."""
 
-    def __init__(self, setup, silent_ms, connected):
+    def __init__(self, setup, silent_ms, connected, power=None):
+        self.power = power
         self.config = self.client = self.reach = self.identity = self
         self.setup = setup
         self.silent_ms = silent_ms
@@ -232,6 +241,22 @@ class BeginTest(unittest.TestCase):
 
             run(watch())
             self.assertEqual(board.asked > 0, not connected)
+
+    def test_on_a_board_that_sleeps_the_time_goes_on_meanwhile_and_it_opens_once(self):
+        for apart_ms, opened, wanted in (
+            (3000, False, False),
+            (4000, False, True),
+            (4000, True, False),
+        ):
+            board = FakeBoard(SETUP, 1000, False, FakePower(apart_ms, opened))
+
+            async def watch(board=board):
+                task = asyncio.create_task(begin.watch(board))
+                await until(lambda: board.looks)
+                task.cancel()
+
+            run(watch())
+            self.assertEqual(board.asked > 0, wanted)
 
 
 if __name__ == "__main__":

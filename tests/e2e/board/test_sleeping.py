@@ -3,11 +3,13 @@
 import json
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 from waiting import wait_until
 
 import mqwire
+from ci.proxies.delayproxy import HOST, DelayProxy
 from mqhost.link.connection import Subscription
 from mqhost.sim.device import DeviceTimeout, ResetCause, State
 from mqhost.sim.radio import AccessPoint
@@ -23,6 +25,19 @@ async def start(board, settings):
     await board.client.publish(prefix + "/reading", b"21.5", qos=1)
     if heard:
         await board.client.publish(prefix + "/heard", heard[-1], qos=1)
+    board.power.done()
+"""
+_VALVE = b"""
+import asyncio
+
+async def start(board, settings):
+    prefix = board.config.prefix
+
+    async def move(topic, payload, _):
+        await asyncio.sleep(0.5)
+        await board.client.publish(prefix + "/moved", payload, qos=1)
+
+    await board.client.subscribe(prefix + "/wish", move)
     board.power.done()
 """
 _POWER = {"period_s": 3, "awake_s": 2, "longest_s": 60}
@@ -144,6 +159,56 @@ def test_what_is_sent_to_a_module_while_it_sleeps_arrives(make_sleeper):
         wait_asleep(board, session)
         session.connection.publish(f"{board.prefix}/wish", b"hotter").wait_for_publish(10)
         wait_until(lambda: heard == [b"hotter"], WAKES, board.device.console.tail)
+
+
+def test_it_arrives_after_a_wake_in_vain_too_and_is_handled_before_the_next_sleep(make_board):
+    files = {"valve.py": _VALVE}
+    board = make_board(power=_POWER, modules={"valve": {}}, files=files)
+    device = board.device
+    with board.session() as session:
+        moved = listen(board, session, "moved")
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+        device.wifi(False)
+        for wish in (b"1", b"2"):
+            session.connection.publish(f"{board.prefix}/wish", wish).wait_for_publish(10)
+        boots = len(device.boots)
+        device.wait_for(lambda device: len(device.boots) > boots, WAKES)
+        device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+        device.wifi(True)
+        wait_until(lambda: moved == [b"1", b"2"], WAKES, device.console.tail)
+
+
+def test_over_a_line_that_takes_a_second_each_way_it_arrives_too(make_sleeper, broker):
+    with DelayProxy(broker.port, 0.6) as line:
+        at = SimpleNamespace(host=HOST, port=line.port)
+        board = make_sleeper(power={"awake_s": 30}, at=at)
+        board.broker = broker  # for the host
+        with board.session() as session:
+            heard = listen(board, session, "heard")
+            board.wait_status(session, lambda status: True)
+            wait_asleep(board, session)
+            board.device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+            session.connection.publish(f"{board.prefix}/wish", b"hotter").wait_for_publish(10)
+            wait_until(lambda: heard == [b"hotter"], 2 * WAKES, board.device.console.tail)
+        assert "did not hang up in time" not in board.device.console.text()
+
+
+def test_its_setup_network_opens_after_sleeps_out_of_reach_and_keeps_it_awake(make_sleeper):
+    setup = {"password": "apple-river-42", "after_s": 6}
+    board = make_sleeper(setup=setup)
+    device = board.device
+    with board.session() as session:
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+    device.wait_for(lambda device: device.state is State.ASLEEP, WAKES)
+    device.wifi(False)
+    device.wait_console("setup network mqboard-", WAKES)
+    boots = len(device.boots)
+    with pytest.raises(DeviceTimeout):  # longer than a wake in vain may take
+        device.wait_for(lambda device: device.state is State.ASLEEP, 3 * _POWER["awake_s"])
+    assert len(device.boots) == boots
 
 
 def test_an_update_that_takes_longer_than_a_wake_goes_on_in_the_next(make_sleeper, variant):
