@@ -211,6 +211,32 @@ def test_its_setup_network_opens_after_sleeps_out_of_reach_and_keeps_it_awake(ma
     assert len(device.boots) == boots
 
 
+_HOLDER = b"""
+import asyncio
+
+async def start(board, settings):
+    board.power.hold()
+    board.power.done()
+    await asyncio.sleep(settings["for_s"])
+    await board.client.publish(board.config.prefix + "/held", b"%d" % bool(board.power.woke), qos=1)
+    board.power.release()
+"""
+
+
+def test_a_module_and_a_transfer_keep_it_up_for_longer_than_a_wake(make_board):
+    modules = {"holder": {"for_s": _POWER["awake_s"] + 1}}
+    board = make_board(power=_POWER, modules=modules, files={"holder.py": _HOLDER})
+    board.device.latency(True)
+    with board.session() as session:
+        held = listen(board, session, "held")
+        board.wait_status(session, lambda status: True)
+        wait_asleep(board, session)
+        wait_until(lambda: b"1" in held, WAKES, board.device.console.tail)
+        code, out, error = board.mqboard("--wait", "put", __file__, "/large.py")
+        assert code == 0, out + error + board.device.console.tail()
+        wait_asleep(board, session)
+
+
 def test_an_update_that_takes_longer_than_a_wake_goes_on_in_the_next(make_sleeper, variant):
     image = variant("9.9")
     board = make_sleeper(power={"longest_s": 2})
