@@ -13,7 +13,9 @@ class ToolError(Exception):
 
 
 class UsageError(ToolError):
-    """The request itself is wrong: an unknown board, a missing option, a bad file."""
+    """The request itself is wrong: an unknown board, a missing option, a bad file, one that cannot
+    be written.
+    """
 
     exit_code = 2
 

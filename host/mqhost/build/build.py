@@ -51,7 +51,7 @@ from mqhost.build.sources.source import Source, find_source, planned_source
 from mqhost.build.sources.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
 from mqhost.errors import BuildError
-from mqhost.files import replace_file
+from mqhost.files import replace_file, writing
 from mqhost.locks import locked
 from mqhost.paths import BUILD, ROOT, cache_dir
 from mqhost.progress import Progress, silent
@@ -104,6 +104,8 @@ def build(
     folder = output or BUILD / board.name
     work = plan_build(board, source, revision, tools, chosen.name, local, own)
     tree = work.tree
+    with writing():
+        tree.parent.mkdir(parents=True, exist_ok=True)
     with locked(tree.with_name(tree.name + ".lock"), progress):
         files = _frozen_files(board, source, revision, keys, extra_frozen, own)
         since = time.time()
@@ -147,7 +149,8 @@ def build(
         facts = {"toolchain": chosen.toolchain, "application": starting}
         made = Made(board, revision, source, work, tuple(files), images, keys, tools, local, own)
         evidence = make_evidence(made, chosen, result.seconds)
-        _write_outputs(result, board, revision, images, evidence, keys, tools, facts)
+        with writing():
+            _write_outputs(result, board, revision, images, evidence, keys, tools, facts)
     return result
 
 

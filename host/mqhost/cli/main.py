@@ -131,6 +131,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         to_stderr(str(told))
         return told.exit_code
+    except OSError as error:
+        from mqhost.files import unusable
+
+        told = unusable(error)
+        if told is None:
+            raise
+        to_stderr(str(told))
+        return told.exit_code
     except click.ClickException as error:
         error.show()
         if variable := _variable_of(error):

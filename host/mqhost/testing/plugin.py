@@ -114,11 +114,17 @@ def _sentences() -> Iterator[None]:
     """End a test with a sentence, and no traceback through us, where an error is one for people."""
     from mqhost.errors import ToolError
     from mqhost.extras import explained
+    from mqhost.files import unusable
 
     try:
         yield
     except ToolError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+    except OSError as error:
+        unused = unusable(error)
+        if unused is None:
+            raise
+        raise pytest.fail.Exception(str(unused), pytrace=False) from None
     except ModuleNotFoundError as error:
         told = explained(error)
         if told is None:

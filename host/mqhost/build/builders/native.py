@@ -25,6 +25,7 @@ from mqhost.build.board import Board
 from mqhost.build.plan import Plan, Step, Tools
 from mqhost.build.toolchain import check_idf
 from mqhost.errors import BuildError
+from mqhost.files import writing
 from mqhost.paths import TASK
 from mqhost.progress import Progress, silent
 
@@ -113,8 +114,9 @@ class Listener:
         self._is_error = False  # the line before, or the one that it belongs to
 
     def __enter__(self) -> "Listener":
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._log.open("w")
+        with writing():
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._log.open("w")
         return self
 
     def __exit__(self, *_: object) -> None:

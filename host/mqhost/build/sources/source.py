@@ -26,6 +26,7 @@ from mqhost.build.board import Board
 from mqhost.build.sources import upstream
 from mqhost.build.sources.integrity import intact, record
 from mqhost.errors import ToolError, UsageError
+from mqhost.files import writing
 from mqhost.locks import locked
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
@@ -134,7 +135,7 @@ def debian_source(release: str, progress: Progress = silent) -> Path:
             f"known: {', '.join(DEBIAN)}. {_ALTERNATIVE}"
         )
     unpacked = _unpacked(release)
-    with locked(unpacked.parent / ".lock", progress):
+    with writing(), locked(unpacked.parent / ".lock", progress):
         if not intact(unpacked):
             shutil.rmtree(unpacked, ignore_errors=True)
             packages.ensure("source", say=lambda line: progress(line, 0, 0))

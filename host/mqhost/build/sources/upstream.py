@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mqhost.build.sources.integrity import intact, record
 from mqhost.errors import ToolError, UsageError
+from mqhost.files import writing
 from mqhost.locks import locked
 from mqhost.paths import cache_dir
 from mqhost.progress import Progress, silent
@@ -58,7 +59,7 @@ def release_source(release: str, progress: Progress = silent) -> Path:
             f"known: {', '.join(RELEASES)}. {_ALTERNATIVE}"
         )
     folder = release_folder(release)
-    with locked(folder.parent / ".lock", progress):
+    with writing(), locked(folder.parent / ".lock", progress):
         if not at_hand(release):
             shutil.rmtree(folder, ignore_errors=True)
             progress(f"cloning MicroPython {release}", 0, 0)

@@ -3,10 +3,11 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from mqhost.cli.terminal import printing
 from mqhost.errors import ToolError
+from mqhost.files import unusable
 from mqhost.interrupt import ended_like_ctrl_c
 
 
@@ -21,10 +22,19 @@ def edge(body: Callable) -> Callable:
             with ended_like_ctrl_c():
                 return body(*arguments, **options)
         except ToolError as error:
-            print(printing.clean_lines(f"{body.__name__}: {error}"), file=sys.stderr)
-            sys.exit(error.exit_code)
+            _end(body.__name__, error)
+        except OSError as error:
+            told = unusable(error)
+            if told is None:
+                raise
+            _end(body.__name__, told)
         except KeyboardInterrupt:
             print(f"{body.__name__}: stopped", file=sys.stderr)
             sys.exit(130)
 
     return run
+
+
+def _end(name: str, error: ToolError) -> NoReturn:
+    print(printing.clean_lines(f"{name}: {error}"), file=sys.stderr)
+    sys.exit(error.exit_code)
