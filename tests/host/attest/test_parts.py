@@ -203,6 +203,25 @@ def test_only_what_was_linked_is_a_part_of_a_chips_firmware(chip):
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode()) is None
 
 
+def test_a_module_in_c_is_ours_or_the_users_by_where_its_file_is(tmp_path):
+    def modules(board):
+        return {part.name: (part.licence, part.origin) for part in parts._modules_in_c(board, None)}
+
+    ours = modules(find("sim"))
+    assert ours == dict.fromkeys(("alarm/alarm.c", "tlspsk/tlspsk.c"), ("MIT", OURS))
+    mine = tmp_path / "mysim" / "mine"
+    mine.mkdir(parents=True)
+    (mine.parent / "board.toml").write_text('extends = "sim"\n')
+    (mine / "micropython.mk").touch()
+    (mine / "mine.c").write_text("int x;\n")
+    users = {"mine/mine.c": (NOASSERTION, PROJECT)}
+    assert modules(find("mysim", tmp_path)) == ours | users, "what it extends is ours"
+    (mine.parent / "alarm").mkdir()
+    (mine.parent / "alarm" / "alarm.c").write_text("int y;\n")
+    users["alarm/alarm.c"] = NOASSERTION, PROJECT
+    assert modules(find("mysim", tmp_path)) == ours | users, "its own goes before ours"
+
+
 def test_without_a_map_the_list_says_that_it_is_not_whole(chip):
     work, source = chip
     (work.compiled.parent / "micropython.map").unlink()

@@ -18,9 +18,10 @@ from mqhost.build.additions import Additions, c_sources
 from mqhost.build.board import Board
 from mqhost.build.evidence.linked import Linked
 from mqhost.build.freeze import OURS, PROJECT, FrozenFile
+from mqhost.build.layers import common, file_of
 from mqhost.build.plan import Plan
 from mqhost.build.revision import Revision, run_git
-from mqhost.build.sdkconfig import C_MODULES, COMMON, own_sources
+from mqhost.build.sdkconfig import C_MODULES, own_sources
 from mqhost.build.sources.source import DEBIAN_ORIGIN, Source
 from mqhost.build.sources.upstream import LIBRARY as PYTHON_LIBRARY
 from mqhost.build.sources.upstream import RELEASES
@@ -246,13 +247,12 @@ def _modules_in_c(board: Board, own: Additions | None) -> Iterator[Part]:
     """Yield the modules in C, file by file: all boards', the board's own, and a project's."""
     there = own_sources(board)
     added = c_sources(own.c_modules, board.port, there) if own else {}
+    places = (*board.folders, common(board.folders))  # a user's board may extend one of ours
     for name, text in sorted((there | added).items()):
         if not (name.startswith(f"{C_MODULES}/") and name.endswith((".c", ".h", ".cpp"))):
             continue
         inside = name.removeprefix(f"{C_MODULES}/")
-        ours = name not in added and (
-            board.folder.is_relative_to(BOARDS) or (BOARDS / COMMON / inside).is_file()
-        )
+        ours = name not in added and file_of(places, inside).is_relative_to(BOARDS)
         content = text.encode("utf-8", "surrogateescape")
         licence = licences.of_source(content)
         yield Part(
