@@ -18,13 +18,15 @@ from mqhost.project.model import added, simulated
 
 @dataclass(frozen=True)
 class Firmware:
-    """Firmware of a simulated board: the app image `app`, the flash image `flash`, its `table`; the
-    settings, by name, of the `modules` that start of what a project froze into it.
+    """Firmware of a simulated board: the app image `app`, the flash image `flash`, its `table`, and
+    the `flash_size` in bytes that this is made for; the settings, by name, of the `modules` that
+    start of what a project froze into it.
     """
 
     app: Path
     flash: Path
     table: PartitionTable
+    flash_size: int
     modules: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,4 +58,5 @@ def load(folder: Path) -> Firmware:
     except (OSError, ValueError):  # only the images were kept
         report = {}
     modules = dict(report.get("application", {}))
-    return Firmware(folder / "app.bin", folder / "flash.bin", simulated().table, modules)
+    kind = simulated()
+    return Firmware(folder / "app.bin", folder / "flash.bin", kind.table, kind.flash_size, modules)

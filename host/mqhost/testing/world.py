@@ -76,7 +76,7 @@ class World:
         content = local_files(files or {}, self._root)
         if app:
             content |= files_of(app)
-        provision_flash(path, made.flash, made.table, wanted, files=content)
+        provision_flash(path, made.flash, made.table, wanted, files=content, size=made.flash_size)
         if app:
             note(app, path, made.table)
         board = SimBoard(wanted, self.broker, path, made.table, heap)

@@ -2,11 +2,12 @@
 
 import re
 import threading
+from unittest.mock import MagicMock
 
 import pytest
 from waiting import wait_until
 
-from mqhost.build.board import find
+from mqhost.build.board import Board, find
 from mqhost.errors import UsageError
 from mqhost.paths import BOARDS
 from mqhost.sim import radio
@@ -15,6 +16,7 @@ from mqhost.sim.console import Console
 from mqhost.sim.device import mac_of
 from mqhost.sim.filesystem import default_config, provision_flash
 from mqhost.sim.radio import AccessPoint, Radio
+from mqhost.testing import firmware, world
 
 TABLE = find("sim").table
 MODULES = BOARDS / "sim" / "modules"
@@ -167,6 +169,25 @@ def test_a_missing_or_too_large_flash_image_is_named(tmp_path):
     with pytest.raises(UsageError, match="reaches into the filesystem"):
         provision_flash(path, bytes(0x310001), TABLE, config)
     assert not path.exists()
+
+
+def test_a_board_of_a_test_has_the_flash_of_its_kind(tmp_path, monkeypatch):
+    kind, made = tmp_path / "shed", tmp_path / "build"
+    for path, text in (
+        (kind / "board.toml", 'extends = "sim"\nflash_size = "8MiB"\n'),
+        (made / "app.bin", "app"),
+        (made / "flash.bin", "flash image"),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    board, broker = MagicMock(), MagicMock(host="127.0.0.1", port=1883)
+    monkeypatch.setattr(firmware, "simulated", lambda: Board.load(kind))
+    monkeypatch.setattr(world, "Broker", lambda **_: broker)
+    monkeypatch.setattr(world, "SimBoard", lambda *_: board)
+    with world.World(tmp_path / "boards", tmp_path, firmware.load(made)) as there:
+        assert there.add() is board
+    (flash,) = (tmp_path / "boards").iterdir()
+    assert flash.stat().st_size == 8 << 20 and flash.read_bytes().startswith(b"flash image")
 
 
 def test_each_flash_has_its_own_mac(tmp_path):
