@@ -19,6 +19,7 @@ from mqhost.deploy.folder import Source
 from mqhost.deploy.history import History, read_history
 from mqhost.deploy.outcome import facts_of
 from mqhost.dev.checking import Checker
+from mqhost.dev.projectfile import ProjectFile
 from mqhost.errors import BoardError
 from mqhost.link.session import Session
 from mqhost.manage.modules import ENABLE, RESTART, Module, change, list_modules
@@ -57,10 +58,20 @@ class Done:
 
 
 class Development:
-    """The application in `folder` on the board of `session`. `progress` is told a deployment's."""
+    """The application in `folder` on the board of `session`. `progress` is told a deployment's;
+    `file`: that of the project it is in, if it is in one.
+    """
 
-    def __init__(self, session: Session, folder: Path, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        session: Session,
+        folder: Path,
+        progress: Progress = silent,
+        file: ProjectFile | None = None,
+    ) -> None:
         self._session = session
+        self._folder = folder
+        self._file = file
         self._progress = progress
         self._files = BoardFiles(session)
         self._checker = Checker(folder)
@@ -69,11 +80,18 @@ class Development:
         self._boot_id: Any = None
         self._there: dict[str, str] = {}  # SHA-256 by path, as of that boot
 
+    @property
+    def places(self) -> list[Path]:
+        """The folder, and the file that says that it is the application."""
+        return [self._folder, self._file.path] if self._file else [self._folder]
+
     def refresh(self) -> Done:
         """Bring what differs to the board. UsageError for what is wrong here, of which nothing is
         sent; otherwise what deployments and files raise. Can be done again after any of them.
         """
         start = time.monotonic()
+        if self._file:
+            self._file.read()
         source = self._checker.read()
         status = self._session.status() or {}
         facts = facts_of(status)

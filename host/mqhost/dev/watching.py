@@ -19,12 +19,12 @@ Marks = dict[str, tuple[int, int, int]]
 
 
 class Watcher:
-    """Watches folders and files while the `with` block runs; those that are not there now are left
-    out. `polling`: by looking at them.
+    """Watches folders and files while the `with` block runs; those that are not there now may come.
+    `polling`: by looking at them.
     """
 
     def __init__(self, *places: Path, polling: bool = False) -> None:
-        self._places = [place for place in places if place.exists()]
+        self._places = places
         self._polling = polling
         self._changed = threading.Event()
         self._ended = threading.Event()
@@ -38,6 +38,10 @@ class Watcher:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+
+    def watch(self, *places: Path) -> None:
+        """Watch these from now on. Those that come in addition are a change by themselves."""
+        self._places = places
 
     def wait(self, timeout: float) -> bool:
         """Return True once something has changed since the last time; False after `timeout`."""
@@ -56,8 +60,9 @@ class Watcher:
     def _listen(self) -> None:
         from watchfiles import watch
 
+        # Each quarter of a second it yields, too: what is not there yet is noticed by that.
         for _ in watch(
-            *self._places,
+            *(place for place in self._places if place.exists()),
             watch_filter=lambda _, path: not _is_unwatched(path),
             step=_STEP_MS,
             stop_event=self._ended,

@@ -81,6 +81,11 @@ class Project:
         frozen = [(self.root / name).resolve() for name in self.frozen]
         return self.application.is_dir() and self.application.resolve() not in frozen
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The files and folders that its firmware is made of, in its own folder."""
+        return (*self.frozen, *self.c_modules, "boards", self.manifest, FILE)
+
     def find_board(self, name: str | None = None) -> Board:
         """Return the board of that name, by default the project's; UsageError if there is none."""
         try:
@@ -100,7 +105,7 @@ class Project:
         return Additions(
             self.root,
             self.version,
-            inputs=(*self.frozen, *self.c_modules, "boards", self.manifest, FILE),
+            inputs=self.inputs,
             frozen=read_frozen(folders),
             modules=modules_of(folders),
             manifest=manifest if manifest.is_file() else None,

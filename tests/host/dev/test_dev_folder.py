@@ -32,6 +32,18 @@ def test_a_change_is_noticed(folder, polling):
         assert watcher.wait(20)
 
 
+@pytest.mark.parametrize("polling", [False, True])
+def test_what_comes_only_later_is_noticed(folder, polling):
+    manifest, parts = folder.parent / "manifest.py", folder.parent / "parts"
+    with Watcher(folder, manifest, polling=polling) as watcher:
+        manifest.touch()
+        assert watcher.wait(20)
+        watcher.watch(folder, manifest, parts)
+        parts.mkdir()
+        (parts / "pump.py").touch()
+        assert watcher.wait(20)
+
+
 def test_each_way_of_saving_shows(folder):
     seen = [marks(folder)]
 

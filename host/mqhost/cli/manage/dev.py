@@ -18,6 +18,7 @@ from mqhost.cli.update import report
 from mqhost.deploy.folder import read_folder
 from mqhost.dev.applying import Development, Done
 from mqhost.dev.claim import claimed
+from mqhost.dev.projectfile import ProjectFile
 from mqhost.dev.watching import Watcher
 from mqhost.errors import BrokerError, SilentBoardError, ToolError
 from mqhost.fleet.logs import Logs
@@ -32,7 +33,10 @@ _LOOK = 1.0  # seconds
 
 
 class Refreshing(Protocol):
-    """Brings what differs to a board, and says what that was."""
+    """Brings what differs to a board, and says what that was. `places`: what it depends on."""
+
+    @property
+    def places(self) -> list[Path]: ...
 
     def refresh(self) -> Done: ...
 
@@ -66,8 +70,9 @@ def dev_command(edge: Edge, folder: Path | None, sim: bool, once: bool, poll: bo
       mqboard --prefix esp32/test dev greenhouse
       mqboard --prefix esp32/test dev greenhouse --once
     """
-    project = here()
+    project, named = here(), folder is not None
     folder = folder or (project.application if project else Path())
+    file = ProjectFile(project, folder, named) if project else None
     frozen = project if project and project.freezes(folder) else None
     if not frozen:
         read_folder(folder)  # so that nothing else is begun for one that is none
@@ -84,20 +89,20 @@ def dev_command(edge: Edge, folder: Path | None, sim: bool, once: bool, poll: bo
                 session = stack.enter_context(edge.session())
         if not once:
             stack.enter_context(_following(edge, session))
-        development, watched = _developing(session, folder, frozen, teller.stage)
-        with Watcher(*watched, polling=poll) as watcher:
+        development = _developing(session, folder, file, teller.stage)
+        with Watcher(*development.places, polling=poll) as watcher:
             _keep(development, session, watcher, teller, once)
 
 
 def _developing(
-    session: Session, folder: Path, frozen: Project | None, progress: Progress
-) -> tuple[Refreshing, list[Path]]:
-    """Return what brings changes to the board, and where they are looked for."""
-    if not frozen:
-        return Development(session, folder, progress), [folder]
-    from mqhost.dev.freezing import Frozen, places  # what builds firmware is not always installed
+    session: Session, folder: Path, file: ProjectFile | None, progress: Progress
+) -> Refreshing:
+    """Return what brings changes to the board."""
+    if not file or not file.frozen:
+        return Development(session, folder, progress, file)
+    from mqhost.dev.freezing import Frozen  # what builds firmware is not always installed
 
-    return Frozen(session, frozen, progress), list(places(frozen))
+    return Frozen(session, file, progress)
 
 
 def _keep(
@@ -124,6 +129,7 @@ def _keep(
             to_stderr(str(error))
         if once:
             return
+        watcher.watch(*development.places)  # a project may name others by now
         # Piece by piece: a Ctrl-C that comes just before a wait is heard when that is over.
         while not watcher.wait(_LOOK):
             pass
