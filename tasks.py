@@ -9,13 +9,12 @@ from invoke import task
 from rich.console import Console
 
 from ci.tasks import bench, docs, page, screens, screenshots, test  # noqa: F401
-from mqhost.build import board as boards_
 from mqhost.build import cleaning
 from mqhost.cli.tasks import demo as demo_
 from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.tasks.twin import Twin
-from mqhost.cli.terminal import printing, tables
+from mqhost.cli.terminal import printing
 
 out = Console(highlight=False, soft_wrap=True)
 say = functools.partial(printing.say, out)
@@ -77,11 +76,7 @@ def boards(_, verify=False, micropython=None, board=None, json=False):
       ./invoke boards --verify
       ./invoke boards --verify --board esp32s3-16mib --micropython ../micropython
     """
-    chosen = [boards_.find(board)] if board else boards_.boards()
-    if verify:
-        show.verified(out, chosen, micropython, as_json=json)
-    else:
-        tables.show(out, show.board_listing(chosen), json)
+    show.definitions(out, board=board, verify=verify, micropython=micropython, as_json=json)
 
 
 @task(**DOCTOR.texts)

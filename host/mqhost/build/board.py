@@ -112,6 +112,12 @@ class Board:
         record: dict[str, Any] = {}
         for at, keys in reversed(found):
             _check_keys(keys, at / FILE)
+            if {"mcu"} <= keys.keys() & record.keys() and keys["mcu"] != record["mcu"]:
+                raise UsageError(
+                    f"{at / FILE}: mcu is {keys['mcu']!r}, and that of the board that it extends, "
+                    f"{keys[EXTENDS]}, is {record['mcu']!r}. Leave mcu out, or extend a board with "
+                    "that chip."
+                )
             if keys.keys() & {"flash_size", *_LAYOUT}:  # sizes are for the flash they were said of
                 record = {key: value for key, value in record.items() if key not in _LAYOUT}
             record |= keys | _paths(keys, at)

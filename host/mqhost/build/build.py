@@ -34,6 +34,7 @@ from mqhost.build.builders.native import (
 )
 from mqhost.build.evidence.writing import Evidence, Made, make_evidence
 from mqhost.build.images import Images, check_failed_fit, make_images
+from mqhost.build.layers import FILE
 from mqhost.build.plan import C_MODULES_FILE, Plan, Tools, plan, refuse_spaces
 from mqhost.build.result import BuildResult
 from mqhost.build.revision import Revision, read_revision
@@ -50,7 +51,7 @@ from mqhost.build.sources import upstream
 from mqhost.build.sources.source import Source, find_source, planned_source
 from mqhost.build.sources.staging import lay_out
 from mqhost.build.toolchain import check_bytecode
-from mqhost.errors import BuildError
+from mqhost.errors import BuildError, UsageError
 from mqhost.files import replace_file, writing
 from mqhost.locks import locked
 from mqhost.paths import BUILD, ROOT, cache_dir
@@ -167,6 +168,11 @@ def plan_build(
     and the builder of that name. `local`: options of ESP-IDF that replace the board's; `own`: what
     a project adds.
     """
+    if not board.manifest.is_file():
+        raise UsageError(
+            f"{board.folder / FILE}: the manifest {board.manifest} is missing. Leave manifest out "
+            "where the board extends another one, or name a file beside it."
+        )
     trees = cache_dir() / "build"
     unix = board.port == "unix"
     sources = own_sources(board) if unix else composed(board)

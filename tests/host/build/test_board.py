@@ -148,6 +148,11 @@ def test_files_are_those_of_the_folder_whose_board_names_them(tmp_path):
         ('extends = "esp32"\nsdkconfig = "quiet"', "sdkconfig is 'quiet'; it must be a list"),
         ('extends = "esp32"\nflash = "4MiB"', "unknown key flash"),
         ('product = "Shed"', "missing key port"),
+        (
+            'extends = "esp32s3"\nmcu = "esp32"',
+            "shed/board.toml: mcu is 'esp32', and that of the board that it extends, esp32s3, is "
+            "'esp32s3'. Leave mcu out",
+        ),
     ],
 )
 def test_what_cannot_be_extended_is_named(tmp_path, line, words):

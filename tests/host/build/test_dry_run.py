@@ -11,6 +11,7 @@ import pytest
 from mqhost.build.board import find
 from mqhost.build.build import dry_run
 from mqhost.cli.tasks.show import plan_text
+from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 
 
@@ -32,6 +33,15 @@ def test_a_plan_is_told_as_json(monkeypatch, tmp_path, board):
     record = json.loads(plan_text(work, as_json=True))
     assert record["tree"] == str(work.tree)
     assert record["texts"].keys() == {str(path) for path in work.texts} != set()
+
+
+def test_a_manifest_that_is_not_there_is_told_before_anything_is_built(tmp_path):
+    (tmp_path / "brett").mkdir()
+    (tmp_path / "brett" / "board.toml").write_text('extends = "esp32s3"\nmanifest = "m.py"\n')
+    with pytest.raises(UsageError, match=r"brett/board\.toml: the manifest .*m\.py is missing"):
+        dry_run(find("brett", tmp_path))
+    (tmp_path / "brett" / "m.py").touch()
+    assert dry_run(find("brett", tmp_path)).board == "brett"
 
 
 def test_the_task_runs_nothing_and_writes_nothing(tmp_path):

@@ -9,9 +9,11 @@ import subprocess
 import pytest
 from commandline import ENVIRONMENT, command_line, here, on_terminal
 from fakeboard import FakeBoard
+from invoke import Context
 from waiting import wait_until
 
 from mqhost.cli.manage.boards import presence_listing
+from mqhost.cli.tasks import project
 from mqhost.fleet.presence import Presence
 from mqhost.link.roster import Sighting
 
@@ -96,6 +98,38 @@ def test_boards_that_are_no_more_are_forgotten(boards, farm):
 def test_a_wrong_pattern_is_a_usage_error(boards):
     process = boards("esp32*/#/a")
     assert process.returncode == 2 and "esp32/+" in process.stderr
+
+
+def test_a_board_of_a_project_is_checked_by_the_command_and_by_the_task(
+    boards, tmp_path, monkeypatch, capsys
+):
+    shed = tmp_path / "boards" / "shed" / "board.toml"
+    shed.parent.mkdir(parents=True)
+    monkeypatch.setattr("mqhost.build.board.PROJECT", tmp_path)
+    monkeypatch.setenv("MQBOARD_CACHE", str(tmp_path / "cache"))
+    line = ("--definitions", "--verify", "--board", "shed")
+    for text, code, words in (
+        ('extends = "esp32s3"', 0, "6 checks found nothing wrong; 7 could not be made."),
+        ('extends = "esp32s3"\nmanifest = "m.py"', 1, "1 of 13 checks found something wrong."),
+    ):
+        shed.write_text(f"{text}\n")
+        ended = boards(*line)
+        assert (ended.returncode, words in ended.stdout + ended.stderr) == (code, True)
+    assert json.loads(boards(*line, "--json").stdout)[0]["state"] == "wrong"
+    with pytest.raises(SystemExit, match="1"):
+        project.boards(Context(), verify=True, board="shed")
+    assert f"boards: {words}" in capsys.readouterr().err
+    project.boards(Context(), board="shed")
+    assert "ESP32-S3" in capsys.readouterr().out
+    assert "boards" in project.__all__
+
+
+@pytest.mark.parametrize(
+    "line", [("--verify",), ("--board", "sim"), ("--definitions", "--micropython", ".")]
+)
+def test_what_goes_with_another_option_only_is_refused_without(boards, line):
+    ended = boards(*line)
+    assert ended.returncode == 2 and ended.stderr.count(" with --") == 1
 
 
 def test_a_narrow_terminal_gets_sentences(broker, farm):

@@ -35,9 +35,26 @@ _REDRAW_S = 0.2  # what comes within that time is drawn together
 @click.option(
     "--definitions", is_flag=True, help="List the kinds of boards that firmware can be built for."
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Of the definitions: check them: plan, layout and files, against MicroPython's own.",
+)
+@click.option("--board", metavar="BOARD", help="Of the definitions: only this one.")
+@click.option(
+    "--micropython",
+    metavar="DIR",
+    help="For --verify: a checkout.  [the board's release, if it was cloned]",
+)
 @click.pass_obj
 def boards_command(
-    edge: Edge, pattern: str | None, as_json: bool, watch: bool, forget: bool, definitions: bool
+    edge: Edge,
+    pattern: str | None,
+    as_json: bool,
+    watch: bool,
+    forget: bool,
+    definitions: bool,
+    **kinds: Any,
 ) -> None:
     """List the boards that the broker knows, online or not, and how they are.
 
@@ -53,15 +70,20 @@ def boards_command(
       mqboard boards 'farm/+' --watch
       mqboard boards 'farm/old-pump' --forget
       mqboard boards --definitions
+      mqboard boards --definitions --verify --board esp32s3
     """
     if definitions:
         if pattern or watch or forget:
-            raise UsageError("--definitions is of no broker: it goes alone, or with --json.")
-        from mqhost.build.board import boards as defined
-        from mqhost.cli.tasks.show import board_listing
+            raise UsageError(
+                "--definitions is of no broker: it goes with --verify, --board, --micropython and "
+                "--json only."
+            )
+        from mqhost.cli.tasks.show import definitions as show_definitions
 
-        show(edge.console, board_listing(defined()), as_json)
+        show_definitions(edge.console, as_json=as_json, **kinds)
         return
+    if any(kinds.values()):
+        raise UsageError("--verify, --board and --micropython go with --definitions.")
     settings = edge.settings
     patterns = (pattern,) if pattern else settings.many or (ALL,)
     if forget and (watch or ALL in patterns):

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mqhost.build.board import Board
+from mqhost.build.board import Board, boards, find
 from mqhost.build.build import BuildResult
 from mqhost.build.builders.native import mute
 from mqhost.build.checking.verify import OK, UNCHECKED, WRONG, Finding, verify
@@ -22,7 +22,7 @@ from mqhost.cli.terminal import tables
 from mqhost.cli.terminal.display import Display
 from mqhost.cli.terminal.printing import json_text, say
 from mqhost.cli.terminal.tables import Listing, Row
-from mqhost.errors import ToolError
+from mqhost.errors import ToolError, UsageError
 from mqhost.paths import WORK
 from mqhost.progress import Progress
 
@@ -93,6 +93,25 @@ def plan_text(work: Plan, as_json: bool = False) -> str:
     lines += ["", "made:"]
     lines += [f"  {path}" for path in (work.executable, work.flash) if path]
     return "\n".join(lines)
+
+
+def definitions(
+    console: Console,
+    *,
+    board: str | None = None,
+    verify: bool = False,
+    micropython: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print the boards that firmware can be built for, or only `board`; with `verify` check them,
+    against MicroPython's sources, too, if they are at hand: see checking.verify."""
+    if micropython and not verify:
+        raise UsageError("--micropython is what boards are checked against: it goes with --verify.")
+    chosen = [find(board)] if board else boards()
+    if verify:
+        verified(console, chosen, micropython, as_json)
+    else:
+        tables.show(console, board_listing(chosen), as_json)
 
 
 def board_listing(boards: Iterable[Board]) -> Listing:
