@@ -12,6 +12,8 @@ SETTINGS = "mqboard.toml"
 _PACKAGE = Path(__file__).resolve().parent
 _INSIDE = _PACKAGE / "firmware"
 _ROOT_USER = 0
+# [project], [[project]], project = 1, project.name = "x": as a table it is one of these.
+_PROJECT_LINE = r"""^\s*(\[\s*){0,2}["']?project(?![\w-])"""
 
 
 def _working_folder() -> Path:
@@ -39,13 +41,13 @@ def find_project(folder: Path, checkout: Path | None = None) -> Path | None:
 
 def _has_project(file: Path) -> bool:
     """Return whether there is a table [project] in a file, by its text: everybody waits for what is
-    imported here, and a parser takes its time. A header without its end counts: who reads the
-    project says so, and nothing is built in its place."""
+    imported here, and a parser takes its time. A header without its end counts, and so does what is
+    no table: who reads the project says so, and nothing is built in its place."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:  # whoever needs its settings is told
         return False
-    return re.search(r"^\s*\[\s*project(?![\w-])", text, re.MULTILINE) is not None
+    return re.search(_PROJECT_LINE, text, re.MULTILINE) is not None
 
 
 def is_ours(path: Path) -> bool:

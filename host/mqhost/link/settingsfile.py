@@ -31,6 +31,7 @@ AUTH_KEY = "auth_key"  # that of a board, or of all
 _BROKER_KEYS = (*BROKER_KEYS, *SECRETS[1:])
 _BOARD_KEYS = ("prefix", "broker", "id", AUTH_KEY)
 _GROUP_KEYS = ("boards", "broker")
+_PROJECT = "project"  # what that is, mqhost.project reads
 _DATABASE = "database"  # of rollouts: a file, or a URL
 FLAT_KEYS = (*_BROKER_KEYS, "broker", "prefix", "id", "to", "group", "timeout", _DATABASE, AUTH_KEY)
 _TABLES = {"brokers": _BROKER_KEYS, "boards": _BOARD_KEYS, "groups": _GROUP_KEYS}
@@ -66,10 +67,11 @@ class SettingsFile:
         except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read: {error}") from error
         tables = {name: _tables(record, name, path, own) for name in _TABLES}
-        # What a project is, mqhost.project reads.
-        others = (*_TABLES, *(() if own else ("project",)))
+        others = (*_TABLES, *(() if own else (_PROJECT,)))
+        if not own:
+            check_project(record, path)
         flat = {key: value for key, value in record.items() if key not in others}
-        return cls(path, own, _checked(flat, FLAT_KEYS, f"{path}:", path, own), **tables)
+        return cls(path, own, _checked(flat, FLAT_KEYS, f"{path}:", path, own, others), **tables)
 
     def told(self) -> str:
         """Return the sentence for a file whose secrets others can read, "" if there is none."""
@@ -174,6 +176,15 @@ def password(values: Mapping[str, Any], environment: Mapping[str, str], where: s
     return values.get("password")
 
 
+def check_project(record: Values, path: Path) -> None:
+    """Raise UsageError if what the file calls a project is no table: it would be none."""
+    if not isinstance(record.get(_PROJECT, {}), dict):
+        raise UsageError(
+            f"{path}: {_PROJECT} is no table, so there is no project. It begins with the line "
+            f"[{_PROJECT}]."
+        )
+
+
 def _output(command: str, where: str) -> str:
     """Return the first line that `command` prints; it may ask on the terminal."""
     try:
@@ -202,16 +213,28 @@ def _tables(record: Values, name: str, path: Path, own: bool) -> dict[str, Value
     }
 
 
-def _checked(values: Values, known: Iterable[str], where: str, path: Path, own: bool) -> Values:
-    """Return `values` if all their keys are known and of the right type; paths in full."""
+def _checked(
+    values: Values,
+    known: Iterable[str],
+    where: str,
+    path: Path,
+    own: bool,
+    tables: tuple[str, ...] = (),
+) -> Values:
+    """Return `values` if all their keys are known and of the right type; paths in full. `tables`
+    can be there besides.
+    """
     for key, value in values.items():
         if key not in known:
+            beside = f"; tables: {', '.join(tables)}" if tables else ""
             raise UsageError(
-                f"{where} unknown key {key}. Known: {', '.join(known)}.{_meant(key, known)}"
+                f"{where} unknown key {key}. Known: {', '.join(known)}{beside}."
+                + _meant(key, (*known, *tables))
             )
         kinds = _TYPES.get(key, (str,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and key != "tls"):
-            raise UsageError(f"{where} {key} is {value!r}, which is of the wrong type.")
+            meant = _meant(key, tables) if isinstance(value, dict) else ""
+            raise UsageError(f"{where} {key} is {value!r}, which is of the wrong type.{meant}")
     if "boards" in known:
         members = values.get("boards")
         if not members or not all(isinstance(member, str) for member in members):

@@ -19,7 +19,7 @@ from typing import Any
 from mqhost.build.additions import Additions
 from mqhost.build.board import Board, find
 from mqhost.errors import UsageError
-from mqhost.link.settingsfile import Files
+from mqhost.link.settingsfile import Files, check_project
 from mqhost.paths import PROJECT
 from mqhost.paths import SETTINGS as FILE
 from mqhost.project.freezing import modules_of, read_frozen
@@ -61,7 +61,9 @@ class Project:
     def load(cls, root: Path) -> "Project":
         """Read `root`/mqboard.toml; UsageError naming it and the key if it is wrong."""
         file = root / FILE
-        record = _read(file).get(TABLE)
+        whole = _read(file)
+        check_project(whole, file)
+        record = whole.get(TABLE)
         if not isinstance(record, dict):
             raise UsageError(f"{file} has no table [{TABLE}]: {root} is no project.")
         _check(record, file)

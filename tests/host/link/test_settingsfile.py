@@ -160,8 +160,8 @@ def test_a_name_without_any_file_says_where_one_may_be(resolve, tmp_path):
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("[broker.x]", r"mqboard.toml: broker is \{.*wrong type"),
-        ("[brokres.x]", r"mqboard.toml: unknown key brokres. .*"),
+        ("[broker.x]", r"mqboard.toml: broker is \{.*wrong type. Did you mean brokers\?"),
+        ("[brokres.x]", r"mqboard.toml: unknown key brokres. .* Did you mean brokers\?"),
         ("brokers = 1", r"brokers holds tables, each with a name: \[brokers.NAME\]"),
         ("[brokers]\nx = 1", r"\[brokers.NAME\]"),
         ("[brokers.x]\nprot = 1", r"\[brokers.x\] unknown key prot.*Did you mean port\?"),

@@ -47,8 +47,27 @@ def test_a_project_is_found_from_every_folder_in_it(root, tmp_path):
 def test_a_misspelt_table_is_told_instead_of_building_something_else(tmp_path, monkeypatch):
     monkeypatch.chdir(write(tmp_path / "shed", '[projekt]\nname = "shed"\n'))
     monkeypatch.setattr(model, "PROJECT", None)
-    with pytest.raises(UsageError, match=r"mqboard\.toml: .*projekt"):
+    said = r"mqboard\.toml: unknown key projekt\. .*; tables: .*, project\. Did you mean project\?"
+    with pytest.raises(UsageError, match=said):
         chosen_board()
+
+
+@pytest.mark.parametrize("text", ["[[project]]\n", "project = 1\n", 'project = ["a"]\n'])
+def test_a_project_that_is_no_table_is_told_instead_of_building_something_else(tmp_path, text):
+    root = write(tmp_path / "shed", 'prefix = "a"\n' + text)
+    assert find_project(root) == root
+    said = r"shed/mqboard\.toml: project is no table, .* It begins with the line \[project\]"
+    for read in (Project.load, lambda at: SettingsFile.read(at / "mqboard.toml")):
+        with pytest.raises(UsageError, match=said):
+            read(root)
+
+
+@pytest.mark.parametrize(
+    "text", ['project = {name = "shed"}\n', 'project.name = "shed"\n', '["project"]\nname="shed"\n']
+)
+def test_a_project_in_other_words_of_toml_is_one(tmp_path, text):
+    root = write(tmp_path / "hut", text)
+    assert find_project(root) == root and Project.load(root).name == "shed"
 
 
 def test_a_header_without_its_end_is_told_instead_of_building_something_else(tmp_path):
