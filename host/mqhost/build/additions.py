@@ -24,6 +24,9 @@ from mqhost.errors import BuildError, UsageError
 # How MicroPython finds a module in C, by port.
 _MARKS = {"unix": "micropython.mk", "esp32": "micropython.cmake"}
 _MISSING = re.compile(r"Package '([^']*)' not found")
+_MISSING_IN = re.compile(r"Package '([^']*)' not found in external library '([^']*)' \((.*)\)")
+# What make takes a name apart at, or for something else than a name.
+_NO_NAME = re.compile(r"[\s#$%:]")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def c_sources(
 
     A folder is a module, or holds modules; what else is in it comes along, so that they may share
     it. `there` are the files of ours. Raises UsageError where there is none, where one is not made
-    for the port, or has the name of another.
+    for the port, has the name of another, or one that cannot be built.
     """
     found: dict[str, Path] = {}
     modules = {name.split("/")[-2]: Path(name).parent for name in there if _is_mark(name)}
@@ -94,6 +97,7 @@ def c_sources(
         top = folder.parent if single else folder
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
+                _check_folders(top, path.relative_to(top))
                 found[path.relative_to(top).as_posix()] = path
     return {f"{C_MODULES}/{name}": text_of(path) for name, path in found.items()}
 
@@ -137,6 +141,15 @@ def merged(ours: Iterable[FrozenFile], added: Iterable[FrozenFile]) -> list[Froz
 
 def explained(error: BuildError, source: Source) -> BuildError:
     """Return the error of a project's manifest, with what to do where a package is not at hand."""
+    own = _MISSING_IN.search(str(error))
+    if own:
+        name, place = own[1], Path(own[3])
+        there = sorted({path.parent.name for path in place.rglob("manifest.py")})
+        return BuildError(
+            f"{error}\nIt was looked for in {place}, which add_library() names {own[2]}: a package "
+            f"is a folder {name} in it, at any depth, with a manifest.py. There is: "
+            f"{', '.join(there) or 'none'}."
+        )
     match = _MISSING.search(str(error))
     if not match:
         return error
@@ -155,6 +168,18 @@ def explained(error: BuildError, source: Source) -> BuildError:
         f"{next(iter(upstream.RELEASES))}; or name a checkout that has its submodule "
         f"{upstream.LIBRARY}."
     )
+
+
+def _check_folders(top: Path, path: Path) -> None:
+    """Raise UsageError where make would take the name of a folder on the way to a file apart."""
+    for folder in path.parents:
+        wrong = _NO_NAME.search(folder.name)
+        if wrong:
+            what = "a space" if wrong[0].isspace() else wrong[0]
+            raise UsageError(
+                f"{top / folder} cannot be built: its name has {what} in it, and the compiler is "
+                "run by make, which takes it apart there. Rename that folder."
+            )
 
 
 def _is_mark(name: str) -> bool:

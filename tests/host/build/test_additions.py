@@ -61,6 +61,31 @@ def test_two_modules_in_c_of_one_name_are_refused(tmp_path):
         c_sources([ours], "unix", own_sources(find("sim")))
 
 
+@pytest.mark.parametrize("port", ["unix", "esp32"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("my tally", "cmodules/my tally cannot be built: its name has a space in it"),
+        ("tally/src one", "cmodules/tally/src one cannot be built: its name has a space in it"),
+        ("tally#2", "cmodules/tally#2 cannot be built: its name has # in it"),
+    ],
+)
+def test_a_folder_that_make_takes_apart_is_refused_by_name(tmp_path, port, name, words):
+    modules = tmp_path / "my modules" / "cmodules"
+    add_module(modules / "right")
+    assert "modules/right/x.c" in c_sources([modules], port), "above it may be anything"
+    add_module(modules / name)
+    if "/" in name:
+        add_module(modules / "tally" / "src")
+        for mark in _MARKS.values():
+            (modules / "tally" / mark).touch()
+    with pytest.raises(UsageError, match=words):
+        c_sources([modules], port)
+    if "/" not in name:
+        with pytest.raises(UsageError, match=words):
+            c_sources([modules / name], port)
+
+
 def test_what_manages_the_board_is_not_replaced(tmp_path):
     ours = [FrozenFile("main.py", b"1"), FrozenFile("mip.py", b"2", origin=MICROPYTHON)]
     added = [FrozenFile("mip.py", b"3", origin=PROJECT), FrozenFile("app.py", b"4", origin=PROJECT)]
@@ -98,6 +123,19 @@ def test_a_package_that_cannot_be_had_is_a_sentence(tmp_path, debian, checkout):
         named(tmp_path, debian, 'require("nope")\n')
     with pytest.raises(BuildError, match=r"(?s)has no package nope\. Is its name right"):
         named(tmp_path, checkout, 'require("nope")\n')
+
+
+def test_a_package_that_a_library_of_ones_own_lacks_is_told_with_where(tmp_path, debian):
+    words = tmp_path / "packages (own)" / "talk" / "words"
+    words.mkdir(parents=True)
+    (words / "manifest.py").write_text('module("words.py")\n')
+    (words / "words.py").touch()
+    library = 'add_library("own", "packages (own)")\n'
+    assert len(named(tmp_path, debian, library + 'require("words", library="own")\n')) == 1
+    with pytest.raises(BuildError) as error:
+        named(tmp_path, debian, library + 'require("word", library="own")\n')
+    assert f"looked for in {words.parents[1]}, which add_library() names own: a" in str(error.value)
+    assert str(error.value).endswith("There is: words.") and "--micropython" not in str(error.value)
 
 
 def test_a_board_of_the_project_is_compiled_as_what_it_extends(tmp_path):
