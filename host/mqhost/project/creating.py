@@ -6,31 +6,23 @@ What stands between two @ in the names and texts of the template is filled in.
 """
 
 import json
-import keyword
 import re
-import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from mqhost.build.board import find
-from mqhost.build.layers import FILE as BOARD_FILE
 from mqhost.errors import UsageError
 from mqhost.files import replace_file
-from mqhost.paths import BOARDS, ROOT
+from mqhost.paths import ROOT
+from mqhost.project.naming import check_name
 
 PACKAGE = "mqboard"
 DESK = "sim"  # what is built where nobody says otherwise: it runs on the desk
 _TEMPLATE = Path(__file__).parent / "template"
 _END = ".in"  # so that nobody takes a file of the template for one of ours
 _DOT = "dot-"  # what packages have no files with
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")
 _RELEASE = re.compile(r"\d+(\.\d+)+")
-# Modules of the board that CPython has none of.
-_ON_BOARDS = {
-    *("app", "boot", "esp", "esp32", "espnow", "machine", "main", "micropython", "mip", "mqboard"),
-    *("mqbuild", "mqtt_as", "mqwire", "neopixel", "network", "requests", "uasyncio", "webrepl"),
-}
 
 
 @dataclass(frozen=True)
@@ -72,22 +64,6 @@ def create(folder: Path, base: str | None = None) -> list[Path]:
             raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
         made.append(file)
     return made
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError unless `name` can be that of a project, its board and its module."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be the name of a project: it becomes that of a module, a board and a "
-            "topic, so it has 1 to 24 small letters, digits or _, and begins with a letter."
-        )
-    if (BOARDS / name / BOARD_FILE).is_file():
-        raise UsageError(f"{name} is the name of a board of MQBoard's. Give the project another.")
-    if name in {*sys.stdlib_module_names, *_ON_BOARDS} or keyword.iskeyword(name):
-        raise UsageError(
-            f"{name} is a word of Python, or a module that boards have. Give the project another "
-            "name: its module has it, too."
-        )
 
 
 def pin_of() -> Pin:

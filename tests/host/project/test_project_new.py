@@ -1,5 +1,6 @@
 """Tests `mqboard new` and `mqboard test`: what a new project is made of, and what is refused."""
 
+import ast
 import json
 import os
 import subprocess
@@ -12,10 +13,12 @@ import yaml
 from commandline import command_line, here
 
 from mqhost.build.board import Board
+from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 from mqhost.project import creating
 from mqhost.project.creating import create, pin_of
 from mqhost.project.model import Project
+from mqhost.project.naming import check_name
 
 
 @pytest.fixture
@@ -81,12 +84,42 @@ def test_the_tests_of_a_new_project_are_run_and_a_failure_is_told(tmp_path):
         ("json", "json is a word of Python, or a module that boards have"),
         ("machine", "a module that boards have"),
         ("import", "a word of Python"),
+        ("sysinfo", "a module that boards have"),
+        ("pytest", "pytest is a module that tests of the project need, and would find yours"),
+        ("conftest", "a module that tests of the project need"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(new, tmp_path, name, words):
     ended = new(name)
     assert ended.returncode == 2 and words in ended.stderr
     assert not (tmp_path / name).exists()
+
+
+def test_no_project_has_the_name_of_what_its_firmware_or_its_tests_import():
+    frozen = (ROOT / "tests" / "host" / "micropython_frozen.txt").read_text()
+    names = {line.partition(" ")[0].partition("/")[0] for line in frozen.splitlines()}
+    names = {name.removesuffix(".py") for name in names - {"#"}}
+    for folder in ("frozen", "frozen/bridge", "frozen/gateway"):
+        paths = (ROOT / folder).glob("*")
+        names |= {
+            path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").is_file()
+        }
+    for path in (ROOT / "host" / "mqhost").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(str(node.module).partition(".")[0])
+    assert {"umqtt", "mqgateway", "mqlink", "mqhost", "paho", "littlefs"} < names
+    assert not {name for name in names if can_be(name)}
+
+
+def can_be(name):
+    try:
+        check_name(name)
+    except UsageError:
+        return False
+    return True
 
 
 def test_nothing_that_is_there_is_written_over(new, tmp_path):
