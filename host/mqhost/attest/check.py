@@ -15,6 +15,7 @@ from mqhost.attest.dsse import Envelope
 from mqhost.attest.statement import APP, FLASH, SUBJECTS, Provenance
 from mqhost.attest.strict import failing
 from mqhost.errors import ProofError, UsageError
+from mqhost.paths import TASK
 from mqhost.signing.keys import PublicKey
 from mqhost.signing.offer import Offer
 
@@ -44,7 +45,7 @@ def check(files: Mapping[str, bytes], keys: Sequence[PublicKey], where: str = ""
     if PROVENANCE not in files:
         raise ProofError(
             f"{place}{PROVENANCE} is missing, without which nothing is proven. The build writes it "
-            "beside app.bin: copy it along, or build again (invoke build)."
+            f"beside app.bin: copy it along, or build again ({TASK} build)."
         )
     if not keys:
         raise ProofError(

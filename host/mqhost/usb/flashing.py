@@ -149,5 +149,5 @@ def _check(data: bytes, offset: int, board: Board, table: PartitionTable, path: 
     if board.secure.secure_boot and not signed:
         raise UsageError(
             f"{path} is not signed for secure boot: the chip would burn its eFuses and start "
-            f"nothing any more. Run invoke build --board {board.name} again."
+            f"nothing any more. Run {TASK} build --board {board.name} again."
         )

@@ -19,6 +19,7 @@ from proofs import (
     with_signature,
 )
 
+from mqhost.attest import check as checking
 from mqhost.attest.check import PROVENANCE, check
 from mqhost.attest.dsse import PAYLOAD_TYPE, Envelope, pae
 from mqhost.attest.statement import Provenance
@@ -89,8 +90,11 @@ def test_files_of_two_good_builds_do_not_mix():
     )
 
 
-def test_without_provenance_nothing_is_proven():
-    assert "provenance.json is missing" in refused(bundle_files("1.0"))
+def test_without_provenance_nothing_is_proven(monkeypatch):
+    for task in ("invoke", "mqboard"):  # as in a checkout, as in a project
+        monkeypatch.setattr(checking, "TASK", task)
+        said = refused(bundle_files("1.0"))
+        assert "provenance.json is missing" in said and f"build again ({task} build)" in said
 
 
 def test_without_a_key_nothing_is_trusted():

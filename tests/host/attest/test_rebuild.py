@@ -16,7 +16,7 @@ from mqhost.attest.statement import Dependency
 from mqhost.build.evidence import rebuild as rebuilding
 from mqhost.build.evidence.rebuild import rebuild
 from mqhost.build.revision import Revision
-from mqhost.errors import BuildError, ProofError, UsageError
+from mqhost.errors import BuildError, ProofError, ToolError, UsageError
 from mqhost.signing.keys import PublicKey
 
 TASKS = '''
@@ -162,6 +162,16 @@ def test_a_project_is_built_again_where_it_is_by_the_same_mqboard(repository, mo
         monkeypatch.setattr(rebuilding, "PROJECT", nowhere)
         with pytest.raises(UsageError, match="in none that is a git checkout"):
             rebuild(made)
+
+
+def test_a_missing_git_is_told_and_no_project_called_none(repository, tmp_path, monkeypatch):
+    made = provenance(repository, project=True)
+    (repository / "farm").mkdir()
+    monkeypatch.setattr(rebuilding, "PROJECT", repository / "farm")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for root in (None, repository):
+        with pytest.raises(ToolError, match="^git is missing, .*: apt-get install git$"):
+            rebuild(made, root=root)
 
 
 def test_a_build_that_fails_shows_how_it_ended(repository):

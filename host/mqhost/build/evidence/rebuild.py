@@ -8,6 +8,7 @@ the version and the options are those that the provenance tells.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from mqhost.signing.keys import PUBLIC_KEYS, SIGNING_KEY
 
 _KEPT = ("source", "download")  # of the cache: what is checked whenever it is used
 _TAIL = 15
+_NO_GIT = "git is missing, by which the commit is fetched: apt-get install git"
 # The user's own, and that the checkout may be somebody else's: git asks for that in files only.
 _SETTINGS = """[include]
 path = ~/.config/git/config
@@ -119,6 +121,8 @@ def _repository(provenance: Provenance) -> tuple[Path, str]:
                 "without one. Clone MQBoard, run ./invoke there, and use its .venv/bin/mqboard."
             )
         return CHECKOUT, "."
+    if not shutil.which("git"):
+        raise ToolError(_NO_GIT)
     here = read_revision()
     wanted = next((one for one in provenance.dependencies if one.name == MQBOARD), None)
     commit = wanted.digest.get("gitCommit", "") if wanted else ""
@@ -222,7 +226,7 @@ def _git(settings: Path, *arguments: str, fails: bool = True) -> str | None:
             errors="replace",
         )
     except FileNotFoundError as error:
-        raise ToolError("git is missing: apt-get install git") from error
+        raise ToolError(_NO_GIT) from error
     if result.returncode and fails:
         raise ToolError(f"The commit cannot be fetched; git says: {result.stderr.strip()}")
     return None if result.returncode else result.stdout
