@@ -3,30 +3,25 @@
 Those for work on MQBoard itself are in ci/tasks.py.
 """
 
-import functools
-
 from invoke import task
 from rich.console import Console
 
 from ci.tasks import bench, docs, page, screens, screenshots, test  # noqa: F401
-from mqhost.build import cleaning
 from mqhost.cli.tasks import demo as demo_
 from mqhost.cli.tasks import show
 from mqhost.cli.tasks.edge import edge
 from mqhost.cli.tasks.twin import Twin
-from mqhost.cli.terminal import printing
 
 out = Console(highlight=False, soft_wrap=True)
-say = functools.partial(printing.say, out)
 JSON = "print JSON instead of the table"
 
 # The same as commands of mqboard, which have their options.
 OTA = Twin("ota")
 SIM = Twin("sim", before=("--prefix", "--server", "--port"))
 BROKER = Twin("broker", before=("--port",))
-BUILD, KEYS, DOCTOR, ARTIFACT, FLASH, PROVISION, MONITOR = (
+BUILD, CLEAN, KEYS, DOCTOR, ARTIFACT, FLASH, PROVISION, MONITOR = (
     Twin(name, before=())
-    for name in ("build", "keys", "doctor", "artifact", "flash", "provision", "monitor")
+    for name in ("build", "clean", "keys", "doctor", "artifact", "flash", "provision", "monitor")
 )
 
 
@@ -91,17 +86,17 @@ def doctor(_, **options):
     DOCTOR.run(options)
 
 
-@task(help={"all": "also what is kept between builds: sources, build trees, Docker's images"})
+@task(**CLEAN.texts)
 @edge
-def clean(_, all=False):
+@CLEAN.options
+def clean(_, **options):
     """Remove what builds wrote.
 
     Examples:
       ./invoke clean
       ./invoke clean --all
     """
-    for line in cleaning.clean(everything=all):
-        say(line)
+    CLEAN.run(options)
 
 
 @task(**BROKER.texts)

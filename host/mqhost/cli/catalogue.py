@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mqhost.cli.files.looking:cat_command",
         "Print files of the board.",
     ),
+    "clean": (
+        "mqhost.cli.tasks.building:clean_command",
+        "Remove what builds wrote.",
+    ),
     "clock": (
         "mqhost.cli.manage.clock:clock_command",
         "Tell what time the board has, whether it is to be trusted, and from where.",

@@ -23,6 +23,7 @@ from mqhost.build.builders.docker_engine import (
 from mqhost.build.builders.docker_image import Recipe
 from mqhost.build.cleaning import clean
 from mqhost.build.plan import Plan
+from mqhost.cli.main import main
 from mqhost.errors import UsageError
 from mqhost.paths import ROOT
 
@@ -199,6 +200,18 @@ def test_cleaning_without_an_engine_still_cleans(no_engine, monkeypatch, tmp_pat
     assert "No Docker engine answers" in lines[0]
     assert lines[1:] == [f"Removed {tmp_path}/cache"]
     assert os.listdir(tmp_path) == []
+
+
+def test_outside_of_projects_only_what_builds_left_is_removed(monkeypatch, tmp_path, capsys):
+    for name in ("PROJECT", "CHECKOUT"):
+        monkeypatch.setattr(f"mqhost.build.cleaning.{name}", None)
+    monkeypatch.setattr("mqhost.build.cleaning.BUILD", tmp_path)
+    for name in ("sim/build.log", "esp32/image.json", "esp32/build.json", "lib/anybodys.o"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert main(["clean"]) == 0
+    assert capsys.readouterr().out == f"Removed {tmp_path}/esp32\nRemoved {tmp_path}/sim\n"
+    assert os.listdir(tmp_path) == ["lib"]
 
 
 def test_a_bench_that_does_not_name_docker_leaves_it_out_with_a_reason(no_engine, monkeypatch):

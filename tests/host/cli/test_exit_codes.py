@@ -20,7 +20,7 @@ from mqwire import auth
 LOCAL = {"adopt", "broker-config", "completion", "sbom", "sign", "verify"}
 LOCAL |= {"fleet serve", "fleet audit"}
 LOCAL |= {"artifact", "broker", "build", "doctor", "flash", "keys", "monitor", "provision", "sim"}
-LOCAL |= {"new", "test"}
+LOCAL |= {"clean", "new", "test"}
 LOCAL |= {f"fleet user {word}" for word in ("add", "list", "remove", "password", "role", "token")}
 # Of the database of rollouts; its own tests have them.
 LOCAL |= {

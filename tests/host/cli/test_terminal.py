@@ -374,7 +374,7 @@ SHOWN = {
 }
 # Some know no board; what adopt shows of one goes through the same functions.
 ELSEWHERE = {"sbom", "sign", "verify", "completion", "broker-config", "crowd", "adopt"}
-ELSEWHERE |= {"artifact", "broker", "build", "doctor", "flash", "keys", "provision", "sim"}
+ELSEWHERE |= {"artifact", "broker", "build", "clean", "doctor", "flash", "keys", "provision", "sim"}
 ELSEWHERE |= {"new", "test"}
 ELSEWHERE |= {"monitor"}  # a terminal's program of its own
 

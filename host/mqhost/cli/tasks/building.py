@@ -1,4 +1,4 @@
-"""Defines `mqboard build`, `keys`, `artifact`, `doctor`: firmware, and what is needed to make it.
+"""Defines `mqboard build`, `clean`, `keys`, `artifact`, `doctor`: firmware, and what it takes.
 
 What they are done with is imported when they run: parts of it are an extra (mqhost.extras).
 """
@@ -81,6 +81,31 @@ def build_command(
     with build_progress(verbose) as heard:
         result = building.build(definition, **wanted, **heard)
     show(edge.console, build_listing(result), as_json)
+
+
+@click.command("clean")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what is kept between builds: sources, build trees, images, Docker's images.",
+)
+@click.pass_obj
+def clean_command(edge: Edge, everything: bool) -> None:
+    """Remove what builds wrote.
+
+    That is build/ of the project; with --all also what all projects of this user share, which the
+    next build makes anew: the folder that MQBOARD_CACHE names, or ~/.cache/mqboard.
+
+    \b
+    Examples:
+      mqboard clean
+      mqboard clean --all
+    """
+    from mqhost.build.cleaning import clean
+
+    for line in clean(everything):
+        say(edge.console, line)
 
 
 @click.command("keys")

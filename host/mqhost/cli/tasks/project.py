@@ -18,8 +18,8 @@ from mqhost.cli.tasks.show import definitions
 from mqhost.cli.tasks.twin import Twin
 
 __all__ = [
-    "adopt", "artifact", "boards", "broker", "build", "deploy", "dev", "doctor", "flash",
-    "keys", "monitor", "ota", "provision", "sim", "test",
+    "adopt", "artifact", "boards", "broker", "build", "clean", "deploy", "dev", "doctor",
+    "flash", "keys", "monitor", "ota", "provision", "sim", "test",
 ]  # fmt: skip
 
 _LONG = 1000  # characters: a whole sentence
@@ -63,6 +63,7 @@ adopt = _task("adopt", None)
 artifact = _task("artifact")
 broker = _task("broker", ("--port",))
 build = _task("build")
+clean = _task("clean")
 deploy = _task("deploy", None)
 dev = _task("dev", None)
 doctor = _task("doctor")
