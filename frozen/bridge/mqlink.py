@@ -164,7 +164,7 @@ class Line:
             return self._greet(body, now)
         if not self.up:
             return
-        self._heard = now
+        self._heard = self._asked = now  # both: ticks compare only while they are not old
         kind = body[0]
         if kind >= _ACK:
             self._acknowledged(body[1], now)
@@ -208,7 +208,7 @@ class Line:
             return
         if theirs != self._theirs:
             self._meet(theirs, now)
-        self._heard = now
+        self._heard = self._asked = now
         if mine == self._mine and not self.up:
             self.peer = str(body[start:], "utf-8")
             self._window, self.size = window, min(size, self._introduction[1])

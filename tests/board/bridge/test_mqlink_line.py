@@ -9,11 +9,13 @@ import mqlink
 class Wire:
     """Two Lines and the bytes between them, with a clock of its own in milliseconds.
 
-    A byte is lost or turned with the chance `loss` or `turn`, and takes `delay` ms.
+    A byte is lost or turned with the chance `loss` or `turn`, and takes `delay` ms. What the Lines
+    are told of the clock begins anew after each `period`.
     """
 
-    def __init__(self, loss=0.0, turn=0.0, delay=1, seed=1, **options):
+    def __init__(self, loss=0.0, turn=0.0, delay=1, seed=1, period=1 << 30, **options):
         self.now = 0
+        self.period = period
         self.loss, self.turn, self.delay = loss, turn, delay
         random.seed(seed)
         self.got = ([], [])
@@ -58,10 +60,10 @@ class Wire:
         self.now += ms
         while self.flying and self.flying[0][0] <= self.now:
             _, index, data = self.flying.pop(0)
-            self.ends[index].receive(data, self.now)
+            self.ends[index].receive(data, self.now % self.period)
         for index in (0, 1):
             while True:
-                frame = self.ends[index].transmit(self.now)
+                frame = self.ends[index].transmit(self.now % self.period)
                 if not frame:
                     break
                 self.flying.append((self.now + self.delay, 1 - index, self.spoil(frame)))
@@ -198,6 +200,22 @@ class TestLine(unittest.TestCase):
         wire = Wire()
         wire.meet()
         wire.until(lambda: wire.now > 60_000)
+        self.assertEqual(wire.downs, [0, 0])
+
+    def test_a_pause_after_long_talk_is_none_though_the_ticks_have_wrapped(self):
+        period = 1 << 16  # a board's have 2 ** 30
+        real = mqlink.ticks_diff
+        mqlink.ticks_diff = lambda end, start: (end - start + period // 2) % period - period // 2
+        try:
+            wire = Wire(period=period)
+            wire.meet()
+            for _ in range(period * 2 // 3 // 500):  # more than half of them: without a question
+                wire.ends[0].send(mqlink.CONTROL, b"talk")
+                wire.step(500)
+            pause = wire.now
+            wire.until(lambda: wire.now > pause + 25_000)
+        finally:
+            mqlink.ticks_diff = real
         self.assertEqual(wire.downs, [0, 0])
 
     def test_another_version_is_refused_with_both_numbers(self):
