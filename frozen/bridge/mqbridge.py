@@ -8,11 +8,12 @@ nothing has to be kept here. The other end is mqlink.py; what travels is in docs
 
 import asyncio
 import struct
+from errno import ECONNRESET
 
 import mqlink
 from machine import UART, Pin
 from micropython import const
-from mqlink import BYTES, CLOSE, CONTROL, CREDIT, OPEN, OPENED, STATE, TIME, WELCOME
+from mqlink import BYTES, CLOSE, CONTROL, CREDIT, HUNG_UP, OPEN, OPENED, STATE, TIME, WELCOME
 
 from mqboard.clock import within
 from mqboard.log import Logger
@@ -27,6 +28,7 @@ _PIECE = const(512)
 _PULSE_S = 0.1
 _RX = const(4096)
 _NTP_PORT = const(123)
+_HUNG_UP = (32, ECONNRESET, 128)  # EPIPE; and lwIP's ENOTCONN, for a write after the other's close
 
 
 async def start(board, settings):
@@ -141,6 +143,8 @@ class Bridge(mqlink.Line):
             self._stream = mqlink.Stream(self)
             await together(self._carry_out(net), self._carry_in(net))
         except (OSError, EOFError, ValueError, packet.PacketError) as error:
+            if self._stream and _hung_up(error):
+                self.send(CONTROL, bytes((HUNG_UP,)))
             self._stream = None
             self.send(CONTROL, bytes((CLOSE,)) + str(error).encode())
         finally:
@@ -257,6 +261,10 @@ class Bridge(mqlink.Line):
         if not board.link.connected():
             raise OSError("no network")
         return await sntp.ask(host, int(port or _NTP_PORT), board.link.dns())
+
+
+def _hung_up(error):
+    return isinstance(error, EOFError) or isinstance(error, OSError) and error.errno in _HUNG_UP
 
 
 async def _write(net, data):

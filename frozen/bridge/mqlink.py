@@ -32,6 +32,7 @@ CLOSE = 4  # both, with the reason as text
 CREDIT = 5  # both: how many more bytes may be sent
 STATE = 6  # bridge, as text
 TIME = 7  # both: the number of the question, then a server, or seconds since 1970, or an error
+HUNG_UP = 8  # bridge, before the CLOSE: it was the broker that ended the connection
 
 _FLAG = b"\x7e"  # around each frame; within one it is written _ESCAPE 5E, and _ESCAPE itself 5D
 _ESCAPE = b"\x7d"
@@ -51,6 +52,12 @@ _ASK_MS = const(1000)  # of silence, until the other end is asked whether it is 
 _PATIENCE_MS = const(500)  # the first time that an acknowledgement may take; then it is measured
 _LEAST_MS = const(60)
 _DOUBLINGS = const(4)
+_MOST_MS = const(40_000)  # until a connection is asked for again, with its chance 60 s
+_ANSWER_S = const(15)  # that an acknowledgement may take on which others wait
+_YOUNG_S = const(20)  # a connection that ends earlier is a failure
+_HANG_UPS = const(3)  # at one message until it is given up, at a subscription until it has to wait
+_MAX_TOPIC = const(65000)  # bytes; with the prefix in front they may be 65535
+_MAX_WILL = const(3072)  # bytes, which go in one message with the prefix
 
 
 class Line:
@@ -409,11 +416,15 @@ class Stream:
 
 
 class LinkError(Exception):
-    """Raised when the broker refuses a subscription."""
+    """Raised when the broker refuses a subscription, or hangs up at a message."""
 
 
 class _Waiting:
     """A packet that the broker has to acknowledge, or a message until it is handled."""
+
+    sent = 0  # on the connection of this number, the last time
+    suspect = False  # the broker hung up when it was on its way
+    hang_ups = 0  # how often, when nothing else was
 
     def __init__(self, kind, number, packet):
         self.kind = kind
@@ -424,6 +435,8 @@ class _Waiting:
 
 
 class _Subscription:
+    hang_ups = 0  # connections that were lost at it
+
     def __init__(self, handler, qos):
         self.handler = handler
         self.qos = qos
@@ -451,6 +464,9 @@ class Link(Line):
     oversized = 0  # messages longer than `max_payload`
     max_payload = 8192
     connects = 0
+    refused = 0  # messages at which the broker hung up
+    backoff_ms = 500  # until a connection is asked for again; doubles while they end at once
+    patience_s = 180  # with a bridge that says nothing: more than it takes for one attempt
 
     def __init__(
         self,
@@ -467,6 +483,10 @@ class Link(Line):
     ):
         super().__init__(name, **line)
         self._uart = uart
+        if will:
+            _check(will[0])
+            if len(will[0]) + len(will[1]) > _MAX_WILL:
+                raise ValueError("the will has more than %d bytes" % _MAX_WILL)
         self.will = will
         self._keepalive = keepalive
         self._clean = clean
@@ -483,7 +503,13 @@ class Link(Line):
         self._passed_over = False  # there were even more
         self._lock = asyncio.Lock()
         self._times = {}  # number of a question: its _Waiting
-        self._opened = asyncio.Event()
+        self._told = asyncio.Event()  # something about the connection that we ask for
+        self._pause_s = self.patience_s  # until it is asked for, again
+        self._failures = 0
+        self._under_way = False  # it is asked for, or there
+        self._hung_up = False
+        self._ready = False  # messages at QoS 1 need not wait
+        self._careful = False  # suspects go alone, before anything else
         self._runner = None
         self._left = False
         self.connected = asyncio.Event()
@@ -520,13 +546,19 @@ class Link(Line):
 
     async def publish(self, topic, payload=b"", qos=0, retain=False):
         """Publish; True when it is sent (QoS 0) or acknowledged (QoS 1). QoS 0 without a broker is
-        dropped: False. QoS 1 waits for one, and is sent again when the connection broke.
+        dropped: False. QoS 1 waits for one, and is sent again when the connection broke. LinkError:
+        the broker hung up at this very message three times. ValueError: it is no topic.
         """
+        _check(topic)
         if isinstance(payload, str):
             payload = payload.encode()
-        first = 0x30 | qos << 1 | retain
+        if not isinstance(payload, (bytes, bytearray, memoryview)):  # no connection could send it
+            raise TypeError("payload is neither bytes nor text")
+        first = 0x30 | qos << 1 | bool(retain)
         if qos == 0:
             try:
+                if self._careful:
+                    raise OSError("messages go alone")
                 await self._send(_packet(first, _text(self._full(topic)), payload))
                 return True
             except OSError:
@@ -536,18 +568,25 @@ class Link(Line):
             raise ValueError("qos is %r, not 0 or 1" % qos)
         waiting = self._expect(0x40, (first, topic, payload))
         try:
-            await self._try(waiting)
+            if self._ready:
+                await self._try(waiting)
             await waiting.done.wait()
         finally:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            self._waiting.remove(waiting)
+        if waiting.code is None:
+            raise LinkError(
+                "given up: a message of %d bytes to %.40s, at which the broker hangs up"
+                % (len(payload), topic)
+            )
         return True
 
     async def subscribe(self, topic_filter, handler, qos=1):
         """Have `handler(topic, payload, retained)`, a function or a coroutine function, called for
         what matches, one message after the other. At QoS 1 a message is acknowledged when it
         returns. Without a broker the subscription is made later. LinkError: the broker refuses it.
+        ValueError: it is no filter.
         """
+        _check(topic_filter, True)
         self._forget(topic_filter)
         subscription = self._subscriptions[topic_filter] = _Subscription(handler, qos)
         subscription.task = asyncio.create_task(self._handle(subscription))
@@ -565,6 +604,7 @@ class Link(Line):
 
     async def unsubscribe(self, topic_filter):
         """Stop calling the handler of `topic_filter`."""
+        _check(topic_filter, True)
         self._forget(topic_filter)
         if self.connected.is_set():
             waiting = self._expect(0xB0, topic_filter)
@@ -622,28 +662,34 @@ class Link(Line):
         kind = data[0]
         if kind == WELCOME:
             self.prefix = str(data[1:], "utf-8")
-            self._open()
+            self._failures = self._pause_s = 0
+            self._told.set()
         elif kind == OPENED:
             self._stream = Stream(self)
             self._present = data[1]
-            self._opened.set()
+            self._hung_up = False
+            self._told.set()
         elif kind == CREDIT and self._stream:
             self._stream.allow(struct.unpack(">I", data[1:])[0])
+        elif kind == HUNG_UP:
+            self._hung_up = True
         elif kind == CLOSE:
-            self._lose(str(data[1:], "utf-8"))
-            self._open()
+            if self._under_way:  # otherwise it answers ours
+                self._fail(str(data[1:], "utf-8"))
         elif kind == STATE:
             self._say(str(data[1:], "utf-8"))
+            self._told.set()  # it is at it: be patient from now on
         elif kind == TIME and data[1] in self._times:
             waiting = self._times[data[1]]
             whole = len(data) == 7 and data[2] == 0
             waiting.code = struct.unpack(">I", data[3:])[0] if whole else str(data[2:], "utf-8")
             waiting.done.set()
 
-    def _open(self):
+    def _ask(self):
         """Ask for a connection to the broker."""
-        if self._left:
+        if self._left or not self.prefix:
             return
+        self._under_way = True
         flags = 2 if self._clean else 0
         rest = b""
         if self.will:
@@ -658,9 +704,19 @@ class Link(Line):
             if self._on_state:
                 self._on_state(state)
 
+    def _fail(self, why):
+        """Lose the connection, or the hope for it; the next one is asked for after a while."""
+        self._lose(why)
+        delay = min(self.backoff_ms << min(self._failures, 8), _MOST_MS)
+        chance = struct.unpack(">H", urandom(2))[0]  # who lost a broker together comes one by one
+        self._pause_s = (delay // 2 + (delay * chance >> 16)) / 1000
+        self._failures += 1
+        self._told.set()
+
     def _lose(self, why):
         if self._left:
             why = "the target left"  # the broker may close the connection before the bridge does
+        self._under_way = self._ready = False
         self.connected.clear()
         if self._stream:
             self._stream.close(why)
@@ -711,7 +767,7 @@ class Link(Line):
     async def _try(self, waiting, dup=0):
         if self.connected.is_set():
             try:
-                await self._send(self._compose(waiting, dup))
+                await self._send(self._compose(waiting, dup), waiting)
             except OSError:
                 if waiting.kind != 0x40:
                     waiting.done.set()
@@ -730,8 +786,11 @@ class Link(Line):
         """Subscribe, if there is a connection; return the broker's code."""
         if not self.connected.is_set():
             return None
+        subscription.hang_ups += 1  # until the answer comes
         code = await self._settled(self._expect(0x90, (topic_filter, subscription.qos)))
         subscription.made = code is not None
+        if subscription.made:
+            subscription.hang_ups = 0
         return code
 
     def _forget(self, topic_filter):
@@ -739,29 +798,39 @@ class Link(Line):
         if subscription and subscription.task:
             subscription.task.cancel()
 
-    async def _send(self, packet):
+    async def _send(self, packet, waiting=None):
         stream = self._stream
-        if not stream:
-            raise OSError(self.state)
         async with self._lock:
+            if not stream or stream is not self._stream:
+                raise OSError(self.state)
+            if waiting:
+                waiting.sent = self.connects
             await stream.write(packet)
+
+    async def _open(self):
+        """Ask for a connection until there is one; return its stream."""
+        while not self._stream:
+            self._told.clear()
+            try:
+                await asyncio.wait_for(self._told.wait(), self._pause_s)
+            except asyncio.TimeoutError:
+                self._pause_s = self.patience_s
+                self._ask()
+        return self._stream
 
     async def _connect(self):
         """Serve one connection after the other."""
         while True:
-            await self._opened.wait()
-            self._opened.clear()
-            stream = self._stream
-            if not stream:
-                continue
+            stream = await self._open()
             if not self._present:
                 self._held.clear()
                 for subscription in self._subscriptions.values():
                     subscription.made = False
             self._aside = []  # what was in it comes again
             self._passed_over = False
+            self.connects += 1
             work = (self._restore(), self._ping(stream), self._catch_up())
-            tasks = [asyncio.create_task(each) for each in work]
+            tasks = [asyncio.create_task(self._attend(stream, each)) for each in work]
             why = ""
             try:
                 await self._read(stream)
@@ -775,24 +844,66 @@ class Link(Line):
                     task.cancel()
             if stream is self._stream:
                 self._hang_up(why)
+            elif self._hung_up:
+                self._blame()  # now that all acknowledgements are read
+
+    async def _attend(self, stream, work):
+        try:
+            await work
+        except Exception as error:  # a full heap, too: on a new connection it is done again
+            sys.print_exception(error)
+            stream.close(repr(error))
 
     def _hang_up(self, why):
-        self._lose(why)
+        self._fail(why)
         self.send(CONTROL, bytes((CLOSE,)) + why.encode())
-        self._open()
+
+    def _blame(self):
+        """Find out at which message the broker hung up, and give it up when it is too often.
+
+        Of several that are on their way it may be any: when that happens to one twice, they go
+        alone from then on.
+        """
+        flying = [each for each in self._unacknowledged() if each.sent == self.connects]
+        for waiting in flying:
+            self._careful = self._careful or waiting.suspect
+            waiting.suspect = True
+        if len(flying) == 1:
+            self._failures = 0  # it is not the broker that is at fault
+            waiting.hang_ups += 1
+            if waiting.hang_ups >= _HANG_UPS:
+                self.refused += 1
+                waiting.done.set()
+
+    def _unacknowledged(self):
+        return [each for each in self._waiting if each.kind == 0x40 and not each.done.is_set()]
 
     async def _restore(self):
         """Make subscriptions, and send again what is not acknowledged."""
-        self.connects += 1
         self.connected.set()
         self._say("connected")
-        dup = 8 if self._present else 0
-        for waiting in [waiting for waiting in self._waiting if waiting.kind == 0x40]:
-            await self._try(waiting, dup)
         for number in [number for number, handled in self._held.items() if handled]:
             await self._acknowledge(number)
+        await self._subscribe_all(_ANSWER_S)
+        while self.connected.is_set() and not self._ready:
+            unsent = [each for each in self._unacknowledged() if each.sent != self.connects]
+            self._careful = self._careful and any([each.suspect for each in unsent])
+            self._ready = not unsent
+            for waiting in unsent[:1]:  # others may be acknowledged meanwhile, or be new
+                await self._try(waiting, 8 if self._present and waiting.sent else 0)
+                if self._careful:
+                    await _within(_ANSWER_S, waiting.done.wait())
+        await asyncio.sleep(_YOUNG_S)
+        self._failures = 0
+        await self._subscribe_all(None)
+
+    async def _subscribe_all(self, limit_s):
+        """Make the subscriptions that are not made; with a limit none at which the broker seems to
+        hang up: these have to wait until the connection serves everything else."""
         for topic_filter, subscription in list(self._subscriptions.items()):
-            if not subscription.made and await self._make(topic_filter, subscription) == 0x80:
+            if subscription.made or limit_s and subscription.hang_ups >= _HANG_UPS:
+                continue
+            if await _within(limit_s, self._make(topic_filter, subscription)) == 0x80:
                 self._say("the broker refuses the subscription to " + topic_filter)
 
     async def _catch_up(self):
@@ -962,6 +1073,33 @@ class _Messages:
         await self._arrived.wait()
         self._arrived.clear()
         return self._item
+
+
+async def _within(limit_s, work):
+    """Return what `work` does, None if it takes longer."""
+    try:
+        return await asyncio.wait_for(work, limit_s)
+    except asyncio.TimeoutError:
+        return None
+
+
+def _check(topic, is_filter=False):
+    """Raise ValueError if a broker could but hang up at a topic, or at a filter."""
+    plain = topic
+    if is_filter:  # each + alone between two slashes, and # behind the last one
+        levels = topic.split("/")
+        if levels[-1] == "#":
+            levels.pop()
+        plain = "/".join([level for level in levels if level != "+"])
+    wrong = [character for character in "+#\0" if character in plain]
+    if not 0 < len(topic.encode()) <= _MAX_TOPIC:
+        why = "it has %d bytes" % len(topic.encode())
+    elif wrong:
+        why = "%r has no place there" % wrong[0]
+    else:
+        return
+    kind = "filter to subscribe to" if is_filter else "topic to publish to"
+    raise ValueError("no %s: %.40s: %s" % (kind, topic, why))
 
 
 def _text(text):

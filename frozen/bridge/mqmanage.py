@@ -69,7 +69,10 @@ class Manager:
             await link.connected.wait()
             if connects != link.connects:
                 connects = link.connects
-                await link.publish("~/mqb/status", self._status("online"), 1, True)
+                try:
+                    await link.publish("~/mqb/status", self._status("online"), 1, True)
+                except Exception as error:  # the broker hangs up at it: others it may take
+                    sys.print_exception(error)
             await asyncio.sleep(0.2)
 
     async def _take(self, topic, payload, retained):
