@@ -4,8 +4,8 @@ with sbom.cdx.json and provenance.json, which say what it is made of and who mad
     Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
 The build tree lives in the cache and is gone on from by the next build of the same board and
-source, on the unix port from other checkouts, too; a lock keeps two builds apart. Outputs are
-replaced one by one, each whole or not at all.
+source, on the unix port from other checkouts, too, unless a project has C of its own, and so a tree
+of its own; a lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,12 @@ from mqhost.build.builders.native import (
 )
 from mqhost.build.evidence.writing import Evidence, Made, make_evidence
 from mqhost.build.images import Images, check_failed_fit, make_images
-from mqhost.build.layers import FILE
+from mqhost.build.layers import FILE, file_of
 from mqhost.build.plan import C_MODULES_FILE, Plan, Tools, plan, refuse_spaces
 from mqhost.build.result import BuildResult
 from mqhost.build.revision import Revision, read_revision
 from mqhost.build.sdkconfig import (
+    C_MODULES,
     LocalOptions,
     composed,
     computed,
@@ -54,7 +55,7 @@ from mqhost.build.toolchain import check_bytecode
 from mqhost.errors import BuildError, UsageError
 from mqhost.files import replace_file, writing
 from mqhost.locks import locked
-from mqhost.paths import BUILD, ROOT, cache_dir
+from mqhost.paths import BOARDS, BUILD, ROOT, cache_dir
 from mqhost.progress import Progress, silent
 from mqhost.signing.keys import SIGNING_KEY, BuildKeys, build_keys
 from mqhost.signing.offer import Offer
@@ -180,14 +181,17 @@ def plan_build(
     if added and not unix:
         added |= {C_MODULES_FILE: additions.cmake_text(added)}
 
-    def planned(tree: Path, tools: Tools) -> Plan:
+    followed = _of_project(own, board, sources, added) if unix else set()
+
+    def planned(tree: Path, tools: Tools, sources: Mapping[str, str]) -> Plan:
         return plan(
             board,
             source.path,
             tree,
             tools,
             revision.time,
-            own_sources=sources | added,
+            own_sources=sources,
+            followed=followed & sources.keys(),
             release=f"v{source.version}",
             settings="" if unix else settings(board, source.path),
             sdkconfig="" if unix else computed(board) + fragment(local),
@@ -196,12 +200,29 @@ def plan_build(
 
     if unix:
         # Whichever checkout asks, as long as it compiles the same: what is frozen may differ.
-        key = planned(trees / "any", replace(tools, versions=())).fingerprint[:12]
+        ours = {name: text for name, text in sources.items() if name not in followed}
+        key = planned(trees / "any", replace(tools, versions=()), ours).fingerprint[:12]
+        if own and own.root and followed:
+            # Always the same one of a project, while people work on what it has in C.
+            key = _key(key, own.root.name, board.name, *sorted(followed))
     else:
         key = _key(source.path, board.folder)
     # A board that only extends the simulated one is compiled as that is.
     name = board.folders[-1].name if unix else board.name
-    return planned(trees / f"{name}-{builder}-{key}", tools)
+    return planned(trees / f"{name}-{builder}-{key}", tools, sources | added)
+
+
+def _of_project(
+    own: Additions | None, board: Board, sources: Mapping[str, str], added: Mapping[str, str]
+) -> set[str]:
+    """Return the names of what is the project's own among the `sources` that the unix port is built
+    with, and what is `added` to them."""
+    if not own or not own.root:
+        return set()
+    folders = [folder for folder in board.folders if not folder.is_relative_to(BOARDS)]
+    inside = {name: name.removeprefix(f"{C_MODULES}/") for name in sources}
+    boards = {name for name in sources if folders and file_of(folders, inside[name]).is_file()}
+    return boards | added.keys()
 
 
 def dry_run(
@@ -370,6 +391,6 @@ def _signing(board: Board, keys: BuildKeys) -> str:
     return f"by key {keys.name} ({keys.signing.where}{made})"
 
 
-def _key(*folders: Path) -> str:
+def _key(*parts: Path | str) -> str:
     """Make a short name for what is built where: ESP-IDF's build keeps the paths in its tree."""
-    return hashlib.sha256("\n".join(map(str, folders)).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]

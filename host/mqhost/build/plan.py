@@ -6,8 +6,9 @@ A builder (see builders) carries it out.
 
 import hashlib
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +36,13 @@ _IDF_ENVIRONMENT = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
 )
+
+
+# What is told apart in C, as far as `outward` has to.
+_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]*)', re.M)
+_OUTWARD = re.compile(r"^[ \t]*#.*$|\b[A-Z]\w*", re.M)
+# A text stays, as one may look like a comment.
+_COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/""", re.S)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ def plan(
     epoch: int,
     *,
     own_sources: Mapping[str, str] = MappingProxyType({}),
+    followed: Collection[str] = (),
     release: str = "",
     settings: str = "",
     sdkconfig: str = "",
@@ -107,15 +116,16 @@ def plan(
     `epoch`: the time, in Unix seconds, that stands for "now" in the image. On the unix port,
     `own_sources` are the board's headers and modules in C, texts by their names. On the ESP32
     port they are the folder of a board out of several, and a project's modules in C, with the file
-    that names them. `release` is what MicroPython calls itself. On the ESP32 port, `settings`
-    stands for what the build tree is configured from: with others it is made anew; `sdkconfig` are
-    options that come last, and `layout_csv` is the partition table. The manifest of what is frozen
-    is expected in `tree`/manifest.py.
+    that names them. `followed`: which of them people work on, of the unix port's (see `outward`).
+    `release` is what MicroPython calls itself. On the ESP32 port, `settings` stands for what the
+    build tree is configured from: with others it is made anew; `sdkconfig` are options that come
+    last, and `layout_csv` is the partition table. The manifest of what is frozen is expected in
+    `tree`/manifest.py.
     """
     if board.port == "esp32":
         texts = {tree / "partitions.csv": layout_csv, tree / "sdkconfig.local": sdkconfig}
         return _plan_esp32(board, source, tree, tools, epoch, own_sources, release, settings, texts)
-    return _plan_unix(board, source, tree, tools, epoch, own_sources, release)
+    return _plan_unix(board, source, tree, tools, epoch, own_sources, followed, release)
 
 
 def _plan_unix(
@@ -125,6 +135,7 @@ def _plan_unix(
     tools: Tools,
     epoch: int,
     own_sources: Mapping[str, str],
+    followed: Collection[str],
     release: str,
 ) -> Plan:
     """Plan MicroPython's unix port, linked with the system's mbedTLS whatever the source says. No
@@ -184,7 +195,7 @@ def _plan_unix(
         "PYTHONHASHSEED": "0",
     }
     # With another header of the board's, make would not look for new names in what includes it.
-    inputs = [options, strip, environment, tools.versions, dict(own_sources)]
+    inputs = [options, strip, environment, tools.versions, outward(own_sources, followed)]
     return Plan(
         board=board.name,
         tree=tree,
@@ -282,6 +293,31 @@ def _plan_esp32(
         texts={**texts} | {tree / name: text for name, text in own_sources.items()},
         layout=(source, board.port, copy),
     )
+
+
+def outward(sources: Mapping[str, str], followed: Collection[str] = ()) -> dict[str, object]:
+    """Return of each of `sources` what of it the rest of a build tree is made from: all of it, and
+    of a C file among `followed` only the names that it may add to MicroPython's tables.
+
+    In such a file the rest may change, and make compiles that file again; it does not notice which
+    names have gone, which headers bring new ones, or that a C file is included in another.
+    """
+    mine = [sources[name] for name in followed]
+    if any("##" in text for text in mine):  # names are put together: who knows which
+        return dict(sources)
+    included = {Path(name).name for text in mine for name in _INCLUDED.findall(text)}
+    return {
+        name: _names(text)
+        if name in followed and name.endswith(".c") and Path(name).name not in included
+        else text
+        for name, text in sources.items()
+    }
+
+
+def _names(text: str) -> list[str]:
+    """Return what may be macros in a C file, and its preprocessor's lines, without comments."""
+    code = _COMMENT.sub(lambda found: found[1] or " ", text.replace("\\\n", " "))
+    return sorted({" ".join(found.split()) for found in _OUTWARD.findall(code)})
 
 
 def refuse_spaces(*paths: Path) -> None:

@@ -165,11 +165,17 @@ def test_a_project_of_ones_own_from_the_empty_folder_to_a_confirmed_update(
         # 5. A second version goes over MQTT, by Invoke's tasks, and is confirmed.
         rules = project.root / "app" / "lib" / "rules.py"
         rules.write_text(rules.read_text().replace("return count", "return 2 * count"))
+        tally = project.root / "cmodules" / "tally" / "tally.c"
+        tally.write_text(tally.read_text().replace("(2 *", "(3 * /* not 2 */"))
         program = (Path(sys.executable).name, "-m", "invoke")
         assert "1.1, confirmed" in project("build", "--version", "1.1", "ota", program=program)
         assert status("1.1")["board"] == "shed"
         wait_until(lambda: value(state) == "'running'", BOOT, lambda: value(state))
-        assert value("__import__('shed').said") == "'good morning 84 world'"
+        assert value("__import__('shed').said") == "'good morning 126 world'"
+        log = (project.root / "build" / "shed" / "build.log").read_text()
+        compiled = [line for line in log.splitlines() if line.startswith("CC ")]
+        assert any(line.endswith("tally.c") for line in compiled)
+        assert len(compiled) < 20, "only what has changed"
 
 
 def test_the_page_about_projects_is_followed_word_for_word(broker, tmp_path):

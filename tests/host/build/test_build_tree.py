@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from mqhost.build import build as build_module
+from mqhost.build.additions import Additions
 from mqhost.build.board import find
 from mqhost.build.build import build, dry_run
 from mqhost.build.builders.native import mute
 from mqhost.build.plan import Plan
 from mqhost.build.sdkconfig import own_sources
 from mqhost.errors import BuildError, UsageError
+from mqhost.paths import BOARDS
 from mqhost.progress import silent
 
 
@@ -93,6 +95,41 @@ def test_checkouts_go_on_from_one_tree_unless_their_own_c_differs(tmp_path):
     assert tree(replace(sim, folder=other)) != tree(sim)
     (third.parent / "common/tlspsk/micropython.mk").write_text("")
     assert tree(replace(sim, folder=third)) != tree(sim)
+
+
+def test_a_project_has_one_tree_whatever_it_writes_in_c(tmp_path):
+    """A new one would be compiled from the start, and each stays in the cache."""
+
+    def work(name="shed", board="sim"):
+        root = tmp_path / name
+        folders = (root / "cmodules",) if (root / "cmodules").is_dir() else ()
+        own = Additions(root, "1.0", c_modules=folders)
+        return dry_run(find(board, root / "boards", BOARDS), own=own)
+
+    for file, text in {
+        "shed/cmodules/tally/tally.c": "int x;\n",
+        "shed/cmodules/tally/tally.h": "",
+        "shed/cmodules/tally/micropython.mk": "",
+        "shed/boards/mysim/board.toml": 'extends = "sim"\n',
+        "plain/boards/mysim/board.toml": 'extends = "sim"\n',
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    shutil.copytree(tmp_path / "shed", tmp_path / "attic")
+    before, module = work(), tmp_path / "shed" / "cmodules" / "tally"
+    (module / "tally.c").write_text("int x; /* it counts */\n")
+    assert (work().tree, work().fingerprint) == (before.tree, before.fingerprint)
+    assert "counts" in work().texts[before.tree / "board/modules/tally/tally.c"]
+    (module / "tally.h").write_text("#define MORE (1)\n")
+    assert work().tree == before.tree and work().fingerprint != before.fingerprint
+
+    assert len({work(name).tree for name in ("shed", "attic", "plain")}) == 3, "each its own"
+    assert work("plain", "mysim").tree == dry_run(find("sim")).tree, "without C, that of all"
+    own = tmp_path / "plain" / "boards" / "mysim" / "tally"
+    shutil.copytree(module, own)
+    with_module = work("plain", "mysim")
+    (own / "tally.c").write_text("int y;\n")
+    assert work("plain", "mysim").tree == with_module.tree != dry_run(find("sim")).tree
 
 
 def test_modules_in_c_are_laid_where_make_looks_for_them():

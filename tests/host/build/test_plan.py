@@ -68,6 +68,47 @@ def test_other_compilers_or_flags_need_a_new_build_tree():
     assert of(tree=TREE.with_name("other")).fingerprint != of().fingerprint
 
 
+C = """#include "py/runtime.h"
+#define LIMIT 3
+static int twice(int value) { return 2 * value; } // "no text
+static const mp_rom_map_elem_t table[] = {{ MP_ROM_QSTR(MP_QSTR_twice), NULL }};
+/* what it is */
+MP_REGISTER_MODULE(MP_QSTR_tally, tally);
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "anew"),
+    [
+        ("2 * value", "3 * value", False),
+        ("what it is", "what MP_QSTR_it was", False),
+        ("no text", "no // MP_QSTR_text", False),
+        ("#define LIMIT 3", "#define LIMIT 4", True),
+        ("#define LIMIT 3", "#define LIMIT \\\n 4", True),
+        ("MP_QSTR_twice", "MP_QSTR_double", True),
+        ("MP_REGISTER_MODULE", "// MP_REGISTER_MODULE", True),
+        ("/* what it is */", "#define NAME(x) MP_QSTR_##x", True),
+        ("/* what it is */", '#include "rest.c"', True),
+    ],
+)
+def test_what_is_new_in_a_projects_c_is_left_to_make_unless_others_see_it(old, new, anew):
+    assert old in C
+
+    def stamp(text, *followed, rest="int rest;"):
+        sources = {"modules/tally.c": text, "modules/rest.c": rest, "modules/tally.h": ""}
+        work = plan(
+            find("sim"), SOURCE, TREE, TOOLS, 1, own_sources=sources, followed=followed or sources
+        )
+        assert work.texts[TREE / "board" / "modules/tally.c"] == text
+        return work.fingerprint
+
+    changed = C.replace(old, new)
+    assert (stamp(changed) != stamp(C)) == anew
+    assert stamp(changed, "modules/rest.c") != stamp(C, "modules/rest.c"), "of ours all counts"
+    included = "rest.c" in new or "##" in new
+    assert (stamp(changed, rest="int other;") != stamp(changed)) == included
+
+
 def test_another_header_of_the_board_needs_a_new_build_tree():
     changed = plan(find("sim"), SOURCE, TREE, TOOLS, 1000, own_sources={"x.h": "#define X (1)\n"})
     assert changed.fingerprint != of().fingerprint
