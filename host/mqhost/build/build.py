@@ -4,8 +4,8 @@ with sbom.cdx.json and provenance.json, which say what it is made of and who mad
     Board, keys → source → frozen files staged → plan → builder → executable → images → signature
 
 The build tree lives in the cache and is gone on from by the next build of the same board and
-source, on the unix port from other checkouts, too, unless a project has C of its own, and so a tree
-of its own; a lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
+source, on the unix port from other checkouts, too; a project with C of its own has its own there. A
+lock keeps two builds apart. Outputs are replaced one by one, each whole or not at all.
 """
 
 import hashlib
