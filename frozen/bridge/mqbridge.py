@@ -15,7 +15,7 @@ from machine import UART, Pin
 from micropython import const
 from mqlink import BYTES, CLOSE, CONTROL, CREDIT, HUNG_UP, OPEN, OPENED, STATE, TIME, WELCOME
 
-from mqboard.clock import within
+from mqboard.clock import within, worth_a_line
 from mqboard.log import Logger
 from mqboard.modules.together import together
 from mqboard.mqtt import packet
@@ -142,11 +142,13 @@ class Bridge(mqlink.Line):
             self.send(CONTROL, bytes((OPENED, present)))
             self._stream = mqlink.Stream(self)
             await together(self._carry_out(net), self._carry_in(net))
-        except (OSError, EOFError, ValueError, packet.PacketError) as error:
+        except Exception as error:  # a full heap, too: the target would wait for ever
             if self._stream and _hung_up(error):
                 self.send(CONTROL, bytes((HUNG_UP,)))
             self._stream = None
-            self.send(CONTROL, bytes((CLOSE,)) + str(error).encode())
+            self.send(CONTROL, bytes((CLOSE,)) + _words(error).encode())
+            if not isinstance(error, (OSError, EOFError)):
+                self._log.error("the target's connection ended: %r", error)
         finally:
             if net:
                 net.close()
@@ -154,6 +156,7 @@ class Bridge(mqlink.Line):
     async def _opened(self, wish):
         """Return a stream on which the broker has accepted us, and whether it kept the session."""
         failures = 0
+        told = []
         introduction = self._introduction_of(wish)
         while True:
             reach = self._board.reach
@@ -166,17 +169,21 @@ class Bridge(mqlink.Line):
                 broker = self._choose()
                 net = await self._opener()
                 return net, await within(_ANSWER_S, self._introduce(net, introduction, broker))
-            except (OSError, EOFError, packet.PacketError, asyncio.TimeoutError) as error:
-                why = "no broker: %s" % (error or "no answer in time")
+            except asyncio.TimeoutError:
+                why = "no broker: no answer in time"
+                self._close(net)
+            except Exception as error:  # a full heap, too, may be better at the next attempt
+                why = "no broker: " + _words(error)
                 self._close(net)
             except BaseException:
                 self._close(net)
                 raise
             self.send(CONTROL, bytes((STATE,)) + why.encode())
-            if not failures:
-                self._log.warning("for the target: %s", why)
-            await asyncio.sleep(wait_ms(failures, _FIRST_WAIT_MS) / 1000)
+            wait = wait_ms(failures, _FIRST_WAIT_MS)
             failures += 1
+            if worth_a_line(told, why, failures):
+                self._log.warning("for the target: %s; attempt %d in %d ms", why, failures, wait)
+            await asyncio.sleep(wait / 1000)
 
     @staticmethod
     def _close(net):
@@ -192,7 +199,8 @@ class Bridge(mqlink.Line):
         if broker is not self._broker:
             from mqboard.credentials import opener
 
-            self._opener = None  # first: two contexts have no room beside each other
+            # First: two contexts have no room beside each other. Both: there may be none for one.
+            self._opener = self._broker = None
             self._opener = opener(broker, board.config, board.link, board.clock)
             self._broker = broker
         return broker
@@ -240,8 +248,10 @@ class Bridge(mqlink.Line):
     async def _tell_time(self, number, server):
         try:
             answer = b"\0" + struct.pack(">I", await self._ask(str(server, "utf-8")))
-        except (OSError, ValueError) as error:
-            answer = str(error).encode() or b"no time"
+        except Exception as error:  # a full heap, too: the target waits for an answer
+            answer = _words(error).encode()
+            if not isinstance(error, (OSError, ValueError)):
+                self._log.error("no time for the target: %r", error)
         finally:
             self._questions -= 1
         self.send(CONTROL, bytes((TIME, number)) + answer)
@@ -261,6 +271,10 @@ class Bridge(mqlink.Line):
         if not board.link.connected():
             raise OSError("no network")
         return await sntp.ask(host, int(port or _NTP_PORT), board.link.dns())
+
+
+def _words(error):
+    return str(error) or repr(error)
 
 
 def _hung_up(error):

@@ -622,7 +622,9 @@ class Link(Line):
         waiting = self._times[number] = _Waiting(TIME, number, None)
         try:
             self.send(CONTROL, bytes((TIME, number)) + server.encode())
-            await waiting.done.wait()
+            await asyncio.wait_for(waiting.done.wait(), self.patience_s)
+        except asyncio.TimeoutError:
+            waiting.code = "no answer in time"
         finally:
             del self._times[number]
         if isinstance(waiting.code, int):
