@@ -816,8 +816,9 @@ class Link(Line):
             try:
                 await asyncio.wait_for(self._told.wait(), self._pause_s)
             except asyncio.TimeoutError:
-                self._pause_s = self.patience_s
-                self._ask()
+                if not self._stream:  # it may have come at this very moment
+                    self._pause_s = self.patience_s
+                    self._ask()
         return self._stream
 
     async def _connect(self):

@@ -119,7 +119,7 @@ class TestSilence(unittest.TestCase):
 
         async def go():
             async with Pair(Broker()) as pair:
-                pair.link.patience_s = 0.05
+                pair.link.patience_s = 0.2
                 answer = pair.bridge.on_message
 
                 def deaf(channel, data):
