@@ -67,7 +67,8 @@ def test_an_error_of_the_code_is_told(served):
     assert "ZeroDivisionError" in job["text"] and "ZeroDivisionError" in job["result"]["error"]
 
 
-def test_its_heap_gets_into_the_history(served):
+def test_its_heap_gets_into_the_history_whoever_asks_for_it(served):
+    ask(served, "/api/board/info")
     points = wait_until(lambda: ask(served, "/api/history", what="heap")["points"], 60)
     assert 20_000 < points[-1][1] < 1_000_000
 

@@ -32,9 +32,16 @@ class NoBoard(UsageError):
 
 
 class Asking:
-    """Asks boards that `live` knows."""
+    """Asks boards that `live` knows; `told(prefix, facts)` is called with what `info` has heard."""
 
-    def __init__(self, settings: Settings, connection: Connection, live: Live) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        live: Live,
+        told: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+    ) -> None:
+        self._told = told
         self._settings = settings
         self._connection = connection
         self._live = live
@@ -61,8 +68,8 @@ class Asking:
             return question(session)
 
     def info(self, prefix: str) -> dict[str, Any]:
-        """Ask a board for its facts, which are also kept in `live`; not again at once, unless its
-        status is another one since: it may have been updated.
+        """Ask a board for its facts, which are also kept in `live`, and told; not again at once,
+        unless its status is another one since: it may have been updated.
         """
         status = self.need(prefix, online=True).status
         asked_at, then, said = self._infos.get(prefix, (0.0, None, {}))
@@ -71,6 +78,7 @@ class Asking:
         said = self.ask(prefix, lambda session: session.request_json("info"))
         self._infos[prefix] = (time.monotonic(), status, said)
         self._live.note(prefix, said)
+        self._told(prefix, said)
         return said
 
     def config(self, prefix: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mqhost.fleet.server.door.attempts import Attempts
 from mqhost.fleet.server.door.auth import Doorkeeper
 from mqhost.fleet.server.door.users import User, Users
 from mqhost.fleet.server.groups import Groups
-from mqhost.fleet.server.hearing.ingest import Ingest
+from mqhost.fleet.server.hearing.ingest import Ingest, number
 from mqhost.fleet.server.hearing.live import Live
 from mqhost.fleet.server.hearing.sampler import EVERY, RATE, Sampler
 from mqhost.fleet.server.working.driving import Driving
@@ -71,7 +71,7 @@ class Fleet:
         self.doorkeeper = Doorkeeper(self.access, self.users)
         self.attempts = Attempts()
         self.live = Live(self.connection, self.changes, heard=self._heard)
-        self.asking = Asking(settings, self.connection, self.live)
+        self.asking = Asking(settings, self.connection, self.live, self._told)
         self.broker = broker_name(settings)
         place = f"{socket.gethostname()} {self.access.host}:{self.access.port}"
         under_way = UnderWay(store.database, self.broker, self.name, place)
@@ -92,7 +92,6 @@ class Fleet:
             self.asking,
             self.servers,
             self.history,
-            self.ingest.sample,
             self.options.every,
             self.options.rate,
         )
@@ -176,6 +175,11 @@ class Fleet:
         self.reconnects += 1
         if self.servers.mine(prefix):
             self.ingest.sample(Sample(prefix, time.time(), reconnects=1))
+
+    def _told(self, prefix: str, said: dict[str, Any]) -> None:
+        """Put into the history what a board has answered, whoever asked."""
+        heap, rssi = number(said.get("heap_free")), number(said.get("rssi"))
+        self.ingest.sample(Sample(prefix, time.time(), heap, rssi))
 
     def _known(self, prefix: str) -> bool:
         return self.live.get(prefix) is not None

@@ -5,14 +5,12 @@ boards the time between two questions grows, and not the number of questions.
 import queue
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from mqhost.errors import ToolError
 from mqhost.fleet.server.asking import Asking
-from mqhost.fleet.server.hearing.ingest import number
 from mqhost.fleet.server.hearing.live import Facts, Live
-from mqhost.fleet.store.history import History, Sample
+from mqhost.fleet.store.history import History
 from mqhost.fleet.store.records import StoreError
 from mqhost.fleet.store.servers import Servers
 
@@ -26,7 +24,7 @@ _PRUNE = 3600.0
 
 
 class Sampler:
-    """Asks, while the `with` block runs; `take` gets what was heard."""
+    """Asks, while the `with` block runs; what was heard gets into the history by `asking`."""
 
     def __init__(
         self,
@@ -34,7 +32,6 @@ class Sampler:
         asking: Asking,
         servers: Servers,
         history: History,
-        take: Callable[[Sample], None],
         every: float = EVERY,
         rate: float = RATE,
     ) -> None:
@@ -42,7 +39,6 @@ class Sampler:
         self._asking = asking
         self._servers = servers
         self._history = history
-        self._take = take
         self._every = every
         self._rate = rate
         self._over = threading.Event()
@@ -98,12 +94,9 @@ class Sampler:
         while (prefix := self._todo.get()) is not None and not self._over.is_set():
             self.asked += 1
             try:
-                said = self._asking.info(prefix)
+                self._asking.info(prefix)
             except ToolError:
                 self.silent += 1
-                continue
-            rssi, heap = number(said.get("rssi")), number(said.get("heap_free"))
-            self._take(Sample(prefix, time.time(), heap, rssi))
 
     def _tend(self) -> None:
         """Say that this server is there; take what others have heard; remove what is too old."""
