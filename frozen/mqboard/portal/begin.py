@@ -102,7 +102,10 @@ async def _open(board, portal, wanted):
             raise _Enough
 
     links = getattr(board.link, "links", (board.link,))
+    power = board.power
     try:
+        if power:
+            power.hold()
         for link in links:
             link.held = True  # its radio is needed
         await portal.run(turn)
@@ -111,6 +114,8 @@ async def _open(board, portal, wanted):
     finally:
         for link in links:
             link.held = False
+        if power:
+            power.release()
     if portal.taken:
         await board.restart("a new configuration")
 

@@ -33,16 +33,16 @@ def take_up(board, woke):
         link.aim = list(woke["aim"])
 
 
-def is_open(board):
-    """Return whether the setup network is open."""
-    links = getattr(board.link, "links", (board.link,))
-    return any([getattr(link, "held", False) for link in links])
+def _joined(link):
+    """Return the Wi-Fi network that we are on, None without one, or where there are other ways."""
+    network = getattr(link, "joined", None)
+    return network if network and "ssid" in network and link.connected() else None
 
 
 def _aim(link):
     """Return [SSID, channel, misses in a row] of the Wi-Fi network that we are on, or None."""
-    network = getattr(link, "joined", None)  # none is kept where there are several ways
-    if not network or "ssid" not in network or not link.connected():
+    network = _joined(link)
+    if not network:
         return None
     ssid, aim = network["ssid"], getattr(link, "aim", None)
     misses = aim[2] if aim and aim[0] == ssid else 0
@@ -54,7 +54,7 @@ def _aim(link):
 
 def _lease(link, now):
     """Return the address that a Wi-Fi network has given us, and since when, None if none has."""
-    network = getattr(link, "joined", None)
-    if not network or "ssid" not in network or network["static"] or not link.connected():
+    network = _joined(link)
+    if not network or network["static"]:
         return None
     return (network["ssid"],) + tuple(link.interface.ifconfig()), now

@@ -131,8 +131,12 @@ class Power:
 
     @property
     def apart_ms(self):
-        """How long the board was out of reach before this wake, its sleeps included."""
-        return 0 if self._board.client.connects else self._apart[0] * 1000
+        """How long the board was out of reach before this wake, its sleeps included; 0 until half
+        of this wake has been in vain, too: the network may be back."""
+        up_ms = ticks_diff(ticks_ms(), self._began)
+        if self._board.client.connects or up_ms < self._settings["awake_s"] * 500:
+            return 0
+        return self._apart[0] * 1000
 
     @property
     def opened(self):
@@ -221,8 +225,6 @@ class Power:
     def _may_sleep(self):
         board, limits = self._board, self._limits
         if self.ending or board.identity.trying() or self._is_pending():
-            return False
-        if lasting.is_open(board):  # the setup network, which has a limit of its own
             return False
         up_ms = ticks_diff(ticks_ms(), self._began)
         if limits.over(up_ms):
